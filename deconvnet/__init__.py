@@ -1,0 +1,50 @@
+"""See what a filter of a convolutional network responds to.
+
+The public names are imported on first use, so that ``deconvnet --help`` need not wait for torch.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Box": "units",
+    "DeconvNet": "mirror",
+    "Layer": "mirror",
+    "Preprocessing": "images",
+    "Projection": "project",
+    "Recording": "record",
+    "Rectifier": "layers",
+    "Store": "store",
+    "Unit": "units",
+    "UnmirroredError": "layers",
+    "UntraceableError": "graph",
+    "mine": "mine",
+    "open_store": "store",
+}
+
+__all__ = [
+    "Box",
+    "DeconvNet",
+    "Layer",
+    "Preprocessing",
+    "Projection",
+    "Recording",
+    "Rectifier",
+    "Store",
+    "Unit",
+    "UnmirroredError",
+    "UntraceableError",
+    "mine",
+    "open_store",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'deconvnet' has no attribute {name!r}")
+    return getattr(import_module(f"deconvnet.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
