@@ -1,0 +1,220 @@
+"""A model as a graph of nodes: modules, functions and methods, in-place and reused ones too."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import torchvision
+from torch import fx, nn
+from torchvision.models.feature_extraction import NodePathTracer
+
+from deconvnet.inplace import functionalize, mutates
+
+LEAVES = tuple(
+    getattr(torchvision.ops, name)
+    for name in ("DeformConv2d", "FrozenBatchNorm2d", "StochasticDepth", "DropBlock2d")
+)
+
+
+class UntraceableError(ValueError):
+    """A model whose graph cannot be read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operation of the model.
+
+    Args:
+        name: torchvision's node name, such as ``layer1.0.relu_1``.
+        call: the node as torch.fx traced it.
+        module: the module that is called, for nodes that call one.
+        sources: names of the nodes it takes values from.
+        mutates: it writes into its first argument.
+    """
+
+    name: str
+    call: fx.Node
+    module: nn.Module | None
+    sources: tuple[str, ...]
+    mutates: bool
+
+    @property
+    def kind(self) -> str:
+        """What it is: "Conv2d", "ReLU", "add"."""
+        if self.module is not None:
+            return type(self.module).__name__
+        if self.call.op in ("placeholder", "get_attr"):
+            return self.call.op
+        target = self.call.target
+        return target if isinstance(target, str) else getattr(target, "__name__", str(target))
+
+
+class Graph:
+    """The nodes of a model in the order in which they run.
+
+    Args:
+        model: the model, which is not changed.
+        nodes: by name.
+        names: of every traced node.
+        returned: names of the nodes whose values the model returns.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        nodes: dict[str, Node],
+        *,
+        names: dict[fx.Node, str],
+        returned: list[str],
+    ) -> None:
+        self.model = model
+        self.nodes = nodes
+        self.names = names
+        self.returned = returned
+        inputs = [node.name for node in nodes.values() if node.call.op == "placeholder"]
+        self.input, self.extra_inputs = inputs[0], inputs[1:]
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes.values())
+
+    def upto(self, names: Iterable[str]) -> list[Node]:
+        """The nodes that must run to give the values of these ones, in order."""
+        wanted = set(names)
+        for node in reversed(list(self)):
+            if node.name in wanted:
+                wanted.update(node.sources)
+        return [node for node in self if node.name in wanted]
+
+    def find(self, layer: str | nn.Module) -> str:
+        """The name of a node, by its name, its module, or a module that contains it.
+
+        A container stands for the last node that ran in it.
+
+        Raises:
+            KeyError: nothing here has this name, or the module is not called exactly once.
+        """
+        if isinstance(layer, nn.Module):
+            return self._find_module(layer)
+        if layer in self.nodes:
+            return layer
+        inside = [name for name in self.nodes if name.startswith(f"{layer}.")]
+        if inside:
+            return inside[-1]
+        raise KeyError(f"no layer is called {layer!r}; {self._nearest(layer)}")
+
+    def _find_module(self, module: nn.Module) -> str:
+        called = [node.name for node in self if node.module is module]
+        if len(called) == 1:
+            return called[0]
+        if called:
+            raise KeyError(
+                f"the module {type(module).__name__} runs {len(called)} times; say which call: "
+                f"{', '.join(called)}"
+            )
+        for path, candidate in self.model.named_modules():
+            if candidate is module and path:
+                return self.find(path)
+        raise KeyError(f"this {type(module).__name__} is no part of the model")
+
+    def _nearest(self, layer: str) -> str:
+        near = get_close_matches(layer, self.nodes, n=4, cutoff=0.4)
+        if near:
+            return f"the nearest are {', '.join(near)}"
+        return f"the layers are {', '.join(list(self.nodes)[:8])}, …; see DeconvNet.layers"
+
+
+def trace(model: nn.Module) -> Graph:
+    """Read the graph of a model; the model comes back as it was.
+
+    Raises:
+        UntraceableError: torch.fx cannot follow the model; the message names the line.
+    """
+    tracer = NodePathTracer(autowrap_modules=(math, torchvision.ops), leaf_modules=LEAVES)
+    with evaluation(model):
+        try:
+            traced = tracer.trace(model)
+        except Exception as error:
+            raise UntraceableError(_why(model, error)) from error
+    modules = dict(model.named_modules(remove_duplicate=False))
+    functionalize(traced, modules)
+    names = {node: name for node, name in tracer.node_to_qualname.items() if node.op != "output"}
+    nodes: dict[str, Node] = {}
+    for call in traced.nodes:
+        if call.op == "output":
+            continue
+        module = modules[call.target] if call.op == "call_module" else None
+        sources = tuple(names[source] for source in call.all_input_nodes)
+        nodes[names[call]] = Node(names[call], call, module, sources, mutates(call, modules))
+    if not any(node.call.op == "placeholder" for node in nodes.values()):
+        raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
+    returned = [names[node] for node in traced.output_node().all_input_nodes]
+    return Graph(model, nodes, names=names, returned=returned)
+
+
+@contextmanager
+def evaluation(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; every module gets back the flag it had."""
+    flags = [(module, module.training) for module in model.modules()]
+    try:
+        for module, _ in flags:
+            module.training = False
+        yield
+    finally:
+        for module, flag in flags:
+            module.training = flag
+
+
+def _why(model: nn.Module, error: Exception) -> str:
+    """Which line of the model stops the tracing, and what to do about it."""
+    ours = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not any(f"/{package}/" in frame.filename for package in ("torch", "torchvision"))
+        and frame.filename != __file__
+    ]
+    where = ""
+    if ours:
+        where = f" at {ours[-1].filename}:{ours[-1].lineno}, `{ours[-1].line}`"
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return (
+        f"{type(model).__name__} cannot be traced{where}: {first}. The graph of a model must not "
+        "depend on the values in its tensors: take such branches out of forward, or put them "
+        "into a function of their own and register it with torch.fx.wrap"
+    )
+
+
+def run_call(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """What a node computes, by the model's own module, function or method."""
+    if node.module is not None:
+        return node.module(*args, **kwargs)
+    target: Any = node.call.target
+    if node.call.op == "call_method":
+        return getattr(args[0], target)(*args[1:], **kwargs)
+    return target(*args, **kwargs)
+
+
+def attribute(model: nn.Module, path: str) -> Any:
+    """A parameter, buffer or other attribute by its dotted path."""
+    value: Any = model
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def arguments(
+    node: Node, names: Mapping[fx.Node, str], values: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A node's arguments with the values of the nodes in them."""
+
+    def value(call: fx.Node) -> Any:
+        return values[names[call]]
+
+    args: Any = fx.node.map_arg(node.call.args, value)
+    kwargs: Any = fx.node.map_arg(node.call.kwargs, value)
+    return args, kwargs

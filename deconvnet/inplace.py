@@ -1,0 +1,77 @@
+"""Operations that write into their inputs, turned into operations that make new values."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+from torch import fx, nn
+
+IN_PLACE = {
+    operator.iadd,
+    operator.isub,
+    operator.imul,
+    operator.itruediv,
+    operator.ifloordiv,
+    operator.ipow,
+}
+
+
+def functionalize(traced: fx.Graph, modules: Mapping[str, nn.Module]) -> None:
+    """Let whoever used a tensor after it was written into use what was written.
+
+    After ``relu_(x)`` everybody who reads ``x`` reads the rectified values; in the graph they
+    become readers of ``relu_``, so that every node has one value for good.
+    """
+    calls = list(traced.nodes)
+    for place, call in enumerate(calls):
+        if not mutates(call, modules):
+            continue
+        target = call.args[0]
+        if not isinstance(target, fx.Node) or _is_number(target):
+            continue
+        for later in calls[place + 1 :]:
+            later.replace_input_with(target, call)
+
+
+def mutates(call: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
+    """Whether a node writes into its first argument."""
+    if call.op == "call_module":
+        return bool(getattr(modules[str(call.target)], "inplace", False))
+    if call.op == "call_method":
+        return _says_in_place(str(call.target))
+    if call.op != "call_function":
+        return False
+    function: Any = call.target
+    if function in IN_PLACE:
+        return not (call.args and isinstance(call.args[0], fx.Node) and _is_number(call.args[0]))
+    return _says_in_place(getattr(function, "__name__", "")) or _asks_in_place(call)
+
+
+def _says_in_place(name: str) -> bool:
+    return name.endswith("_") and not name.endswith("__")
+
+
+def _asks_in_place(call: fx.Node) -> bool:
+    if "inplace" in call.kwargs:
+        return bool(call.kwargs["inplace"])
+    function: Any = call.target
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (ValueError, TypeError):
+        return False
+    place = names.index("inplace") if "inplace" in names else len(call.args)
+    return place < len(call.args) and bool(call.args[place])
+
+
+def _is_number(call: fx.Node) -> bool:
+    """True for sizes and what is computed from them."""
+    if call.op == "call_method":
+        return call.target in ("size", "dim", "numel", "item")
+    if call.op != "call_function":
+        return False
+    if call.target is getattr:
+        return call.args[1] in ("shape", "ndim")
+    return bool(call.all_input_nodes) and all(_is_number(n) for n in call.all_input_nodes)

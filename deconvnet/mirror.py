@@ -1,0 +1,223 @@
+"""A model and a policy make a DeconvNet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from deconvnet import fields
+from deconvnet.graph import Graph, trace
+from deconvnet.layers import Policies, Rectifier
+from deconvnet.layers import rectifier as rectifier_named
+from deconvnet.project import Projection, project, units_of
+from deconvnet.project import crop as cropped
+from deconvnet.record import Recording, record
+from deconvnet.units import Unit
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a layer looks like for images of one size.
+
+    Args:
+        channels: number of feature maps.
+        size: size of a map; empty for layers without positions.
+        field: size of the receptive field in pixels, at most the image's.
+        stride: pixels between the fields of neighbouring units.
+        kind: "Conv2d", "ReLU", "add".
+    """
+
+    channels: int
+    size: tuple[int, ...]
+    field: tuple[int, ...]
+    stride: tuple[int, ...]
+    kind: str
+
+
+class DeconvNet:
+    """The mirrored network of a trained ConvNet (Zeiler & Fergus 2014).
+
+    The model is only read: after any call, also one that raised, it is what it was.
+
+    Args:
+        model: any module that takes images, (batch, channels, *size).
+        rectifier: what activations do to the signal: "deconvnet" (Zeiler & Fergus 2014),
+            "gradient" (Simonyan 2013), "guided" (Springenberg 2014), "identity", "rectgrad(98)"
+            (Kim 2019), or an instance of a ``Rectifier`` of your own.
+        elsewhere: what happens at activations the rectifier has no rule for: "derivative" or
+            "rectify"; by default it is an error.
+        normalization: local response normalisation carries the signal by its derivative
+            ("exact") or passes it ("identity"); by default as the rectifier's paper did.
+        input_size: (channels, *size) of one image, for ``layers``; by default that of the last
+            images seen, else 224 x 224.
+
+    Raises:
+        UntraceableError: the graph of the model cannot be read.
+        ValueError: no policy has this name.
+
+    Examples:
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2))
+        >>> net = DeconvNet(model, rectifier="deconvnet")
+        >>> net.project(torch.rand(2, 3, 16, 16), layer="2", channel=5).shape
+        torch.Size([2, 3, 16, 16])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        rectifier: str | Rectifier = "deconvnet",
+        *,
+        elsewhere: str | None = None,
+        normalization: str | None = None,
+        input_size: Sequence[int] | None = None,
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"the model was {type(model).__name__}; give a torch.nn.Module")
+        self.policies = Policies(rectifier_named(rectifier), elsewhere, normalization)
+        self.graph: Graph = trace(model)
+        self.model = model
+        self._input_size = None if input_size is None else tuple(input_size)
+
+    def record(
+        self, images: Tensor, layer: str | nn.Module | Sequence[str | nn.Module] | None = None
+    ) -> Recording:
+        """Run images up to a layer and remember what the mirror needs.
+
+        Args:
+            images: (batch, channels, *size), preprocessed as the model wants them.
+            layer: node name or module, or several; by default what the model returns.
+
+        Raises:
+            KeyError: no such layer.
+            UnmirroredError: an activation on the way has no rule under the policy.
+            ValueError: the images do not fit the model.
+        """
+        chosen = [layer] if isinstance(layer, (str, nn.Module)) else layer
+        names = [self.graph.find(one) for one in chosen] if chosen else self.graph.returned
+        images = self._checked(images)
+        return record(self.graph, images, names, policies=self.policies)
+
+    def project(
+        self,
+        images: Tensor | Recording,
+        *,
+        layer: str | nn.Module | None = None,
+        channel: int | None = None,
+        position: tuple[int, ...] | None = None,
+        units: Sequence[Unit] | None = None,
+        seed: str = "activation",
+        crop: bool = False,
+    ) -> Tensor | list[Projection]:
+        """What a unit responds to: its signal, carried down to the pixels.
+
+        Give a layer and a channel (and a position; by default the strongest one of the channel
+        in each image), or a list of units. The images go up once, however many units there are.
+
+        Args:
+            images: (batch, channels, *size), or a recording of them.
+            layer: node name, as in ``layers``, or the module.
+            channel: index of the feature map.
+            position: (row, col) in the map.
+            units: units of these images; of any layers.
+            seed: "activation", "one" or "map": the recorded value at the unit, 1.0, or the whole
+                feature map of the channel.
+            crop: cut each projection at the unit's receptive field.
+
+        Returns:
+            (batch, channels, *size), or (units, channels, *size): signed, on the scale of the
+            model's input; or a list of Projection(pixels, box, unit) with ``crop``.
+
+        Raises:
+            KeyError, IndexError: no such layer, channel, position or image.
+            UnmirroredError: an activation on the way has no rule under the policy.
+            ValueError: the images do not fit the model, or the arguments each other.
+        """
+        if (units is None) == (layer is None) or (layer is None) != (channel is None):
+            raise ValueError("give either layer= and channel=, or units=")
+        if units is not None:
+            units = [self._named(unit) for unit in units]
+            layers = list(dict.fromkeys(unit.layer for unit in units))
+        else:
+            assert layer is not None
+            layers = [self.graph.find(layer)]
+        recording = images if isinstance(images, Recording) else self.record(images, layers)
+        if units is None:
+            assert channel is not None
+            units = units_of(recording, layers[0], channel, position=position)
+        pixels = project(recording, units, seed=seed)
+        if not crop:
+            return pixels
+        if seed == "map":
+            raise ValueError("a whole map has no receptive field of its own: use crop=False")
+        return cropped(recording, pixels, units)
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        """{node name: Layer} of every node that has feature maps, for the current input size."""
+        return self._layers(self._input_size or (self._channels, 224, 224))
+
+    def _layers(self, size: tuple[int, ...]) -> Mapping[str, Layer]:
+        recording = self.geometry(size)
+        found = {}
+        for step in recording.steps:
+            shape = recording.sizes.get(step.name)
+            if shape is not None and len(shape) >= 2:
+                field = fields.field(recording, step.name)
+                kind = self.graph.nodes[step.name].kind
+                found[step.name] = Layer(shape[1], tuple(shape[2:]), field.size, field.stride, kind)
+        return found
+
+    def geometry(self, size: Sequence[int]) -> Recording:
+        """A recording of one empty image of this (channels, *size): for sizes and fields."""
+        parameter = next(self.model.parameters(), torch.zeros(()))
+        blank = torch.zeros((1, *size), dtype=parameter.dtype, device=parameter.device)
+        every = [node.name for node in self.graph]
+        passing = Policies(rectifier_named("identity"))
+        return record(self.graph, blank, every, policies=passing, keep=False)
+
+    @cached_property
+    def _channels(self) -> int:
+        """How many channels the first convolution takes; 3 if there is none to ask."""
+        for node in self.graph:
+            channels = getattr(node.module, "in_channels", None)
+            if channels is not None:
+                return int(channels)
+        return 3
+
+    def _named(self, unit: Unit) -> Unit:
+        name = self.graph.find(unit.layer)
+        return Unit.at(name, unit.channel, position=unit.position, image=unit.image)
+
+    def _checked(self, images: Tensor) -> Tensor:
+        """The images on the model's device and in its precision."""
+        if not isinstance(images, Tensor):
+            raise TypeError(
+                f"images were {type(images).__name__}; give a tensor (batch, channels, *size), "
+                "for photographs as deconvnet.Preprocessing makes it"
+            )
+        if images.ndim < 3 or (images.ndim == 3 and self._axes >= 2):
+            raise ValueError(
+                f"images of shape {tuple(images.shape)} have no batch axis; expected "
+                "(batch, channels, *size): use images[None] for a single one"
+            )
+        if not images.is_floating_point():
+            raise ValueError(
+                f"images of type {images.dtype} are not preprocessed; the model takes floats, "
+                "normalised as it was trained (see deconvnet.Preprocessing)"
+            )
+        self._input_size = tuple(images.shape[1:])
+        parameter = next(self.model.parameters(), images)
+        return images.detach().to(device=parameter.device, dtype=parameter.dtype)
+
+    @cached_property
+    def _axes(self) -> int:
+        """Number of spatial axes, by the first module that says; 2 if none does."""
+        for node in self.graph:
+            for axes in (1, 2, 3):
+                if node.kind.endswith(f"{axes}d"):
+                    return axes
+        return 2

@@ -1,0 +1,274 @@
+"""Images go up the graph once; what the mirror will need is remembered."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from deconvnet.graph import Graph, Node, arguments, attribute, evaluation, run_call
+from deconvnet.layers import (
+    TABLE,
+    Local,
+    MirroredLayer,
+    Policies,
+    Record,
+    Switches,
+    UnmirroredError,
+    reader_for,
+)
+from deconvnet.layers.local import Traced
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One node of a recording: its layer, what it remembers, where its inputs came from.
+
+    Args:
+        name: the node.
+        layer: its mirrored layer.
+        record: what the mirror needs.
+        sources: the node each of the layer's inputs came from; None for parameters.
+    """
+
+    name: str
+    layer: MirroredLayer
+    record: Record
+    sources: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What a forward pass of a batch of images left behind.
+
+    Args:
+        input: name of the node that is the images.
+        steps: the nodes that carry a signal, in forward order.
+        activations: {layer: (batch, channels, ...)} the values of the recorded layers.
+        sizes: {node: size of its value} for every node whose value is a tensor.
+    """
+
+    input: str
+    steps: tuple[Step, ...]
+    activations: dict[str, Tensor]
+    sizes: dict[str, torch.Size]
+
+    @property
+    def images(self) -> int:
+        """How many images were recorded."""
+        return self.sizes[self.input][0]
+
+    @property
+    def separable(self) -> bool:
+        """True if no node mixes the images of the batch, so that rows can be taken."""
+        return all(step.record.separable for step in self.steps)
+
+    @property
+    def switches(self) -> dict[str, Switches]:
+        """{node: switches} of every max pooling."""
+        return {s.name: s.record for s in self.steps if isinstance(s.record, Switches)}
+
+    def __getitem__(self, layer: str) -> Tensor:
+        """The activations of a recorded layer, (batch, channels, ...)."""
+        if layer not in self.activations:
+            names = ", ".join(self.activations)
+            raise KeyError(f"{layer!r} was not recorded; this recording holds {names}")
+        return self.activations[layer]
+
+
+def record(
+    graph: Graph, images: Tensor, layers: Sequence[str], *, policies: Policies, keep: bool = True
+) -> Recording:
+    """Run the images up to the layers and remember what the mirror needs of the way.
+
+    Args:
+        graph: the model.
+        images: (batch, channels, *size), as the model takes them.
+        layers: node names.
+        policies: they decide what is remembered.
+        keep: keep the activations of the layers; without, only sizes and records.
+
+    Raises:
+        UnmirroredError: a node on the way has no rule under the policies.
+        ValueError: the images do not fit the model.
+    """
+    nodes = graph.upto(layers)
+    recorder = _Recorder(graph, policies)
+    activations: dict[str, Tensor] = {}
+    sizes: dict[str, torch.Size] = {}
+    with torch.no_grad(), evaluation(graph.model):
+        for node, value in execute(graph, images, nodes, recorder.run):
+            if isinstance(value, Tensor):
+                sizes[node.name] = value.shape
+            if keep and node.name in layers:
+                activations[node.name] = _activation(node, value)
+    return Recording(graph.input, tuple(recorder.steps), activations, sizes)
+
+
+Run = Callable[[Node, dict[str, Any], Mapping[str, int]], Any]
+
+
+def execute(
+    graph: Graph, images: Tensor, nodes: Sequence[Node], run: Run
+) -> Iterator[tuple[Node, Any]]:
+    """Run nodes in order, yield each value, and let go of values nobody will read again.
+
+    Args:
+        graph: the model.
+        images: its input.
+        nodes: what to run, in order.
+        run: (node, values by name, how many more nodes read each value) -> the node's value.
+
+    Raises:
+        ValueError: the images do not fit the model; the message names the node.
+    """
+    values: dict[str, Any] = {}
+    readers = Counter(source for node in nodes for source in node.sources)
+    for node in nodes:
+        given = _given(graph, images, node)
+        try:
+            value = run(node, values, readers) if given is None else given[0]
+        except (RuntimeError, IndexError, TypeError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise ValueError(_misfit(images, node, error)) from error
+        if any(value is other for other in values.values()) and isinstance(value, Tensor):
+            value = value.view_as(value)  # nodes are told apart by their value's identity
+        values[node.name] = value
+        readers.subtract(node.sources)
+        for name in (*node.sources, node.name):
+            if readers[name] <= 0:
+                values.pop(name, None)
+        yield node, value
+
+
+def _given(graph: Graph, images: Tensor, node: Node) -> tuple[Any] | None:
+    """The images, a default argument, a parameter, in a tuple; None for nodes that compute."""
+    if node.call.op == "get_attr":
+        return (attribute(graph.model, str(node.call.target)),)
+    if node.call.op != "placeholder":
+        return None
+    if node.name == graph.input:
+        return (images,)
+    if not node.call.args:
+        raise ValueError(
+            f"the model takes a second input, {node.name!r}; wrap it in a module whose forward "
+            "takes the images alone"
+        )
+    return (node.call.args[0],)
+
+
+def _misfit(images: Tensor, node: Node, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return (
+        f"images of shape {tuple(images.shape)} and type {images.dtype} do not fit the model: "
+        f"it stopped at {node.name} ({node.kind}): {reason}"
+    )
+
+
+def _activation(node: Node, value: Any) -> Tensor:
+    if isinstance(value, Tensor) and value.is_floating_point() and value.ndim >= 2:
+        return value
+    found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+    raise ValueError(
+        f"{node.name} ({node.kind}) has no feature maps: its value is {found}; choose a layer "
+        "whose value is a float tensor (batch, channels, ...)"
+    )
+
+
+class _Recorder:
+    """Runs nodes as mirrored layers and writes the steps down."""
+
+    def __init__(self, graph: Graph, policies: Policies) -> None:
+        self.graph = graph
+        self.policies = policies
+        self.steps: list[Step] = []
+        self.carriers = {graph.input}
+
+    def run(self, node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> Any:
+        args, kwargs = arguments(node, self.graph.names, values)
+        carried = [source for source in node.sources if source in self.carriers]
+        if not carried:
+            return run_call(node, args, kwargs)
+        if node.mutates:
+            _refuse_shared(node, values, readers)
+        layer, inputs, sources = self._bind(node, values, carried, args, kwargs)
+        try:
+            layer = layer.under(self.policies)
+        except UnmirroredError as error:
+            raise UnmirroredError(f"at {node.name}: {error}") from None
+        output, kept = layer.record(*inputs)
+        silent = isinstance(kept, Traced) and kept.silent
+        if _carries(output) and not silent:
+            self.carriers.add(node.name)
+            self.steps.append(Step(node.name, layer, kept, sources))
+        return output
+
+    def _bind(
+        self,
+        node: Node,
+        values: dict[str, Any],
+        carried: list[str],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> tuple[MirroredLayer, tuple[Any, ...], tuple[str | None, ...]]:
+        """The mirrored layer of a node, its inputs, and the nodes they came from."""
+        found = _read(node, args, kwargs)
+        if found is not None:
+            layer, inputs = found
+            names = {id(values[source]): source for source in carried}
+            sources = tuple(names.get(id(value)) for value in inputs)
+            if set(carried) <= set(sources):
+                return layer, inputs, sources
+        held = {source: values[source] for source in node.sources}
+
+        def call(*inputs: Any) -> Any:
+            now = {**held, **dict(zip(carried, inputs, strict=True))}
+            return run_call(node, *arguments(node, self.graph.names, now))
+
+        return Local(call, node.mutates), tuple(held[s] for s in carried), tuple(carried)
+
+
+def _read(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The layer and the inputs of a call, if the table knows it."""
+    if node.module is not None:
+        reader = reader_for(node.module)
+        args = (node.module, *args)
+    else:
+        reader = TABLE.get(node.call.target)
+    if reader is None:
+        return None
+    try:
+        inspect.signature(reader).bind(*args, **kwargs)
+    except TypeError:  # a spelling with arguments the reader does not know
+        return None
+    return reader(*args, **kwargs)
+
+
+def _carries(value: Any) -> bool:
+    """Whether a signal can come back through a value: it holds a float tensor."""
+    leaves = pytree.tree_leaves(value)
+    return any(isinstance(leaf, Tensor) and leaf.is_floating_point() for leaf in leaves)
+
+
+def _refuse_shared(node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> None:
+    """An in-place operation on a tensor of which another node holds a view is not followed."""
+    target = values[node.sources[0]]
+    if not isinstance(target, Tensor):
+        return
+    for name, other in values.items():
+        shares = (
+            isinstance(other, Tensor)
+            and other.untyped_storage().data_ptr() == target.untyped_storage().data_ptr()
+        )
+        if shares and name != node.sources[0] and readers[name] > 0:
+            raise ValueError(
+                f"{node.name} writes in place into a tensor of which {name} is a view that is "
+                "read later; make it out of place (inplace=False, or x = x + y for x += y)"
+            )

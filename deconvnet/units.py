@@ -1,0 +1,119 @@
+"""Units and boxes: which place of which feature map, and which pixels it sees."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One position of one feature map, of one image of a batch.
+
+    Args:
+        layer: node name, as in ``DeconvNet.layers``.
+        channel: index of the feature map.
+        row: row in the map; None for "the strongest position" and where a layer has no position.
+        col: column in the map; None likewise, and for 1-D maps, whose position is ``row`` alone.
+        image: index of the image in the batch.
+        depth: frame in the map, for 3-D maps.
+    """
+
+    layer: str
+    channel: int
+    row: int | None = None
+    col: int | None = None
+    image: int = 0
+    depth: int | None = None
+
+    @property
+    def position(self) -> tuple[int, ...] | None:
+        """The position as (row, col), (depth, row, col) or (row,); None if none was given."""
+        given = tuple(i for i in (self.depth, self.row, self.col) if i is not None)
+        return given or None
+
+    @staticmethod
+    def at(
+        layer: str, channel: int, *, position: tuple[int, ...] | None = None, image: int = 0
+    ) -> Unit:
+        """A unit by its position as a tuple.
+
+        Raises:
+            ValueError: the position has more than three numbers.
+        """
+        if position is None:
+            return Unit(layer, channel, image=image)
+        if not 0 < len(position) <= 3:
+            raise ValueError(
+                f"the position was {position}; give (row, col) for images, (depth, row, col) for "
+                "video, (place,) for 1-D maps"
+            )
+        depth = position[0] if len(position) == 3 else None
+        row, col = (*position[-2:], None)[:2] if len(position) > 1 else (position[0], None)
+        return Unit(layer, channel, row, col, image, depth)
+
+    @staticmethod
+    def parse(text: str) -> Unit:
+        """Read ``features.28:42`` or ``features.28:42@7,7``.
+
+        >>> Unit.parse("features.28:42@7,7")
+        Unit(layer='features.28', channel=42, row=7, col=7, image=0, depth=None)
+
+        Raises:
+            ValueError: the text has another form.
+        """
+        match = re.fullmatch(r"(.+):(\d+)(?:@(\d+(?:,\d+){0,2}))?", text)
+        if match is None:
+            raise ValueError(
+                f"{text!r} is no unit; write layer:channel or layer:channel@row,col, such as "
+                "features.28:42@7,7"
+            )
+        position = tuple(int(n) for n in match[3].split(",")) if match[3] else None
+        return Unit.at(match[1], int(match[2]), position=position)
+
+    def __str__(self) -> str:
+        place = "@" + ",".join(map(str, self.position)) if self.position else ""
+        return f"{self.layer}:{self.channel}{place}"
+
+
+@dataclass(frozen=True)
+class Box:
+    """A half-open box of pixels: what a unit sees of an image, clipped to it.
+
+    Args:
+        start: first pixel along each spatial axis.
+        stop: one past the last.
+    """
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+
+    @property
+    def top(self) -> int:
+        """First row."""
+        return self.start[-2]
+
+    @property
+    def left(self) -> int:
+        """First column."""
+        return self.start[-1]
+
+    @property
+    def bottom(self) -> int:
+        """One past the last row."""
+        return self.stop[-2]
+
+    @property
+    def right(self) -> int:
+        """One past the last column."""
+        return self.stop[-1]
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Length along each axis."""
+        return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """To cut an image: ``image[(..., *box.slices)]``."""
+        return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))

@@ -1,0 +1,154 @@
+"""Average pooling, adaptive average pooling, means and sums: linear, mirrored by their adjoints."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .base import InputSize, LinearMap, MirroredLayer, Record
+from .convolution import tuple_of
+from .pooling import adaptive_window
+from .window import Interval, Window
+
+AVERAGE = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+ADAPTIVE = {
+    1: F.adaptive_avg_pool1d,
+    2: F.adaptive_avg_pool2d,
+    3: F.adaptive_avg_pool3d,
+}
+
+
+def average_pooling(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> tuple[LinearMap, tuple[Tensor]]:
+    """The layer and the inputs of a call of ``F.avg_pool2d`` and relatives."""
+    axes = input.ndim - 2
+    kernel = tuple_of(kernel_size, axes)
+    strides = tuple_of(stride, axes) if stride else kernel
+    padding = tuple_of(padding, axes)
+    rest = () if axes == 1 else (divisor_override,)  # the 1-D function does not know it
+
+    def pool(x: Tensor) -> Tensor:
+        return AVERAGE[axes](x, kernel, strides, padding, ceil_mode, count_include_pad, *rest)
+
+    def sees(window: Window, size: torch.Size) -> Window:
+        batch, channel, *places = window
+        moves = zip(places, kernel, strides, padding, strict=True)
+        return (batch, channel, *(place.sliding(k, s, p) for place, k, s, p in moves))
+
+    return LinearMap(pool, sees), (input,)
+
+
+def average_pooling_module(module: nn.Module, input: Tensor) -> tuple[LinearMap, tuple[Tensor]]:
+    """The layer and the inputs of a call of ``nn.AvgPool2d`` and relatives."""
+    m: Any = module
+    return average_pooling(
+        input, m.kernel_size, m.stride, m.padding, m.ceil_mode, m.count_include_pad,
+        getattr(m, "divisor_override", None),
+    )  # fmt: skip
+
+
+def adaptive_average_pooling(input: Tensor, output_size: Any) -> tuple[LinearMap, tuple[Tensor]]:
+    """The layer and the inputs of a call of ``F.adaptive_avg_pool2d`` and relatives."""
+    axes = input.ndim - 2
+    bins = tuple_of(output_size, axes)
+    return (
+        LinearMap(
+            lambda x: ADAPTIVE[axes](x, bins), lambda w, size: adaptive_window(w, bins, size)
+        ),
+        (input,),
+    )
+
+
+def adaptive_average_pooling_module(
+    module: nn.Module, input: Tensor
+) -> tuple[LinearMap, tuple[Tensor]]:
+    """The layer and the inputs of a call of ``nn.AdaptiveAvgPool2d`` and relatives."""
+    m: Any = module
+    return adaptive_average_pooling(input, m.output_size)
+
+
+@dataclass(frozen=True, eq=False)
+class Reduced(Record):
+    """The size of the input of a reduction and which of its axes are gone."""
+
+    size: torch.Size
+    axes: tuple[int, ...]
+    kept: bool
+
+    @property
+    def separable(self) -> bool:
+        """The batch must not be among the reduced axes."""
+        return 0 not in self.axes
+
+    def take(self, index: Tensor) -> Reduced:
+        """The same reduction for other samples; ``axes`` are no rows to choose from."""
+        return Reduced(InputSize(self.size).take(index).size, self.axes, self.kept)
+
+
+@dataclass(frozen=True, eq=False)
+class Reduction(MirroredLayer):
+    """Mean or sum over axes.
+
+    Args:
+        axes: the axes that are reduced; empty means all.
+        keepdim: reduced axes stay with length one.
+        mean: divide by the number of values.
+    """
+
+    axes: tuple[int, ...]
+    keepdim: bool
+    mean: bool
+
+    def record(self, input: Tensor) -> tuple[Tensor, Reduced]:
+        """Reduce."""
+        axes = tuple(sorted(a % input.ndim for a in self.axes)) or tuple(range(input.ndim))
+        reduce = torch.mean if self.mean else torch.sum
+        output = reduce(input, dim=axes, keepdim=self.keepdim)
+        return output, Reduced(input.shape, axes, self.keepdim)
+
+    def mirror(self, signal: Tensor, record: Reduced) -> tuple[Tensor]:
+        """Spread the signal evenly over what was reduced."""
+        if not record.kept:
+            for axis in record.axes:
+                signal = signal.unsqueeze(axis)
+        count = math.prod(record.size[a] for a in record.axes) if self.mean else 1
+        return ((signal / count).expand(record.size),)
+
+    def window(self, window: Window, record: Reduced) -> tuple[Window]:
+        """Everything of the reduced axes."""
+        rest = list(window)
+        seen = []
+        for axis in range(len(record.size)):
+            if axis not in record.axes:
+                seen.append(rest.pop(0))
+                continue
+            seen.append(Interval.whole())
+            if record.kept:
+                rest.pop(0)
+        return (tuple(seen),)
+
+
+def mean(input: Tensor, dim: Any = (), keepdim: bool = False) -> tuple[Reduction, tuple[Tensor]]:
+    """The layer and the inputs of a call of ``torch.mean``."""
+    return Reduction(_axes(dim), keepdim, mean=True), (input,)
+
+
+def total(input: Tensor, dim: Any = (), keepdim: bool = False) -> tuple[Reduction, tuple[Tensor]]:
+    """The layer and the inputs of a call of ``torch.sum``."""
+    return Reduction(_axes(dim), keepdim, mean=False), (input,)
+
+
+def _axes(dim: Any) -> tuple[int, ...]:
+    return (dim,) if isinstance(dim, int) else tuple(dim or ())

@@ -1,0 +1,140 @@
+"""The contract of a mirrored layer: record, mirror, window."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor
+
+from .window import Window
+
+if TYPE_CHECKING:
+    from .policies import Policies
+
+# A signal is a tensor, None where nothing arrives, or a container of these where a layer's
+# output is one (``torch.chunk`` gives a tuple).
+Signal = Any
+Windows = Any
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What a layer remembers of one forward pass.
+
+    Every tensor and every ``torch.Size`` in a field carries the batch on its first axis, unless
+    the subclass says otherwise in ``take``.
+    """
+
+    @property
+    def separable(self) -> bool:
+        """True if sample ``i`` of the output depends on sample ``i`` of the inputs alone.
+
+        Then a signal for unit ``u`` of image ``i`` may travel through row ``i`` of the record,
+        and one recording serves any number of units.
+        """
+        return True
+
+    def take(self, index: Tensor) -> Self:
+        """The same record for the samples ``index`` (repeats allowed), in this order.
+
+        Args:
+            index: (units,) sample numbers.
+        """
+        taken = {f.name: take(getattr(self, f.name), index) for f in fields(self)}
+        return replace(self, **taken)
+
+
+def take(kept: Any, index: Tensor) -> Any:
+    """Rows ``index`` of a tensor, that many rows of a size, each of a tuple; else unchanged."""
+    if isinstance(kept, Tensor):
+        return kept.index_select(0, index.to(kept.device))
+    if isinstance(kept, torch.Size):
+        return torch.Size((len(index), *kept[1:]))
+    if isinstance(kept, tuple):
+        return tuple(take(part, index) for part in kept)
+    return kept
+
+
+@dataclass(frozen=True, eq=False)
+class Nothing(Record):
+    """The record of a layer that remembers nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class InputSize(Record):
+    """The record of a layer whose mirror needs only the size of its input."""
+
+    size: torch.Size
+
+
+class MirroredLayer(ABC):
+    """One operation of a network: how it runs, how its signal goes back, what it sees.
+
+    A layer keeps no state: what its mirror needs travels in the record, so that one network can
+    hold many recordings. To add a layer, write the three methods, give it a line in the table of
+    ``deconvnet.layers`` and check it with ``deconvnet.testing.check_layer``.
+    """
+
+    @abstractmethod
+    def record(self, *inputs: Any) -> tuple[Any, Record]:
+        """Run forward.
+
+        Returns:
+            The output and what the mirror will need. The inputs are never changed.
+        """
+
+    @abstractmethod
+    def mirror(self, signal: Signal, record: Any) -> tuple[Signal, ...]:
+        """Carry a signal back: shaped like the output on arrival, one a tensor input on leaving.
+
+        Linear layers give the exact adjoint of what ``record`` did; other layers the adjoint of
+        their derivative at the recorded inputs (the vector-Jacobian product).
+        """
+
+    @abstractmethod
+    def window(self, window: Windows, record: Any) -> tuple[Windows, ...]:
+        """The window of each input that a window of the output sees, not clipped to its size."""
+
+    def under(self, policies: Policies) -> MirroredLayer:
+        """This layer with the policies applied; only layers that a policy rules differ."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class LinearMap(MirroredLayer):
+    """A linear operation given by its forward function alone; its mirror is the exact adjoint.
+
+    The adjoint of a linear function does not depend on where it is taken, so only the size of
+    the input is remembered and the transpose is taken at zero.
+
+    Args:
+        function: input tensor -> output tensor, linear in it, each sample by itself.
+        sees: window of the output, size of the input -> window of the input.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    sees: Callable[[Window, torch.Size], Window]
+
+    def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
+        """Run the function."""
+        return self.function(input), InputSize(input.shape)
+
+    def mirror(self, signal: Tensor, record: InputSize) -> tuple[Tensor]:
+        """The adjoint of the function."""
+        return (adjoint(self.function, record.size, signal),)
+
+    def window(self, window: Window, record: InputSize) -> tuple[Window]:
+        """As ``sees`` says."""
+        return (self.sees(window, record.size),)
+
+
+def adjoint(function: Callable[[Tensor], Tensor], size: torch.Size, signal: Tensor) -> Tensor:
+    """The transpose of a linear function, applied to a signal shaped like its output."""
+    with torch.enable_grad():
+        origin = torch.zeros(size, dtype=signal.dtype, device=signal.device, requires_grad=True)
+        (back,) = torch.autograd.grad(function(origin), origin, signal)
+    return back

@@ -1,0 +1,246 @@
+"""Convolution, mirrored by the same filters transposed; and transposed convolution by filters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .base import InputSize, MirroredLayer
+from .padding import Padding
+from .window import Interval, Window
+
+CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+
+
+def tuple_of(value: Any, axes: int) -> tuple[int, ...]:
+    """One number for every spatial axis, from a number or a sequence (one entry serves all)."""
+    if isinstance(value, Sequence):
+        return tuple(value) if len(value) == axes else (value[0],) * axes
+    return (value,) * axes
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(MirroredLayer):
+    """Convolution with stride, dilation, groups and any padding.
+
+    The mirror sends a signal through the same filters, "flipped vertically and horizontally"
+    (Zeiler & Fergus 2014, 2.1), with the stride as up-sampling. The bias plays no part.
+
+    Args:
+        weight: (channels_out, channels_in / groups, *kernel) the filters.
+        bias: (channels_out,) or None.
+        stride, dilation: one number an axis.
+        sides: padding before and after, one pair an axis.
+        groups: channels are split into so many independent groups.
+        mode: "zeros", or as ``torch.nn.functional.pad`` calls it.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    stride: tuple[int, ...]
+    sides: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    groups: int
+    mode: str = "zeros"
+
+    def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
+        """Convolve; (batch, channels_in, *size) -> (batch, channels_out, *size_out)."""
+        padding, inside = self._padding()
+        padded = input if padding is None else padding.record(input)[0]
+        convolve = CONVOLVE[len(self.stride)]
+        output = convolve(
+            padded, self.weight, self.bias, self.stride, inside, self.dilation, self.groups
+        )
+        return output, InputSize(input.shape)
+
+    def mirror(self, signal: Tensor, record: InputSize) -> tuple[Tensor]:
+        """The same filters, transposed."""
+        padding, inside = self._padding()
+        size = record.size if padding is None else padding.padded(record.size)
+        spans = self._spans()
+        # where the stride does not divide the input, its last rows were seen by no window
+        unseen = [
+            size[2 + i] - ((signal.shape[2 + i] - 1) * self.stride[i] - 2 * inside[i] + spans[i])
+            for i in range(len(self.stride))
+        ]
+        below = _transposed(self, signal, inside, unseen)
+        return (below,) if padding is None else padding.mirror(below, record)
+
+    def window(self, window: Window, record: InputSize) -> tuple[Window]:
+        """The windows under the filter, in the channels of its group."""
+        batch, channel, *places = window
+        padding, inside = self._padding()
+        seen = [
+            place.sliding(span, stride, before)
+            for place, span, stride, before in zip(
+                places, self._spans(), self.stride, inside, strict=True
+            )
+        ]
+        below = (batch, self._channels(channel), *seen)
+        return (below,) if padding is None else padding.window(below, record)
+
+    def _padding(self) -> tuple[Padding | None, tuple[int, ...]]:
+        """Padding that must happen before the convolution, and what it can do itself."""
+        if self.mode == "zeros" and all(a == b for a, b in self.sides):
+            return None, tuple(a for a, _ in self.sides)
+        mode = "constant" if self.mode == "zeros" else self.mode
+        return Padding(self.sides, mode), (0,) * len(self.sides)
+
+    def _spans(self) -> list[int]:
+        return spans(self.weight, self.dilation)
+
+    def _channels(self, channel: Interval) -> Interval:
+        return grouped(
+            channel, self.groups, self.weight.shape[0] // self.groups, self.weight.shape[1]
+        )
+
+    @classmethod
+    def of_module(cls, module: nn.Module, input: Tensor) -> tuple[Convolution, tuple[Tensor]]:
+        """The layer and the inputs of a call of ``nn.Conv1d``, ``nn.Conv2d``, ``nn.Conv3d``."""
+        m: Any = module
+        layer, inputs = cls.of_call(
+            input, m.weight, m.bias, m.stride, m.padding, m.dilation, m.groups
+        )
+        return cls(**{**vars(layer), "mode": m.padding_mode}), inputs
+
+    @classmethod
+    def of_call(
+        cls,
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> tuple[Convolution, tuple[Tensor]]:
+        """The layer and the inputs of a call of ``torch.nn.functional.conv2d`` and relatives."""
+        axes = weight.ndim - 2
+        stride, dilation = tuple_of(stride, axes), tuple_of(dilation, axes)
+        if padding == "same":  # the odd cell goes to the end, as in torch
+            totals = [span - 1 for span in spans(weight, dilation)]
+            sides = tuple((total // 2, total - total // 2) for total in totals)
+        else:
+            amounts = tuple_of(0 if padding == "valid" else padding, axes)
+            sides = tuple((p, p) for p in amounts)
+        return cls(weight, bias, stride, sides, dilation, groups), (input,)
+
+
+@dataclass(frozen=True, eq=False)
+class TransposedConvolution(MirroredLayer):
+    """Transposed convolution; its mirror is the convolution with the same filters.
+
+    Args:
+        weight: (channels_in, channels_out / groups, *kernel) the filters.
+        bias: (channels_out,) or None.
+        stride, padding, output_padding, dilation: one number an axis.
+        groups: channels are split into so many independent groups.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    output_padding: tuple[int, ...]
+    groups: int
+    dilation: tuple[int, ...]
+
+    def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
+        """Transpose-convolve; (batch, channels_in, *size) -> (batch, channels_out, *size_out)."""
+        return _transposed(self, input, self.padding, self.output_padding), InputSize(input.shape)
+
+    def mirror(self, signal: Tensor, record: InputSize) -> tuple[Tensor]:
+        """Convolve with the same filters."""
+        below = CONVOLVE[len(self.stride)](
+            signal, self.weight, None, self.stride, self.padding, self.dilation, self.groups
+        )
+        for axis, length in enumerate(record.size[2:], start=2):
+            below = below.narrow(axis, 0, length)  # large output_padding leaves room for more
+        return (below,)
+
+    def window(self, window: Window, record: InputSize) -> tuple[Window]:
+        """The inputs whose filters reach the window."""
+        batch, channel, *places = window
+        seen = [
+            place.scattered(span, stride, before)
+            for place, span, stride, before in zip(
+                places,
+                spans(self.weight, self.dilation),
+                self.stride,
+                self.padding,
+                strict=True,
+            )
+        ]
+        width_in = self.weight.shape[0] // self.groups
+        below = grouped(channel, self.groups, self.weight.shape[1], width_in)
+        return ((batch, below, *seen),)
+
+    @classmethod
+    def of_module(
+        cls, module: nn.Module, input: Tensor, output_size: Any = None
+    ) -> tuple[TransposedConvolution, tuple[Tensor]]:
+        """The layer and the inputs of a call of ``nn.ConvTranspose2d`` and relatives."""
+        m: Any = module
+        axes = m.weight.ndim - 2
+        extra = m._output_padding(
+            input, output_size, m.stride, m.padding, m.kernel_size, axes, m.dilation
+        )
+        return cls.of_call(
+            input, m.weight, m.bias, m.stride, m.padding, extra, m.groups, m.dilation
+        )
+
+    @classmethod
+    def of_call(
+        cls,
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        dilation: Any = 1,
+    ) -> tuple[TransposedConvolution, tuple[Tensor]]:
+        """The layer and the inputs of a call of ``F.conv_transpose2d`` and relatives."""
+        numbers = [
+            tuple_of(n, weight.ndim - 2) for n in (stride, padding, output_padding, dilation)
+        ]
+        stride, padding, output_padding, dilation = numbers
+        layer = cls(weight, bias, stride, padding, output_padding, groups, dilation)
+        return layer, (input,)
+
+
+def spans(weight: Tensor, dilation: tuple[int, ...]) -> list[int]:
+    """How far a dilated filter reaches along each axis."""
+    return [d * (k - 1) + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
+
+
+def grouped(channel: Interval, groups: int, width_out: int, width_in: int) -> Interval:
+    """The input channels that a range of output channels sees: those of its groups.
+
+    Args:
+        channel: range of output channels.
+        groups: number of groups; with one, every input channel is seen.
+        width_out: output channels in a group.
+        width_in: input channels in a group.
+    """
+    return Interval.whole() if groups == 1 else channel.regrouped(width_out, width_in)
+
+
+def _transposed(
+    layer: Convolution | TransposedConvolution,
+    signal: Tensor,
+    padding: Sequence[int],
+    output_padding: Sequence[int],
+) -> Tensor:
+    """Transposed convolution with a layer's filters; its bias where it has one going forward."""
+    bias = layer.bias if isinstance(layer, TransposedConvolution) else None
+    return TRANSPOSE[len(layer.stride)](
+        signal, layer.weight, bias, layer.stride, tuple(padding), tuple(output_padding),
+        layer.groups, layer.dilation,
+    )  # fmt: skip

@@ -1,0 +1,50 @@
+"""Fully connected layers, mirrored by the transposed matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .base import MirroredLayer, Nothing
+from .window import Interval, Window
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(MirroredLayer):
+    """A matrix on the last axis; the bias plays no part in the mirror.
+
+    Args:
+        weight: (features_out, features_in).
+        bias: (features_out,) or None.
+    """
+
+    weight: Tensor
+    bias: Tensor | None = None
+
+    def record(self, input: Tensor) -> tuple[Tensor, Nothing]:
+        """(..., features_in) -> (..., features_out)."""
+        return F.linear(input, self.weight, self.bias), Nothing()
+
+    def mirror(self, signal: Tensor, record: Nothing) -> tuple[Tensor]:
+        """The transposed matrix."""
+        return (signal @ self.weight,)
+
+    def window(self, window: Window, record: Nothing) -> tuple[Window]:
+        """Every feature of the same place."""
+        return ((*window[:-1], Interval.whole()),)
+
+    @classmethod
+    def of_call(
+        cls, input: Tensor, weight: Tensor, bias: Tensor | None = None
+    ) -> tuple[Linear, tuple[Tensor]]:
+        """The layer and the inputs of a call of ``torch.nn.functional.linear``."""
+        return cls(weight, bias), (input,)
+
+    @classmethod
+    def of_module(cls, module: nn.Module, input: Tensor) -> tuple[Linear, tuple[Tensor]]:
+        """The layer and the inputs of a call of ``nn.Linear``."""
+        m: Any = module
+        return cls(m.weight, m.bias), (input,)

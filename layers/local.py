@@ -1,0 +1,184 @@
+"""Any other differentiable operation, mirrored by its own vector-Jacobian product."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from .base import MirroredLayer, Record, Signal
+from .window import Interval, Window, whole
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs(Record):
+    """The inputs of a forward pass, as they were."""
+
+    inputs: tuple[Tensor, ...]
+
+
+def unchanged(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:
+    """What an elementwise operation sees: the same places, of every input."""
+    return (window,) * len(inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class PerSample(MirroredLayer):
+    """An operation known to treat each sample by itself, mirrored at its recorded inputs.
+
+    Args:
+        function: tensors -> tensor, differentiable and not random.
+        sees: window of the output, the inputs -> window of each input.
+    """
+
+    function: Callable[..., Tensor]
+    sees: Callable[[Window, tuple[Tensor, ...]], tuple[Window, ...]] = unchanged
+
+    def record(self, *inputs: Tensor) -> tuple[Tensor, Inputs]:
+        """Run the operation and keep its inputs."""
+        return self.function(*inputs), Inputs(inputs)
+
+    def mirror(self, signal: Tensor, record: Inputs) -> tuple[Tensor, ...]:
+        """The vector-Jacobian product at the recorded inputs."""
+        with torch.enable_grad():
+            inputs = [x.detach().requires_grad_() for x in record.inputs]
+            return torch.autograd.grad(self.function(*inputs), inputs, signal)
+
+    def window(self, window: Window, record: Inputs) -> tuple[Window, ...]:
+        """As ``sees`` says."""
+        return self.sees(window, record.inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Traced(Record):
+    """A forward pass with the graph that autograd made of it.
+
+    Args:
+        leaves: the inputs, as autograd's leaves; what is no float tensor is None.
+        outputs: the tensors of the output, flattened; None where a tensor carries no signal.
+        layout: how the outputs lie in the output's containers.
+    """
+
+    leaves: tuple[Any, ...]
+    outputs: tuple[Tensor | None, ...]
+    layout: pytree.TreeSpec
+
+    @property
+    def separable(self) -> bool:
+        """Nothing is known of the operation: it may mix the samples of a batch."""
+        return False
+
+    @property
+    def silent(self) -> bool:
+        """True if no output can carry a signal: the operation stops gradients."""
+        return all(output is None for output in self.outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Local(MirroredLayer):
+    """An operation of which nothing is known but that it runs.
+
+    It is run under autograd and the graph of this one step is kept, so that the mirror is exact
+    even for random operations; the samples of a batch are not told apart.
+
+    Args:
+        function: values (tensors, or containers of tensors) -> value.
+        mutates: the operation writes into its inputs, and gets copies to write into.
+    """
+
+    function: Callable[..., Any]
+    mutates: bool = False
+
+    def record(self, *inputs: Any) -> tuple[Any, Traced]:
+        """Run the operation under autograd; float tensors of the inputs become leaves."""
+        leaves = pytree.tree_map(_leaf, inputs)
+        with torch.enable_grad():
+            given = pytree.tree_map(_copy, leaves) if self.mutates else leaves
+            output = self.function(*given)
+        flat, layout = pytree.tree_flatten(output)
+        kept = tuple(o if isinstance(o, Tensor) and o.requires_grad else None for o in flat)
+        plain = [o.detach() if isinstance(o, Tensor) else o for o in flat]
+        return pytree.tree_unflatten(plain, layout), Traced(leaves, kept, layout)
+
+    def mirror(self, signal: Signal, record: Traced) -> tuple[Signal, ...]:
+        """The vector-Jacobian product of the kept graph."""
+        signals = (
+            [signal]
+            if record.layout.num_leaves == 1 and isinstance(signal, Tensor)
+            else (_flattened(signal))
+        )
+        pairs = [
+            (out, s)
+            for out, s in zip(record.outputs, signals, strict=True)
+            if out is not None and s is not None
+        ]
+        flat, layout = pytree.tree_flatten(record.leaves)
+        wanted = [x for x in flat if isinstance(x, Tensor) and x.requires_grad]
+        if not pairs or not wanted:
+            return tuple(None for _ in record.leaves)
+        outs, seeds = zip(*pairs, strict=True)
+        found = iter(torch.autograd.grad(outs, wanted, seeds, retain_graph=True, allow_unused=True))
+        back = [next(found) if isinstance(x, Tensor) and x.requires_grad else None for x in flat]
+        return tuple(pytree.tree_unflatten(back, layout))
+
+    def window(self, window: Any, record: Traced) -> tuple[Any, ...]:
+        """Everything."""
+        return tuple(
+            pytree.tree_map(lambda x: whole(x.ndim) if isinstance(x, Tensor) else None, leaf)
+            for leaf in record.leaves
+        )
+
+
+def _leaf(value: Any) -> Any:
+    floats = isinstance(value, Tensor) and value.is_floating_point()
+    return value.detach().requires_grad_() if floats else value
+
+
+def _copy(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _flattened(signal: Signal) -> list[Any]:
+    """The signals in the order of the outputs, with None where nothing arrives."""
+    if isinstance(signal, (tuple, list)):
+        return [leaf for part in signal for leaf in _flattened(part)]
+    if isinstance(signal, dict):
+        return [leaf for part in signal.values() for leaf in _flattened(part)]
+    return [signal]
+
+
+def along(*axes: int) -> Callable[[Window, tuple[Tensor, ...]], tuple[Window, ...]]:
+    """What an operation sees that mixes these axes (softmax, layer norm): all of them."""
+
+    def sees(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:
+        mixed = {axis % inputs[0].ndim for axis in axes}
+        seen = tuple(Interval.whole() if i in mixed else w for i, w in enumerate(window))
+        return (seen,) * len(inputs)
+
+    return sees
+
+
+def elementwise(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    """Reads calls of a function of one tensor and numbers that works place by place."""
+
+    def read(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(extra, Tensor) for extra in (*args, *kwargs.values())):
+            return None
+        return PerSample(lambda x: function(x, *args, **kwargs)), (input,)
+
+    return read
+
+
+def softmax(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    """Reads calls of ``softmax`` and ``log_softmax`` along an axis that is not the batch."""
+
+    def read(input: Tensor, dim: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        if dim is None or dim % input.ndim == 0:
+            return None
+        return PerSample(lambda x: function(x, dim, *args, **kwargs), along(dim)), (input,)
+
+    return read

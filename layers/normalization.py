@@ -1,0 +1,194 @@
+"""Batch, instance, group, layer and local response normalisation, at evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .base import MirroredLayer, Nothing, Record
+from .local import Inputs, PerSample, along
+from .policies import Policies
+from .window import Interval, Window
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNormalization(MirroredLayer):
+    """Batch normalisation with running statistics: a scale and a shift for every channel.
+
+    Args:
+        mean, variance: (channels,) the running statistics.
+        weight, bias: (channels,) or None.
+        eps: added to the variance.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    weight: Tensor | None
+    bias: Tensor | None
+    eps: float
+
+    def record(self, input: Tensor) -> tuple[Tensor, Nothing]:
+        """Normalise; (batch, channels, ...) -> the same."""
+        output = F.batch_norm(
+            input, self.mean, self.variance, self.weight, self.bias, False, 0.0, self.eps
+        )
+        return output, Nothing()
+
+    def mirror(self, signal: Tensor, record: Nothing) -> tuple[Tensor]:
+        """The scale."""
+        scale = torch.rsqrt(self.variance + self.eps)
+        if self.weight is not None:
+            scale = scale * self.weight
+        return (signal * scale.to(signal.dtype).view(1, -1, *[1] * (signal.ndim - 2)),)
+
+    def window(self, window: Window, record: Nothing) -> tuple[Window]:
+        """The same places."""
+        return (window,)
+
+
+def batch_module(module: nn.Module, input: Tensor) -> Any:
+    """The layer and the inputs of a call of ``nn.BatchNorm2d`` and relatives at evaluation."""
+    m: Any = module
+    if m.running_mean is None:  # statistics of the batch itself: samples are mixed
+        return None
+    return BatchNormalization(m.running_mean, m.running_var, m.weight, m.bias, m.eps), (input,)
+
+
+def batch_call(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """The layer and the inputs of a call of ``torch.nn.functional.batch_norm``."""
+    if training or running_mean is None or running_var is None:
+        return None
+    return BatchNormalization(running_mean, running_var, weight, bias, eps), (input,)
+
+
+def _places(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window]:
+    """Every place, of the same channels."""
+    return ((*window[:2], *[Interval.whole()] * (len(window) - 2)),)
+
+
+def instance_module(module: nn.Module, input: Tensor) -> Any:
+    """The layer and the inputs of a call of ``nn.InstanceNorm2d`` and relatives."""
+    m: Any = module
+    running = m.running_mean is not None
+
+    def normalize(x: Tensor) -> Tensor:
+        return F.instance_norm(
+            x, m.running_mean, m.running_var, m.weight, m.bias, not running, 0.0, m.eps
+        )
+
+    return PerSample(normalize, _places), (input,)
+
+
+def group_call(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Any:
+    """The layer and the inputs of a call of ``torch.nn.functional.group_norm``."""
+    width = input.shape[1] // num_groups
+
+    def sees(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window]:
+        batch, channel, *places = window
+        everywhere = [Interval.whole()] * len(places)
+        return ((batch, channel.regrouped(width, width), *everywhere),)
+
+    return PerSample(lambda x: F.group_norm(x, num_groups, weight, bias, eps), sees), (input,)
+
+
+def group_module(module: nn.Module, input: Tensor) -> Any:
+    """The layer and the inputs of a call of ``nn.GroupNorm``."""
+    m: Any = module
+    return group_call(input, m.num_groups, m.weight, m.bias, m.eps)
+
+
+def layer_call(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Any:
+    """The layer and the inputs of a call of ``torch.nn.functional.layer_norm``."""
+    shape = tuple(normalized_shape)
+    axes = range(-len(shape), 0)
+    if len(shape) == input.ndim:  # the batch itself is normalised over
+        return None
+    return PerSample(lambda x: F.layer_norm(x, shape, weight, bias, eps), along(*axes)), (input,)
+
+
+def layer_module(module: nn.Module, input: Tensor) -> Any:
+    """The layer and the inputs of a call of ``nn.LayerNorm``."""
+    m: Any = module
+    return layer_call(input, m.normalized_shape, m.weight, m.bias, m.eps)
+
+
+@dataclass(frozen=True, eq=False)
+class ResponseNormalization(MirroredLayer):
+    """Local response normalisation across channels (Krizhevsky 2012).
+
+    The three steps of Zeiler & Fergus do not mention it; the code of DeSaliNet passes it by under
+    deconvnet and guided, and so do those policies here. ``exact`` carries the signal by its
+    derivative.
+
+    Args:
+        function: the normalisation.
+        size: how many neighbouring channels it sums.
+        exact: carry the signal by the derivative; else pass it unchanged.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    size: int
+    exact: bool = field(default=True, kw_only=True)
+
+    def record(self, input: Tensor) -> tuple[Tensor, Record]:
+        """Normalise; the input is kept only where the derivative is wanted."""
+        return self.function(input), Inputs((input,)) if self.exact else Nothing()
+
+    def mirror(self, signal: Tensor, record: Any) -> tuple[Tensor, ...]:
+        """By the derivative, or unchanged."""
+        return PerSample(self.function).mirror(signal, record) if self.exact else (signal,)
+
+    def window(self, window: Window, record: Record) -> tuple[Window]:
+        """The neighbouring channels of the same place."""
+        batch, channel, *places = window
+        if not self.exact:
+            return (window,)
+        return ((batch, channel.sliding(self.size, 1, self.size // 2), *places),)
+
+    def under(self, policies: Policies) -> ResponseNormalization:
+        """Exact or passed by, as the policies say."""
+        exact = policies.response_normalization == "exact"
+        return ResponseNormalization(self.function, self.size, exact=exact)
+
+
+def response_call(
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Any:
+    """The layer and the inputs of a call of ``F.local_response_norm``."""
+
+    def normalize(x: Tensor) -> Tensor:
+        return F.local_response_norm(x, size, alpha, beta, k)
+
+    return ResponseNormalization(normalize, size), (input,)
+
+
+def response_module(module: nn.Module, input: Tensor) -> Any:
+    """The layer and the inputs of a call of ``nn.LocalResponseNorm``."""
+    m: Any = module
+    return response_call(input, m.size, m.alpha, m.beta, m.k)

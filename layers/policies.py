@@ -1,0 +1,255 @@
+"""Policies: what a rectifier does to the signal; the only thing that tells three methods apart."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+
+class UnmirroredError(ValueError):
+    """A policy has no rule for an activation that the signal has to pass."""
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """An elementwise activation function ``a = f(z)``.
+
+    Args:
+        name: as the field calls it, "ReLU", "GELU".
+        function: ``f``, never in place.
+        ceiling: for functions that are the identity between 0 and a ceiling and constant
+            elsewhere (``inf`` for ReLU, 6 for ReLU6); None for every other one.
+    """
+
+    name: str
+    function: Callable[[Tensor], Tensor]
+    ceiling: float | None = None
+
+    @property
+    def rectifies(self) -> bool:
+        """True for ReLU and its clipped relatives: never negative and piecewise linear."""
+        return self.ceiling is not None
+
+    def derivative(self, z: Tensor, a: Tensor) -> Tensor:
+        """``f'(z)``, shaped like ``z``; a mask of bools where it is only ever 0 or 1."""
+        if self.ceiling is not None:
+            return a > 0 if self.ceiling == float("inf") else (a > 0) & (a < self.ceiling)
+        with torch.enable_grad():
+            origin = z.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.function(origin).sum(), origin)
+        return slope
+
+
+class Rectifier(ABC):
+    """What an activation does to the signal ``R`` that arrives from above.
+
+    To make a policy of your own, write a subclass with these two methods and pass an instance:
+    ``DeconvNet(model, rectifier=MyRectifier())``.
+    """
+
+    name: ClassVar[str]
+    normalization: ClassVar[str] = "exact"
+    """What local response normalisation does to the signal unless told: "exact" or "identity"."""
+
+    @abstractmethod
+    def remember(self, z: Tensor, a: Tensor, activation: Activation) -> Any:
+        """What is kept of a forward pass.
+
+        Args:
+            z: (batch, ...) the activation's input.
+            a: (batch, ...) its output.
+            activation: the function; ``activation.derivative(z, a)`` gives its slope.
+
+        Returns:
+            None, a tensor with the batch on axis 0, or a tuple of such tensors.
+        """
+
+    @abstractmethod
+    def signal(self, R: Tensor, kept: Any) -> Tensor:
+        """The signal ``G`` sent below, shaped like the signal ``R`` from above."""
+
+    def rules(self, activation: Activation) -> bool:
+        """Whether the policy is defined for this activation: ReLU and its clipped relatives."""
+        return activation.rectifies
+
+
+class Gradient(Rectifier):
+    """``R · f'(z)``: the chain rule, so that a projection is the gradient (Simonyan 2013)."""
+
+    name = "gradient"
+
+    def remember(self, z: Tensor, a: Tensor, activation: Activation) -> Tensor:
+        """The derivative: for ReLU the mask ``z > 0``."""
+        return activation.derivative(z, a)
+
+    def signal(self, R: Tensor, kept: Tensor) -> Tensor:
+        """``R`` where the unit was active."""
+        return R * kept
+
+    def rules(self, activation: Activation) -> bool:
+        """Every differentiable activation has a gradient."""
+        return True
+
+
+class DeconvNetRule(Rectifier):
+    """``max(R, 0)``: the rectifier itself, applied to the signal (Zeiler & Fergus 2014, 2.1)."""
+
+    name = "deconvnet"
+    normalization = "identity"
+
+    def remember(self, z: Tensor, a: Tensor, activation: Activation) -> None:
+        """Nothing: the rule does not look at the image."""
+
+    def signal(self, R: Tensor, kept: None) -> Tensor:
+        """The positive part."""
+        return R.clamp(min=0)
+
+
+class Guided(Rectifier):
+    """``max(R, 0) · 1[z > 0]``: both masks at once (Springenberg 2014, figure 1)."""
+
+    name = "guided"
+    normalization = "identity"
+
+    def remember(self, z: Tensor, a: Tensor, activation: Activation) -> Tensor:
+        """The mask ``z > 0``."""
+        return activation.derivative(z, a)
+
+    def signal(self, R: Tensor, kept: Tensor) -> Tensor:
+        """The positive part, where the unit was active."""
+        return R.clamp(min=0) * kept
+
+
+class Identity(Rectifier):
+    """``R``: the activation is passed by, so that the whole mirror is linear (Mahendran 2016)."""
+
+    name = "identity"
+
+    def remember(self, z: Tensor, a: Tensor, activation: Activation) -> None:
+        """Nothing."""
+
+    def signal(self, R: Tensor, kept: None) -> Tensor:
+        """Unchanged."""
+        return R
+
+    def rules(self, activation: Activation) -> bool:
+        """Passing by is possible everywhere."""
+        return True
+
+
+@dataclass(frozen=True, eq=False)
+class RectGrad(Rectifier):
+    """``R · 1[a·R > τ]``, τ the q-th percentile of ``a·R`` per sample and layer (Kim 2019).
+
+    Args:
+        q: percentile in [0, 100]; the paper's is 98.
+    """
+
+    name = "rectgrad"
+    q: float = 98.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.q <= 100:
+            raise ValueError(f"rectgrad's percentile was {self.q}; give one between 0 and 100")
+
+    def remember(self, z: Tensor, a: Tensor, activation: Activation) -> tuple[Tensor, Tensor]:
+        """The activation and its slope."""
+        return a, activation.derivative(z, a)
+
+    def signal(self, R: Tensor, kept: tuple[Tensor, Tensor]) -> Tensor:
+        """``R`` where its importance ``a·R`` passes the threshold."""
+        a, slope = kept
+        importance = (a * R).flatten(1)
+        threshold = _percentile(importance, self.q).view(-1, *[1] * (R.ndim - 1))
+        return R * (a * R > threshold) * slope
+
+
+def _percentile(values: Tensor, q: float) -> Tensor:
+    """The q-th percentile of every row, interpolated linearly; any length, any real dtype."""
+    place = (values.shape[1] - 1) * q / 100
+    low = int(place)
+    below = values.kthvalue(low + 1, dim=1).values
+    if place == low:
+        return below
+    return torch.lerp(below, values.kthvalue(low + 2, dim=1).values, place - low)
+
+
+RECTIFIERS: dict[str, Callable[..., Rectifier]] = {
+    "gradient": Gradient,
+    "deconvnet": DeconvNetRule,
+    "guided": Guided,
+    "identity": Identity,
+    "rectgrad": RectGrad,
+}
+ELSEWHERE: dict[str, Callable[[], Rectifier]] = {"derivative": Gradient, "rectify": DeconvNetRule}
+NORMALIZATIONS = ("exact", "identity")
+
+
+def rectifier(policy: str | Rectifier) -> Rectifier:
+    """A policy by its name: ``"deconvnet"``, ``"guided"``, ``"rectgrad(95)"``; or itself.
+
+    Raises:
+        ValueError: no policy has this name.
+    """
+    if isinstance(policy, Rectifier):
+        return policy
+    match = re.fullmatch(r"(\w+)(?:\(([\d.]+)\))?", policy) if isinstance(policy, str) else None
+    if match is None or match[1] not in RECTIFIERS or (match[2] and match[1] != "rectgrad"):
+        names = ", ".join(RECTIFIERS)
+        raise ValueError(
+            f"no rectifier is called {policy!r}; use one of {names}, or an instance of a "
+            "subclass of deconvnet.Rectifier"
+        )
+    make = RECTIFIERS[match[1]]
+    return make(float(match[2])) if match[2] else make()
+
+
+@dataclass(frozen=True, eq=False)
+class Policies:
+    """Everything about the mirror that is a choice and not mathematics.
+
+    Args:
+        rectifier: the rule for activations.
+        elsewhere: what happens at an activation for which the rectifier has no rule:
+            "derivative" (the chain rule), "rectify" (the positive part of the signal), or None:
+            then it is an error.
+        normalization: local response normalisation is passed by ("identity"), or carries the
+            signal by its derivative ("exact"); None leaves it to the rectifier.
+    """
+
+    rectifier: Rectifier
+    elsewhere: str | None = None
+    normalization: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.elsewhere is not None and self.elsewhere not in ELSEWHERE:
+            raise ValueError(f"elsewhere was {self.elsewhere!r}; use 'derivative' or 'rectify'")
+        if self.normalization is not None and self.normalization not in NORMALIZATIONS:
+            raise ValueError(f"normalization was {self.normalization!r}; use 'exact' or 'identity'")
+
+    @property
+    def response_normalization(self) -> str:
+        """What local response normalisation does: "exact" or "identity"."""
+        return self.normalization or self.rectifier.normalization
+
+    def rule(self, activation: Activation) -> Rectifier:
+        """The rectifier that applies to an activation.
+
+        Raises:
+            UnmirroredError: the rectifier has no rule for it and ``elsewhere`` was not given.
+        """
+        if self.rectifier.rules(activation):
+            return self.rectifier
+        if self.elsewhere is None:
+            raise UnmirroredError(
+                f"the policy '{self.rectifier.name}' has no rule for {activation.name}; choose "
+                "what happens there: elsewhere='derivative' (multiply by its slope) or "
+                "elsewhere='rectify' (keep the positive part of the signal)"
+            )
+        return ELSEWHERE[self.elsewhere]()

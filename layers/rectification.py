@@ -1,0 +1,148 @@
+"""Activation functions: the signal passes them as the rectifier policy says."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .base import MirroredLayer, Record
+from .policies import Activation, Policies, Rectifier
+from .window import Window
+
+INFINITY = float("inf")
+
+
+@dataclass(frozen=True, eq=False)
+class Remembered(Record):
+    """What the rectifier keeps of an activation: nothing, a tensor, or a tuple of tensors."""
+
+    kept: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Rectification(MirroredLayer):
+    """An activation function under a rectifier policy.
+
+    Args:
+        activation: the function.
+        rectifier: the policy; None until ``under`` has been told which.
+    """
+
+    activation: Activation
+    rectifier: Rectifier | None = None
+
+    def record(self, input: Tensor) -> tuple[Tensor, Remembered]:
+        """Activate, and let the policy remember what it needs."""
+        output = self.activation.function(input)
+        if self.rectifier is None:
+            raise ValueError(
+                f"{self.activation.name} was run without a rectifier; call "
+                "layer.under(Policies(rectifier(...))) first"
+            )
+        return output, Remembered(self.rectifier.remember(input, output, self.activation))
+
+    def mirror(self, signal: Tensor, record: Remembered) -> tuple[Tensor]:
+        """As the policy says."""
+        assert self.rectifier is not None, "record() refuses layers without a rectifier"
+        return (self.rectifier.signal(signal, record.kept),)
+
+    def window(self, window: Window, record: Remembered) -> tuple[Window]:
+        """The same places."""
+        return (window,)
+
+    def under(self, policies: Policies) -> Rectification:
+        """Ruled by the policy, or by what was said to happen elsewhere.
+
+        Raises:
+            UnmirroredError: the policy has no rule for this activation.
+        """
+        return replace(self, rectifier=policies.rule(self.activation))
+
+
+def of_module(module: nn.Module, input: Tensor) -> tuple[Rectification, tuple[Tensor]]:
+    """The layer and the inputs of a call of any activation module."""
+    function: Any = module
+    if getattr(module, "inplace", False):
+        function = copy.copy(module)  # shares the parameters; the user's module stays as it is
+        function.inplace = False
+    activation = Activation(type(module).__name__, function, module_ceiling(module))
+    return Rectification(activation), (input,)
+
+
+def module_ceiling(module: nn.Module) -> float | None:
+    """Where a module that is 0 below 0 stops growing; None if it is no such function."""
+    m: Any = module
+    if isinstance(module, nn.ReLU):
+        return INFINITY
+    if isinstance(module, nn.Hardtanh):  # ReLU6 too
+        return float(m.max_val) if m.min_val == 0 else None
+    if isinstance(module, nn.Threshold):
+        return INFINITY if m.value == 0 and m.threshold >= 0 else None
+    if isinstance(module, nn.LeakyReLU):
+        return INFINITY if m.negative_slope == 0 else None
+    return None
+
+
+def of_call(
+    name: str, function: Callable[..., Tensor], ceiling: float | None = None
+) -> Callable[..., Any]:
+    """Reads calls of an activation function with any further arguments but ``inplace``."""
+
+    def read(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = without_inplace(function, (input, *args), kwargs)
+        activation = Activation(name, partial(_after, function, args[1:], kwargs), ceiling)
+        return Rectification(activation), (input,)
+
+    return read
+
+
+def clamp(input: Tensor, min: Any = None, max: Any = None) -> Any:
+    """Reads ``x.clamp(min=0)``: a rectifier in other words; any other clamp is one without rule."""
+    if isinstance(min, Tensor) or isinstance(max, Tensor):
+        return None
+    rectifies = min == 0 and (max is None or max > 0)
+    ceiling = (INFINITY if max is None else float(max)) if rectifies else None
+    activation = Activation("clamp", lambda z: z.clamp(min, max), ceiling)
+    return Rectification(activation), (input,)
+
+
+def hardtanh(
+    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Any:
+    """Reads calls of ``F.hardtanh``."""
+    ceiling = float(max_val) if min_val == 0 else None
+    activation = Activation("Hardtanh", lambda z: F.hardtanh(z, min_val, max_val), ceiling)
+    return Rectification(activation), (input,)
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Any:
+    """Reads calls of ``F.threshold``."""
+    ceiling = INFINITY if value == 0 and threshold >= 0 else None
+    activation = Activation("Threshold", lambda z: F.threshold(z, threshold, value), ceiling)
+    return Rectification(activation), (input,)
+
+
+def without_inplace(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call with ``inplace=True`` turned to False, wherever it stands."""
+    kwargs = {name: False if name == "inplace" else value for name, value in kwargs.items()}
+    try:
+        names = list(inspect.signature(function).parameters)
+    except ValueError:  # built in: these have no such argument
+        return args, kwargs
+    place = names.index("inplace") if "inplace" in names else len(args)
+    return tuple(False if i == place else value for i, value in enumerate(args)), kwargs
+
+
+def _after(
+    function: Callable[..., Tensor], rest: tuple[Any, ...], kwargs: dict[str, Any], z: Tensor
+) -> Tensor:
+    return function(z, *rest, **kwargs)

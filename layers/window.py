@@ -1,0 +1,119 @@
+"""Windows: which part of a tensor a part of another one sees, one interval an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Ints = Any  # an int or an array of ints: many units are carried through the network at once
+FAR = 1 << 40  # "the whole axis", before it is clipped to the axis' length
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """Half-open ranges ``[start, stop)`` along one axis, one for each of ``n`` units.
+
+    A range that is empty (``stop <= start``) says that the unit sees nothing there.
+    """
+
+    start: Ints
+    stop: Ints
+
+    @staticmethod
+    def whole() -> Interval:
+        """The whole axis, however long it is."""
+        return Interval(np.int64(-FAR), np.int64(FAR))
+
+    @staticmethod
+    def at(index: Ints) -> Interval:
+        """One index of the axis."""
+        index = np.asarray(index, dtype=np.int64)
+        return Interval(index, index + 1)
+
+    @property
+    def empty(self) -> Any:
+        """True where nothing is seen."""
+        return np.asarray(self.stop) <= self.start
+
+    def sliding(self, span: int, stride: int, padding: int) -> Interval:
+        """What a sliding window sees of its input (Araujo 2019: ``u <- s u - p``).
+
+        Args:
+            span: length of the window, ``dilation (kernel - 1) + 1``.
+            stride: its step.
+            padding: what was added before the input's first index.
+        """
+        start = self.start * stride - padding
+        stop = (self.stop - 1) * stride - padding + span
+        return self._saturated(start, stop)
+
+    def scattered(self, span: int, stride: int, padding: int) -> Interval:
+        """What the transpose of a sliding window sees of its input."""
+        start = -((span - 1 - padding - self.start) // stride)
+        stop = (self.stop - 1 + padding) // stride + 1
+        return self._saturated(start, stop)
+
+    def binned(self, bins: int, length: int) -> Interval:
+        """What adaptive pooling to ``bins`` bins sees of an axis of ``length``."""
+        start = self.start * length // bins
+        stop = -(-self.stop * length // bins)
+        return self._saturated(start, stop)
+
+    def regrouped(self, width: int, width_below: int) -> Interval:
+        """The groups of ``width_below`` that lie under the groups of ``width`` it touches."""
+        start = self.start // width * width_below
+        stop = -(-self.stop // width) * width_below
+        return self._saturated(start, stop)
+
+    def shifted(self, by: int) -> Interval:
+        """The same ranges, moved."""
+        return self._saturated(self.start + by, self.stop + by)
+
+    def clipped(self, length: int) -> Interval:
+        """The part that lies on an axis of this length."""
+        return Interval(np.maximum(self.start, 0), np.minimum(self.stop, length))
+
+    def union(self, other: Interval) -> Interval:
+        """The hull of both; an empty range adds nothing."""
+        mine, theirs = self.empty, other.empty
+        start = np.minimum(np.where(mine, FAR, self.start), np.where(theirs, FAR, other.start))
+        stop = np.maximum(np.where(mine, -FAR, self.stop), np.where(theirs, -FAR, other.stop))
+        return Interval(start, stop)
+
+    def _saturated(self, start: Ints, stop: Ints) -> Interval:
+        nothing, everything = self.empty, (self.start <= -FAR) & (self.stop >= FAR)
+        start = np.where(everything, -FAR, np.clip(start, -FAR, FAR))
+        stop = np.where(everything, FAR, np.clip(stop, -FAR, FAR))
+        return Interval(start, np.where(nothing, start, stop))
+
+
+Window = tuple[Interval, ...]
+
+
+def whole(axes: int) -> Window:
+    """A window that sees everything of a tensor of so many axes."""
+    return (Interval.whole(),) * axes
+
+
+def union(one: Window, other: Window) -> Window:
+    """Axis by axis the hull of both; a window that is empty somewhere sees nothing at all."""
+    nothing = _nothing(one), _nothing(other)
+    return tuple(
+        _blank(a, nothing[0]).union(_blank(b, nothing[1])) for a, b in zip(one, other, strict=True)
+    )
+
+
+def clipped(window: Window, size: Sequence[int]) -> Window:
+    """The part of a window that lies on a tensor of this size."""
+    return tuple(i.clipped(n) for i, n in zip(window, size, strict=True))
+
+
+def _nothing(window: Window) -> Any:
+    return np.any(np.stack(np.broadcast_arrays(*(i.empty for i in window))), axis=0)
+
+
+def _blank(interval: Interval, where: Any) -> Interval:
+    return Interval(interval.start, np.where(where, interval.start, interval.stop))
