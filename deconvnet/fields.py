@@ -65,6 +65,31 @@ def box(
     return Box(tuple(starts[0].tolist()), tuple(stops[0].tolist()))
 
 
+def overhang(
+    recording: Recording, layer: str, positions: Sequence[Sequence[int]]
+) -> list[tuple[int, ...]]:
+    """How far to the inside of a layer's full field the clipped boxes of its units begin.
+
+    To lay clipped crops on one canvas: that of the field where it is smaller than the image, else
+    that of the image.
+
+    Returns:
+        For each unit the cells before its box, one number an axis of the image.
+    """
+    starts, _ = boxes(recording, layer, positions)
+    lengths, image = field(recording, layer).size, recording.sizes[recording.input][2:]
+    found = []
+    for position, start in zip(positions, starts.tolist(), strict=True):
+        full = _unclipped(recording, layer, position)
+        found.append(
+            tuple(
+                first - int(interval.start) if length < n else first
+                for first, interval, length, n in zip(start, full, lengths, image, strict=True)
+            )
+        )
+    return found
+
+
 def field(recording: Recording, layer: str) -> Field:
     """Size and stride of a layer's receptive field, as if the image had no border."""
     image = recording.sizes[recording.input][2:]

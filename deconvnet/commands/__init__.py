@@ -1,0 +1,40 @@
+"""What each command does, one file a command; ``run(options)`` returns what ``--json`` prints."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deconvnet.draw import Photograph
+    from deconvnet.models import LoadedModel
+
+
+def load_model(options: argparse.Namespace) -> LoadedModel:
+    """The model the options name, with its preprocessing as they say."""
+    from deconvnet.models import load
+
+    changed: dict[str, object] = {"mean": options.mean, "std": options.std}
+    if options.size is not None:
+        changed |= {
+            "size": (options.size, options.size),
+            "resize": round(options.size * 256 / 224),
+        }
+    return load(options.model, options.weights, preprocessing=changed)
+
+
+def load_photographs(files: list[str], loaded: LoadedModel) -> list[Photograph]:
+    """Photographs by file, preprocessed for the model."""
+    from pathlib import Path
+
+    from deconvnet.draw import Photograph
+    from deconvnet.images import read_image
+
+    return [Photograph(Path(file).name, loaded.preprocessing(read_image(file))) for file in files]
+
+
+def said(text: str, options: argparse.Namespace) -> None:
+    """Tell the person at the terminal; with --json standard output is kept for it."""
+    import sys
+
+    print(text, file=sys.stderr if options.json else sys.stdout)

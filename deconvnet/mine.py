@@ -1,0 +1,304 @@
+"""A data set is run once; the images that excite each unit most are kept."""
+
+from __future__ import annotations
+
+import json
+import platform
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike, fspath
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import deconvnet
+from deconvnet import fields, fingerprint
+from deconvnet.feed import Microbatch, first_image, microbatches
+from deconvnet.graph import Graph, Node, arguments, evaluation, run_call, trace
+from deconvnet.layers import Policies, Rectification, rectifier
+from deconvnet.layers.convolution import Convolution, TransposedConvolution
+from deconvnet.layers.joining import Combination, Concatenation
+from deconvnet.layers.linear import Linear
+from deconvnet.record import Recording, execute, record
+from deconvnet.store import Failed, LayerTable, Store, write_store
+from deconvnet.topk import TopK
+
+MINED = (Convolution, TransposedConvolution, Linear, Rectification, Concatenation)
+TOLERATED = 0.01  # share of images that may be unreadable before the run stops
+
+Reporter = Callable[[int, int], None]
+"""Told how many images are done, of how many."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where model and data set come from, in words that rebuild them; goes into the store.
+
+    Args:
+        model: model spec, such as "torchvision:vgg16".
+        weights: file or name of the weights.
+        dataset: folder, or "package.module:factory".
+        transform: the preprocessing as JSON.
+    """
+
+    model: str = ""
+    weights: str = ""
+    dataset: str = ""
+    transform: str = ""
+
+
+def mine(
+    model: nn.Module,
+    dataset: Any,
+    path: str | PathLike[str],
+    layers: Sequence[str | nn.Module] | None = None,
+    k: int = 9,
+    batch_size: int = 64,
+    *,
+    source: Source | None = None,
+    workers: int = 0,
+    strict: bool = False,
+    nan: str = "skip",
+    report: Reporter | None = None,
+) -> Store:
+    """Find the k images that excite each unit of each layer most, and write them to a store.
+
+    Exact: the table is what a full sort of all activations would give, one entry an image and
+    channel, ties by image index, then by the first position in row-major order. All layers are
+    served by one pass over the data set. The store appears whole or not at all.
+
+    Args:
+        model: any module that takes images; it comes back as it was.
+        dataset: map-style, ``len`` and ``[i]``; an item is a float tensor (channels, height,
+            width), preprocessed, or a tuple that starts with one.
+        path: the HDF5 file to write.
+        layers: node names or modules; by default every convolution, linear layer, activation
+            and join.
+        k: how many images to keep for each channel.
+        batch_size: images run at once; part of what a result depends on in its last bits.
+        source: what to write down of where model and data set come from.
+        workers: processes that read images ahead.
+        strict: stop at the first unreadable image; else they are written down and left out, up
+            to one in a hundred.
+        nan: activations that are NaN are left out and counted ("skip", with a warning), or stop
+            the run ("error").
+        report: called after every microbatch.
+
+    Returns:
+        The store, opened.
+
+    Raises:
+        KeyError: no such layer.
+        ValueError: the images do not fit the model, or each other; too many are unreadable.
+        OSError: the store cannot be written; whatever was there before is intact.
+    """
+    if k < 1 or batch_size < 1:
+        raise ValueError(f"k={k} and batch_size={batch_size} were given; both must be at least 1")
+    if nan not in ("skip", "error"):
+        raise ValueError(f"nan was {nan!r}; use 'skip' or 'error'")
+    graph = trace(model)
+    image = first_image(dataset)
+    parameter = next(model.parameters(), image)
+    blank = torch.zeros((1, *image.shape), dtype=parameter.dtype, device=parameter.device)
+    geometry = _geometry(graph, blank)
+    names = _chosen(graph, geometry, layers)
+    miner = _Miner(graph, geometry, names, k=k, nan=nan)
+    failed: dict[int, str] = {}
+    done, total = 0, len(dataset)
+    feed = microbatches(
+        dataset, batch_size, size=tuple(image.shape), dtype=parameter.dtype, workers=workers
+    )
+    with torch.no_grad(), evaluation(model):
+        for batch in feed:
+            failed.update(batch.failed)
+            _bear(failed, total, strict)
+            miner.take(batch, parameter.device)
+            done += len(batch.rows) + len(batch.failed)
+            if report is not None:
+                report(done, total)
+    tables = miner.tables()
+    attributes = {
+        **_attributes(graph, dataset, source or Source()),
+        "k": k,
+        "input_size": list(image.shape[1:]),
+        "batch_shape": [batch_size, *image.shape],
+        "dtype": str(parameter.dtype).removeprefix("torch."),
+        "device": str(parameter.device),
+        "images_seen": total - len(failed),
+        "images_failed": len(failed),
+    }
+    broken = [Failed(i, _path_of(dataset, i), reason) for i, reason in sorted(failed.items())]
+    return write_store(
+        path,
+        attributes=attributes,
+        layers=tables,
+        images={i: _path_of(dataset, i) for i in _occurring(tables)},
+        failed=broken,
+    )
+
+
+def minable(model: nn.Module, size: Sequence[int]) -> list[str]:
+    """The layers that ``mine`` takes by default, for images of (channels, height, width)."""
+    graph = trace(model)
+    parameter = next(model.parameters(), torch.zeros(()))
+    blank = torch.zeros((1, *size), dtype=parameter.dtype, device=parameter.device)
+    return _chosen(graph, _geometry(graph, blank), None)
+
+
+def _geometry(graph: Graph, blank: Tensor) -> Recording:
+    """A recording of an empty image, for the sizes and fields of every node."""
+    every = [node.name for node in graph]
+    return record(graph, blank, every, policies=Policies(rectifier("identity")), keep=False)
+
+
+def _chosen(
+    graph: Graph, geometry: Recording, layers: Sequence[str | nn.Module] | None
+) -> list[str]:
+    """The names of the layers to mine; each must have feature maps."""
+    if layers is not None:
+        names = list(dict.fromkeys(graph.find(layer) for layer in layers))
+    else:
+        names = [
+            step.name
+            for step in geometry.steps
+            if isinstance(step.layer, MINED)
+            or (isinstance(step.layer, Combination) and len(step.layer.factors) > 1)
+        ]
+        names = [name for name in names if len(geometry.sizes[name]) in (2, 4)]
+    carried = {step.name for step in geometry.steps}
+    for name in names:
+        size = geometry.sizes.get(name)
+        if name not in carried or size is None or len(size) not in (2, 4):
+            found = "no tensor that depends on the image" if size is None else str(tuple(size))
+            raise ValueError(
+                f"{name} cannot be mined: its value is {found}; choose a layer whose value is "
+                "(batch, channels, rows, cols) or (batch, channels)"
+            )
+    if not names:
+        raise ValueError("the model has no convolution, linear layer or activation; name layers=")
+    return names
+
+
+class _Miner:
+    """Feeds microbatches through the graph and every layer's maxima into its table."""
+
+    def __init__(
+        self, graph: Graph, geometry: Recording, names: Sequence[str], *, k: int, nan: str
+    ) -> None:
+        self.graph, self.geometry, self.nan = graph, geometry, nan
+        self.nodes = graph.upto(names)
+        self.tops = {name: TopK(geometry.sizes[name][1], k) for name in names}
+        self.first_nan: tuple[str, list[int]] | None = None
+
+    def take(self, batch: Microbatch, device: torch.device) -> None:
+        whole = len(batch.rows) == len(batch.images)
+        for node, value in execute(self.graph, batch.images.to(device), self.nodes, self._run):
+            top = self.tops.get(node.name)
+            if top is None:
+                continue
+            maps = value if whole else value[batch.rows.to(value.device)]
+            before = top.nans
+            top.update(maps, batch.indices)
+            if top.nans > before and self.first_nan is None:
+                self._note(node.name, maps, batch.indices)
+
+    def tables(self) -> dict[str, LayerTable]:
+        if self.first_nan is not None:
+            layer, images = self.first_nan
+            count = sum(top.nans for top in self.tops.values())
+            warnings.warn(
+                f"{count} activations were NaN and were left out, the first of them in {layer}, "
+                f"images {images}; see the 'nan' counts in the store",
+                stacklevel=3,
+            )
+        return {name: self._table(name, top) for name, top in self.tops.items()}
+
+    def _run(self, node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> Any:
+        return run_call(node, *arguments(node, self.graph.names, values))
+
+    def _note(self, layer: str, maps: Tensor, indices: Tensor) -> None:
+        images = indices[maps.isnan().flatten(1).any(1).cpu()].tolist()
+        if self.nan == "error":
+            raise ValueError(
+                f"activations of {layer} are NaN for images {images}; look at these images and "
+                "at the weights, or leave such activations out with nan='skip'"
+            )
+        self.first_nan = (layer, images)
+
+    def _table(self, name: str, top: TopK) -> LayerTable:
+        table = top.table()
+        size = self.geometry.sizes[name]
+        flat = table.position.numpy()
+        missing = table.image.numpy() < 0
+        width = size[3] if len(size) == 4 else 1
+        row = np.where(missing, -1, flat // width) if len(size) == 4 else np.full_like(flat, -1)
+        col = np.where(missing, -1, flat % width) if len(size) == 4 else np.full_like(flat, -1)
+        field = fields.field(self.geometry, name)
+        return LayerTable(
+            activation=table.activation.numpy(),
+            image=table.image.numpy(),
+            row=row.astype(np.int32),
+            col=col.astype(np.int32),
+            box=self._boxes(name, row, col, missing=missing),
+            mean=table.mean.numpy(),
+            nonzero=table.nonzero.numpy(),
+            nan=table.nan.numpy(),
+            channels=size[1],
+            size=tuple(size[2:]),
+            field=field.size,
+            stride=field.stride,
+        )
+
+    def _boxes(self, name: str, row: Any, col: Any, *, missing: Any) -> Any:
+        """(channels, k, 4) top, left, bottom, right of every entry, -1 for empty slots."""
+        channels, k = row.shape
+        mapped = len(self.geometry.sizes[name]) == 4
+        places = np.stack([row.ravel(), col.ravel()], axis=1) if mapped else np.zeros((row.size, 0))
+        own = np.repeat(np.arange(channels), k)
+        starts, stops = fields.boxes(self.geometry, name, places, channels=own)
+        box = np.concatenate([starts, stops], axis=1).reshape(channels, k, 4)
+        box[missing] = -1
+        return box.astype(np.int32)
+
+
+def _bear(failed: Mapping[int, str], total: int, strict: bool) -> None:
+    """Stop if more images are unreadable than a data set may have."""
+    if failed and (strict or len(failed) > max(1, TOLERATED * total)):
+        index, reason = next(iter(failed.items()))
+        raise ValueError(
+            f"{len(failed)} of {total} images cannot be read, the first is image {index}: "
+            f"{reason}; repair or remove them"
+        )
+
+
+def _attributes(graph: Graph, dataset: Any, source: Source) -> dict[str, Any]:
+    versions = {
+        "deconvnet": deconvnet.__version__,
+        "h5py": h5py.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    return {
+        "model": source.model or type(graph.model).__name__,
+        "weights": source.weights,
+        "model_fingerprint": fingerprint.of_model(graph),
+        "dataset": source.dataset or type(dataset).__name__,
+        "dataset_fingerprint": fingerprint.of_dataset(dataset),
+        "transform": source.transform,
+        "versions": json.dumps(versions, sort_keys=True),
+    }
+
+
+def _occurring(tables: Mapping[str, LayerTable]) -> list[int]:
+    every = [table.image[table.image >= 0].ravel() for table in tables.values()]
+    return np.unique(np.concatenate(every)).tolist() if every else []  # type: ignore[no-any-return]
+
+
+def _path_of(dataset: Any, index: int) -> str:
+    """What the data set calls an image: its path, else its index."""
+    path = getattr(dataset, "path", None)
+    return fspath(path(index)) if callable(path) else str(index)

@@ -1,0 +1,275 @@
+"""Models and data sets by a word on the command line, with their weights and preprocessing."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pickle
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deconvnet import zoo
+from deconvnet.images import ImageFolder, Preprocessing
+
+SPECS = "torchvision:NAME, zoo:NAME, path/to/file.py:factory or package.module:factory"
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model ready to be looked at.
+
+    Args:
+        model: in evaluation mode.
+        spec: the word it was loaded by.
+        weights: the file, or the name, of its weights; empty for none.
+        preprocessing: what it wants done to photographs.
+        untrained: modules that the weights did not cover and that are still random.
+    """
+
+    model: nn.Module
+    spec: str
+    weights: str
+    preprocessing: Preprocessing
+    untrained: tuple[str, ...] = ()
+
+    def trained(self, layer: str) -> bool:
+        """Whether a layer's own module was covered by the weights."""
+        return not any(layer == name or layer.startswith(f"{name}.") for name in self.untrained)
+
+
+def load(
+    spec: str, weights: str | None = None, *, preprocessing: Mapping[str, Any] | None = None
+) -> LoadedModel:
+    """Build a model and load its weights.
+
+    Args:
+        spec: torchvision:NAME, zoo:NAME, path/to/file.py:factory or package.module:factory.
+        weights: a state dict (.pth, .pt, .safetensors), or "DEFAULT" for torchvision's own. A
+            file that covers only the lower part of the model is accepted, with a warning.
+        preprocessing: fields that replace those of the model's own.
+
+    Raises:
+        ValueError: no such model, or weights that are not this model's.
+        FileNotFoundError: no such file.
+    """
+    kind, name = _parts(spec)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # what the weights leave random is the same every time
+        model, own = _build(kind, name, weights)
+    untrained: tuple[str, ...] = ()
+    if weights is not None and weights != "DEFAULT":
+        untrained = load_weights(model, weights)
+    elif weights is None and kind == "torchvision":
+        warnings.warn(
+            f"{spec} has random weights; give --weights FILE, or --weights DEFAULT for "
+            "torchvision's trained ones",
+            stacklevel=2,
+        )
+    changed = {key: value for key, value in (preprocessing or {}).items() if value is not None}
+    chosen = replace(own, **changed)
+    return LoadedModel(model.eval(), spec, weights or "", chosen, untrained)
+
+
+def load_weights(model: nn.Module, file: str) -> tuple[str, ...]:
+    """Put a state dict into a model.
+
+    Returns:
+        The modules it does not cover: only allowed above everything it does.
+
+    Raises:
+        ValueError: the file is no state dict, or not one of this model.
+        FileNotFoundError: no such file.
+    """
+    state = read_weights(file)
+    own = {key: value for key, value in model.state_dict().items() if isinstance(value, Tensor)}
+    counters = {key for key in own if key.endswith("num_batches_tracked")}
+    extra = [key for key in state if key not in own]
+    if extra:
+        raise ValueError(
+            f"the weights {file!r} are not those of this {type(model).__name__}: it has no "
+            f"{_some(extra)}, but has {_some(list(own))}"
+        )
+    for key, value in state.items():
+        if value.shape != own[key].shape:
+            raise ValueError(
+                f"the weights {file!r} are not those of this {type(model).__name__}: {key} is "
+                f"{tuple(value.shape)} there and {tuple(own[key].shape)} in the model"
+            )
+    missing = [key for key in own if key not in state and key not in counters]
+    untrained = _uncovered(list(own), missing, file, model)
+    model.load_state_dict(dict(state), strict=False)
+    if untrained:
+        warnings.warn(
+            f"the weights {file!r} cover {len(own) - len(missing)} of {len(own)} tensors; "
+            f"{', '.join(untrained)} stay random, so look only at layers below",
+            stacklevel=3,
+        )
+    return untrained
+
+
+def read_weights(file: str) -> dict[str, Tensor]:
+    """The tensors of a state dict, without the "module." that DataParallel puts before names.
+
+    Raises:
+        ValueError: the file holds anything else; nothing in it is executed.
+        FileNotFoundError: no such file.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file of weights {file!r}")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            found: Any = load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{file!r} is not a plain state dict, and nothing else is read because it could run "
+            "code; save one with torch.save(model.state_dict(), file)"
+        ) from error
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"{file!r} cannot be read as weights: {reason}") from error
+    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
+        found = found["state_dict"]
+    if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
+        raise ValueError(
+            f"{file!r} holds {type(found).__name__}, expected a state dict of tensors; save one "
+            "with torch.save(model.state_dict(), file)"
+        )
+    return {str(key).removeprefix("module."): value for key, value in found.items()}
+
+
+def dataset(spec: str, preprocessing: Preprocessing) -> Any:
+    """A data set: a folder of images, or what ``package.module:factory`` returns.
+
+    Raises:
+        ValueError: neither a folder nor a factory.
+        FileNotFoundError: a folder without images.
+    """
+    if Path(spec).is_dir():
+        return ImageFolder(spec, preprocessing)
+    if ":" not in spec:
+        raise FileNotFoundError(
+            f"there is no folder {spec!r}; give a folder of images, or package.module:factory"
+        )
+    kind, name = _parts(spec)
+    made = _factory(kind, name)()
+    if not hasattr(made, "__getitem__") or not hasattr(made, "__len__"):
+        raise ValueError(
+            f"{spec} returned {type(made).__name__}, expected a map-style data set with len() "
+            "and [i]"
+        )
+    return made
+
+
+def _parts(spec: str) -> tuple[str, str]:
+    kind, colon, name = spec.rpartition(":")
+    if not colon or not kind or not name:
+        raise ValueError(f"{spec!r} is no model; write {SPECS}")
+    return kind, name
+
+
+def _build(kind: str, name: str, weights: str | None) -> tuple[nn.Module, Preprocessing]:
+    if kind == "torchvision":
+        return _torchvision(name, weights)
+    if weights == "DEFAULT":
+        raise ValueError(f"only torchvision: models have DEFAULT weights, {kind}:{name} has not")
+    if kind == "zoo":
+        if name not in zoo.NAMES:
+            raise ValueError(f"the zoo has no {name!r}; it has {', '.join(zoo.NAMES)}")
+        return zoo.NAMES[name](), zoo.PREPROCESSING
+    model = _factory(kind, name)()
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"{kind}:{name} returned {type(model).__name__}, expected a torch module")
+    return model, Preprocessing.imagenet()
+
+
+def _torchvision(name: str, weights: str | None) -> tuple[nn.Module, Preprocessing]:
+    from torchvision import models
+
+    known = models.list_models()
+    if name not in known:
+        near = get_close_matches(name, known, n=4, cutoff=0.4)
+        raise ValueError(f"torchvision has no {name!r}; the nearest are {', '.join(near) or known}")
+    try:
+        model: nn.Module = models.get_model(name, weights=weights)
+    except OSError as error:
+        raise ValueError(
+            f"torchvision's weights of {name} could not be downloaded ({error}); give a file with "
+            "--weights FILE"
+        ) from error
+    return model, _preset(models.get_model_weights(name))
+
+
+def _preset(weights: Any) -> Preprocessing:
+    """The preprocessing that torchvision's own weights of a model were trained with."""
+    preset = weights.DEFAULT.transforms() if hasattr(weights, "DEFAULT") else None
+    if preset is None or not hasattr(preset, "crop_size"):
+        return Preprocessing.imagenet()
+    (size,), (resize,) = preset.crop_size, preset.resize_size
+    mean, std = tuple(preset.mean), tuple(preset.std)
+    return Preprocessing((size, size), resize, mean, std, preset.interpolation.value)
+
+
+def _factory(kind: str, name: str) -> Callable[[], Any]:
+    """A function of a Python file or module."""
+    try:
+        module = _file_module(Path(kind)) if kind.endswith(".py") else importlib.import_module(kind)
+    except ImportError as error:
+        raise ValueError(f"{kind!r} cannot be imported: {error}; write {SPECS}") from error
+    found = getattr(module, name, None)
+    if not callable(found):
+        functions = [n for n in vars(module) if callable(getattr(module, n)) and n[0] != "_"]
+        raise ValueError(f"{kind!r} has no function {name!r}; it has {', '.join(functions[:8])}")
+    made: Callable[[], Any] = found
+    return made
+
+
+def _file_module(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None, "a file that ends in .py has a loader"
+    assert spec.loader is not None, "a file that ends in .py has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _uncovered(keys: list[str], missing: list[str], file: str, model: nn.Module) -> tuple[str, ...]:
+    """The modules that are missing whole, if they are the last ones; else an error."""
+    modules = list(dict.fromkeys(key.rpartition(".")[0] for key in keys))
+    lacking = {key.rpartition(".")[0] for key in missing}
+    given = {key.rpartition(".")[0] for key in keys if key not in missing}
+    partly = sorted(lacking & {m for m in given if _has_parameters(model, m, keys, missing)})
+    first = min((modules.index(m) for m in lacking), default=len(modules))
+    last = max((modules.index(m) for m in given), default=-1)
+    if partly or first < last:
+        raise ValueError(
+            f"the weights {file!r} are not those of this {type(model).__name__}: they lack "
+            f"{_some(missing)}"
+        )
+    return tuple(m for m in modules if m in lacking)
+
+
+def _has_parameters(model: nn.Module, module: str, keys: list[str], missing: list[str]) -> bool:
+    """Whether any of a module's tensors but its counters was given."""
+    own = [key for key in keys if key.rpartition(".")[0] == module]
+    return any(k not in missing and not k.endswith("num_batches_tracked") for k in own)
+
+
+def _some(keys: list[str]) -> str:
+    shown = ", ".join(keys[:3])
+    return f"{shown} and {len(keys) - 3} more" if len(keys) > 3 else shown

@@ -1,0 +1,153 @@
+"""From a store to pictures: the patches that excited a unit, and what of them it responded to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deconvnet import fields
+from deconvnet.feed import first_image
+from deconvnet.images import Preprocessing
+from deconvnet.mirror import DeconvNet
+from deconvnet.record import Recording
+from deconvnet.store import Store
+from deconvnet.units import Box, Unit
+
+AT_ONCE = 16  # images that go up together
+TOLERANCE = 1e-3  # relative; another batch shape changes the last bits, another image far more
+
+
+@dataclass(frozen=True, eq=False)
+class Exemplar:
+    """One mined unit-image-activation, with its pictures.
+
+    Args:
+        unit: the unit; its image is the index in the data set.
+        activation: its value.
+        box: what it sees of the image, clipped to it.
+        overhang: rows above and columns left of the box where its field leaves the image.
+        patch: (h, w, 3) in [0, 1], the image in the box.
+        projection: (h, w, channels) signed.
+    """
+
+    unit: Unit
+    activation: float
+    box: Box
+    overhang: tuple[int, int]
+    patch: NDArray[np.float32]
+    projection: NDArray[np.float32]
+
+
+def exemplars(
+    store: Store,
+    layer: str,
+    channels: Sequence[int],
+    *,
+    net: DeconvNet,
+    dataset: Any,
+    preprocessing: Preprocessing,
+) -> dict[int, list[Exemplar]]:
+    """Recompute what a store's strongest units saw, and project each.
+
+    Every activation is compared with the one in the store, so that no figure is drawn from a
+    data set that has changed.
+
+    Args:
+        store: mined from this model and data set.
+        layer: one of its layers.
+        channels: which of its channels.
+        net: the mirrored model.
+        dataset: gives the images by index.
+        preprocessing: turns tensors back into pictures.
+
+    Returns:
+        {channel: exemplars}, strongest first; an empty list for a channel without any.
+
+    Raises:
+        KeyError, IndexError: no such layer or channel.
+        ValueError: an activation is not the one in the store.
+    """
+    table = store[layer]
+    units: list[tuple[Unit, float]] = []
+    for channel in channels:
+        if not 0 <= channel < table.channels:
+            raise IndexError(
+                f"{layer} has no channel {channel}; its channels are 0 to {table.channels - 1}"
+            )
+        for slot in range(table.k):
+            image, value = int(table.image[channel, slot]), float(table.activation[channel, slot])
+            if image >= 0 and table.nonzero[channel] > 0:
+                place = (int(table.row[channel, slot]), int(table.col[channel, slot]))
+                position = place if table.size else None
+                units.append((Unit.at(layer, channel, position=position, image=image), value))
+    found: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
+    made = _project(net, dataset, preprocessing, units)
+    for unit, _ in units:
+        found[unit.channel].append(made[unit])
+    return found
+
+
+def _project(
+    net: DeconvNet,
+    dataset: Any,
+    preprocessing: Preprocessing,
+    units: Sequence[tuple[Unit, float]],
+) -> dict[Unit, Exemplar]:
+    """Each image goes up once, with all the units that look at it."""
+    made: dict[Unit, Exemplar] = {}
+    images = sorted({unit.image for unit, _ in units})
+    for first in range(0, len(images), AT_ONCE):
+        some = images[first : first + AT_ONCE]
+        pixels = torch.stack([_image(dataset, index) for index in some])
+        here = [(unit, value) for unit, value in units if unit.image in set(some)]
+        layer = here[0][0].layer
+        recording = net.record(pixels, layer)
+        local = [
+            Unit.at(layer, unit.channel, position=unit.position, image=some.index(unit.image))
+            for unit, _ in here
+        ]
+        for (unit, value), now in zip(here, local, strict=True):
+            _compare(recording, now, unit, value)
+        projections = net.project(recording, units=local, crop=True)
+        hang = fields.overhang(recording, layer, [unit.position or () for unit, _ in here])
+        pictures = [preprocessing.picture(image) for image in pixels]
+        for (unit, value), cut, now, over in zip(here, projections, local, hang, strict=True):
+            box = cut.box  # type: ignore[union-attr]
+            patch = pictures[now.image][box.slices]
+            projection = cut.pixels.permute(1, 2, 0).cpu().numpy()  # type: ignore[union-attr]
+            made[unit] = Exemplar(unit, value, box, over, patch, projection)
+    return made
+
+
+def _image(dataset: Any, index: int) -> Tensor:
+    item = dataset[index]
+    image: Tensor = item[0] if isinstance(item, (tuple, list)) else item
+    return image
+
+
+def _compare(recording: Recording, now: Unit, unit: Unit, value: float) -> None:
+    """The activation must be the one that was mined."""
+    found = float(recording[now.layer][(now.image, now.channel, *(now.position or ()))])
+    if abs(found - value) > TOLERANCE * max(1.0, abs(value)):
+        raise ValueError(
+            f"the data set has changed since it was mined: {unit} of image {unit.image} was "
+            f"{value:.4g} and is {found:.4g}; mine it again, or give the data set that was mined"
+        )
+
+
+def same_size(store: Store, dataset: Any) -> None:
+    """The data set must give images of the size that was mined.
+
+    Raises:
+        ValueError: it does not.
+    """
+    size = tuple(first_image(dataset).shape[1:])
+    mined = store.attributes.get("input_size")
+    if list(size) != list(mined or []):  # type: ignore[call-overload]
+        raise ValueError(f"the data set gives images of {size} pixels; {mined} were mined")
