@@ -1,0 +1,74 @@
+"""From a signed projection to a picture: one rule of contrast for every figure."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+QUANTILE = 0.995
+
+RULE = (
+    "Each projection is divided by the 99.5 % quantile of its own absolute values and clipped; "
+    "zero is mid-grey."
+)
+"""What ``signed`` does, as a sentence for captions and for the metadata of files."""
+
+
+def signed(
+    projection: npt.ArrayLike, *, quantile: float = QUANTILE
+) -> npt.NDArray[np.floating[Any]]:
+    """A projection as a picture: zero is mid-grey, the sign is kept, outliers are clipped.
+
+    The values are divided by the ``quantile`` of their absolute values, so projections of
+    different strength look alike: brightness cannot be compared between two pictures. Where more
+    than that share of the values is zero (a small receptive field in a large image), the quantile
+    of the non-zero values is taken instead. A projection that is all zero becomes plain grey.
+
+    Args:
+        projection: ``(H, W, 3)``, signed; ``(H, W, 1)`` or ``(H, W)`` is drawn as grey.
+        quantile: share of the absolute values that is not clipped, above 0 and at most 1.
+
+    Returns:
+        ``(H, W, 3)`` in [0, 1], exactly 0.5 where the projection is zero.
+
+    Raises:
+        ValueError: another shape, a value that is not finite, or a quantile out of range.
+    """
+    values = three_channels(projection, what="a projection").astype(np.float64)
+    if not 0.0 < quantile <= 1.0:
+        raise ValueError(f"quantile {quantile!r} is not above 0 and at most 1; the default is .995")
+    unusable = int(np.count_nonzero(~np.isfinite(values)))
+    if unusable:
+        raise ValueError(
+            f"a projection has {unusable} values that are not finite (of {values.size}); "
+            "look for an overflow in the model, or run it in float32"
+        )
+    magnitudes = np.abs(values)
+    scale = float(np.quantile(magnitudes, quantile))
+    if scale == 0.0 and magnitudes.any():
+        scale = float(np.quantile(magnitudes[magnitudes > 0], quantile))
+    if scale == 0.0:
+        return np.full(values.shape, 0.5)
+    # Clipped before it is divided: a value may be so much larger than the scale that it overflows.
+    return 0.5 + 0.5 * (np.clip(values, -scale, scale) / scale)
+
+
+def three_channels(array: npt.ArrayLike, *, what: str) -> npt.NDArray[Any]:
+    """The array as ``(H, W, 3)``, a single channel repeated.
+
+    Args:
+        array: ``(H, W, 3)``, ``(H, W, 1)`` or ``(H, W)``.
+        what: names the array in the error.
+
+    Raises:
+        ValueError: another shape, or no pixels.
+    """
+    values = np.asarray(array)
+    grown = values[:, :, None] if values.ndim == 2 else values
+    if grown.ndim != 3 or grown.shape[2] not in (1, 3) or grown.size == 0:
+        raise ValueError(
+            f"{what} of shape {values.shape} cannot be drawn, expected (height, width, 3) or "
+            "(height, width, 1); move the channels last, and of other channels pick three or "
+            "draw one at a time"
+        )
+    return np.broadcast_to(grown, (*grown.shape[:2], 3))

@@ -1,0 +1,76 @@
+"""The looks of a figure for a paper: widths, sizes of text, and matplotlib's settings."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+
+import matplotlib.style
+
+WIDTHS: dict[str, float] = {
+    "aistats": 3.25,
+    "aistats-full": 6.75,
+    "cvpr": 3.25,
+    "cvpr-full": 6.875,
+    "eccv": 4.8,
+    "iclr": 5.5,
+    "icml": 3.25,
+    "icml-full": 6.75,
+    "jmlr": 6.0,
+    "neurips": 5.5,
+    "tmlr": 6.5,
+    "uai": 3.25,
+    "uai-full": 6.75,
+}
+"""Widths in inches: ``NAME`` is a column, ``NAME-full`` the text of a two-column page."""
+
+PAGE = 9.0
+"""Height in inches that a figure keeps to where it has a choice (a letter page's text)."""
+
+POINTS = 72.0
+"""Points in an inch."""
+
+TITLE, LABEL, SMALL = 8.0, 7.0, 6.0
+"""Sizes of text, in points."""
+
+INK, QUIET = "#1a1a1a", "#5c5c5c"
+"""Colours of text: labels, and what stands beside them."""
+
+
+def width(name_or_inches: str | float) -> float:
+    """Width of a figure in inches, from the name of a venue or from the inches themselves.
+
+    >>> width("neurips"), width("cvpr-full"), width("4.5"), width(4.5)
+    (5.5, 6.875, 4.5, 4.5)
+
+    Templates change: check the number against yours.
+
+    Raises:
+        ValueError: neither a name in ``WIDTHS`` nor inches between 1 and 50.
+    """
+    if isinstance(name_or_inches, str) and name_or_inches.lower() in WIDTHS:
+        return WIDTHS[name_or_inches.lower()]
+    try:
+        inches = float(name_or_inches)
+    except ValueError:
+        inches = 0.0
+    if not 1.0 <= inches <= 50.0:
+        raise ValueError(
+            f"width {name_or_inches!r} is neither a venue nor inches between 1 and 50; "
+            f"give a number or one of {', '.join(WIDTHS)}"
+        )
+    return inches
+
+
+@contextmanager
+def paper() -> Iterator[None]:
+    """Matplotlib's settings for papers, within a ``with`` block; the caller's return after it.
+
+    The settings are matplotlib's defaults and then ``paper.mplstyle``, so that the caller's own
+    ``matplotlibrc`` cannot change a figure. Settings are global in matplotlib: not for use by two
+    threads at once.
+    """
+    with (
+        as_file(files(__package__) / "paper.mplstyle") as sheet,
+        matplotlib.style.context(str(sheet), after_reset=True),
+    ):
+        yield
