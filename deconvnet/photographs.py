@@ -1,0 +1,125 @@
+"""Image files to 8-bit RGB, by stated policies, or an error that names the file.
+
+Pillow opens more than it converts well: a 16-bit grey PNG saturates, a float TIFF turns black,
+transparent pixels show the colours that were hidden. Every such case is ruled here: converted
+as one would expect, or refused.
+"""
+
+import functools
+import os
+import warnings
+from collections.abc import Callable
+from os import PathLike
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+_LONGEST = 100
+"""The largest ratio of the sides: scaled to a common short side, a longer one fills the memory."""
+_WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
+_PLUGINS = {b"avif": "pillow-avif-plugin"} | dict.fromkeys(
+    (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1"), "pillow-heif"
+)
+
+
+class ImageError(ValueError):
+    """An image file that cannot be used; the message names the file and the reason."""
+
+
+def read_image(
+    path: str | PathLike[str], *, orient: Callable[[Image.Image], Image.Image] | None = None
+) -> Image.Image:
+    """Read an image file as 8-bit RGB.
+
+    The first frame of several; a broken colour profile is ignored, and so is the EXIF
+    orientation, as in the training code behind published weights. See ``to_rgb`` for colours.
+
+    Args:
+        path: the file.
+        orient: what to do with the image before it is converted; ``PIL.ImageOps.exif_transpose``
+            turns photographs the way they were taken.
+
+    Raises:
+        ImageError: the file cannot be read, is no image, is cut short, has more pixels than
+            ``PIL.Image.MAX_IMAGE_PIXELS``, sides of a ratio above 100, or colours that
+            ``to_rgb`` refuses.
+    """
+    name = os.fspath(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow warns of is ruled here
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                _check_size(image)
+                several = image.format != "MPO" and getattr(image, "is_animated", False)
+                image.load()
+                cmyk = image.mode == "CMYK"
+                rgb = to_rgb(orient(image) if orient else image)
+    except Exception as error:  # Pillow raises nearly everything on a broken file
+        raise ImageError(f"{name!r} cannot be used: {_reason(error, path)}") from error
+    if several:
+        _warn_once("an image of several frames was read, only the first is used")
+    if cmyk:
+        _warn_once("a CMYK image was converted to RGB without its colour profile")
+    return rgb
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert to 8-bit RGB.
+
+    16-bit grey is divided by 257, transparency is laid on white, grey is repeated, palettes and
+    CMYK are converted.
+
+    Raises:
+        ImageError: 32-bit integers or floats, whose range nobody knows; or a colour space that
+            Pillow cannot convert.
+    """
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image.copy()
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        grey = (np.asarray(image).astype(np.uint32) + 128) // 257
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        kind = "32-bit integer" if image.mode == "I" else "floating point"
+        raise ImageError(f"its pixels are {kind} of unknown range; scale them to 8 bits and save")
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    try:
+        return image.convert("RGB")
+    except ValueError as error:
+        raise ImageError(f"its colours ({image.mode}) cannot be converted to RGB") from error
+
+
+def _check_size(image: Image.Image) -> None:
+    if max(image.size) > _LONGEST * min(image.size):
+        width, height = image.size
+        raise ImageError(
+            f"it is {width} pixels wide and {height} high, a ratio above {_LONGEST}; crop it"
+        )
+
+
+def _reason(error: Exception, path: str | PathLike[str]) -> str:
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"it has too many pixels ({error}); scale it down"
+    if isinstance(error, UnidentifiedImageError):
+        return _unknown(path)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__
+
+
+def _unknown(path: str | PathLike[str]) -> str:
+    with open(path, "rb") as file:
+        start = file.read(12)
+    if not start:
+        return "it is empty"
+    if start[4:8] == b"ftyp" and start[8:] in _PLUGINS:
+        return f"this format needs the package {_PLUGINS[start[8:]]}; install and register it"
+    return f"it is no image that Pillow knows (it starts with {start!r})"
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    warnings.warn(f"{text} (said once)", stacklevel=3)

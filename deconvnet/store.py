@@ -1,0 +1,237 @@
+"""Mined data sets on disk: written whole, read with every claim of the file checked.
+
+The file is plain HDF5; its specification is the docstring of ``deconvnet.store_format``::
+
+    with h5py.File("top9.h5") as file:
+        file["layers/features.28/image"][42]  # the nine strongest images of channel 42
+"""
+
+import difflib
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+
+from .atomic import write_whole
+from .store_format import (
+    COLUMNS,
+    COUNTERS,
+    FORMAT,
+    ORDER,
+    VERSION,
+    array_to_texts,
+    dataset_in,
+    escape,
+    group_in,
+    read_attributes,
+    texts_to_array,
+    unescape,
+    write_attributes,
+)
+from .tables import Failed, LayerTable
+
+__all__ = ["Failed", "LayerTable", "Store", "open_store", "write_store"]
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_GEOMETRY = ("size", "field", "stride")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Store(Mapping[str, LayerTable]):
+    """A mined data set in memory: ``store["features.28"].image`` is (channels, k)."""
+
+    path: Path
+    attributes: dict[str, object]
+    """where it came from: model, data set, preprocessing, versions"""
+    layers: dict[str, LayerTable]
+    """in the order of the network"""
+    images: dict[int, str]
+    """index → path, of the images that stand in a table"""
+    failed: list[Failed] = field(default_factory=list)
+    """the images that could not be used"""
+
+    def __getitem__(self, name: str) -> LayerTable:
+        """The table of a layer.
+
+        Raises:
+            KeyError: there is no such layer; the message names the nearest.
+        """
+        if name in self.layers:
+            return self.layers[name]
+        near = difflib.get_close_matches(str(name), self.layers, n=3, cutoff=0.3)
+        near = near or list(self.layers)[:3]
+        known = f"did you mean {' or '.join(map(repr, near))}?" if near else "it has no layers"
+        raise KeyError(f"there is no layer {name!r} in {str(self.path)!r}; {known}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __repr__(self) -> str:
+        channels = sum(table.channels for table in self.layers.values())
+        return (
+            f"Store({str(self.path)!r}: {len(self)} layers, {channels} channels, "
+            f"k={self.attributes.get('k')}, {len(self.images)} images)"
+        )
+
+
+def write_store(
+    path: str | PathLike[str],
+    *,
+    attributes: Mapping[str, object],
+    layers: Mapping[str, LayerTable],
+    images: Mapping[int, str],
+    failed: Sequence[Failed] = (),
+) -> Store:
+    """Write a store in one step, and return it as ``open_store`` would.
+
+    A process killed half-way leaves the old file. The same content gives the same bytes. HDF5
+    never holds the file itself: on a full disk it would take the interpreter down.
+
+    Args:
+        path: the file; its folder is made if missing.
+        attributes: text, numbers, lists of numbers or dicts, by name. ``k``, ``order`` and
+            ``images_failed`` are added, unless they are given.
+        layers: the tables by layer name, in the order of the network; one k for all.
+        images: index → path, at least of all images that stand in a table.
+        failed: the images that could not be used.
+
+    Raises:
+        ValueError: tables of different k, an image without a path, an attribute too long.
+        TypeError: an attribute of another type.
+        OSError: the file cannot be written; an old one is intact.
+    """
+    ks = {table.k for table in layers.values()}
+    if len(ks) != 1:
+        raise ValueError(f"layers with k of {sorted(ks)} were given, expected one k for all")
+    whole = {"k": ks.pop(), "order": ORDER, "images_failed": len(failed), **attributes}
+    whole |= {"format": FORMAT, "format_version": VERSION, "complete": 1}
+    order = sorted(images)
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        write_attributes(file.attrs, whole)
+        _write_columns(file.create_group("images"), order, path=[images[i] for i in order])
+        _write_columns(
+            file.create_group("failed"),
+            [each.index for each in failed],
+            path=[each.path for each in failed],
+            reason=[each.reason for each in failed],
+        )
+        group = file.create_group("layers", track_order=True)
+        for name, table in layers.items():
+            _write_layer(group.create_group(escape(name)), table)
+    data = memory.getvalue()
+    store = _read(memory, Path(path), size=len(data))  # nothing is published that cannot be read
+    write_whole(path, data)
+    return store
+
+
+def open_store(path: str | PathLike[str]) -> Store:
+    """Read a store into memory and close the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: it cannot be read.
+        ValueError: it is not a whole store of a known version; the message says what is wrong.
+            No link out of the file is followed, nothing larger than the file is allocated. (The
+            HDF5 library itself may hang on some deliberate damage: open what you trust.)
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {str(path)!r}; mine a data set to make one")
+    with path.open("rb") as file:
+        start, size = file.read(len(_SIGNATURE)), path.stat().st_size
+        try:
+            if start != _SIGNATURE:
+                what = f"it starts with {start!r}" if start else "it is empty"
+                raise ValueError(f"it is not an HDF5 file ({what})")
+            return _read(file, path, size=size)
+        # HDF5 tells of damage by nearly every kind of exception, some of several lines
+        except (ValueError, OSError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())
+            if not isinstance(error, ValueError):
+                reason = f"it is cut short or damaged ({reason}); copy or mine it again"
+            raise ValueError(f"{str(path)!r} cannot be opened as a store: {reason}") from error
+
+
+def _write_columns(group: h5py.Group, index: Iterable[int], **texts: Sequence[str]) -> None:
+    group["index"] = np.array(list(index), dtype="<i8")
+    for name, column in texts.items():
+        group[name] = texts_to_array(column)
+
+
+def _write_layer(group: h5py.Group, table: LayerTable) -> None:
+    geometry = {name: getattr(table, name) for name in _GEOMETRY}
+    write_attributes(group.attrs, {"channels": table.channels, **geometry})
+    for name in (*COLUMNS, *COUNTERS):
+        group[name] = getattr(table, name)
+
+
+def _read(file: BinaryIO, path: Path, *, size: int) -> Store:
+    with h5py.File(file, "r") as root:
+        attributes = read_attributes(root.attrs)
+        _check_format(attributes)
+        layers = group_in(root, "layers")
+        tables = {
+            unescape(name): _read_layer(group_in(layers, name), attributes["k"], most=size)
+            for name in layers
+        }
+        known, lost = group_in(root, "images"), group_in(root, "failed")
+        images = dict(zip(*_read_columns(known, "path", most=size), strict=True))
+        failed = zip(*_read_columns(lost, "path", "reason", most=size), strict=True)
+        store = Store(path, attributes, tables, images, [Failed(*each) for each in failed])
+    _check_images(store)
+    return store
+
+
+def _check_format(attributes: Mapping[str, object]) -> None:
+    if attributes.get("format") != FORMAT:
+        raise ValueError(f"its format is {attributes.get('format')!r}, expected {FORMAT!r}")
+    version = attributes.get("format_version")
+    if version != VERSION:
+        raise ValueError(
+            f"its format_version is {version!r}, this program reads {VERSION}; update deconvnet"
+        )
+    if attributes.get("complete") != 1:
+        raise ValueError("it is not marked complete=1; mine it again")
+    if not isinstance(attributes.get("k"), int):
+        raise ValueError(f"its k is {attributes.get('k')!r}, expected an integer")
+
+
+def _read_layer(group: h5py.Group, k: int, *, most: int) -> LayerTable:
+    attributes = read_attributes(group.attrs)
+    channels, geometry = attributes.get("channels"), [attributes.get(name) for name in _GEOMETRY]
+    if not isinstance(channels, int) or not all(isinstance(each, tuple) for each in geometry):
+        raise ValueError(f"{group.name} lacks channels or one of {', '.join(_GEOMETRY)}")
+    parts: dict[str, Any] = dict(zip(_GEOMETRY, geometry, strict=True))
+    for name, (kind, rest) in COLUMNS.items():
+        parts[name] = dataset_in(group, name, kind=kind, shape=(channels, k, *rest), most=most)
+    for name, kind in COUNTERS.items():
+        parts[name] = dataset_in(group, name, kind=kind, shape=(channels,), most=most)
+    return LayerTable(channels=channels, **parts)
+
+
+def _read_columns(group: h5py.Group, *texts: str, most: int) -> list[list[int] | list[str]]:
+    index = dataset_in(group, "index", kind="<i8", shape=(None,), most=most)
+    columns: list[list[int] | list[str]] = [index.tolist()]
+    for name in texts:
+        array = dataset_in(group, name, kind="S", shape=(len(index),), most=most)
+        columns.append(array_to_texts(array))
+    return columns
+
+
+def _check_images(store: Store) -> None:
+    if list(store.images) != sorted(store.images):
+        raise ValueError("images/index is not ascending")
+    known = np.array([-1, *store.images])
+    for name, table in store.layers.items():
+        lost = np.setdiff1d(table.image, known)
+        if len(lost):
+            raise ValueError(f"layer {name!r} holds image {lost[0]}, which has no path in images")

@@ -1,0 +1,202 @@
+"""The file of a mined data set: HDF5, version 1, as a written specification.
+
+MUST and MAY bind whoever writes such a file. A reader refuses a file that breaks a MUST, and
+passes over attributes, groups and datasets that it does not know.
+
+``/`` attributes
+    MUST: ``format`` = "deconvnet"; ``format_version`` = 1; ``complete`` = 1; ``k`` (integer);
+    ``order`` (text). MAY, and ``deconvnet.mine`` does: ``model``, ``model_fingerprint``,
+    ``dataset``, ``dataset_fingerprint``, ``transform``, ``input_size``, ``batch_shape``,
+    ``dtype``, ``device``, ``versions`` (a JSON object as text), ``images_seen``,
+    ``images_failed``. A value is text, a number or a list of numbers.
+``/layers/<name>``
+    A group for each layer, in the order of the network. In a name ``%`` is written ``%25``, ``/``
+    is ``%2F``, and a name that is one dot is ``%2E``. Attributes, MUST: ``channels``, and
+    ``size``, ``field``, ``stride`` (lists of numbers, pixels; empty where there is none).
+    Datasets, MUST, with C channels:
+
+    ============  =========  =======  ==========================================================
+    activation    (C, k)     float32  descending; ties by image ascending; NaN: an empty slot
+    image         (C, k)     int64    the index in the data set; -1: an empty slot
+    row, col      (C, k)     int32    the first position of the maximum in row-major order; -1
+    box           (C, k, 4)  int32    top, left, bottom, right, half-open, in input pixels; -1
+    mean          (C,)       float64  of the activation over all images and positions, without NaN
+    nonzero       (C,)       float64  the share of images with a maximum above 0; 0: a dead unit
+    nan           (C,)       int64    how many activations were NaN
+    ============  =========  =======  ==========================================================
+
+    An image stands at most once in a channel. MAY: ``patch``, ``projection/<rectifier>``.
+``/images``
+    MUST: ``index`` (M,) int64, ascending; ``path`` (M,) text of fixed length. Every image that
+    stands in a table is here. A path is its file system's own bytes, UTF-8 nearly always.
+``/failed``
+    MUST: ``index`` (F,) int64; ``path`` (F,); ``reason`` (F,): the images that could not be used.
+
+Integers and floats are little-endian. Datasets MUST be stored inside the file, contiguous and
+without filters; links MUST be hard links: no external files, no virtual datasets. The same
+content gives the same bytes: no clock, no host name.
+"""
+
+import json
+import math
+import numbers
+import re
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT = "deconvnet"
+VERSION = 1
+ORDER = "activation descending, image ascending, first position in row-major order"
+COLUMNS = {
+    "activation": ("<f4", ()),
+    "image": ("<i8", ()),
+    "row": ("<i4", ()),
+    "col": ("<i4", ()),
+    "box": ("<i4", (4,)),
+}
+"""The datasets of a layer of shape (channels, k, ...): type, and what follows k."""
+COUNTERS = {"mean": "<f8", "nonzero": "<f8", "nan": "<i8"}
+"""The datasets of a layer of shape (channels,)."""
+_JSON = ("versions",)
+_LONGEST_TEXT = 60_000  # HDF5 refuses attributes above 64 kB
+
+
+def escape(name: str) -> str:
+    """A layer's name as the name of an HDF5 group.
+
+    Raises:
+        ValueError: the name is empty or holds a NUL.
+    """
+    if not name or "\0" in name:
+        raise ValueError(f"a layer cannot be stored under the name {name!r}; give it another name")
+    return "%2E" if name == "." else name.replace("%", "%25").replace("/", "%2F")
+
+
+def unescape(name: str) -> str:
+    """A layer's name from that of its group."""
+    return re.sub("%(25|2F|2E)", lambda code: chr(int(code[1], 16)), name)
+
+
+def texts_to_array(texts: Sequence[str]) -> NDArray[np.bytes_]:
+    """Texts of fixed length; undecodable bytes, as Python's file names hold them, are kept."""
+    encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+    length = max((len(text) for text in encoded), default=0)
+    return np.array(encoded, dtype=h5py.string_dtype("utf-8", max(1, length)))
+
+
+def array_to_texts(array: NDArray[np.bytes_]) -> list[str]:
+    """The texts again."""
+    return [bytes(text).decode("utf-8", "surrogateescape") for text in array]
+
+
+def write_attributes(target: h5py.AttributeManager, attributes: Mapping[str, object]) -> None:
+    """Write attributes, sorted by name.
+
+    Raises:
+        TypeError: a value is not text, a number, a list of numbers or a dict.
+        ValueError: a text is longer than HDF5 allows, or holds a NUL.
+    """
+    for name, value in sorted(attributes.items()):
+        target[name] = _attribute(name, value)
+
+
+def _attribute(name: str, value: object) -> object:
+    if isinstance(value, Mapping):
+        value = json.dumps(value, sort_keys=True)
+    if isinstance(value, str):
+        text = value.encode("utf-8", "backslashreplace")
+        if len(text) > _LONGEST_TEXT or b"\0" in text:
+            raise ValueError(
+                f"attribute {name!r} is a text of {len(text)} bytes, expected at most "
+                f"{_LONGEST_TEXT} and no NUL; shorten it"
+            )
+        return text.decode()
+    items = value if isinstance(value, list | tuple) else [value]
+    if all(isinstance(item, numbers.Integral | np.bool_) for item in items):
+        return np.array(value, dtype="<i8")
+    if all(isinstance(item, numbers.Real) for item in items):
+        return np.array(value, dtype="<f8")
+    raise TypeError(
+        f"attribute {name!r} is {value!r}, expected text, a number, a list of numbers or a dict"
+    )
+
+
+def read_attributes(source: h5py.AttributeManager) -> dict[str, Any]:
+    """All attributes as Python values: str, int, float, a tuple of numbers; dict for JSON.
+
+    Raises:
+        ValueError: an attribute of another kind, or broken JSON.
+    """
+    return {name: _plain(name, source[name]) for name in source}
+
+
+def _plain(name: str, value: object) -> object:
+    if isinstance(value, str):
+        return json.loads(value) if name in _JSON else value
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iufb":
+        return tuple(value.tolist())
+    if isinstance(value, np.generic) and value.dtype.kind in "iufb":
+        return value.item()
+    raise ValueError(f"attribute {name!r} is neither text nor numbers")
+
+
+def group_in(parent: h5py.Group, name: str) -> h5py.Group:
+    """A group that is really inside the file.
+
+    Raises:
+        ValueError: there is none, or it is a link to somewhere else.
+    """
+    return _inside(parent, name, h5py.Group)
+
+
+def dataset_in(
+    parent: h5py.Group, name: str, *, kind: str, shape: tuple[int | None, ...], most: int
+) -> NDArray[Any]:
+    """Read a dataset that is really inside the file, after all its claims have been checked.
+
+    An untrusted file may name a password file as its storage, or declare terabytes.
+
+    Args:
+        parent: where it is.
+        name: its name.
+        kind: the NumPy type expected, such as "<f4"; "S" for text of any fixed length.
+        shape: the shape expected, None for any length.
+        most: how many bytes it can at most have: the size of the file.
+
+    Raises:
+        ValueError: it is not what was expected, or stored elsewhere, or larger than the file.
+    """
+    data = _inside(parent, name, h5py.Dataset)
+    where = data.name
+    if data.is_virtual or data.external:
+        raise ValueError(f"{where} is stored in another file, which is not read")
+    found = data.shape or ()
+    right_kind = data.dtype.kind == "S" if kind == "S" else data.dtype == np.dtype(kind)
+    if not right_kind or found != tuple(
+        there if expected is None else expected
+        for there, expected in zip_longest(found[: len(shape)], shape)
+    ):
+        wanted = tuple("any" if length is None else length for length in shape)
+        raise ValueError(f"{where} is {data.dtype} {data.shape}, expected {kind} {wanted}")
+    size = math.prod(found) * data.dtype.itemsize
+    if data.chunks or data.id.get_storage_size() != size or size > most:
+        raise ValueError(f"{where} declares {size} bytes that are not in the file as they are")
+    return np.asarray(data[()])
+
+
+def _inside(parent: h5py.Group, name: str, kind: type) -> Any:
+    link = parent.get(name, getlink=True)
+    where = f"{parent.name.rstrip('/')}/{name}"
+    if link is None:
+        raise ValueError(f"{where} is missing")
+    if not isinstance(link, h5py.HardLink):
+        raise ValueError(f"{where} is a link to somewhere else, which is not followed")
+    found = parent[name]
+    if not isinstance(found, kind):
+        raise ValueError(f"{where} is not a {kind.__name__.lower()}")
+    return found
