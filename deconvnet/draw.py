@@ -93,9 +93,8 @@ def draw_units(
             value = float(recording[name][(image, unit.channel, *(unit.position or ()))])
             box = (cut.box.top, cut.box.left, cut.box.bottom, cut.box.right)
             projection = cut.pixels.permute(1, 2, 0).cpu().numpy()
-            views.append(
-                UnitView(f"{unit} = {value:.3g}", box, picture[cut.box.slices], projection)
-            )
+            label = f"{str(unit).replace('@', ' @ ')} = {value:.3g}"  # folds at the @
+            views.append(UnitView(label, box, picture[cut.box.slices], projection))
             numbers.append(
                 {"image": photograph.name, "unit": str(unit), "activation": value, "box": box}
             )
@@ -152,7 +151,7 @@ def draw_comparison(
         seen = columns[0][i].box
         box = (seen.top, seen.left, seen.bottom, seen.right)
         whole = (0, 0, *picture.shape[:2])
-        said = classes[one.channel] if one.position is None and classes else str(one)
+        said = _spoken(classes[one.channel]) if one.position is None and classes else str(one)
         projections = [column[i].pixels.permute(1, 2, 0).cpu().numpy() for column in columns]
         label = f"{said} = {value:.3g}"
         rows.append(ComparisonRow(picture, projections, label, None if box == whole else box))
@@ -178,6 +177,11 @@ def _rowwise(recording: deconvnet.Recording, unit: Unit | None, images: int) -> 
         resolve(recording, Unit.at(layer, channel, position=position, image=image))
         for image, channel in enumerate(channels)
     ]
+
+
+def _spoken(name: str) -> str:
+    """A class by the last part of its name: "food-fruit/red_apple" is a red apple."""
+    return name.rpartition("/")[2].replace("_", " ")
 
 
 def provenance(loaded: LoadedModel, **entries: object) -> dict[str, str]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from deconvnet import zoo
 from deconvnet.images import ImageFolder, Preprocessing
 
+RANDOM = ("zoo:zfnet", "zoo:allcnn")  # networks of papers, of which there are no weights
 SPECS = "torchvision:NAME, zoo:NAME, path/to/file.py:factory or package.module:factory"
 
 
@@ -67,10 +68,10 @@ def load(
     untrained: tuple[str, ...] = ()
     if weights is not None and weights != "DEFAULT":
         untrained = load_weights(model, weights)
-    elif weights is None and kind == "torchvision":
+    elif weights is None and (kind == "torchvision" or spec in RANDOM):
         warnings.warn(
-            f"{spec} has random weights; give --weights FILE, or --weights DEFAULT for "
-            "torchvision's trained ones",
+            f"{spec} has random weights; give --weights FILE, or, for torchvision's models, "
+            "--weights DEFAULT",
             stacklevel=2,
         )
     changed = {key: value for key, value in (preprocessing or {}).items() if value is not None}
@@ -188,7 +189,7 @@ def _build(kind: str, name: str, weights: str | None) -> tuple[nn.Module, Prepro
     if kind == "zoo":
         if name not in zoo.NAMES:
             raise ValueError(f"the zoo has no {name!r}; it has {', '.join(zoo.NAMES)}")
-        return zoo.NAMES[name](), zoo.PREPROCESSING
+        return zoo.NAMES[name](), zoo.preprocessing(name)
     model = _factory(kind, name)()
     if not isinstance(model, nn.Module):
         raise ValueError(f"{kind}:{name} returned {type(model).__name__}, expected a torch module")
@@ -203,7 +204,8 @@ def _torchvision(name: str, weights: str | None) -> tuple[nn.Module, Preprocessi
         near = get_close_matches(name, known, n=4, cutoff=0.4)
         raise ValueError(f"torchvision has no {name!r}; the nearest are {', '.join(near) or known}")
     try:
-        model: nn.Module = models.get_model(name, weights=weights)
+        own = "DEFAULT" if weights == "DEFAULT" else None  # a file is loaded afterwards
+        model: nn.Module = models.get_model(name, weights=own)
     except OSError as error:
         raise ValueError(
             f"torchvision's weights of {name} could not be downloaded ({error}); give a file with "

@@ -67,7 +67,8 @@ def exemplars(
         preprocessing: turns tensors back into pictures.
 
     Returns:
-        {channel: exemplars}, strongest first; an empty list for a channel without any.
+        {channel: exemplars}, strongest first; only those with a positive activation, so that the
+        list of a dead channel is empty.
 
     Raises:
         KeyError, IndexError: no such layer or channel.
@@ -82,7 +83,7 @@ def exemplars(
             )
         for slot in range(table.k):
             image, value = int(table.image[channel, slot]), float(table.activation[channel, slot])
-            if image >= 0 and table.nonzero[channel] > 0:
+            if image >= 0 and value > 0:  # an image that left the unit at rest is no exemplar
                 place = (int(table.row[channel, slot]), int(table.col[channel, slot]))
                 position = place if table.size else None
                 units.append((Unit.at(layer, channel, position=position, image=image), value))

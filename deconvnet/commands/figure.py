@@ -55,8 +55,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def choose(table: LayerTable, text: str) -> list[int]:
     """Channels by ``0-15``, ``3,7,9``, ``strongest:N`` or ``random:N``.
 
-    ``strongest`` are those whose nine activations stand out most from their own mean: raw values
-    of different channels cannot be compared.
+    ``strongest`` are those whose kept activations are highest on average; channels that never
+    became positive are not among them, nor among the random ones.
 
     Raises:
         ValueError: the text has another form.
@@ -68,9 +68,8 @@ def choose(table: LayerTable, text: str) -> list[int]:
         chosen = np.random.default_rng(0).permutation(alive)[: int(named[2])]
         return sorted(chosen.tolist())
     if named:
-        floor = np.maximum(np.abs(table.mean[alive]), 1e-12)
-        ratio = np.nanmean(table.activation[alive], axis=1) / floor
-        return sorted(alive[np.argsort(-ratio, kind="stable")[: int(named[2])]].tolist())
+        height = np.nanmean(table.activation[alive], axis=1)
+        return sorted(alive[np.argsort(-height, kind="stable")[: int(named[2])]].tolist())
     if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
         raise ValueError(f"channels were {text!r}; write 0-15, 3,7,9, strongest:12 or random:12")
     chosen_list: list[int] = []
