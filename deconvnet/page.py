@@ -71,10 +71,10 @@ def write_page(
 
 
 def _image(entry: Entry) -> str:
-    """The picture as WebP: a fifth of the PNG, with no difference an eye would see."""
+    """The picture as lossless WebP: two thirds of the PNG, and every pixel the same."""
     memory = io.BytesIO()
     with Image.open(entry.picture) as picture:
-        picture.convert("RGB").save(memory, "WEBP", quality=92, method=4)
+        picture.convert("RGB").save(memory, "WEBP", lossless=True, method=4)
         width, height = picture.size
     data = base64.b64encode(memory.getvalue()).decode()
     alt = html.escape(f"{entry.title}: {entry.text}", quote=True)
