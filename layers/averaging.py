@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from .pooling import adaptive_window
 from .window import Interval, Window
 
 AVERAGE = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
-ADAPTIVE = {
+ADAPTIVE: dict[int, Callable[..., Tensor]] = {
     1: F.adaptive_avg_pool1d,
     2: F.adaptive_avg_pool2d,
     3: F.adaptive_avg_pool3d,

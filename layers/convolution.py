@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import torch.nn.functional as F
@@ -22,6 +23,21 @@ def tuple_of(value: Any, axes: int) -> tuple[int, ...]:
     if isinstance(value, Sequence):
         return tuple(value) if len(value) == axes else (value[0],) * axes
     return (value,) * axes
+
+
+def spatial(axes: int, read: Callable[..., Any]) -> Callable[..., Any]:
+    """A reader for calls on (batch, channels, *size) with so many axes in size.
+
+    torch takes (channels, *size) too, a single sample without a batch; what is beyond these
+    layers is given back as None.
+    """
+
+    @wraps(read)
+    def batched(*args: Any, **kwargs: Any) -> Any:
+        found = read(*args, **kwargs)
+        return found if found is not None and found[1][0].ndim == axes + 2 else None
+
+    return batched
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from .base import MirroredLayer, Record, take
-from .local import PerSample
 from .window import Interval, Window
 
 Number = float | int
@@ -30,6 +29,11 @@ class Broadcast(Record):
     rank: int
     batch: int
 
+    @property
+    def separable(self) -> bool:
+        """Tensors without axes have no samples."""
+        return self.rank > 0
+
     def take(self, index: Tensor) -> Broadcast:
         """Rows of the inputs that carry the batch; the others serve every sample."""
         taken = tuple(take(x, index) if self._batched(x) else x for x in self.inputs)
@@ -41,8 +45,15 @@ class Broadcast(Record):
 
 
 def _sizes(inputs: tuple[Tensor, ...], output: Tensor) -> Broadcast:
-    batch = output.shape[0] if output.ndim else 1
-    return Broadcast(tuple(x.shape for x in inputs), output.ndim, batch)
+    return Broadcast(tuple(x.shape for x in inputs), output.ndim, _batch(output))
+
+
+def _values(inputs: tuple[Tensor, ...], output: Tensor) -> Broadcast:
+    return Broadcast(inputs, output.ndim, _batch(output))
+
+
+def _batch(output: Tensor) -> int:
+    return output.shape[0] if output.ndim else 1
 
 
 def broadcast_window(window: Window, size: torch.Size) -> Window:
@@ -90,7 +101,7 @@ class Product(MirroredLayer):
     def record(self, left: Tensor, right: Tensor) -> tuple[Tensor, Broadcast]:
         """Multiply, with broadcasting, and keep both factors."""
         output = left * right
-        return output, Broadcast((left, right), output.ndim, output.shape[0])
+        return output, _values((left, right), output)
 
     def mirror(self, signal: Tensor, record: Broadcast) -> tuple[Tensor, Tensor]:
         """To each factor the signal times the other one."""
@@ -104,16 +115,18 @@ class Product(MirroredLayer):
 
 @dataclass(frozen=True, eq=False)
 class Quotient(MirroredLayer):
-    """A quotient of two tensors, or of a number and a tensor."""
+    """A quotient of two tensors."""
 
     def record(self, left: Tensor, right: Tensor) -> tuple[Tensor, Broadcast]:
         """Divide, with broadcasting, and keep both."""
         output = left / right
-        return output, Broadcast((left, right), output.ndim, output.shape[0])
+        return output, _values((left, right), output)
 
     def mirror(self, signal: Tensor, record: Broadcast) -> tuple[Tensor, ...]:
         """The quotient rule with the recorded values."""
-        return PerSample(torch.div).mirror(signal, record)  # type: ignore[arg-type]
+        left, right = record.inputs
+        over = signal / right
+        return over.sum_to_size(left.shape), (-over * left / right).sum_to_size(right.shape)
 
     def window(self, window: Window, record: Broadcast) -> tuple[Window, ...]:
         """The same places of both."""
@@ -150,7 +163,7 @@ class Concatenation(MirroredLayer):
 
     def mirror(self, signal: Tensor, record: Joined) -> tuple[Tensor, ...]:
         """To each input its part of the signal."""
-        return signal.split([size[record.axis] for size in record.sizes], record.axis)
+        return torch.split(signal, [size[record.axis] for size in record.sizes], record.axis)
 
     def window(self, window: Window, record: Joined) -> tuple[Window, ...]:
         """To each input its part of the window, empty if it has none."""

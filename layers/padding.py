@@ -86,8 +86,10 @@ class Padding(MirroredLayer):
 
 def of_call(
     input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
-) -> tuple[Padding, tuple[Tensor]]:
+) -> Any:
     """The layer and the inputs of a call of ``torch.nn.functional.pad``."""
+    if len(pad) >= 2 * input.ndim:  # the batch itself is padded: samples change their places
+        return None
     pairs = [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)]
     return Padding(tuple(reversed(pairs)), mode, value or 0.0), (input,)
 
@@ -95,7 +97,7 @@ def of_call(
 def of_module(mode: str) -> Any:
     """Reads modules such as ``nn.ReflectionPad2d``, which say their mode only in their name."""
 
-    def read(module: nn.Module, input: Tensor) -> tuple[Padding, tuple[Tensor]]:
+    def read(module: nn.Module, input: Tensor) -> Any:
         m: Any = module
         return of_call(input, m.padding, mode, getattr(m, "value", 0.0))
 

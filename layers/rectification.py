@@ -113,6 +113,11 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Any:
     return Rectification(activation), (input,)
 
 
+def clamp_max(input: Tensor, max: Any) -> Any:
+    """Reads ``x.clamp_max(6)``."""
+    return clamp(input, max=max)
+
+
 def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Any:

@@ -146,15 +146,15 @@ def _unflat(lengths: list[int], flat: Interval) -> list[Interval]:
     """The box around a flat range: exact as long as the range stays inside one row."""
     seen: list[Interval] = []
     start, last = np.asarray(flat.start), np.asarray(flat.stop) - 1
-    spread = np.zeros(np.broadcast(start, last).shape, dtype=bool)
+    nothing = last < start
+    spread = np.zeros(nothing.shape, dtype=bool)
     for i, length in enumerate(lengths):
         below = math.prod(lengths[i + 1 :])
         first, final = start // below % length, last // below % length
-        spread_here = spread
+        from_here = np.where(spread, 0, first)
+        to_here = np.where(spread, length, final + 1)
+        seen.append(Interval(from_here, np.where(nothing, from_here, to_here)))
         spread = spread | (start // below != last // below)
-        seen.append(
-            Interval(np.where(spread_here, 0, first), np.where(spread_here, length, final + 1))
-        )
     return seen
 
 

@@ -38,9 +38,7 @@ class Selection(MirroredLayer):
 
     def record(self, input: Tensor) -> tuple[Tensor, Sliced]:
         """Select."""
-        parts = self.index if isinstance(self.index, tuple) else (self.index,)
-        first = parts[0] if parts else slice(None)
-        return input[self.index], Sliced(input.shape, first is Ellipsis or first == slice(None))
+        return input[self.index], Sliced(input.shape, self._whole_batch(input.ndim))
 
     def mirror(self, signal: Tensor, record: Sliced) -> tuple[Tensor]:
         """Back to its places, zero elsewhere; places selected twice add up."""
@@ -55,7 +53,8 @@ class Selection(MirroredLayer):
             missing = len(record.size) - sum(p is not None and p is not Ellipsis for p in parts)
             place = parts.index(Ellipsis)
             parts[place : place + 1] = [slice(None)] * missing
-        rest, seen = list(window), []
+        rest = list(window)
+        seen: list[Interval] = []
         for part in parts:
             if part is None:
                 rest.pop(0)
@@ -67,6 +66,19 @@ class Selection(MirroredLayer):
             start, _, step = part.indices(length)
             seen.append(rest.pop(0).sliding(1, step, -start))
         return (tuple([*seen, *rest]),)
+
+    def _whole_batch(self, ndim: int) -> bool:
+        """Whether the batch surely stays whole and first."""
+        parts = self.index if isinstance(self.index, tuple) else (self.index,)
+        if not parts:
+            return True
+        integers = [part for part in parts if isinstance(part, int)]
+        arrays = [p for p in parts if not isinstance(p, (slice, int, type(Ellipsis), type(None)))]
+        if len(arrays) > 1:  # torch may put their common axis first
+            return False
+        if parts[0] is Ellipsis:
+            return len(integers) + len(arrays) < ndim
+        return isinstance(parts[0], slice) and parts[0] == slice(None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,4 +200,4 @@ def getitem(input: Any, index: Any) -> Any:
     """The layer and the inputs of ``input[index]``."""
     if isinstance(input, Tensor):
         return Selection(index), (input,)
-    return Item(index), (input,)
+    return None if isinstance(index, slice) else (Item(index), (input,))
