@@ -1,0 +1,165 @@
+"""scikit-image's own photographs, cut into tiles: a dataset that is always at hand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageStat
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from deconvnet.images import Preprocessing
+
+# Inside scikit-image's wheel: read from there, since ``skimage.data``'s functions may download.
+FILES = {
+    "astronaut": "astronaut.png",
+    "chelsea": "chelsea.png",
+    "coffee": "coffee.png",
+    "motorcycle": "motorcycle_left.png",
+    "rocket": "rocket.jpg",
+    "camera": "camera.png",
+    "coins": "coins.png",
+    "tissue": "ihc.png",
+    "page": "page.png",
+    "text": "text.png",
+    "brick": "brick.png",
+    "grass": "grass.png",
+    "gravel": "gravel.png",
+}
+SCALES = (0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+FLAT = 8.0  # grey levels: a sky or a black margin varies less and shows nothing
+
+
+class Tile(NamedTuple):
+    """A square of a photograph: half-open rows and columns, in the photograph's pixels."""
+
+    name: str
+    scale: float
+    top: int
+    left: int
+    side: int
+
+    def __str__(self) -> str:
+        rows = f"{self.top}:{self.top + self.side}"
+        columns = f"{self.left}:{self.left + self.side}"
+        return f"{self.name}@{self.scale:g}[{rows},{columns}]"
+
+
+def photograph(name: str) -> Image.Image:
+    """One of scikit-image's photographs, in colour mode RGB.
+
+    Args:
+        name: A key of ``FILES``.
+
+    Raises:
+        ValueError: If there is no such photograph.
+        FileNotFoundError: If this scikit-image came without its pictures.
+    """
+    return _photograph(name).copy()
+
+
+class Photographs(Dataset[Tensor]):
+    """Tiles of photographs that do not overlap within one scale.
+
+    Overlapping tiles would fill the nine places of a channel with one spot. A tile of scale 2 is
+    twice as high and wide as the network's input. The tiles of a scale form a grid in the middle of
+    the photograph; nearly flat ones are left out. The order is fixed: photograph, scale, row,
+    column.
+
+    Args:
+        names: Which photographs, keys of ``FILES``.
+        preprocessing: Makes a tensor of a tile.
+        scales: The sides of the tiles, in units of ``side``.
+        side: Pixels of a tile of scale 1.
+
+    Raises:
+        ValueError: If a name is unknown, a scale not positive, or no tile fits.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        preprocessing: Preprocessing,
+        *,
+        scales: Sequence[float] = SCALES,
+        side: int = 96,
+    ) -> None:
+        if not all(scale > 0 for scale in scales):
+            raise ValueError(f"the scales are {tuple(scales)}: expected positive numbers")
+        self.preprocessing = preprocessing
+        self.tiles = [
+            tile
+            for name in names
+            for scale in scales
+            for tile in _grid(name, scale, round(side * scale))
+        ]
+        if not self.tiles:
+            raise ValueError(
+                f"no tile of side {side} and scales {tuple(scales)} fits in {tuple(names)}: "
+                "name more photographs or smaller scales"
+            )
+
+    def __len__(self) -> int:
+        return len(self.tiles)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """The preprocessed tile, ``(3, H, W)``."""
+        return self.preprocessing(self.tile(index))
+
+    def tile(self, index: int) -> Image.Image:
+        """The tile as it is in its photograph, before preprocessing."""
+        return _cut(_photograph(self.tiles[index].name), self.tiles[index])
+
+    def picture(self, index: int) -> NDArray[np.float32]:
+        """What the network sees of a tile: (height, width, 3) float32 in [0, 1]."""
+        return self.preprocessing.picture(self[index])
+
+    def path(self, index: int) -> str:
+        """Where a tile comes from: ``astronaut@2[64:256,160:352]`` is rows, then columns."""
+        return str(self.tiles[index])
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the tiles' names and the photographs' pixels, in hexadecimal."""
+        digest = hashlib.sha256("\n".join(map(str, self.tiles)).encode())
+        for name in dict.fromkeys(tile.name for tile in self.tiles):
+            digest.update(_photograph(name).tobytes())
+        return digest.hexdigest()
+
+
+def _grid(name: str, scale: float, side: int) -> list[Tile]:
+    picture = _photograph(name)
+    rows, columns = picture.height // side, picture.width // side
+    top, left = (picture.height - rows * side) // 2, (picture.width - columns * side) // 2
+    tiles = [
+        Tile(name, scale, top + row * side, left + column * side, side)
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    return [tile for tile in tiles if not _flat(picture, tile)]
+
+
+def _flat(picture: Image.Image, tile: Tile) -> bool:
+    return max(ImageStat.Stat(_cut(picture, tile)).stddev) < FLAT
+
+
+def _cut(picture: Image.Image, tile: Tile) -> Image.Image:
+    return picture.crop((tile.left, tile.top, tile.left + tile.side, tile.top + tile.side))
+
+
+@cache
+def _photograph(name: str) -> Image.Image:
+    if name not in FILES:
+        raise ValueError(f"there is no photograph {name!r}: expected one of {', '.join(FILES)}")
+    file = files("skimage") / "data" / FILES[name]
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"the installed scikit-image has no data/{FILES[name]}: install it from its wheel"
+        )
+    with file.open("rb") as stream, Image.open(stream) as picture:
+        return picture.convert("RGB")
