@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,11 @@ class Field:
 
 
 def boxes(
-    recording: Recording, layer: str, positions: Sequence[Sequence[int]], *, channels: Any = None
+    recording: Recording,
+    layer: str,
+    positions: Sequence[Sequence[int]] | NDArray[Any],
+    *,
+    channels: Any = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The pixels that units of one layer see, clipped to the image.
 
@@ -49,11 +53,13 @@ def boxes(
     places = np.asarray(positions, dtype=np.int64).reshape(len(positions), -1)
     channel = Interval.whole() if channels is None else Interval.at(channels)
     window = (Interval.whole(), channel, *(Interval.at(p) for p in places.T))
-    seen = _propagate(recording, layer, window, clip=True)
+    seen = _propagate(recording, {layer: window}, clip=True)
     count = len(places)
-    starts = [np.broadcast_to(i.start, count) for i in seen[2:]]
-    stops = [np.broadcast_to(i.stop, count) for i in seen[2:]]
-    return np.stack(starts, axis=1), np.stack(stops, axis=1)
+    starts = np.stack([np.broadcast_to(i.start, count) for i in seen[2:]], axis=1)
+    stops = np.stack([np.broadcast_to(i.stop, count) for i in seen[2:]], axis=1)
+    lengths = recording.sizes[recording.input][2:]
+    starts = np.clip(starts, 0, lengths)
+    return starts, np.clip(stops, starts, lengths)  # empty where a unit sees padding alone
 
 
 def box(
@@ -92,47 +98,105 @@ def overhang(
 
 def field(recording: Recording, layer: str) -> Field:
     """Size and stride of a layer's receptive field, as if the image had no border."""
+    return of_layers(recording, [layer])[layer]
+
+
+def of_layers(recording: Recording, layers: Sequence[str]) -> dict[str, Field]:
+    """The receptive fields of many layers, in one pass down the graph.
+
+    Each layer sends its central unit and that unit's neighbours along every axis.
+
+    Args:
+        recording: any recording of images of this size.
+        layers: node names.
+    """
+    senders = {layer: _centre_and_neighbours(recording.sizes[layer][2:]) for layer in layers}
+    count = sum(map(len, senders.values()))
+    seeds, rows, first = {}, {}, 0
+    for layer, positions in senders.items():
+        rows[layer] = slice(first, first + len(positions))
+        seeds[layer] = _seed(positions, rows[layer], count)
+        first += len(positions)
+    seen = _propagate(recording, seeds, clip=False)[2:]
+    starts, stops = (
+        np.stack([np.broadcast_to(end, count) for end in ends], axis=1)
+        for ends in ([i.start for i in seen], [i.stop for i in seen])
+    )
     image = recording.sizes[recording.input][2:]
-    size = recording.sizes[layer]
-    centre = [n // 2 for n in size[2:]]
-    here = _unclipped(recording, layer, centre)
-    sizes = [
-        int(min(n, i.stop - i.start)) if i.stop < FAR and i.start > -FAR else int(n)
-        for i, n in zip(here, image, strict=True)
-    ]
-    strides = []
+    return {layer: _field(starts[own], stops[own], image) for layer, own in rows.items()}
+
+
+def _centre_and_neighbours(size: Sequence[int]) -> NDArray[np.int64]:
+    """The central position, and the next one along every axis; (1 + axes, axes)."""
+    steps = np.concatenate([np.zeros((1, len(size))), np.eye(len(size))])
+    return np.asarray([n // 2 for n in size], dtype=np.int64) + steps.astype(np.int64)
+
+
+def _seed(positions: NDArray[np.int64], rows: slice, count: int) -> Window:
+    """The window of some of ``count`` units; the others have none here."""
+    start, stop = np.zeros((2, 2 + positions.shape[1], count), dtype=np.int64)
+    start[:2, rows], stop[:2, rows] = -FAR, FAR
+    start[2:, rows], stop[2:, rows] = positions.T, positions.T + 1
+    return tuple(Interval(a, b) for a, b in zip(start, stop, strict=True))
+
+
+def _field(starts: NDArray[np.int64], stops: NDArray[np.int64], image: Sequence[int]) -> Field:
+    """Size and stride from what a unit and its neighbours see, both (1 + axes, image axes)."""
+    sizes, strides = [], []
     for axis, length in enumerate(image):
-        if axis >= len(centre):  # nothing to step along
-            strides.append(int(length))
-            continue
-        beside = [c + (i == axis) for i, c in enumerate(centre)]
-        there = _unclipped(recording, layer, beside)
-        step = int(there[axis].stop - here[axis].stop)
-        strides.append(step if step > 0 else int(length))
+        start, stop = int(starts[0, axis]), int(stops[0, axis])
+        bounded = start > -FAR and stop < FAR
+        sizes.append(min(length, stop - start) if bounded else length)
+        strides.append(length)  # where there is nothing to step along, and no neighbour
+        if 1 + axis < len(stops) and starts[1 + axis, axis] < stops[1 + axis, axis]:
+            step = int(stops[1 + axis, axis]) - stop
+            strides[axis] = step if step > 0 else length
     return Field(tuple(sizes), tuple(strides))
 
 
 def _unclipped(recording: Recording, layer: str, position: Sequence[int]) -> Window:
     window = (Interval.whole(), Interval.whole(), *(Interval.at(p) for p in position))
-    return _propagate(recording, layer, window, clip=False)[2:]
+    return _propagate(recording, {layer: window}, clip=False)[2:]
 
 
-def _propagate(recording: Recording, layer: str, window: Window, *, clip: bool) -> Window:
-    """Carry a window of a layer down to the images."""
-    seen: dict[str, Any] = {layer: window}
+def _propagate(recording: Recording, seeds: Mapping[str, Window], *, clip: bool) -> Window:
+    """Carry windows of layers down to the images."""
+    seen: dict[str, Any] = {recording.input: seeds.get(recording.input)}
     for step in reversed(recording.steps):
-        above = seen.pop(step.name, None)
+        above = _joined(seen.pop(step.name, None), seeds.get(step.name), None)
         if above is None:
             continue
         below = step.layer.window(above, step.record)
+        blind = _blind(above)
         for source, part in zip(step.sources, below, strict=True):
             if source is not None:
                 size = recording.sizes.get(source) if clip else None
-                seen[source] = _joined(seen.get(source), part, size)
+                seen[source] = _joined(seen.get(source), _hidden(part, blind), size)
     image = recording.sizes[recording.input]
     nothing = tuple(Interval(np.int64(0), np.int64(0)) for _ in image)
-    found: Window = seen.get(recording.input, nothing)
-    return found
+    found: Window | None = seen[recording.input]
+    return nothing if found is None else found
+
+
+def _blind(seen: Any) -> Any:
+    """True for the units that see nothing: their window is empty along some axis."""
+    if seen is None:
+        return np.True_
+    parts = list(seen.values()) if isinstance(seen, dict) else list(seen)
+    if all(isinstance(part, Interval) for part in parts):
+        return np.any(np.stack(np.broadcast_arrays(np.False_, *(i.empty for i in parts))), axis=0)
+    return np.all(np.stack(np.broadcast_arrays(*map(_blind, parts))), axis=0)
+
+
+def _hidden(seen: Any, blind: Any) -> Any:
+    """What is seen, but nothing by units that saw nothing above, whatever the layer says."""
+    if seen is None or not np.any(blind):
+        return seen
+    if isinstance(seen, dict):
+        return {key: _hidden(part, blind) for key, part in seen.items()}
+    if all(isinstance(part, Interval) for part in seen):
+        return tuple(Interval(i.start, np.where(blind, i.start, i.stop)) for i in seen)
+    return tuple(_hidden(part, blind) for part in seen)
 
 
 def _joined(one: Any, other: Any, size: Any) -> Any:

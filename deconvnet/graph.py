@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
-import torchvision
 from torch import fx, nn
-from torchvision.models.feature_extraction import NodePathTracer
 
 from deconvnet.inplace import functionalize, mutates
-
-LEAVES = tuple(
-    getattr(torchvision.ops, name)
-    for name in ("DeformConv2d", "FrozenBatchNorm2d", "StochasticDepth", "DropBlock2d")
-)
+from deconvnet.tracing import Tracer, attribute, constants, left_as_it_was
 
 
 class UntraceableError(ValueError):
@@ -63,6 +57,7 @@ class Graph:
         nodes: by name.
         names: of every traced node.
         returned: names of the nodes whose values the model returns.
+        constants: tensors that the model's forward makes itself, by the name torch.fx gave them.
     """
 
     def __init__(
@@ -72,16 +67,22 @@ class Graph:
         *,
         names: dict[fx.Node, str],
         returned: list[str],
+        constants: Mapping[str, Any],
     ) -> None:
         self.model = model
         self.nodes = nodes
         self.names = names
         self.returned = returned
+        self.constants = constants
         inputs = [node.name for node in nodes.values() if node.call.op == "placeholder"]
         self.input, self.extra_inputs = inputs[0], inputs[1:]
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
+
+    def attribute(self, path: str) -> Any:
+        """A parameter, buffer or constant by the path under which a node asks for it."""
+        return self.constants[path] if path in self.constants else attribute(self.model, path)
 
     def upto(self, names: Iterable[str]) -> list[Node]:
         """The nodes that must run to give the values of these ones, in order."""
@@ -135,15 +136,16 @@ def trace(model: nn.Module) -> Graph:
     Raises:
         UntraceableError: torch.fx cannot follow the model; the message names the line.
     """
-    tracer = NodePathTracer(autowrap_modules=(math, torchvision.ops), leaf_modules=LEAVES)
-    with evaluation(model):
+    tracer = Tracer()
+    with left_as_it_was(model), evaluation(model):
         try:
             traced = tracer.trace(model)
         except Exception as error:
             raise UntraceableError(_why(model, error)) from error
+        written = constants(traced, model)
     modules = dict(model.named_modules(remove_duplicate=False))
     functionalize(traced, modules)
-    names = {node: name for node, name in tracer.node_to_qualname.items() if node.op != "output"}
+    names = tracer.names(traced)
     nodes: dict[str, Node] = {}
     for call in traced.nodes:
         if call.op == "output":
@@ -154,7 +156,7 @@ def trace(model: nn.Module) -> Graph:
     if not any(node.call.op == "placeholder" for node in nodes.values()):
         raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
     returned = [names[node] for node in traced.output_node().all_input_nodes]
-    return Graph(model, nodes, names=names, returned=returned)
+    return Graph(model, nodes, names=names, returned=returned, constants=written)
 
 
 @contextmanager
@@ -176,7 +178,7 @@ def _why(model: nn.Module, error: Exception) -> str:
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if not any(f"/{package}/" in frame.filename for package in ("torch", "torchvision"))
-        and frame.filename != __file__
+        and not frame.filename.startswith(str(Path(__file__).parent))
     ]
     where = ""
     if ours:
@@ -197,14 +199,6 @@ def run_call(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> An
     if node.call.op == "call_method":
         return getattr(args[0], target)(*args[1:], **kwargs)
     return target(*args, **kwargs)
-
-
-def attribute(model: nn.Module, path: str) -> Any:
-    """A parameter, buffer or other attribute by its dotted path."""
-    value: Any = model
-    for part in path.split("."):
-        value = getattr(value, part)
-    return value
 
 
 def arguments(

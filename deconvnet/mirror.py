@@ -138,22 +138,26 @@ class DeconvNet:
         """
         if (units is None) == (layer is None) or (layer is None) != (channel is None):
             raise ValueError("give either layer= and channel=, or units=")
+        if units is not None and position is not None:
+            raise ValueError(
+                f"position={position} was given beside units=; each unit has its own position"
+            )
+        if crop and seed == "map":
+            raise ValueError("a whole map has no receptive field of its own: use crop=False")
         if units is not None:
             units = [self._named(unit) for unit in units]
             layers = list(dict.fromkeys(unit.layer for unit in units))
         else:
             assert layer is not None
             layers = [self.graph.find(layer)]
-        recording = images if isinstance(images, Recording) else self.record(images, layers)
+        recording = (
+            self._own(images) if isinstance(images, Recording) else self.record(images, layers)
+        )
         if units is None:
             assert channel is not None
             units = units_of(recording, layers[0], channel, position=position)
         pixels = project(recording, units, seed=seed)
-        if not crop:
-            return pixels
-        if seed == "map":
-            raise ValueError("a whole map has no receptive field of its own: use crop=False")
-        return cropped(recording, pixels, units)
+        return cropped(recording, pixels, units) if crop else pixels
 
     @property
     def layers(self) -> Mapping[str, Layer]:
@@ -162,13 +166,12 @@ class DeconvNet:
 
     def _layers(self, size: tuple[int, ...]) -> Mapping[str, Layer]:
         recording = self.geometry(size)
+        names = [s.name for s in recording.steps if len(recording.sizes.get(s.name, ())) >= 2]
         found = {}
-        for step in recording.steps:
-            shape = recording.sizes.get(step.name)
-            if shape is not None and len(shape) >= 2:
-                field = fields.field(recording, step.name)
-                kind = self.graph.nodes[step.name].kind
-                found[step.name] = Layer(shape[1], tuple(shape[2:]), field.size, field.stride, kind)
+        for name, field in fields.of_layers(recording, names).items():
+            _, channels, *places = recording.sizes[name]
+            kind = self.graph.nodes[name].kind
+            found[name] = Layer(channels, tuple(places), field.size, field.stride, kind)
         return found
 
     def geometry(self, size: Sequence[int]) -> Recording:
@@ -188,7 +191,22 @@ class DeconvNet:
                 return int(channels)
         return 3
 
+    def _own(self, recording: Recording) -> Recording:
+        """A recording that this DeconvNet made: another policy remembers other things."""
+        if recording.policies is not self.policies:
+            raise ValueError(
+                f"this recording was made by another DeconvNet (its policy is "
+                f"'{recording.policies.rectifier.name}', here it is "
+                f"'{self.policies.rectifier.name}'); record the images with this one"
+            )
+        return recording
+
     def _named(self, unit: Unit) -> Unit:
+        if not isinstance(unit, Unit):
+            raise TypeError(
+                f"a unit was {unit!r}; give deconvnet.Unit(layer, channel, row, col), or "
+                "Unit.parse('layer:channel@row,col')"
+            )
         name = self.graph.find(unit.layer)
         return Unit.at(name, unit.channel, position=unit.position, image=unit.image)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -75,18 +75,18 @@ def crop(recording: Recording, pixels: Tensor, units: Sequence[Unit]) -> list[Pr
 
 
 def _passes(recording: Recording, units: Sequence[Unit]) -> Iterator[list[int]]:
-    """Which units travel together: one layer at a time, as many as fit.
+    """Which units travel together: those of one layer, as many as fit.
 
-    Where a node mixes the images of a batch, rows of the recording can't be taken: then every
-    image sends one unit at a time.
+    Where a node mixes the images of a batch, a unit's signal may spread to all of them: then
+    every unit travels alone, through the whole recording.
     """
-    turn: Counter[tuple[str, int]] = Counter()
-    groups: dict[tuple[str, int], list[int]] = defaultdict(list)
+    if not recording.separable:
+        yield from ([i] for i in range(len(units)))
+        return
+    groups: dict[str, list[int]] = defaultdict(list)
     for i, unit in enumerate(units):
-        place = 0 if recording.separable else turn[unit.layer, unit.image]
-        turn[unit.layer, unit.image] += 1
-        groups[unit.layer, place].append(i)
-    limit = _fitting(recording) if recording.separable else len(units)
+        groups[unit.layer].append(i)
+    limit = _fitting(recording)
     for members in groups.values():
         for first in range(0, len(members), limit):
             yield members[first : first + limit]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from deconvnet.graph import Graph, Node, arguments, attribute, evaluation, run_call
+from deconvnet.graph import Graph, Node, arguments, evaluation, run_call
 from deconvnet.layers import (
     TABLE,
     Local,
@@ -52,12 +52,14 @@ class Recording:
         steps: the nodes that carry a signal, in forward order.
         activations: {layer: (batch, channels, ...)} the values of the recorded layers.
         sizes: {node: size of its value} for every node whose value is a tensor.
+        policies: under which it was made; they decided what is remembered.
     """
 
     input: str
     steps: tuple[Step, ...]
     activations: dict[str, Tensor]
     sizes: dict[str, torch.Size]
+    policies: Policies
 
     @property
     def images(self) -> int:
@@ -108,7 +110,7 @@ def record(
                 sizes[node.name] = value.shape
             if keep and node.name in layers:
                 activations[node.name] = _activation(node, value)
-    return Recording(graph.input, tuple(recorder.steps), activations, sizes)
+    return Recording(graph.input, tuple(recorder.steps), activations, sizes, policies)
 
 
 Run = Callable[[Node, dict[str, Any], Mapping[str, int]], Any]
@@ -151,7 +153,7 @@ def execute(
 def _given(graph: Graph, images: Tensor, node: Node) -> tuple[Any] | None:
     """The images, a default argument, a parameter, in a tuple; None for nodes that compute."""
     if node.call.op == "get_attr":
-        return (attribute(graph.model, str(node.call.target)),)
+        return (graph.attribute(str(node.call.target)),)
     if node.call.op != "placeholder":
         return None
     if node.name == graph.input:
@@ -252,9 +254,9 @@ def _read(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _carries(value: Any) -> bool:
-    """Whether a signal can come back through a value: it holds a float tensor."""
-    leaves = pytree.tree_leaves(value)
-    return any(isinstance(leaf, Tensor) and leaf.is_floating_point() for leaf in leaves)
+    """Whether a signal can come back through a value: it holds a float or complex tensor."""
+    tensors = [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
+    return any(tensor.is_floating_point() or tensor.is_complex() for tensor in tensors)
 
 
 def _refuse_shared(node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> None:

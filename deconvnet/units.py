@@ -43,7 +43,7 @@ class Unit:
         """
         if position is None:
             return Unit(layer, channel, image=image)
-        if not 0 < len(position) <= 3:
+        if not isinstance(position, (tuple, list)) or not 0 < len(position) <= 3:
             raise ValueError(
                 f"the position was {position}; give (row, col) for images, (depth, row, col) for "
                 "video, (place,) for 1-D maps"

@@ -134,8 +134,9 @@ class Local(MirroredLayer):
 
 
 def _leaf(value: Any) -> Any:
-    floats = isinstance(value, Tensor) and value.is_floating_point()
-    return value.detach().requires_grad_() if floats else value
+    if isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex()):
+        return value.detach().requires_grad_()
+    return value
 
 
 def _copy(value: Any) -> Any:
