@@ -52,6 +52,8 @@ class DeconvNet:
             "rectify"; by default it is an error.
         normalization: local response normalisation carries the signal by its derivative
             ("exact") or passes it ("identity"); by default as the rectifier's paper did.
+        unpooling: the value of a max pooling goes back to where its maximum stood ("switches"),
+            to the "centre" of its window, or in equal parts to all of it ("uniform").
         input_size: (channels, *size) of one image, for ``layers``; by default that of the last
             images seen, else 224 x 224.
 
@@ -73,11 +75,14 @@ class DeconvNet:
         *,
         elsewhere: str | None = None,
         normalization: str | None = None,
+        unpooling: str = "switches",
         input_size: Sequence[int] | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"the model was {type(model).__name__}; give a torch.nn.Module")
-        self.policies = Policies(rectifier_named(rectifier), elsewhere, normalization)
+        self.policies = Policies(
+            rectifier_named(rectifier), elsewhere, normalization, unpooling=unpooling
+        )
         self.graph: Graph = trace(model)
         self.model = model
         self._input_size = None if input_size is None else tuple(input_size)

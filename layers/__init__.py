@@ -29,8 +29,9 @@ from .policies import (
     UnmirroredError,
     rectifier,
 )
-from .pooling import AdaptiveMaxPooling, MaxPooling, Switches, unpool
+from .pooling import AdaptiveMaxPooling, MaxPooling
 from .rectification import Rectification
+from .unpooling import Switches, unpool
 from .window import Interval, Window
 
 __all__ = [

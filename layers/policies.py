@@ -189,6 +189,7 @@ RECTIFIERS: dict[str, Callable[..., Rectifier]] = {
 }
 ELSEWHERE: dict[str, Callable[[], Rectifier]] = {"derivative": Gradient, "rectify": DeconvNetRule}
 NORMALIZATIONS = ("exact", "identity")
+UNPOOLINGS = ("switches", "centre", "uniform")
 
 
 def rectifier(policy: str | Rectifier) -> Rectifier:
@@ -221,17 +222,22 @@ class Policies:
             then it is an error.
         normalization: local response normalisation is passed by ("identity"), or carries the
             signal by its derivative ("exact"); None leaves it to the rectifier.
+        unpooling: a max pooling's value goes to where its maximum stood ("switches"), to the
+            "centre" of its window, or in equal parts to all of it ("uniform").
     """
 
     rectifier: Rectifier
     elsewhere: str | None = None
     normalization: str | None = None
+    unpooling: str = "switches"
 
     def __post_init__(self) -> None:
         if self.elsewhere is not None and self.elsewhere not in ELSEWHERE:
             raise ValueError(f"elsewhere was {self.elsewhere!r}; use 'derivative' or 'rectify'")
         if self.normalization is not None and self.normalization not in NORMALIZATIONS:
             raise ValueError(f"normalization was {self.normalization!r}; use 'exact' or 'identity'")
+        if self.unpooling not in UNPOOLINGS:
+            raise ValueError(f"unpooling was {self.unpooling!r}; use one of {UNPOOLINGS}")
 
     @property
     def response_normalization(self) -> str:

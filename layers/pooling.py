@@ -1,18 +1,19 @@
-"""Max pooling, mirrored by unpooling with recorded switches."""
+"""Max pooling, plain and adaptive, mirrored by unpooling."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import MirroredLayer, Record
+from .base import InputSize, MirroredLayer
 from .convolution import tuple_of
+from .policies import Policies
+from .unpooling import Cells, Switches, spread, unpool
 from .window import Window
 
 POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
@@ -20,50 +21,13 @@ ADAPTIVE = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_ma
 
 
 @dataclass(frozen=True, eq=False)
-class Switches(Record):
-    """Where each maximum stood, as a flat index into its feature map.
-
-    Args:
-        places: (batch, channels, *size_out) int32; ties go to the first index.
-        size: (batch, channels, *size_in) of the pooling's input.
-    """
-
-    places: Tensor
-    size: torch.Size
-
-
-def unpool(signal: Tensor, record: Switches) -> Tensor:
-    """Put each value back where its maximum stood; values that meet there add up.
-
-    Max pooling cannot be inverted, but the switches tell where each maximum came from (Zeiler &
-    Fergus 2014, section 2.1). Where windows overlap, one place may be the maximum of several, and
-    the sum is the exact transpose for fixed switches. ``torch.nn.functional.max_unpool2d`` keeps
-    only one of them.
-
-    Args:
-        signal: (batch, channels, *size_out).
-        record: the switches.
-
-    Raises:
-        ValueError: the signal and the switches are of different shapes.
-    """
-    if signal.shape != record.places.shape:
-        raise ValueError(
-            f"a signal of shape {tuple(signal.shape)} cannot be unpooled by switches of shape "
-            f"{tuple(record.places.shape)}: was this recording made from another image?"
-        )
-    below = signal.new_zeros((*record.size[:2], math.prod(record.size[2:])))
-    below.scatter_add_(2, record.places.flatten(2).long(), signal.flatten(2))
-    return below.view(record.size)
-
-
-@dataclass(frozen=True, eq=False)
 class MaxPooling(MirroredLayer):
-    """Max pooling in 1-D, 2-D or 3-D; its mirror unpools (see ``unpool``).
+    """Max pooling in 1-D, 2-D or 3-D; its mirror unpools.
 
     Args:
         kernel, stride, padding, dilation: one number an axis.
         ceil_mode: windows that start inside the map but end outside count too.
+        unpooling: "switches" (see ``unpool``), "centre" or "uniform" (see ``spread``).
     """
 
     kernel: tuple[int, ...]
@@ -71,20 +35,38 @@ class MaxPooling(MirroredLayer):
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
     ceil_mode: bool = False
+    unpooling: str = "switches"
 
-    def record(self, input: Tensor) -> tuple[Tensor, Switches]:
-        """Pool and remember the switches."""
-        output, places = POOL[len(self.kernel)](
+    def record(self, input: Tensor) -> tuple[Tensor, Switches | InputSize]:
+        """Pool, and remember the switches if they are wanted."""
+        switched = self.unpooling == "switches"
+        found = POOL[len(self.kernel)](
             input, self.kernel, self.stride, self.padding, self.dilation,
-            ceil_mode=self.ceil_mode, return_indices=True,
+            ceil_mode=self.ceil_mode, return_indices=switched,
         )  # fmt: skip
-        return output, Switches(places.to(torch.int32), input.shape)
+        if not switched:
+            return found, InputSize(input.shape)
+        return found[0], Switches(found[1].to(torch.int32), input.shape)
 
-    def mirror(self, signal: Tensor, record: Switches) -> tuple[Tensor]:
-        """Unpool: every value to its switch, zero elsewhere."""
-        return (unpool(signal, record),)
+    def mirror(self, signal: Tensor, record: Switches | InputSize) -> tuple[Tensor]:
+        """Unpool: every value to its switch, or where the policy puts it."""
+        if isinstance(record, Switches):
+            return (unpool(signal, record),)
+        return (spread(signal, record.size, self._cells(signal.shape), how=self.unpooling),)
 
-    def window(self, window: Window, record: Switches) -> tuple[Window]:
+    def under(self, policies: Policies) -> MaxPooling:
+        """Unpooled as the policies say."""
+        return replace(self, unpooling=policies.unpooling)
+
+    def _cells(self, size: torch.Size) -> list[Cells]:
+        """For each axis the cells under each window, those outside the map too."""
+        axes = zip(size[2:], self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        return [
+            [range(o * s - p, o * s - p + d * (k - 1) + 1, d) for o in range(length)]
+            for length, k, s, p, d in axes
+        ]
+
+    def window(self, window: Window, record: Switches | InputSize) -> tuple[Window]:
         """The pooling windows: the switch may stand anywhere in them."""
         batch, channel, *places = window
         seen = [
@@ -128,25 +110,39 @@ class MaxPooling(MirroredLayer):
 
 @dataclass(frozen=True, eq=False)
 class AdaptiveMaxPooling(MirroredLayer):
-    """Adaptive max pooling; its mirror unpools (see ``unpool``).
+    """Adaptive max pooling; its mirror unpools.
 
     Args:
         bins: output length of each axis; None keeps the input's.
+        unpooling: "switches" (see ``unpool``), "centre" or "uniform" (see ``spread``).
     """
 
     bins: tuple[int | None, ...]
+    unpooling: str = "switches"
 
-    def record(self, input: Tensor) -> tuple[Tensor, Switches]:
-        """Pool and remember the switches."""
+    def record(self, input: Tensor) -> tuple[Tensor, Switches | InputSize]:
+        """Pool, and remember the switches if they are wanted."""
         pool: Callable[..., tuple[Tensor, Tensor]] = ADAPTIVE[len(self.bins)]
         output, places = pool(input, binned(self.bins, input.shape), return_indices=True)
+        if self.unpooling != "switches":
+            return output, InputSize(input.shape)
         return output, Switches(places.to(torch.int32), input.shape)
 
-    def mirror(self, signal: Tensor, record: Switches) -> tuple[Tensor]:
-        """Unpool: every value to its switch, zero elsewhere."""
-        return (unpool(signal, record),)
+    def mirror(self, signal: Tensor, record: Switches | InputSize) -> tuple[Tensor]:
+        """Unpool: every value to its switch, or where the policy puts it."""
+        if isinstance(record, Switches):
+            return (unpool(signal, record),)
+        counts = zip(signal.shape[2:], record.size[2:], strict=True)
+        cells: list[Cells] = [
+            [range(i * n // b, -(-(i + 1) * n // b)) for i in range(b)] for b, n in counts
+        ]
+        return (spread(signal, record.size, cells, how=self.unpooling),)
 
-    def window(self, window: Window, record: Switches) -> tuple[Window]:
+    def under(self, policies: Policies) -> AdaptiveMaxPooling:
+        """Unpooled as the policies say."""
+        return replace(self, unpooling=policies.unpooling)
+
+    def window(self, window: Window, record: Switches | InputSize) -> tuple[Window]:
         """The bins."""
         return (adaptive_window(window, self.bins, record.size),)
 

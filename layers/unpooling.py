@@ -1,0 +1,90 @@
+"""Unpooling: where the value of a pooling window goes on the way back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .base import Record
+
+Cells = Sequence[range]
+"""The cells under each window along one axis; those outside the map are among them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Switches(Record):
+    """Where each maximum stood, as a flat index into its feature map.
+
+    Args:
+        places: (batch, channels, *size_out) int32; ties go to the first index.
+        size: (batch, channels, *size_in) of the pooling's input.
+    """
+
+    places: Tensor
+    size: torch.Size
+
+
+def unpool(signal: Tensor, record: Switches) -> Tensor:
+    """Put each value back where its maximum stood; values that meet there add up.
+
+    Max pooling cannot be inverted, but the switches tell where each maximum came from (Zeiler &
+    Fergus 2014, section 2.1). Where windows overlap, one place may be the maximum of several, and
+    the sum is the exact transpose for fixed switches. ``torch.nn.functional.max_unpool2d`` keeps
+    only one of them.
+
+    Args:
+        signal: (batch, channels, *size_out).
+        record: the switches.
+
+    Raises:
+        ValueError: the signal and the switches are of different shapes.
+    """
+    if signal.shape != record.places.shape:
+        raise ValueError(
+            f"a signal of shape {tuple(signal.shape)} cannot be unpooled by switches of shape "
+            f"{tuple(record.places.shape)}: was this recording made from another image?"
+        )
+    below = signal.new_zeros((*record.size[:2], math.prod(record.size[2:])))
+    below.scatter_add_(2, record.places.flatten(2).long(), signal.flatten(2))
+    return below.view(record.size)
+
+
+def spread(signal: Tensor, size: torch.Size, cells: Sequence[Cells], *, how: str) -> Tensor:
+    """Unpool without switches: every window sends its value to places known beforehand.
+
+    Springenberg et al. 2014 ask what is left of the methods without switches; Mahendran & Vedaldi
+    2016 send the value to the centre of its window. Windows that overlap add up.
+
+    Args:
+        signal: (batch, channels, *size_out).
+        size: (batch, channels, *size_in) of the pooling's input.
+        cells: for each axis the cells under each window.
+        how: "centre", or "uniform": in equal parts to all cells of the window.
+    """
+    below = signal
+    for axis, (windows, length) in enumerate(zip(cells, size[2:], strict=True), start=2):
+        shares = torch.tensor(
+            [SHARES[how](window, length) for window in windows], dtype=signal.dtype
+        )
+        below = torch.tensordot(below, shares.to(signal.device), dims=([axis], [0]))
+        below = below.movedim(-1, axis)
+    return below.contiguous()
+
+
+def _centre(window: range, length: int) -> list[float]:
+    """All to cell ceil(k / 2), counted from one; to the nearest there is if that is outside."""
+    middle = min(max(window[(len(window) - 1) // 2], 0), length - 1)
+    return [float(cell == middle) for cell in range(length)]
+
+
+def _uniform(window: range, length: int) -> list[float]:
+    """Equal parts to every cell that is on the map."""
+    inside = [cell for cell in window if 0 <= cell < length]
+    return [1 / len(inside) if cell in inside else 0.0 for cell in range(length)]
+
+
+SHARES: dict[str, Callable[[range, int], list[float]]] = {"centre": _centre, "uniform": _uniform}
