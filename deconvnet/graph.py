@@ -10,10 +10,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import torch
+import torchvision
 from torch import fx, nn
 
 from deconvnet.inplace import functionalize, mutates
-from deconvnet.tracing import Tracer, attribute, constants, left_as_it_was
+from deconvnet.tracing import Tracer, attribute, constants, left_as_it_was, unwrapped
+
+
+_NOT_THE_MODELS = [Path(str(p)).parent for p in (torch.__file__, torchvision.__file__, __file__)]
 
 
 class UntraceableError(ValueError):
@@ -133,9 +138,18 @@ class Graph:
 def trace(model: nn.Module) -> Graph:
     """Read the graph of a model; the model comes back as it was.
 
+    Wrappers that change nothing of what a model computes (``torch.compile``, ``DataParallel``)
+    are taken off: the nodes are those of the model inside.
+
     Raises:
         UntraceableError: torch.fx cannot follow the model; the message names the line.
     """
+    model = unwrapped(model)
+    if isinstance(model, torch.jit.ScriptModule):
+        raise UntraceableError(
+            f"{type(model).__name__} is compiled by torch.jit and no longer says what it does; "
+            "give the nn.Module it was made from"
+        )
     tracer = Tracer()
     with left_as_it_was(model), evaluation(model):
         try:
@@ -177,8 +191,7 @@ def _why(model: nn.Module, error: Exception) -> str:
     ours = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not any(f"/{package}/" in frame.filename for package in ("torch", "torchvision"))
-        and not frame.filename.startswith(str(Path(__file__).parent))
+        if not frame.filename.startswith(tuple(map(str, _NOT_THE_MODELS)))
     ]
     where = ""
     if ours:

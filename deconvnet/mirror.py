@@ -84,7 +84,7 @@ class DeconvNet:
             rectifier_named(rectifier), elsewhere, normalization, unpooling=unpooling
         )
         self.graph: Graph = trace(model)
-        self.model = model
+        self.model = self.graph.model
         self._input_size = None if input_size is None else tuple(input_size)
 
     def record(

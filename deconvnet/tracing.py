@@ -94,6 +94,18 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
         return free
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside ``torch.compile``, ``DataParallel`` or ``DistributedDataParallel``."""
+    while True:
+        compiled = getattr(model, "_orig_mod", None)
+        if isinstance(compiled, nn.Module):
+            model = compiled
+        elif isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            model = model.module
+        else:
+            return model
+
+
 def constants(traced: fx.Graph, model: nn.Module) -> dict[str, Any]:
     """The tensors that the model's forward makes itself; torch.fx has put them on the model."""
     paths = {str(node.target) for node in traced.nodes if node.op == "get_attr"}
