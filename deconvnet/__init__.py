@@ -19,7 +19,7 @@ _HOMES = {
     "Unit": "units",
     "UnmirroredError": "layers",
     "UntraceableError": "graph",
-    "mine": "mine",
+    "mine": "mining",  # a module of the same name would take its place on import
     "open_store": "store",
 }
 

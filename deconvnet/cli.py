@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,6 +14,8 @@ from typing import Any
 import deconvnet
 
 EPILOG = "Every command has its own --help with an example."
+# ours, the system's, and torch's own: out of memory is a RuntimeError
+BAD_INPUT = (ValueError, LookupError, TypeError, OSError, ImportError, RuntimeError, MemoryError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,22 +26,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
-    warnings.showwarning = _warn
     try:
-        run: Callable[[argparse.Namespace], dict[str, Any]] = import_module(
-            f"deconvnet.commands.{options.command}"
-        ).run
-        result = run(options)
-    except (ValueError, LookupError, TypeError, OSError) as error:
-        said = error.args[0] if isinstance(error, LookupError) and error.args else error
-        print(f"deconvnet: error: {said}", file=sys.stderr)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            run: Callable[[argparse.Namespace], dict[str, Any]] = import_module(
+                f"deconvnet.commands.{options.command}"
+            ).run
+            result = run(options)
+        if options.json:
+            print(json.dumps(result, indent=2, default=str))
+        sys.stdout.flush()
+    except BrokenPipeError:  # `deconvnet layers MODEL | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BAD_INPUT as error:
+        print(f"deconvnet: error: {_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("deconvnet: interrupted; nothing was written", file=sys.stderr)
         return 130
-    if options.json:
-        print(json.dumps(result, indent=2, default=str))
     return 0
+
+
+def _one_line(error: Exception) -> str:
+    """What an error says; torch and HDF5 say it in paragraphs, a KeyError in quotes."""
+    said = error.args[0] if isinstance(error, LookupError) and error.args else error
+    return " ".join(str(said).split()) or type(error).__name__
 
 
 def _warn(message: Any, category: Any, *where: Any, **more: Any) -> None:
@@ -207,7 +219,10 @@ def _figure_options(parser: argparse.ArgumentParser, output: str) -> None:
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected integers: 3,7") from None
 
 
 def _words(text: str) -> list[str]:
@@ -219,4 +234,7 @@ def _place(text: str) -> tuple[int, ...]:
 
 
 def _triple(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split(","))
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected R,G,B: .5,.5,.5") from None

@@ -27,6 +27,7 @@ from deconvnet.mirror import DeconvNet
 from deconvnet.models import LoadedModel
 from deconvnet.patches import Exemplar
 from deconvnet.project import Projection
+from deconvnet.record import Recording
 from deconvnet.units import Unit
 
 METHODS = ("gradient", "deconvnet", "guided")
@@ -162,7 +163,7 @@ def draw_comparison(
     return figure, numbers
 
 
-def _rowwise(recording: deconvnet.Recording, unit: Unit | None, images: int) -> list[Unit]:
+def _rowwise(recording: Recording, unit: Unit | None, images: int) -> list[Unit]:
     """The unit in every image, or every image's likeliest class."""
     layer = next(iter(recording.activations))
     if unit is None:

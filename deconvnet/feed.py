@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from deconvnet.images import ImageError
 
+UNREADABLE = (ImageError, OSError)  # the second is what Pillow, and so torchvision's folders, raise
+
 
 @dataclass(frozen=True, eq=False)
 class Microbatch:
@@ -46,7 +48,11 @@ def microbatches(
         TypeError, ValueError: an item is no tensor of this size; the message names its index.
     """
     loader = DataLoader(
-        _Numbered(dataset), batch_size=batch_size, num_workers=workers, collate_fn=list
+        _Numbered(dataset),
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=list,
+        generator=torch.Generator(),  # else it takes a number from the user's
     )
     for items in loader:
         images = torch.zeros((batch_size, *size), dtype=dtype)
@@ -83,6 +89,8 @@ def first_image(dataset: Any) -> Tensor:
 
 def checked(item: Any, index: int, size: tuple[int, ...] | None) -> Tensor:
     """The image of a data set's item, if it is one a model can take."""
+    if isinstance(item, Exception):
+        raise item
     image = item[0] if isinstance(item, (tuple, list)) and item else item
     if not isinstance(image, Tensor):
         raise TypeError(
@@ -114,5 +122,12 @@ class _Numbered(Dataset[tuple[int, Any]]):
     def __getitem__(self, index: int) -> tuple[int, Any]:
         try:
             return index, self.dataset[index]
-        except ImageError as error:
+        except UNREADABLE as error:
             return index, str(error)
+        except Exception as error:  # handed on, since a worker would wrap its traceback around it
+            broken = ValueError(
+                f"item {index} of the data set cannot be made, {type(error).__name__}: {error}; "
+                "repair the data set, or let it raise OSError for an image to be left out"
+            )
+            broken.__cause__ = error
+            return index, broken

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deconvnet.feed import UNREADABLE
 from deconvnet.graph import Graph
 
 _SAMPLED = 8  # items of a data set that are read for its fingerprint
@@ -32,7 +33,10 @@ def of_dataset(dataset: Any) -> str:
     digest = hashlib.sha256(f"{type(dataset).__name__} {len(dataset)}\n".encode())
     step = max(1, len(dataset) // _SAMPLED)
     for index in range(0, len(dataset), step)[:_SAMPLED]:
-        item = dataset[index]
+        try:
+            item = dataset[index]
+        except UNREADABLE:  # mining has written it down already
+            continue
         image = item[0] if isinstance(item, (tuple, list)) else item
         if isinstance(image, Tensor):
             digest.update(f"{index} {tuple(image.shape)}\n".encode() + _bytes(image))
@@ -45,4 +49,4 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
 
 def _bytes(tensor: Tensor) -> memoryview:
     flat = tensor.detach().cpu().contiguous().flatten()
-    return memoryview(flat.view(torch.uint8).numpy() if flat.numel() else b"")
+    return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")

@@ -132,7 +132,9 @@ def read_weights(file: str) -> dict[str, Tensor]:
 
             found: Any = load_file(path)
         else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of pickles it will refuse anyway
+                found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{file!r} is not a plain state dict, and nothing else is read because it could run "
@@ -148,6 +150,8 @@ def read_weights(file: str) -> dict[str, Tensor]:
             f"{file!r} holds {type(found).__name__}, expected a state dict of tensors; save one "
             "with torch.save(model.state_dict(), file)"
         )
+    if not found:
+        raise ValueError(f"{file!r} holds an empty state dict; give the weights of a model")
     return {str(key).removeprefix("module."): value for key, value in found.items()}
 
 
@@ -165,7 +169,7 @@ def dataset(spec: str, preprocessing: Preprocessing) -> Any:
             f"there is no folder {spec!r}; give a folder of images, or package.module:factory"
         )
     kind, name = _parts(spec)
-    made = _factory(kind, name)()
+    made = _made_by(kind, name)
     if not hasattr(made, "__getitem__") or not hasattr(made, "__len__"):
         raise ValueError(
             f"{spec} returned {type(made).__name__}, expected a map-style data set with len() "
@@ -190,7 +194,7 @@ def _build(kind: str, name: str, weights: str | None) -> tuple[nn.Module, Prepro
         if name not in zoo.NAMES:
             raise ValueError(f"the zoo has no {name!r}; it has {', '.join(zoo.NAMES)}")
         return zoo.NAMES[name](), zoo.preprocessing(name)
-    model = _factory(kind, name)()
+    model = _made_by(kind, name)
     if not isinstance(model, nn.Module):
         raise ValueError(f"{kind}:{name} returned {type(model).__name__}, expected a torch module")
     return model, Preprocessing.imagenet()
@@ -216,20 +220,36 @@ def _torchvision(name: str, weights: str | None) -> tuple[nn.Module, Preprocessi
 
 def _preset(weights: Any) -> Preprocessing:
     """The preprocessing that torchvision's own weights of a model were trained with."""
-    preset = weights.DEFAULT.transforms() if hasattr(weights, "DEFAULT") else None
-    if preset is None or not hasattr(preset, "crop_size"):
+    preset: Any = weights.DEFAULT.transforms() if hasattr(weights, "DEFAULT") else None
+    if len(getattr(preset, "crop_size", ())) != 1:  # segments, detects, or looks at videos
         return Preprocessing.imagenet()
     (size,), (resize,) = preset.crop_size, preset.resize_size
     mean, std = tuple(preset.mean), tuple(preset.std)
     return Preprocessing((size, size), resize, mean, std, preset.interpolation.value)
 
 
+def _made_by(kind: str, name: str) -> Any:
+    """What a function of a Python file or module returns."""
+    factory = _factory(kind, name)
+    try:
+        return factory()
+    except Exception as error:  # somebody else's code may raise anything
+        raise ValueError(
+            f"{kind}:{name}() failed, {type(error).__name__}: {error}; it is called without "
+            "arguments"
+        ) from error
+
+
 def _factory(kind: str, name: str) -> Callable[[], Any]:
     """A function of a Python file or module."""
     try:
         module = _file_module(Path(kind)) if kind.endswith(".py") else importlib.import_module(kind)
-    except ImportError as error:
-        raise ValueError(f"{kind!r} cannot be imported: {error}; write {SPECS}") from error
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # somebody else's code may raise anything
+        raise ValueError(
+            f"{kind!r} cannot be imported, {type(error).__name__}: {error}; write {SPECS}"
+        ) from error
     found = getattr(module, name, None)
     if not callable(found):
         functions = [n for n in vars(module) if callable(getattr(module, n)) and n[0] != "_"]

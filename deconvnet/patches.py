@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deconvnet import fields
-from deconvnet.feed import first_image
+from deconvnet.feed import checked, first_image
 from deconvnet.images import Preprocessing
+from deconvnet.isolate import resolve
 from deconvnet.mirror import DeconvNet
 from deconvnet.record import Recording
 from deconvnet.store import Store
@@ -71,10 +72,13 @@ def exemplars(
         list of a dead channel is empty.
 
     Raises:
-        KeyError, IndexError: no such layer or channel.
-        ValueError: an activation is not the one in the store.
+        KeyError, IndexError: no such layer, channel or position.
+        ValueError: an activation is not the one in the store; an image is gone, can't be read, or
+            is of another size.
     """
     table = store[layer]
+    same_size(store, dataset)
+    channels = list(dict.fromkeys(channels))
     units: list[tuple[Unit, float]] = []
     for channel in channels:
         if not 0 <= channel < table.channels:
@@ -105,7 +109,7 @@ def _project(
     images = sorted({unit.image for unit, _ in units})
     for first in range(0, len(images), AT_ONCE):
         some = images[first : first + AT_ONCE]
-        pixels = torch.stack([_image(dataset, index) for index in some])
+        pixels = _images(dataset, some)
         here = [(unit, value) for unit, value in units if unit.image in set(some)]
         layer = here[0][0].layer
         recording = net.record(pixels, layer)
@@ -116,29 +120,42 @@ def _project(
         for (unit, value), now in zip(here, local, strict=True):
             _compare(recording, now, unit, value)
         projections = net.project(recording, units=local, crop=True)
-        hang = fields.overhang(recording, layer, [unit.position or () for unit, _ in here])
+        positions = [unit.position or () for unit, _ in here]
+        hang = fields.overhang(recording, layer, positions)
+        starts, _ = fields.boxes(recording, layer, positions)
         pictures = [preprocessing.picture(image) for image in pixels]
-        for (unit, value), cut, now, over in zip(here, projections, local, hang, strict=True):
-            box = cut.box  # type: ignore[union-attr]
+        for (unit, value), cut, now, over, start in zip(
+            here, projections, local, hang, starts.tolist(), strict=True
+        ):
+            box = cut.box
+            # one channel of a join sees less than the layer's whole field
+            anchor = (over[-2] + box.top - start[-2], over[-1] + box.left - start[-1])
             patch = pictures[now.image][box.slices]
-            projection = cut.pixels.permute(1, 2, 0).cpu().numpy()  # type: ignore[union-attr]
-            made[unit] = Exemplar(unit, value, box, over, patch, projection)
+            projection = cut.pixels.permute(1, 2, 0).cpu().numpy()
+            made[unit] = Exemplar(unit, value, box, anchor, patch, projection)
     return made
 
 
-def _image(dataset: Any, index: int) -> Tensor:
-    item = dataset[index]
-    image: Tensor = item[0] if isinstance(item, (tuple, list)) else item
-    return image
+def _images(dataset: Any, indices: Sequence[int]) -> Tensor:
+    """Images of a data set, (images, channels, height, width)."""
+    if indices[-1] >= len(dataset):
+        raise ValueError(
+            f"image {indices[-1]} of the store is not in the data set, which has {len(dataset)}; "
+            "mine it again, or give the data set that was mined"
+        )
+    first = checked(dataset[indices[0]], indices[0], None)
+    rest = [checked(dataset[i], i, tuple(first.shape)) for i in indices[1:]]
+    return torch.stack([first, *rest])
 
 
 def _compare(recording: Recording, now: Unit, unit: Unit, value: float) -> None:
     """The activation must be the one that was mined."""
+    resolve(recording, now)
     found = float(recording[now.layer][(now.image, now.channel, *(now.position or ()))])
-    if abs(found - value) > TOLERANCE * max(1.0, abs(value)):
+    if not (found == value or abs(found - value) <= TOLERANCE * max(1.0, abs(value))):
         raise ValueError(
-            f"the data set has changed since it was mined: {unit} of image {unit.image} was "
-            f"{value:.4g} and is {found:.4g}; mine it again, or give the data set that was mined"
+            f"the data set has changed since it was mined, or the model: {unit} of image "
+            f"{unit.image} was {value:.4g} and is {found:.4g}; mine again, or give what was mined"
         )
 
 

@@ -14,7 +14,7 @@ import torchvision
 import deconvnet
 from deconvnet import Preprocessing
 from deconvnet.images import ImageFolder
-from deconvnet.mine import Source
+from deconvnet.mining import Source
 from deconvnet.progress import bar
 
 

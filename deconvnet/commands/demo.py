@@ -20,7 +20,7 @@ from deconvnet.draw import (
     provenance,
 )
 from deconvnet.figures import RULE, filters, save
-from deconvnet.mine import Source, mine
+from deconvnet.mining import Source, mine
 from deconvnet.mirror import DeconvNet
 from deconvnet.models import load
 from deconvnet.page import Entry, write_page

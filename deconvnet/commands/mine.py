@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from deconvnet.commands import load_model, said
-from deconvnet.mine import Source, minable, mine
+from deconvnet.mining import Source, minable, mine
 from deconvnet.models import LoadedModel, dataset
 from deconvnet.progress import bar
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -16,16 +15,16 @@ import torch
 from torch import Tensor, nn
 
 import deconvnet
-from deconvnet import fields, fingerprint
-from deconvnet.feed import Microbatch, first_image, microbatches
-from deconvnet.graph import Graph, Node, arguments, evaluation, run_call, trace
+from deconvnet import fingerprint
+from deconvnet.feed import first_image, microbatches
+from deconvnet.graph import Graph, evaluation, trace
 from deconvnet.layers import Policies, Rectification, rectifier
 from deconvnet.layers.convolution import Convolution, TransposedConvolution
 from deconvnet.layers.joining import Combination, Concatenation
 from deconvnet.layers.linear import Linear
-from deconvnet.record import Recording, execute, record
+from deconvnet.miner import Miner
+from deconvnet.record import Recording, record
 from deconvnet.store import Failed, LayerTable, Store, write_store
-from deconvnet.topk import TopK
 
 MINED = (Convolution, TransposedConvolution, Linear, Rectification, Concatenation)
 TOLERATED = 0.01  # share of images that may be unreadable before the run stops
@@ -106,7 +105,7 @@ def mine(
     blank = torch.zeros((1, *image.shape), dtype=parameter.dtype, device=parameter.device)
     geometry = _geometry(graph, blank)
     names = _chosen(graph, geometry, layers)
-    miner = _Miner(graph, geometry, names, k=k, nan=nan)
+    miner = Miner(graph, geometry, names, k=k, nan=nan)
     failed: dict[int, str] = {}
     done, total = 0, len(dataset)
     feed = microbatches(
@@ -168,7 +167,8 @@ def _chosen(
             if isinstance(step.layer, MINED)
             or (isinstance(step.layer, Combination) and len(step.layer.factors) > 1)
         ]
-        names = [name for name in names if len(geometry.sizes[name]) in (2, 4)]
+        last = _channels_last(geometry)
+        names = [n for n in names if len(geometry.sizes[n]) in (2, 4) and n not in last]
     carried = {step.name for step in geometry.steps}
     for name in names:
         size = geometry.sizes.get(name)
@@ -178,91 +178,24 @@ def _chosen(
                 f"{name} cannot be mined: its value is {found}; choose a layer whose value is "
                 "(batch, channels, rows, cols) or (batch, channels)"
             )
+        if size[0] != 1 or name in _channels_last(geometry):
+            raise ValueError(
+                f"{name} cannot be mined: for one image its value is {tuple(size)}, and that is "
+                "not (batch, channels, rows, cols); choose a layer before or after it"
+            )
     if not names:
         raise ValueError("the model has no convolution, linear layer or activation; name layers=")
     return names
 
 
-class _Miner:
-    """Feeds microbatches through the graph and every layer's maxima into its table."""
-
-    def __init__(
-        self, graph: Graph, geometry: Recording, names: Sequence[str], *, k: int, nan: str
-    ) -> None:
-        self.graph, self.geometry, self.nan = graph, geometry, nan
-        self.nodes = graph.upto(names)
-        self.tops = {name: TopK(geometry.sizes[name][1], k) for name in names}
-        self.first_nan: tuple[str, list[int]] | None = None
-
-    def take(self, batch: Microbatch, device: torch.device) -> None:
-        whole = len(batch.rows) == len(batch.images)
-        for node, value in execute(self.graph, batch.images.to(device), self.nodes, self._run):
-            top = self.tops.get(node.name)
-            if top is None:
-                continue
-            maps = value if whole else value[batch.rows.to(value.device)]
-            before = top.nans
-            top.update(maps, batch.indices)
-            if top.nans > before and self.first_nan is None:
-                self._note(node.name, maps, batch.indices)
-
-    def tables(self) -> dict[str, LayerTable]:
-        if self.first_nan is not None:
-            layer, images = self.first_nan
-            count = sum(top.nans for top in self.tops.values())
-            warnings.warn(
-                f"{count} activations were NaN and were left out, the first of them in {layer}, "
-                f"images {images}; see the 'nan' counts in the store",
-                stacklevel=3,
-            )
-        return {name: self._table(name, top) for name, top in self.tops.items()}
-
-    def _run(self, node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> Any:
-        return run_call(node, *arguments(node, self.graph.names, values))
-
-    def _note(self, layer: str, maps: Tensor, indices: Tensor) -> None:
-        images = indices[maps.isnan().flatten(1).any(1).cpu()].tolist()
-        if self.nan == "error":
-            raise ValueError(
-                f"activations of {layer} are NaN for images {images}; look at these images and "
-                "at the weights, or leave such activations out with nan='skip'"
-            )
-        self.first_nan = (layer, images)
-
-    def _table(self, name: str, top: TopK) -> LayerTable:
-        table = top.table()
-        size = self.geometry.sizes[name]
-        flat = table.position.numpy()
-        missing = table.image.numpy() < 0
-        width = size[3] if len(size) == 4 else 1
-        row = np.where(missing, -1, flat // width) if len(size) == 4 else np.full_like(flat, -1)
-        col = np.where(missing, -1, flat % width) if len(size) == 4 else np.full_like(flat, -1)
-        field = fields.field(self.geometry, name)
-        return LayerTable(
-            activation=table.activation.numpy(),
-            image=table.image.numpy(),
-            row=row.astype(np.int32),
-            col=col.astype(np.int32),
-            box=self._boxes(name, row, col, missing=missing),
-            mean=table.mean.numpy(),
-            nonzero=table.nonzero.numpy(),
-            nan=table.nan.numpy(),
-            channels=size[1],
-            size=tuple(size[2:]),
-            field=field.size,
-            stride=field.stride,
-        )
-
-    def _boxes(self, name: str, row: Any, col: Any, *, missing: Any) -> Any:
-        """(channels, k, 4) top, left, bottom, right of every entry, -1 for empty slots."""
-        channels, k = row.shape
-        mapped = len(self.geometry.sizes[name]) == 4
-        places = np.stack([row.ravel(), col.ravel()], axis=1) if mapped else np.zeros((row.size, 0))
-        own = np.repeat(np.arange(channels), k)
-        starts, stops = fields.boxes(self.geometry, name, places, channels=own)
-        box = np.concatenate([starts, stops], axis=1).reshape(channels, k, 4)
-        box[missing] = -1
-        return box.astype(np.int32)
+def _channels_last(geometry: Recording) -> set[str]:
+    """Fully connected layers on maps: theirs are (batch, rows, cols, channels), as in ConvNeXt."""
+    found: set[str] = set()
+    for step in geometry.steps:
+        maps = isinstance(step.layer, Linear) and len(geometry.sizes[step.name]) > 2
+        if maps or (isinstance(step.layer, Rectification) and step.sources[0] in found):
+            found.add(step.name)
+    return found
 
 
 def _bear(failed: Mapping[int, str], total: int, strict: bool) -> None:
@@ -295,7 +228,7 @@ def _attributes(graph: Graph, dataset: Any, source: Source) -> dict[str, Any]:
 
 def _occurring(tables: Mapping[str, LayerTable]) -> list[int]:
     every = [table.image[table.image >= 0].ravel() for table in tables.values()]
-    return np.unique(np.concatenate(every)).tolist() if every else []  # type: ignore[no-any-return]
+    return np.unique(np.concatenate(every)).tolist() if every else []
 
 
 def _path_of(dataset: Any, index: int) -> str:
