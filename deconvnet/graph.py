@@ -17,7 +17,6 @@ from torch import fx, nn
 from deconvnet.inplace import functionalize, mutates
 from deconvnet.tracing import Tracer, attribute, constants, left_as_it_was, unwrapped
 
-
 _NOT_THE_MODELS = [Path(str(p)).parent for p in (torch.__file__, torchvision.__file__, __file__)]
 
 

@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models as torchvision_models
 
-from deconvnet.models import load, load_weights, read_weights
+from deconvnet.models import load
+from deconvnet.weights import load_weights, read_weights
 
 VGG16 = Path(__file__).parents[2] / "shared" / "models" / "vgg16_features.pth"
 
