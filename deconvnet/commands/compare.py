@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from deconvnet.commands import load_model, load_photographs, said
 from deconvnet.draw import METHODS, draw_comparison, provenance
-from deconvnet.figures import save
+from deconvnet.figures import save, suffix_of
 from deconvnet.graph import trace
 from deconvnet.models import LoadedModel
 from deconvnet.units import Unit
@@ -15,6 +16,7 @@ from deconvnet.units import Unit
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Draw and save."""
+    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
     loaded = load_model(options)
     photographs = load_photographs(options.images, loaded)
     unit = _unit(options, loaded)

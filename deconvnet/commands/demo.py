@@ -53,8 +53,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     demo.comparison()
     demo.unit(store)
     page = demo.page()
-    for file, what in {**demo.made, str(page): "all of it on one page"}.items():
-        said(f"{file}  {what}", options)
+    for file, what in demo.made.items():
+        if not file.endswith(".png"):  # each stands beside the PDF of its name
+            said(f"{file}  {what}", options)
+    said(f"{page}  all of it on one page", options)
     said(NEXT, options)
     return {"folder": options.output, "made": demo.made, "page": str(page)}
 
@@ -146,5 +148,5 @@ class _Demo:
         entries = provenance(self.loaded, **how)
         for suffix in ("pdf", "png"):
             file = save(figure, self.folder / f"{name}.{suffix}", provenance=entries)
-        self.made[f"{file.with_suffix('')}.pdf, .png"] = what
+            self.made[str(file)] = what
         self.entries.append(Entry(name, what, file))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from deconvnet import fingerprint
 from deconvnet.commands import said
 from deconvnet.draw import draw_exemplars, provenance
-from deconvnet.figures import save
+from deconvnet.figures import save, suffix_of
 from deconvnet.images import Preprocessing
 from deconvnet.mirror import DeconvNet
 from deconvnet.models import LoadedModel, dataset, load
@@ -22,6 +23,7 @@ from deconvnet.tables import LayerTable
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Draw and save."""
+    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
     store = open_store(options.store)
     table = store[options.layer]
     channels = choose(table, options.channels)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from deconvnet.commands import load_model, load_photographs, said
 from deconvnet.draw import draw_units, provenance
-from deconvnet.figures import save
+from deconvnet.figures import save, suffix_of
 from deconvnet.mirror import DeconvNet
 from deconvnet.units import Unit
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Draw and save."""
+    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
     loaded = load_model(options)
     photographs = load_photographs(options.images, loaded)
     net = DeconvNet(loaded.model, options.rectifier, elsewhere=options.elsewhere)

@@ -5,7 +5,7 @@ from .contrast import RULE, signed
 from .exemplars import ChannelBlock, figure2
 from .filters import filters
 from .grid import as_picture, pad_to, tile
-from .metadata import provenance
+from .metadata import provenance, suffix_of
 from .save import save
 from .style import WIDTHS, paper, width
 from .unit import ImageRow, UnitView, visualization
@@ -26,6 +26,7 @@ __all__ = [
     "provenance",
     "save",
     "signed",
+    "suffix_of",
     "tile",
     "visualization",
     "width",
