@@ -101,10 +101,13 @@ def _layers(commands: Any) -> None:
     layers = _command(
         commands,
         "layers",
-        "List the layers of a model: kind, channels, map size, receptive field, stride.",
-        "deconvnet layers torchvision:resnet50 --size 224",
+        "List the layers of a model: kind, channels, map size, receptive field, stride, rule.",
+        "deconvnet layers torchvision:resnet50 --size 224 --kinds Conv2d,ReLU",
     )
     _model(layers)
+    layers.add_argument("--kinds", type=_words, help="K[,K...]: only layers of these kinds")
+    layers.add_argument("--depth", type=int, help="one line a module at this depth of names")
+    _policy(layers)
 
 
 def _visualize(commands: Any) -> None:

@@ -39,12 +39,15 @@ def test_layers(capfd):
     code, out, err = said(capfd, "layers", MODEL)
     assert (code, err) == (0, "")
     rows = [line.split() for line in out.splitlines()]
-    assert rows[0] == ["layer", "kind", "channels", "map", "field", "stride"]
-    assert "conv1 Conv2d 48 48 x 48 7 x 7 2 x 2".split() in rows
+    assert rows[0] == [
+        "layer", "kind", "channels", "map", "field", "stride", "box", "deconvnet"
+    ]  # fmt: skip
+    assert "conv1 Conv2d 48 48 x 48 7 x 7 2 x 2 45,45,52,52 -".split() in rows
     found = result(capfd, "layers", MODEL)
     assert found["input_size"] == [3, 96, 96]
     assert found["layers"]["conv1"] == {
-        "channels": 48, "size": [48, 48], "field": [7, 7], "stride": [2, 2], "kind": "Conv2d"
+        "channels": 48, "size": [48, 48], "field": [7, 7], "stride": [2, 2], "kind": "Conv2d",
+        "box": [45, 45, 52, 52], "rule": "-", "unruled": [],
     }  # fmt: skip
 
 
