@@ -1,212 +1,229 @@
-"""What trains the embedded network: made-up views, folded normalisation, weights as a file."""
+"""Training the embedded network: decided by a seed, interrupted without a trace."""
 
-import copy
 import importlib.util
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image, ImageDraw
-from safetensors.torch import save_file
 from torch import nn
 
+from deconvnet.zoo.averaging import Average
 from deconvnet.zoo.collage import Collage
-from deconvnet.zoo.folding import fold_batch_norm, renormalise_filters, with_batch_norm
 from deconvnet.zoo.network import ZFNetMini
-from deconvnet.zoo.weights import load_about, load_classes, load_weights, save_weights
+from deconvnet.zoo.recipe import factor, prepared
+from deconvnet.zoo.training import Settings, Training
+from deconvnet.zoo.views import TRAINING, Views
+from deconvnet.zoo.weights import load_about, load_weights
+from tests.objects import draw_objects
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "train_zoo.py"
-
-
-@pytest.fixture
-def normalised():
-    """A small network with batch normalisation whose every number is away from its default."""
-    torch.manual_seed(0)
-    plain = nn.Sequential(
-        nn.Conv2d(3, 5, 3, stride=2), nn.ReLU(), nn.Conv2d(5, 4, 3, padding=1, bias=False)
-    )
-    model = with_batch_norm(plain).double().eval()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight)
-            nn.init.normal_(module.bias)
-            nn.init.normal_(module.running_mean)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-    return model
+SETTINGS = Settings(classes=2, batch=4, epochs=0.25)  # 8 steps
 
 
 @pytest.fixture
 def folders(tmp_path):
-    """Two objects in two folders, a disc and a square, and one photograph."""
-    for name, shape in (("round/disc", "ellipse"), ("angular/square", "rectangle")):
-        picture = Image.new("RGBA", (144, 100))
-        getattr(ImageDraw.Draw(picture), shape)((10, 10, 90, 90), fill=(200, 40, 40, 255))
-        file = tmp_path / "objects" / f"{name}.png"
-        file.parent.mkdir(parents=True)
-        picture.save(file)
-    (tmp_path / "photos").mkdir()
-    night = Image.linear_gradient("L").point(lambda grey: grey // 4)
-    night.convert("RGB").save(tmp_path / "photos" / "night.png")
-    return tmp_path / "objects", tmp_path / "photos"
-
-
-def preserved(before, after):
-    images = torch.randn(2, 3, 11, 12, dtype=torch.float64)
-    return torch.allclose(before(images), after(images), rtol=1e-10, atol=1e-10)
-
-
-@torch.no_grad()
-def test_folding_preserves_the_outputs(normalised):
-    folded = fold_batch_norm(normalised)
-    assert preserved(normalised, folded)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    assert [name for name, _ in folded.named_children()] == ["0", "1", "2"]
-
-
-@pytest.mark.parametrize("forgotten", ["running_mean", "running_var", "weight", "bias", "eps"])
-@torch.no_grad()
-def test_folding_catches_a_forgotten_part(normalised, forgotten):
-    wrong = fold_batch_norm(_without(normalised, forgotten))
-    assert not preserved(normalised, wrong)
-
-
-def _without(model, part):
-    model = copy.deepcopy(model)
-    norm = model[0][1]
-    if part == "eps":
-        norm.eps = 0.0
-    else:
-        getattr(norm, part).data.fill_(1.0 if part in ("running_var", "weight") else 0.0)
-    return model
-
-
-def test_batch_norm_comes_in_a_copy():
-    model = ZFNetMini(3)
-    assert isinstance(with_batch_norm(model).conv1, nn.Sequential)
-    assert isinstance(model.conv1, nn.Conv2d)
-
-
-def sizes(convolution):
-    return convolution.weight.square().mean(dim=(1, 2, 3)).sqrt()
-
-
-def test_renormalisation_shrinks_large_filters_and_leaves_small_ones():
-    model = nn.Sequential(nn.Conv2d(3, 2, 3))
-    with torch.no_grad():
-        model[0].weight[0] = 0.3
-        model[0].weight[1] = -0.05
-    renormalise_filters(model, 0.1)
-    assert torch.allclose(sizes(model[0]), torch.tensor([0.1, 0.05]))
-    assert torch.allclose(model[0].weight[0], torch.tensor(0.1))
-    with pytest.raises(ValueError, match="radius is 0"):
-        renormalise_filters(model, 0)
-
-
-def test_weights_return_as_float32_with_their_names(tmp_path):
-    model, file = ZFNetMini(2), tmp_path / "new" / "w.safetensors"
-    save_weights(model, file, classes=["a", "b"], about={"steps": 3})
-    state = load_weights(file)
-    assert load_classes(file) == ["a", "b"]
-    for name, value in model.state_dict().items():
-        assert state[name].dtype == torch.float32
-        assert torch.equal(state[name], value.half().float())
-    assert [f.name for f in file.parent.iterdir()] == ["w.safetensors"]
-
-
-def test_weights_float16_cannot_hold_are_refused(tmp_path):
-    model, file = nn.Linear(2, 1), tmp_path / "w.safetensors"
-    file.write_bytes(b"old")
-    nn.init.constant_(model.bias, 1e6)
-    with pytest.raises(ValueError, match="bias holds values"):
-        save_weights(model, file, classes=["a"], about={})
-    assert file.read_bytes() == b"old"
-
-
-def test_foreign_weights_name_no_classes(tmp_path):
-    file = tmp_path / "w.safetensors"
-    save_file({"bias": torch.zeros(1)}, file)
-    with pytest.raises(ValueError, match="holds no 'classes'"):
-        load_classes(file)
-
-
-def test_missing_weights_name_the_remedy(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no weights at .*train_zoo\.py"):
-        load_weights(tmp_path / "none.safetensors")
-
-
-def test_views_follow_from_the_seed(folders):
-    collage = Collage(*folders)
-    assert collage.names == ["angular/square", "round/disc"]
-    images, labels = collage.batch(6, torch.Generator().manual_seed(1))
-    again, same = collage.batch(6, torch.Generator().manual_seed(1))
-    other, _ = collage.batch(6, torch.Generator().manual_seed(2))
-    assert images.shape == (6, 3, 96, 96)
-    assert torch.equal(images, again)
-    assert torch.equal(labels, same)
-    assert not torch.equal(images, other)
-    assert 0 <= images.min() < images.max() <= 1
-
-
-def red(images):
-    """The share of each view that shows something red: only the objects are."""
-    return (images[:, 0] - images[:, 2] > 0.2).flatten(1).float().mean(dim=1)
-
-
-def test_views_show_their_object(folders):
-    collage = Collage(*folders)
-    images, labels = collage.batch(64, torch.Generator().manual_seed(0))
-    coloured = (images[:, 0] != images[:, 2]).flatten(1).any(dim=1)
-    shares = red(images[coloured])
-    assert 32 < coloured.sum() < 60  # the others are grey on purpose
-    assert ((shares > 0.02) & (shares < 0.95)).float().mean() > 0.9  # an object, and not only it
-    assert set(labels.tolist()) == {0, 1}
-    collage._objects = torch.zeros_like(collage._objects)
-    blank, _ = collage.batch(64, torch.Generator().manual_seed(0))
-    assert red(blank).max() == 0
-
-
-def test_folders_without_pictures_are_refused(folders, tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="no picture in"):
-        Collage(tmp_path / "empty", folders[1])
-    with pytest.raises(FileNotFoundError, match="400 pixels high and wide"):
-        Collage(*folders, size=400)
+    return draw_objects(tmp_path)
 
 
 @pytest.fixture
-def trained(folders, tmp_path, monkeypatch):
-    """A function from a seed to the file of a network hardly trained."""
-    spec = importlib.util.spec_from_file_location("train_zoo", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    for name in ("BATCH", "STATISTICS", "EXAMINED"):
-        monkeypatch.setattr(script, name, 4)
+def views(folders):
+    return Views(Collage(*folders), 0, purpose=TRAINING, batch=4)
 
-    def train(seed, file):
-        out = tmp_path / file
-        data = f"--objects {folders[0]} --backgrounds {folders[1]}"
-        arguments = f"train_zoo.py {data} --out {out} --epochs 0.1 --seed {seed}"
-        monkeypatch.setattr(sys, "argv", arguments.split())
-        script.main()
+
+def advance(training, views, until):
+    while training.steps < until:
+        training.step(*views.draw(training.steps))
+    return training
+
+
+def everything(training):
+    """All numbers a training holds, side by side."""
+    moments = [state["momentum_buffer"] for state in training.sgd.state.values()]
+    networks = [training.model.state_dict(), training.average.model.state_dict()]
+    tensors = moments + [value for state in networks for value in state.values()]
+    return torch.cat([tensor.double().flatten() for tensor in tensors])
+
+
+def after_an_interruption(views, file, *, spoil=lambda training: None):
+    """Four steps, saved; restored by another training, which does four more."""
+    advance(Training(SETTINGS), views, 4).save(file)
+    resumed = Training(SETTINGS)
+    resumed.restore(file)
+    assert resumed.steps == 4
+    spoil(resumed)
+    return advance(resumed, views, 8)
+
+
+def test_an_interruption_leaves_no_trace(views, tmp_path):
+    whole = advance(Training(SETTINGS), views, 8)
+    resumed = after_an_interruption(views, tmp_path / "t.state")
+    assert torch.equal(everything(whole), everything(resumed))
+    assert whole.share == resumed.share == 1
+
+
+def forget_momentum(training):
+    training.sgd.state.clear()
+
+
+def forget_the_average(training):
+    training.average.model.load_state_dict(training.model.state_dict())
+
+
+def forget_running_statistics(training):
+    for module in training.model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+
+
+@pytest.mark.parametrize("spoil", [forget_momentum, forget_the_average, forget_running_statistics])
+def test_a_forgetful_resume_is_caught(views, tmp_path, spoil):
+    whole = advance(Training(SETTINGS), views, 8)
+    resumed = after_an_interruption(views, tmp_path / "t.state", spoil=spoil)
+    assert not torch.equal(everything(whole), everything(resumed))
+
+
+def test_a_training_goes_on_only_with_its_own_settings(tmp_path):
+    file = tmp_path / "t.state"
+    Training(SETTINGS).save(file)
+    with pytest.raises(ValueError, match=r"a training with rate 0\.1: expected"):
+        Training(replace(SETTINGS, rate=0.2)).restore(file)
+    with pytest.raises(FileNotFoundError, match="no training to go on with"):
+        Training(SETTINGS).restore(tmp_path / "none.state")
+
+
+def test_dropout_follows_from_the_seed_and_the_step_alone(views):
+    first, second = Training(SETTINGS), Training(SETTINGS)
+    torch.manual_seed(99)  # somebody else's
+    one = first.step(*views.draw(0))
+    torch.rand(7)
+    assert second.step(*views.draw(0)) == one
+
+
+def test_renormalisation_is_an_option(views):
+    def largest(radius):
+        training = Training(replace(SETTINGS, radius=radius))
+        with torch.no_grad():
+            training.model.get_parameter("conv1.0.weight").fill_(0.5)
+        training.step(*views.draw(0))
+        return training.model.get_parameter("conv1.0.weight").square().mean((1, 2, 3)).sqrt().max()
+
+    assert largest(0.1) <= 0.1 + 1e-6
+    assert largest(0) > 0.4
+
+
+def test_the_rate_warms_up_and_ends_at_nothing():
+    assert factor(0) < 0.01 < 0.9 < factor(0.03)
+    assert factor(0.5) == pytest.approx(0.5)
+    assert factor(1) == pytest.approx(0, abs=1e-9)
+
+
+@torch.no_grad()
+def test_an_average_is_folded_into_a_plain_network():
+    model = prepared(3, 0.5).train()
+    average = Average(model)
+    for module in (model, average.model):
+        module.get_parameter("conv1.0.weight").mul_(20)
+    average.update(model)
+    images = torch.randn(8, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    plain = average.folded([(images, torch.zeros(8))])
+    assert [name for name, _ in plain.named_children()] == [
+        name for name, _ in ZFNetMini(3).named_children()
+    ]
+    ZFNetMini(3).load_state_dict(plain.state_dict())
+    maps = plain.conv1(images)  # the statistics of these very images: mean 0, deviation 1
+    assert maps.mean((0, 2, 3)).abs().max() < 1e-4
+    assert torch.allclose(maps.std((0, 2, 3)), torch.ones(48), atol=0.01)
+    assert (model.conv1[0](images).std((0, 2, 3)) - 1).abs().max() > 0.1
+
+
+def test_an_average_lags_behind():
+    model = nn.Linear(1, 1, bias=False)
+    average = Average(model)
+    start = model.weight.item()
+    with torch.no_grad():
+        model.weight.add_(1)
+    average.update(model)
+    assert average.model.weight.item() == pytest.approx(start + 0.9)
+    for _ in range(20):
+        average.update(model)
+    assert average.model.weight.item() == pytest.approx(start + 1, abs=1e-2)
+
+
+@pytest.fixture
+def script(folders, monkeypatch):
+    """A function that runs the script on two objects, eight steps of four views."""
+    spec = importlib.util.spec_from_file_location("train_zoo", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "THOROUGH", (2, 2))
+    monkeypatch.setattr(module, "GLANCE", (1, 1))
+
+    def run(out, *more):
+        data = f"--objects {folders[0]} --backgrounds {folders[1]} --batch 4 --epochs 0.25"
+        arguments = ["train_zoo.py", *data.split(), "--out", str(out), "--device", "cpu", *more]
+        monkeypatch.setattr(sys, "argv", arguments)
+        module.main()
         return out
 
-    return train
+    return run
 
 
-def test_the_script_trains_and_writes_a_plain_network(trained):
-    out = trained(0, "w.safetensors")
+def test_the_script_trains_and_writes_a_plain_network(script, tmp_path, capfd):
+    out = script(tmp_path / "w.safetensors")
     ZFNetMini(2).load_state_dict(load_weights(out))
     about = load_about(out)
-    assert about["steps"] == 4
-    assert about["held_out_views"] == 16
+    assert about["steps"] == 8
+    assert about["held_out_views"] == 8
     assert 0 <= about["held_out_accuracy"] <= 1
-    assert set(about["dead_channels"]) == {f"relu{n}" for n in range(1, 6)}
+    assert set(about["dead_share"]) == {f"relu{n}" for n in range(1, 6)}
+    assert json.loads(capfd.readouterr().out) == {"out": "w.safetensors", **about}
+    assert not out.with_suffix(".state").exists()
 
 
-def test_a_seed_decides_the_training(trained):
+def test_a_seed_decides_the_script(script, tmp_path):
     one, same, other = (
-        load_weights(trained(seed, f"{n}.safetensors")) for n, seed in enumerate((0, 0, 1))
+        load_weights(script(tmp_path / f"{n}.safetensors", "--seed", str(seed)))
+        for n, seed in enumerate((0, 0, 1))
     )
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["conv5.weight"], other["conv5.weight"])
+
+
+def test_a_killed_script_resumes_to_the_same_file(script, tmp_path, monkeypatch):
+    whole = script(tmp_path / "whole.safetensors", "--keep", "0")
+    out, step, calls = tmp_path / "killed.safetensors", Training.step, []
+
+    def dying(self, images, labels):
+        calls.append(self.steps)
+        if self.steps == 5:
+            raise KeyboardInterrupt
+        return step(self, images, labels)
+
+    monkeypatch.setattr(Training, "step", dying)
+    with pytest.raises(KeyboardInterrupt):
+        script(out, "--save-every", "0")
+    assert not out.exists()
+    monkeypatch.setattr(Training, "step", step)
+    script(out, "--resume")
+    assert calls == [0, 1, 2, 3, 4, 5]
+    assert out.read_bytes() == whole.read_bytes()
+    assert not out.with_suffix(".state").exists()
+
+
+def test_networks_on_the_way_are_kept(script, tmp_path, monkeypatch):
+    monkeypatch.setattr("deconvnet.zoo.training.VIEWS_AN_EPOCH", 4)  # two steps an epoch
+    out = script(tmp_path / "w.safetensors", "--epochs", "3", "--keep", "0,1,2")
+    kept = sorted(file.name for file in out.parent.glob("w-*.safetensors"))
+    assert kept == [f"w-epoch00{n}.safetensors" for n in (0, 1, 2)]
+    assert [load_about(out.parent / name)["steps"] for name in kept] == [0, 2, 4]
+    states = [load_weights(out.parent / name)["conv1.weight"] for name in kept]
+    assert not torch.equal(states[1], states[2])
+
+
+def test_an_epoch_that_never_comes_is_refused(script, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        script(tmp_path / "w.safetensors", "--keep", "7")
+    assert "--keep [7]: the training has the epochs 0 to 0.25" in capsys.readouterr().err

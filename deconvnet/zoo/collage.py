@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
+
+from .disturbing import blurred, occluded
 
 CUTOUT = 112
 SHRINKAGES = (1.0, 1.5, 2.1, 3.0)
@@ -22,15 +25,17 @@ class Collage:
     """Endless random views of objects, each object a class.
 
     A view is one object at a random scale (0.45 to 1.25 of the picture), rotation (+-0.45 rad),
-    shift (+-35 %), mirroring and colour, over a random crop of a random photograph; three
-    in ten are grey. Objects are held at several degrees of blur and taken from the one that suits
-    the scale, so that a strongly shrunk object does not alias; one ``grid_sample`` then serves the
-    whole batch.
+    shift (+-35 %), mirroring and colour, over a random crop of a random photograph; some are
+    covered in part by another photograph, some are out of focus, three in ten are grey. Objects
+    are held at several degrees of blur and taken from the one that suits the scale, so that a
+    strongly shrunk object does not alias; one ``grid_sample`` then serves the whole batch.
 
     Args:
         objects: A folder of pictures with transparency, at any depth; each file is a class.
         backgrounds: A folder of photographs.
         size: Height and width of a view, in pixels.
+        occluded: The share of the views with something in front of the object.
+        blurred: The share of the views out of focus.
 
     Attributes:
         names: The class names: paths below ``objects`` without their ending, sorted.
@@ -39,9 +44,17 @@ class Collage:
         FileNotFoundError: If a folder holds no picture (or, for backgrounds, none large enough).
     """
 
-    def __init__(self, objects: str | Path, backgrounds: str | Path, *, size: int = 96) -> None:
+    def __init__(
+        self,
+        objects: str | Path,
+        backgrounds: str | Path,
+        *,
+        size: int = 96,
+        occluded: float = 0.25,
+        blurred: float = 0.25,
+    ) -> None:
         files = _pictures(objects)
-        self.size = size
+        self.size, self.occluded, self.blurred = size, occluded, blurred
         self.names = [f.relative_to(objects).with_suffix("").as_posix() for f in files]
         self._objects = torch.stack([_blurred(f) for f in files], dim=1)
         self._backgrounds = [b for f in _pictures(backgrounds) for b in _reduced(f, size)]
@@ -50,17 +63,27 @@ class Collage:
                 f"no picture of {backgrounds} is {size} pixels high and wide: add larger ones"
             )
 
-    def batch(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def undisturbed(self) -> Collage:
+        """The same objects and photographs, nothing covered and nothing out of focus."""
+        other = copy.copy(self)
+        other.occluded = other.blurred = 0.0
+        return other
+
+    def batch(
+        self, count: int, generator: torch.Generator, *, labels: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Draw views.
 
         Args:
             count: How many.
             generator: Decides everything: the same state gives the same views.
+            labels: Which objects, ``(count,)``; drawn at random by default.
 
         Returns:
             Images ``(count, 3, size, size)`` in [0, 1] and labels ``(count,)``.
         """
-        labels = torch.randint(len(self.names), (count,), generator=generator)
+        if labels is None:
+            labels = torch.randint(len(self.names), (count,), generator=generator)
         scale = _uniform(count, 0.45, 1.25, generator)
         wanted = CUTOUT / (self.size * scale)
         level = (wanted[:, None] - torch.tensor(SHRINKAGES)).abs().argmin(dim=1)
@@ -72,6 +95,9 @@ class Collage:
         colour, alpha = pasted[:, :3], pasted[:, 3:]
         behind = self._behind(count, generator) * _gain(count, generator)
         images = colour * _gain(count, generator) + behind * (1 - alpha / 255)
+        # in front of a view stands what is behind its neighbour: never a part of an object
+        images = occluded(images, behind.roll(1, 0), share=self.occluded, generator=generator)
+        images = blurred(images, share=self.blurred, generator=generator)
         brightness = _uniform(count, 0.7, 1.3, generator)[:, None, None, None] / 255
         images = (images * brightness).clamp_(0, 1)
         grey = torch.rand(count, generator=generator) < GREY

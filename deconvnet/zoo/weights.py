@@ -18,7 +18,7 @@ from deconvnet.atomic import write_whole
 def save_weights(
     model: nn.Module, path: str | Path, *, classes: Sequence[str], about: Mapping[str, Any]
 ) -> None:
-    """Write a network's state as float16, whole or not at all.
+    """Write a network's state as float16, whole or not at all; the same state, the same bytes.
 
     Args:
         model: The network.
@@ -37,7 +37,20 @@ def save_weights(
             raise ValueError(f"{name} holds values float16 cannot: expected all within +-65504")
         state[name] = half
     metadata = {"classes": json.dumps(list(classes)), "about": json.dumps(dict(about))}
-    write_whole(path, save(state, metadata=metadata))
+    write_whole(path, _in_order(save(state, metadata=metadata)))
+
+
+def _in_order(file: bytes) -> bytes:
+    """The same safetensors file with sorted metadata, whose order safetensors leaves to chance.
+
+    The format: the header's length in 8 bytes, little-endian; the header, JSON; the tensors.
+    """
+    length = int.from_bytes(file[:8], "little")
+    header = json.loads(file[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors stay aligned
+    return len(text).to_bytes(8, "little") + text + file[8 + length :]
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
