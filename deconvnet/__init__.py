@@ -18,7 +18,7 @@ _HOMES = {
     "Store": "store",
     "Unit": "units",
     "UnmirroredError": "layers",
-    "UntraceableError": "graph",
+    "UntraceableError": "untraceable",
     "mine": "mining",  # a module of the same name would take its place on import
     "open_store": "store",
 }

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import fx, nn
 
+from deconvnet.following import follow
 from deconvnet.inplace import functionalize, mutates
-from deconvnet.tracing import Tracer, attribute, constants, left_as_it_was, unwrapped
-
-_NOT_THE_MODELS = [Path(str(p)).parent for p in (torch.__file__, torchvision.__file__, __file__)]
-
-
-class UntraceableError(ValueError):
-    """A model whose graph cannot be read."""
+from deconvnet.tracing import attribute, constants, left_as_it_was, unwrapped
+from deconvnet.untraceable import NotFollowed, UntraceableError
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +23,7 @@ class Node:
 
     Args:
         name: torchvision's node name, such as ``layer1.0.relu_1``.
-        call: the node as torch.fx traced it.
+        call: the node as torch.fx or torch.export traced it.
         module: the module that is called, for nodes that call one.
         sources: names of the nodes it takes values from.
         mutates: it writes into its first argument.
@@ -50,6 +43,8 @@ class Node:
         if self.call.op in ("placeholder", "get_attr"):
             return self.call.op
         target = self.call.target
+        if isinstance(target, torch._ops.OpOverload):
+            target = target.overloadpacket.__name__
         return target if isinstance(target, str) else getattr(target, "__name__", str(target))
 
 
@@ -62,6 +57,7 @@ class Graph:
         names: of every traced node.
         returned: names of the nodes whose values the model returns.
         constants: tensors that the model's forward makes itself, by the name torch.fx gave them.
+        batch: the number of images it holds for; None for any.
     """
 
     def __init__(
@@ -72,12 +68,14 @@ class Graph:
         names: dict[fx.Node, str],
         returned: list[str],
         constants: Mapping[str, Any],
+        batch: int | None = None,
     ) -> None:
         self.model = model
         self.nodes = nodes
         self.names = names
         self.returned = returned
         self.constants = constants
+        self.batch = batch
         inputs = [node.name for node in nodes.values() if node.call.op == "placeholder"]
         self.input, self.extra_inputs = inputs[0], inputs[1:]
 
@@ -141,7 +139,8 @@ def trace(model: nn.Module) -> Graph:
     are taken off: the nodes are those of the model inside.
 
     Raises:
-        UntraceableError: torch.fx cannot follow the model; the message names the line.
+        NotFollowed: torch.fx cannot follow the model; the message names the line.
+        UntraceableError: nothing can.
     """
     model = unwrapped(model)
     if isinstance(model, torch.jit.ScriptModule):
@@ -149,27 +148,44 @@ def trace(model: nn.Module) -> Graph:
             f"{type(model).__name__} is compiled by torch.jit and no longer says what it does; "
             "give the nn.Module it was made from"
         )
-    tracer = Tracer()
     with left_as_it_was(model), evaluation(model):
         try:
-            traced = tracer.trace(model)
+            traced, tracer = follow(model)
         except Exception as error:
-            raise UntraceableError(_why(model, error)) from error
+            raise NotFollowed.after(model, error) from error
         written = constants(traced, model)
+    functionalize(traced, dict(model.named_modules(remove_duplicate=False)))
+    return assembled(model, traced, tracer.names(traced), constants=written)
+
+
+def assembled(
+    model: nn.Module,
+    traced: fx.Graph,
+    names: dict[fx.Node, str],
+    *,
+    constants: Mapping[str, Any],
+    batch: int | None = None,
+) -> Graph:
+    """The graph of a model from traced nodes, in which later readers read what was written.
+
+    Raises:
+        NotFollowed: forward takes its inputs as ``*args``, which torch.fx mistakes for one tensor.
+        UntraceableError: the model takes no input.
+    """
     modules = dict(model.named_modules(remove_duplicate=False))
-    functionalize(traced, modules)
-    names = tracer.names(traced)
     nodes: dict[str, Node] = {}
     for call in traced.nodes:
         if call.op == "output":
             continue
+        if call.op == "placeholder" and str(call.target).startswith("*") and call.users:
+            raise NotFollowed(model, f"forward takes {call.target}; let it take the images alone")
         module = modules[call.target] if call.op == "call_module" else None
         sources = tuple(names[source] for source in call.all_input_nodes)
         nodes[names[call]] = Node(names[call], call, module, sources, mutates(call, modules))
     if not any(node.call.op == "placeholder" for node in nodes.values()):
         raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
     returned = [names[node] for node in traced.output_node().all_input_nodes]
-    return Graph(model, nodes, names=names, returned=returned, constants=written)
+    return Graph(model, nodes, names=names, returned=returned, constants=constants, batch=batch)
 
 
 @contextmanager
@@ -183,24 +199,6 @@ def evaluation(model: nn.Module) -> Iterator[None]:
     finally:
         for module, flag in flags:
             module.training = flag
-
-
-def _why(model: nn.Module, error: Exception) -> str:
-    """Which line of the model stops the tracing, and what to do about it."""
-    ours = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(tuple(map(str, _NOT_THE_MODELS)))
-    ]
-    where = ""
-    if ours:
-        where = f" at {ours[-1].filename}:{ours[-1].lineno}, `{ours[-1].line}`"
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return (
-        f"{type(model).__name__} cannot be traced{where}: {first}. The graph of a model must not "
-        "depend on the values in its tensors: take such branches out of forward, or put them "
-        "into a function of their own and register it with torch.fx.wrap"
-    )
 
 
 def run_call(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

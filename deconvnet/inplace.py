@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import fx, nn
@@ -30,7 +30,7 @@ def functionalize(traced: fx.Graph, modules: Mapping[str, nn.Module]) -> None:
         if not mutates(call, modules):
             continue
         target = call.args[0]
-        if not isinstance(target, fx.Node) or _is_number(target):
+        if not isinstance(target, fx.Node) or is_number(target):
             continue
         for later in calls[place + 1 :]:
             later.replace_input_with(target, call)
@@ -46,27 +46,29 @@ def mutates(call: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
         return False
     function: Any = call.target
     if function in IN_PLACE:
-        return not (call.args and isinstance(call.args[0], fx.Node) and _is_number(call.args[0]))
-    return _says_in_place(getattr(function, "__name__", "")) or _asks_in_place(call)
+        return not (call.args and isinstance(call.args[0], fx.Node) and is_number(call.args[0]))
+    return asks_in_place(function, call.args, call.kwargs)
 
 
 def _says_in_place(name: str) -> bool:
     return name.endswith("_") and not name.endswith("__")
 
 
-def _asks_in_place(call: fx.Node) -> bool:
-    if "inplace" in call.kwargs:
-        return bool(call.kwargs["inplace"])
-    function: Any = call.target
+def asks_in_place(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call of a function writes into its first argument: by its name, or ``inplace``."""
+    if _says_in_place(getattr(function, "__name__", "")):
+        return True
+    if "inplace" in kwargs:
+        return bool(kwargs["inplace"])
     try:
         names = list(inspect.signature(function).parameters)
     except (ValueError, TypeError):
         return False
-    place = names.index("inplace") if "inplace" in names else len(call.args)
-    return place < len(call.args) and bool(call.args[place])
+    place = names.index("inplace") if "inplace" in names else len(args)
+    return place < len(args) and bool(args[place])
 
 
-def _is_number(call: fx.Node) -> bool:
+def is_number(call: fx.Node) -> bool:
     """True for sizes and what is computed from them."""
     if call.op == "call_method":
         return call.target in ("size", "dim", "numel", "item")
@@ -74,4 +76,4 @@ def _is_number(call: fx.Node) -> bool:
         return False
     if call.target is getattr:
         return call.args[1] in ("shape", "ndim")
-    return bool(call.all_input_nodes) and all(_is_number(n) for n in call.all_input_nodes)
+    return bool(call.all_input_nodes) and all(is_number(n) for n in call.all_input_nodes)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 import deconvnet
 from deconvnet import fingerprint
 from deconvnet.feed import first_image, microbatches
-from deconvnet.graph import Graph, evaluation, trace
+from deconvnet.graph import Graph, evaluation
+from deconvnet.graphs import Graphs, blank
 from deconvnet.layers import Policies, Rectification, rectifier
 from deconvnet.layers.convolution import Convolution, TransposedConvolution
 from deconvnet.layers.joining import Combination, Concatenation
@@ -93,29 +94,31 @@ def mine(
     Raises:
         KeyError: no such layer.
         ValueError: the images do not fit the model, or each other; too many are unreadable.
+        UntraceableError: the graph of the model cannot be read.
         OSError: the store cannot be written; whatever was there before is intact.
     """
     if k < 1 or batch_size < 1:
         raise ValueError(f"k={k} and batch_size={batch_size} were given; both must be at least 1")
     if nan not in ("skip", "error"):
         raise ValueError(f"nan was {nan!r}; use 'skip' or 'error'")
-    graph = trace(model)
+    graphs = Graphs(model)
     image = first_image(dataset)
-    parameter = next(model.parameters(), image)
-    blank = torch.zeros((1, *image.shape), dtype=parameter.dtype, device=parameter.device)
-    geometry = _geometry(graph, blank)
+    one = blank(model, image.shape, like=image)
+    graph = graphs.of(one)
+    geometry = _geometry(graph, one)
     names = _chosen(graph, geometry, layers)
-    miner = Miner(graph, geometry, names, k=k, nan=nan)
+    running = graphs.of(one.expand(batch_size, *image.shape))
+    miner = Miner(running, geometry, names, k=k, nan=nan)
     failed: dict[int, str] = {}
     done, total = 0, len(dataset)
     feed = microbatches(
-        dataset, batch_size, size=tuple(image.shape), dtype=parameter.dtype, workers=workers
+        dataset, batch_size, size=tuple(image.shape), dtype=one.dtype, workers=workers
     )
     with torch.no_grad(), evaluation(model):
         for batch in feed:
             failed.update(batch.failed)
             _bear(failed, total, strict)
-            miner.take(batch, parameter.device)
+            miner.take(batch, one.device)
             done += len(batch.rows) + len(batch.failed)
             if report is not None:
                 report(done, total)
@@ -125,8 +128,8 @@ def mine(
         "k": k,
         "input_size": list(image.shape[1:]),
         "batch_shape": [batch_size, *image.shape],
-        "dtype": str(parameter.dtype).removeprefix("torch."),
-        "device": str(parameter.device),
+        "dtype": str(one.dtype).removeprefix("torch."),
+        "device": str(one.device),
         "images_seen": total - len(failed),
         "images_failed": len(failed),
     }
@@ -142,16 +145,15 @@ def mine(
 
 def minable(model: nn.Module, size: Sequence[int]) -> list[str]:
     """The layers that ``mine`` takes by default, for images of (channels, height, width)."""
-    graph = trace(model)
-    parameter = next(model.parameters(), torch.zeros(()))
-    blank = torch.zeros((1, *size), dtype=parameter.dtype, device=parameter.device)
-    return _chosen(graph, _geometry(graph, blank), None)
+    image = blank(model, size)
+    graph = Graphs(model).of(image)
+    return _chosen(graph, _geometry(graph, image), None)
 
 
-def _geometry(graph: Graph, blank: Tensor) -> Recording:
+def _geometry(graph: Graph, image: Tensor) -> Recording:
     """A recording of an empty image, for the sizes and fields of every node."""
     every = [node.name for node in graph]
-    return record(graph, blank, every, policies=Policies(rectifier("identity")), keep=False)
+    return record(graph, image, every, policies=Policies(rectifier("identity")), keep=False)
 
 
 def _chosen(

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
 from torch import Tensor, nn
 
 from deconvnet import fields
-from deconvnet.graph import Graph, trace
+from deconvnet.graph import Graph
+from deconvnet.graphs import Graphs, blank
 from deconvnet.layers import Policies, Rectifier
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.project import Projection, project, units_of
@@ -54,14 +54,16 @@ class DeconvNet:
             ("exact") or passes it ("identity"); by default as the rectifier's paper did.
         unpooling: the value of a max pooling goes back to where its maximum stood ("switches"),
             to the "centre" of its window, or in equal parts to all of it ("uniform").
-        input_size: (channels, *size) of one image, for ``layers``; by default that of the last
-            images seen, else 224 x 224.
+        input_size: (channels, *size) of one image, for ``layers`` and for models that only
+            torch.export can read; by default that of the last images seen, else 224 x 224.
 
     Raises:
-        UntraceableError: the graph of the model cannot be read.
+        UntraceableError: the graph of the model cannot be read. Where torch.fx alone fails, this
+            is found out when ``input_size`` or images are given.
         ValueError: no policy has this name.
 
     Examples:
+        >>> import torch
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2))
         >>> net = DeconvNet(model, rectifier="deconvnet")
         >>> net.project(torch.rand(2, 3, 16, 16), layer="2", channel=5).shape
@@ -83,9 +85,24 @@ class DeconvNet:
         self.policies = Policies(
             rectifier_named(rectifier), elsewhere, normalization, unpooling=unpooling
         )
-        self.graph: Graph = trace(model)
-        self.model = self.graph.model
+        self._graphs = Graphs(model)
+        self._latest: Graph | None = None
+        self.model = self._graphs.model
         self._input_size = None if input_size is None else tuple(input_size)
+        if self._input_size is not None:
+            self._latest = self._graphs.of_size(self._input_size)
+
+    @property
+    def graph(self) -> Graph:
+        """The nodes of the model; of one that torch.export reads, for the last images seen.
+
+        Raises:
+            UntraceableError: only torch.export can read the model, and no images were seen.
+        """
+        graph = self._latest or self._graphs.any_size
+        if graph is None:
+            raise self._graphs.unseen()
+        return graph
 
     def record(
         self, images: Tensor, layer: str | nn.Module | Sequence[str | nn.Module] | None = None
@@ -102,9 +119,10 @@ class DeconvNet:
             ValueError: the images do not fit the model.
         """
         chosen = [layer] if isinstance(layer, (str, nn.Module)) else layer
-        names = [self.graph.find(one) for one in chosen] if chosen else self.graph.returned
         images = self._checked(images)
-        return record(self.graph, images, names, policies=self.policies)
+        graph = self._graph_of(images)
+        names = [graph.find(one) for one in chosen] if chosen else graph.returned
+        return record(graph, images, names, policies=self.policies)
 
     def project(
         self,
@@ -149,15 +167,15 @@ class DeconvNet:
             )
         if crop and seed == "map":
             raise ValueError("a whole map has no receptive field of its own: use crop=False")
+        images = self._own(images) if isinstance(images, Recording) else self._checked(images)
+        graph = self._graph_of(images)
         if units is not None:
-            units = [self._named(unit) for unit in units]
+            units = [_named(unit, graph) for unit in units]
             layers = list(dict.fromkeys(unit.layer for unit in units))
         else:
             assert layer is not None
-            layers = [self.graph.find(layer)]
-        recording = (
-            self._own(images) if isinstance(images, Recording) else self.record(images, layers)
-        )
+            layers = [graph.find(layer)]
+        recording = images if isinstance(images, Recording) else self.record(images, layers)
         if units is None:
             assert channel is not None
             units = units_of(recording, layers[0], channel, position=position)
@@ -181,17 +199,16 @@ class DeconvNet:
 
     def geometry(self, size: Sequence[int]) -> Recording:
         """A recording of one empty image of this (channels, *size): for sizes and fields."""
-        parameter = next(self.model.parameters(), torch.zeros(()))
-        blank = torch.zeros((1, *size), dtype=parameter.dtype, device=parameter.device)
-        every = [node.name for node in self.graph]
+        image = blank(self.model, size)
+        graph = self._graph_of(image)
         passing = Policies(rectifier_named("identity"))
-        return record(self.graph, blank, every, policies=passing, keep=False)
+        return record(graph, image, list(graph.nodes), policies=passing, keep=False)
 
     @cached_property
     def _channels(self) -> int:
         """How many channels the first convolution takes; 3 if there is none to ask."""
-        for node in self.graph:
-            channels = getattr(node.module, "in_channels", None)
+        for module in self._modules():
+            channels = getattr(module, "in_channels", None)
             if channels is not None:
                 return int(channels)
         return 3
@@ -205,15 +222,6 @@ class DeconvNet:
                 f"'{self.policies.rectifier.name}'); record the images with this one"
             )
         return recording
-
-    def _named(self, unit: Unit) -> Unit:
-        if not isinstance(unit, Unit):
-            raise TypeError(
-                f"a unit was {unit!r}; give deconvnet.Unit(layer, channel, row, col), or "
-                "Unit.parse('layer:channel@row,col')"
-            )
-        name = self.graph.find(unit.layer)
-        return Unit.at(name, unit.channel, position=unit.position, image=unit.image)
 
     def _checked(self, images: Tensor) -> Tensor:
         """The images on the model's device and in its precision."""
@@ -238,9 +246,33 @@ class DeconvNet:
 
     @cached_property
     def _axes(self) -> int:
-        """Number of spatial axes, by the first module that says; 2 if none does."""
-        for node in self.graph:
-            for axes in (1, 2, 3):
-                if node.kind.endswith(f"{axes}d"):
-                    return axes
-        return 2
+        """Number of spatial axes, by the first operation that says; 2 if none does."""
+        graph = self._graphs.any_size
+        kinds = [n.kind for n in graph] if graph else [type(m).__name__ for m in self._modules()]
+        return next((axes for kind in kinds for axes in (1, 2, 3) if kind.endswith(f"{axes}d")), 2)
+
+    def _modules(self) -> list[nn.Module]:
+        """The modules in the order in which they run, or were made if that is not known yet."""
+        graph = self._graphs.any_size
+        if graph is None:
+            return list(self.model.modules())
+        return [node.module for node in graph if node.module is not None]
+
+    def _graph_of(self, images: Tensor | Recording) -> Graph:
+        """The graph for these images, or the one they were recorded with."""
+        if isinstance(images, Recording):
+            held = self._graphs.held(images.sizes[images.input])
+            assert held is not None, "this DeconvNet has made the recording"
+            return held
+        self._latest = self._graphs.of(images)
+        return self._latest
+
+
+def _named(unit: Unit, graph: Graph) -> Unit:
+    if not isinstance(unit, Unit):
+        raise TypeError(
+            f"a unit was {unit!r}; give deconvnet.Unit(layer, channel, row, col), or "
+            "Unit.parse('layer:channel@row,col')"
+        )
+    name = graph.find(unit.layer)
+    return Unit.at(name, unit.channel, position=unit.position, image=unit.image)

@@ -24,6 +24,7 @@ from deconvnet.layers import (
     reader_for,
 )
 from deconvnet.layers.local import Traced
+from deconvnet.opaque import ruled
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,12 @@ class Step:
     layer: MirroredLayer
     record: Record
     sources: tuple[str | None, ...]
+
+    @property
+    def separable(self) -> bool:
+        """True if the samples stay apart: no signal goes to what all of them share."""
+        pairs = zip(self.record.shared, self.sources, strict=False)
+        return self.record.separable and not any(own and source for own, source in pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +76,7 @@ class Recording:
     @property
     def separable(self) -> bool:
         """True if no node mixes the images of the batch, so that rows can be taken."""
-        return all(step.record.separable for step in self.steps)
+        return all(step.separable for step in self.steps)
 
     @property
     def switches(self) -> dict[str, Switches]:
@@ -200,12 +207,12 @@ class _Recorder:
             return run_call(node, args, kwargs)
         if node.mutates:
             _refuse_shared(node, values, readers)
-        layer, inputs, sources = self._bind(node, values, carried, args, kwargs)
         try:
+            layer, inputs, sources = self._bind(node, values, carried, args, kwargs)
             layer = layer.under(self.policies)
+            output, kept = layer.record(*inputs)
         except UnmirroredError as error:
             raise UnmirroredError(f"at {node.name}: {error}") from None
-        output, kept = layer.record(*inputs)
         silent = isinstance(kept, Traced) and kept.silent
         if _carries(output) and not silent:
             self.carriers.add(node.name)
@@ -234,7 +241,8 @@ class _Recorder:
             now = {**held, **dict(zip(carried, inputs, strict=True))}
             return run_call(node, *arguments(node, self.graph.names, now))
 
-        return Local(call, node.mutates), tuple(held[s] for s in carried), tuple(carried)
+        local = Local(ruled(call, self.policies, module=node.module), node.mutates)
+        return local, tuple(held[s] for s in carried), tuple(carried)
 
 
 def _read(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ import torchvision
 from torch import fx, nn
 from torchvision.models.feature_extraction import NodePathTracer
 
+CONTAINERS = (dict, OrderedDict, list, set)
 LEAVES = tuple(
     getattr(torchvision.ops, name)
     for name in ("DeformConv2d", "FrozenBatchNorm2d", "StochasticDepth", "DropBlock2d")
@@ -122,12 +124,21 @@ def attribute(model: nn.Module, path: str) -> Any:
 
 @contextmanager
 def left_as_it_was(model: nn.Module) -> Iterator[None]:
-    """What a forward sets on its modules is taken back: torch.fx stores constants there."""
-    before = [(module, dict(vars(module))) for module in model.modules()]
+    """What a forward sets on its modules is taken back: torch.fx stores constants there.
+
+    So is what it puts into their lists and dictionaries: models keep biases and grids there, and
+    while they are traced these are no tensors that a later call could use.
+    """
+    before = [(vars(module), dict(vars(module))) for module in model.modules()]
+    held = [value for _, kept in before for value in kept.values() if type(value) in CONTAINERS]
+    contents = [(value, value.copy()) for value in held]
     try:
         yield
     finally:
-        for module, kept in before:
-            for name in [name for name in vars(module) if name not in kept]:
-                del vars(module)[name]
-            vars(module).update(kept)
+        for names, kept in before:
+            for name in [name for name in names if name not in kept]:
+                del names[name]
+            names.update(kept)
+        for value, copy in contents:
+            value.clear()
+            value.extend(copy) if isinstance(value, list) else value.update(copy)

@@ -129,16 +129,21 @@ class Reduction(MirroredLayer):
 
     def window(self, window: Window, record: Reduced) -> tuple[Window]:
         """Everything of the reduced axes."""
-        rest = list(window)
-        seen = []
-        for axis in range(len(record.size)):
-            if axis not in record.axes:
-                seen.append(rest.pop(0))
-                continue
-            seen.append(Interval.whole())
-            if record.kept:
-                rest.pop(0)
-        return (tuple(seen),)
+        return (reduced_window(window, record),)
+
+
+def reduced_window(window: Window, record: Reduced) -> Window:
+    """What a reduction sees: everything of the reduced axes, the same places of the others."""
+    rest = list(window)
+    seen = []
+    for axis in range(len(record.size)):
+        if axis not in record.axes:
+            seen.append(rest.pop(0))
+            continue
+        seen.append(Interval.whole())
+        if record.kept:
+            rest.pop(0)
+    return tuple(seen)
 
 
 def mean(input: Tensor, dim: Any = (), keepdim: bool = False) -> tuple[Reduction, tuple[Tensor]]:

@@ -38,6 +38,14 @@ class Record:
         """
         return True
 
+    @property
+    def shared(self) -> tuple[bool, ...]:
+        """For each input, True if all samples share it; empty where none can be.
+
+        A signal must not go there: of an input that once had a batch, the samples are mixed.
+        """
+        return ()
+
     def take(self, index: Tensor) -> Self:
         """The same record for the samples ``index`` (repeats allowed), in this order.
 

@@ -34,6 +34,11 @@ class Broadcast(Record):
         """Tensors without axes have no samples."""
         return self.rank > 0
 
+    @property
+    def shared(self) -> tuple[bool, ...]:
+        """Inputs without the batch."""
+        return tuple(not self._batched(x) for x in self.inputs)
+
     def take(self, index: Tensor) -> Broadcast:
         """Rows of the inputs that carry the batch; the others serve every sample."""
         taken = tuple(take(x, index) if self._batched(x) else x for x in self.inputs)

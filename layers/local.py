@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from .base import MirroredLayer, Record, Signal
@@ -181,5 +182,22 @@ def softmax(function: Callable[..., Tensor]) -> Callable[..., Any]:
         if dim is None or dim % input.ndim == 0:
             return None
         return PerSample(lambda x: function(x, dim, *args, **kwargs), along(dim)), (input,)
+
+    return read
+
+
+def softmax_module(module: nn.Module, input: Tensor) -> Any:
+    """The layer and the inputs of a call of ``nn.Softmax``."""
+    return softmax(F.softmax)(input, getattr(module, "dim", None))
+
+
+def per_sample(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    """Reads calls of a function known to treat each sample of its first argument by itself."""
+
+    def everything(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:
+        return ((window[0], *whole(inputs[0].ndim - 1)),)
+
+    def read(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return PerSample(lambda x: function(x, *args, **kwargs), everything), (input,)
 
     return read

@@ -138,6 +138,26 @@ def layer_module(module: nn.Module, input: Tensor) -> Any:
     return layer_call(input, m.normalized_shape, m.weight, m.bias, m.eps)
 
 
+def root_mean_square_call(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Any:
+    """The layer and the inputs of a call of ``torch.nn.functional.rms_norm``."""
+    shape = tuple(normalized_shape)
+    axes = range(-len(shape), 0)
+    if len(shape) == input.ndim:
+        return None
+    return PerSample(lambda x: F.rms_norm(x, shape, weight, eps), along(*axes)), (input,)
+
+
+def root_mean_square_module(module: nn.Module, input: Tensor) -> Any:
+    """The layer and the inputs of a call of ``nn.RMSNorm``."""
+    m: Any = module
+    return root_mean_square_call(input, m.normalized_shape, m.weight, m.eps)
+
+
 @dataclass(frozen=True, eq=False)
 class ResponseNormalization(MirroredLayer):
     """Local response normalisation across channels (Krizhevsky 2012).

@@ -196,6 +196,11 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> Any:
     return Split(lambda x: torch.split(x, split_size_or_sections, dim), dim), (input,)
 
 
+def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> Any:
+    """The layer and the inputs of ``torch.tensor_split``."""
+    return Split(lambda x: torch.tensor_split(x, indices_or_sections, dim), dim), (input,)
+
+
 def getitem(input: Any, index: Any) -> Any:
     """The layer and the inputs of ``input[index]``."""
     if isinstance(input, Tensor):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 Ints = Any  # an int or an array of ints: many units are carried through the network at once
 FAR = 1 << 40  # "the whole axis", before it is clipped to the axis' length
@@ -66,6 +67,22 @@ class Interval:
         """The groups of ``width_below`` that lie under the groups of ``width`` it touches."""
         start = self.start // width * width_below
         stop = -(-self.stop // width) * width_below
+        return self._saturated(start, stop)
+
+    def mapped(self, first: NDArray[Any], last: NDArray[Any], length: int) -> Interval:
+        """What cells see that each see their own range of an axis of ``length``.
+
+        Args:
+            first: (cells,) the first index that each cell sees.
+            last: (cells,) the one past its last.
+            length: of the axis below; beyond the ends the ranges go on in even steps.
+        """
+        cells = len(first)
+        from_here = np.minimum.accumulate(first[::-1])[::-1]
+        up_to_here = np.maximum.accumulate(last)
+        begin, end = np.clip(self.start, 0, cells - 1), np.clip(self.stop, 1, cells)
+        start = from_here[begin] + (self.start - begin) * length // cells
+        stop = up_to_here[end - 1] - (end - self.stop) * length // cells
         return self._saturated(start, stop)
 
     def shifted(self, by: int) -> Interval:

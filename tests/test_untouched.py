@@ -136,7 +136,7 @@ def test_it_is_what_it_was_after_it_could_not_be_traced():
     made.bn.eval()
     before = state(made)
     with pytest.raises(UntraceableError):
-        DeconvNet(made)
+        DeconvNet(made).record(IMAGES)
     assert state(made) == before
 
 

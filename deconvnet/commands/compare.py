@@ -9,7 +9,7 @@ from typing import Any
 from deconvnet.commands import load_model, load_photographs, said
 from deconvnet.draw import METHODS, draw_comparison, provenance
 from deconvnet.figures import save, suffix_of
-from deconvnet.graph import trace
+from deconvnet.graphs import Graphs
 from deconvnet.models import LoadedModel
 from deconvnet.units import Unit
 
@@ -47,7 +47,7 @@ def _unit(options: argparse.Namespace, loaded: LoadedModel) -> Unit | None:
         raise ValueError("--layer and --channel go together; give both, or --class, or neither")
     if options.layer is not None and options.class_ is not None:
         raise ValueError("give --layer and --channel, or --class, not both")
-    graph = trace(loaded.model)
+    graph = Graphs(loaded.model).of_size((3, *loaded.preprocessing.size))
     if options.layer is not None:
         return Unit(graph.find(options.layer), options.channel)
     output = graph.returned[0]

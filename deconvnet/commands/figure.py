@@ -28,7 +28,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     table = store[options.layer]
     channels = choose(table, options.channels)
     loaded = the_model(store, options.model, options.weights)
-    net = DeconvNet(loaded.model, options.rectifier, elsewhere=options.elsewhere)
+    size = (3, *loaded.preprocessing.size)
+    net = DeconvNet(loaded.model, options.rectifier, elsewhere=options.elsewhere, input_size=size)
     check_model(store, net)
     data = dataset(options.data or str(store.attributes["dataset"]), loaded.preprocessing)
     found = exemplars(

@@ -18,7 +18,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     suffix_of(Path(options.output))  # a wrong one is said before the work, not after
     loaded = load_model(options)
     photographs = load_photographs(options.images, loaded)
-    net = DeconvNet(loaded.model, options.rectifier, elsewhere=options.elsewhere)
+    size = (3, *loaded.preprocessing.size)
+    net = DeconvNet(loaded.model, options.rectifier, elsewhere=options.elsewhere, input_size=size)
     layer = net.graph.find(options.layer)
     units = [Unit.at(layer, channel, position=options.position) for channel in options.channel]
     figure, numbers = draw_units(

@@ -157,3 +157,9 @@ def test_the_law_catches_rows_where_torch_moves_the_batch():
 
     with pytest.raises((LawBroken, RuntimeError)):
         check_layer(Claims(layer), x)
+
+
+@pytest.mark.parametrize("function", [torch.tensor_split, "tensor_split"])
+@pytest.mark.parametrize("how", [2, (1, 3)])
+def test_tensor_split(function, how):
+    check_call(function, numbers(*X), how, 1, exact=True)

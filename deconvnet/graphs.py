@@ -1,0 +1,94 @@
+"""The graph of a model for images of a size: by torch.fx, else by torch.export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from deconvnet.exporting import export
+from deconvnet.graph import Graph, trace
+from deconvnet.tracing import unwrapped
+from deconvnet.untraceable import NotFollowed, UntraceableError, unreadable
+
+
+class Graphs:
+    """Hands out the graph that holds for some images.
+
+    torch.fx reads most models, once and for images of any size. What it cannot follow, mostly
+    python that looks at sizes, torch.export reads for one size at a time, when it is asked for.
+
+    Args:
+        model: any module that takes images, in a wrapper or not.
+
+    Attributes:
+        model: without its wrapper.
+        any_size: the graph that torch.fx has read; None where it cannot.
+
+    Raises:
+        UntraceableError: the model is none that can be read.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = unwrapped(model)
+        self.any_size: Graph | None = None
+        self._refusal: NotFollowed | None = None
+        self._exported: dict[tuple[int | None, ...], Graph] = {}
+        try:
+            self.any_size = trace(model)
+        except NotFollowed as refusal:
+            self._refusal = refusal
+
+    def of(self, images: Tensor) -> Graph:
+        """The graph for images like these.
+
+        Args:
+            images: (batch, channels, *size), on the model's device and in its precision.
+
+        Raises:
+            UntraceableError: neither way reads the model; the message says why.
+        """
+        graph = self.held(images.shape)
+        if graph is None:
+            graph = self._read(images)
+            self._exported[graph.batch, *images.shape[1:]] = graph
+        return graph
+
+    def held(self, shape: Sequence[int]) -> Graph | None:
+        """The graph that is already there for images of this (batch, channels, *size)."""
+        batch, *size = shape
+        free = None if batch == 1 else self._exported.get((None, *size))
+        return self.any_size or self._exported.get((batch, *size)) or free
+
+    def of_size(self, size: Sequence[int]) -> Graph:
+        """The graph for one image of this (channels, *size)."""
+        return self.of(blank(self.model, size))
+
+    def unseen(self) -> UntraceableError:
+        """What to say where a graph is asked for before any images were seen."""
+        assert self._refusal is not None, "without a graph there is a reason"
+        return UntraceableError(
+            f"{type(self.model).__name__} cannot be traced{self._refusal.where} by torch.fx: "
+            f"{self._refusal.reason}; torch.export reads it from images: give "
+            "input_size=(channels, height, width), or record images first"
+        )
+
+    def _read(self, images: Tensor) -> Graph:
+        assert self._refusal is not None, "without a graph there is a reason"
+        try:
+            return export(self.model, images)
+        except NotFollowed as refusal:
+            raise unreadable(self._refusal, refusal) from refusal
+
+
+def blank(model: nn.Module, size: Sequence[int], *, like: Tensor | None = None) -> Tensor:
+    """An empty image as a model takes it, (1, channels, *size).
+
+    Args:
+        model: its first parameter says device and precision.
+        size: (channels, *size).
+        like: says them for a model without parameters; by default it takes float32.
+    """
+    parameter = next(model.parameters(), torch.zeros(()) if like is None else like)
+    return torch.zeros((1, *size), dtype=parameter.dtype, device=parameter.device)
