@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -87,12 +88,37 @@ class Graph:
         return self.constants[path] if path in self.constants else attribute(self.model, path)
 
     def upto(self, names: Iterable[str]) -> list[Node]:
-        """The nodes that must run to give the values of these ones, in order."""
+        """The nodes that must run to give the values of these ones, in order.
+
+        Among them are calls whose result nobody reads, of functions of the model's own on values
+        that are needed: they can only have been made for what they write.
+        """
+        wanted = self._needed(set(names))
+        for node in self:
+            if node.name not in wanted and node.name in self._for_effect:
+                if not wanted.isdisjoint(node.sources):
+                    wanted |= self._needed({node.name})
+        return [node for node in self if node.name in wanted]
+
+    def _needed(self, names: set[str]) -> set[str]:
         wanted = set(names)
         for node in reversed(list(self)):
             if node.name in wanted:
                 wanted.update(node.sources)
-        return [node for node in self if node.name in wanted]
+        return wanted
+
+    @cached_property
+    def _for_effect(self) -> set[str]:
+        """Unread calls of functions that are neither torch's nor python's own."""
+        read = {source for node in self for source in node.sources} | set(self.returned)
+        return {
+            node.name
+            for node in self
+            if node.name not in read
+            and node.call.op == "call_function"
+            and str(getattr(node.call.target, "__module__", "torch")).partition(".")[0]
+            not in ("torch", "_operator", "math", "builtins", "None")
+        }
 
     def find(self, layer: str | nn.Module) -> str:
         """The name of a node, by its name, its module, or a module that contains it.
@@ -216,9 +242,16 @@ def arguments(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A node's arguments with the values of the nodes in them."""
 
-    def value(call: fx.Node) -> Any:
-        return values[names[call]]
+    def filled(part: Any) -> Any:
+        # torch.fx's own map_arg makes lists that refuse to be written into, as some models do
+        if isinstance(part, fx.Node):
+            return values[names[part]]
+        if isinstance(part, list):
+            return [filled(one) for one in part]
+        if isinstance(part, dict):
+            return {key: filled(one) for key, one in part.items()}
+        if isinstance(part, slice):
+            return slice(filled(part.start), filled(part.stop), filled(part.step))
+        return tuple(filled(one) for one in part) if type(part) is tuple else part
 
-    args: Any = fx.node.map_arg(node.call.args, value)
-    kwargs: Any = fx.node.map_arg(node.call.kwargs, value)
-    return args, kwargs
+    return filled(node.call.args), filled(node.call.kwargs)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
+
+if TYPE_CHECKING:
+    from deconvnet.graph import Node
 
 IN_PLACE = {
     operator.iadd,
@@ -77,3 +80,30 @@ def is_number(call: fx.Node) -> bool:
     if call.target is getattr:
         return call.args[1] in ("shape", "ndim")
     return bool(call.all_input_nodes) and all(is_number(n) for n in call.all_input_nodes)
+
+
+def refuse_written(node: Node, sources: Sequence[str | None], readers: Mapping[str, int]) -> None:
+    """A function that wrote into a tensor others read afterwards is not followed either."""
+    for source in sources:
+        if source is not None and readers[source] > 1:
+            raise ValueError(
+                f"{node.name} ({node.kind}) writes into {source}, which is read later; let it "
+                "return a new tensor, and use that one"
+            )
+
+
+def refuse_shared(node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> None:
+    """An in-place operation on a tensor of which another node holds a view is not followed."""
+    target = values[node.sources[0]]
+    if not isinstance(target, Tensor):
+        return
+    for name, other in values.items():
+        shares = (
+            isinstance(other, Tensor)
+            and other.untyped_storage().data_ptr() == target.untyped_storage().data_ptr()
+        )
+        if shares and name != node.sources[0] and readers[name] > 0:
+            raise ValueError(
+                f"{node.name} writes in place into a tensor of which {name} is a view that is "
+                "read later; make it out of place (inplace=False, or x = x + y for x += y)"
+            )

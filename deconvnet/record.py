@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from deconvnet.graph import Graph, Node, arguments, evaluation, run_call
+from deconvnet.inplace import refuse_shared, refuse_written
 from deconvnet.layers import (
     TABLE,
     Local,
@@ -206,13 +207,15 @@ class _Recorder:
         if not carried:
             return run_call(node, args, kwargs)
         if node.mutates:
-            _refuse_shared(node, values, readers)
+            refuse_shared(node, values, readers)
         try:
             layer, inputs, sources = self._bind(node, values, carried, args, kwargs)
             layer = layer.under(self.policies)
             output, kept = layer.record(*inputs)
         except UnmirroredError as error:
             raise UnmirroredError(f"at {node.name}: {error}") from None
+        if isinstance(kept, Traced):
+            refuse_written(node, [sources[i] for i in kept.written], readers)
         silent = isinstance(kept, Traced) and kept.silent
         if _carries(output) and not silent:
             self.carriers.add(node.name)
@@ -241,7 +244,7 @@ class _Recorder:
             now = {**held, **dict(zip(carried, inputs, strict=True))}
             return run_call(node, *arguments(node, self.graph.names, now))
 
-        local = Local(ruled(call, self.policies, module=node.module), node.mutates)
+        local = Local(ruled(call, self.policies, module=node.module))
         return local, tuple(held[s] for s in carried), tuple(carried)
 
 
@@ -265,20 +268,3 @@ def _carries(value: Any) -> bool:
     """Whether a signal can come back through a value: it holds a float or complex tensor."""
     tensors = [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
     return any(tensor.is_floating_point() or tensor.is_complex() for tensor in tensors)
-
-
-def _refuse_shared(node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> None:
-    """An in-place operation on a tensor of which another node holds a view is not followed."""
-    target = values[node.sources[0]]
-    if not isinstance(target, Tensor):
-        return
-    for name, other in values.items():
-        shares = (
-            isinstance(other, Tensor)
-            and other.untyped_storage().data_ptr() == target.untyped_storage().data_ptr()
-        )
-        if shares and name != node.sources[0] and readers[name] > 0:
-            raise ValueError(
-                f"{node.name} writes in place into a tensor of which {name} is a view that is "
-                "read later; make it out of place (inplace=False, or x = x + y for x += y)"
-            )

@@ -62,11 +62,13 @@ class Traced(Record):
         leaves: the inputs, as autograd's leaves; what is no float tensor is None.
         outputs: the tensors of the output, flattened; None where a tensor carries no signal.
         layout: how the outputs lie in the output's containers.
+        written: which inputs the operation wrote into.
     """
 
     leaves: tuple[Any, ...]
     outputs: tuple[Tensor | None, ...]
     layout: pytree.TreeSpec
+    written: tuple[int, ...] = ()
 
     @property
     def separable(self) -> bool:
@@ -84,26 +86,27 @@ class Local(MirroredLayer):
     """An operation of which nothing is known but that it runs.
 
     It is run under autograd and the graph of this one step is kept, so that the mirror is exact
-    even for random operations; the samples of a batch are not told apart.
+    even for random operations; the samples of a batch are not told apart. It is given copies: it
+    may write into its inputs, or into views of them, where nobody sees it.
 
     Args:
         function: values (tensors, or containers of tensors) -> value.
-        mutates: the operation writes into its inputs, and gets copies to write into.
     """
 
     function: Callable[..., Any]
-    mutates: bool = False
 
     def record(self, *inputs: Any) -> tuple[Any, Traced]:
         """Run the operation under autograd; float tensors of the inputs become leaves."""
         leaves = pytree.tree_map(_leaf, inputs)
         with torch.enable_grad():
-            given = pytree.tree_map(_copy, leaves) if self.mutates else leaves
+            given = pytree.tree_map(_copy, leaves)
+            fresh = [_writes(one) for one in given]
             output = self.function(*given)
+        written = tuple(i for i, one in enumerate(given) if _writes(one) != fresh[i])
         flat, layout = pytree.tree_flatten(output)
         kept = tuple(o if isinstance(o, Tensor) and o.requires_grad else None for o in flat)
         plain = [o.detach() if isinstance(o, Tensor) else o for o in flat]
-        return pytree.tree_unflatten(plain, layout), Traced(leaves, kept, layout)
+        return pytree.tree_unflatten(plain, layout), Traced(leaves, kept, layout, written)
 
     def mirror(self, signal: Signal, record: Traced) -> tuple[Signal, ...]:
         """The vector-Jacobian product of the kept graph."""
@@ -138,6 +141,11 @@ def _leaf(value: Any) -> Any:
     if isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex()):
         return value.detach().requires_grad_()
     return value
+
+
+def _writes(value: Any) -> int:
+    """How often the tensors of an input, or views of them, were written into: torch counts."""
+    return sum(x._version for x in pytree.tree_leaves(value) if isinstance(x, Tensor))
 
 
 def _copy(value: Any) -> Any:

@@ -64,10 +64,14 @@ def test_video_s3d():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(list_models(module=video)) - set(CONVOLUTIONAL)))
 def test_video_transformers(name):
-    """No ConvNets; what can be traced is right."""
+    """No ConvNets; what can be followed is right."""
     with torch.device("cpu"):
         model = getattr(video, name)(weights=None).double().eval().requires_grad_(False)
     fill(model, torch.Generator().manual_seed(0))
+    if name == "mvit_v2_s":  # its _add_shortcut writes into what torch.fx has read on past
+        with pytest.raises(ValueError, match="_add_shortcut.*writes into.*matmul.*read later"):
+            check_network(model, noise(1, 3, 16, 224, 224))
+        return
     check_network(model, noise(1, 3, 16, 224, 224))
 
 
