@@ -79,7 +79,8 @@ def mine(
         layers: node names or modules; by default every convolution, linear layer, activation
             and join.
         k: how many images to keep for each channel.
-        batch_size: images run at once; part of what a result depends on in its last bits.
+        batch_size: images run at once, at most the whole data set; part of what a result depends
+            on in its last bits.
         source: what to write down of where model and data set come from.
         workers: processes that read images ahead.
         strict: stop at the first unreadable image; else they are written down and left out, up
@@ -107,6 +108,7 @@ def mine(
     graph = graphs.of(one)
     geometry = _geometry(graph, one)
     names = _chosen(graph, geometry, layers)
+    batch_size = min(batch_size, len(dataset))  # a few images need not be padded to many
     running = graphs.of(one.expand(batch_size, *image.shape))
     miner = Miner(running, geometry, names, k=k, nan=nan)
     failed: dict[int, str] = {}
