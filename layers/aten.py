@@ -197,6 +197,7 @@ ATEN: dict[Any, Callable[..., Any]] = {
     aten.hardsigmoid.default: activation("Hardsigmoid", aten.hardsigmoid.default),
     aten.softplus.default: activation("Softplus", aten.softplus.default),
     aten.log_sigmoid.default: activation("LogSigmoid", aten.log_sigmoid.default),
+    aten.glu.default: rectification.glu,
     aten.softshrink.default: activation("Softshrink", aten.softshrink.default),
     aten.hardshrink.default: activation("Hardshrink", aten.hardshrink.default),
     aten.sigmoid.default: activation("Sigmoid", aten.sigmoid.default),

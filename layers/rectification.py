@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base import MirroredLayer, Record
-from .policies import Activation, Policies, Rectifier
+from .local import Inputs, PerSample, along
+from .policies import Activation, DeconvNetRule, Policies, Rectifier
 from .window import Window
 
 INFINITY = float("inf")
@@ -74,6 +75,58 @@ def of_module(module: nn.Module, input: Tensor) -> tuple[Rectification, tuple[Te
         function.inplace = False
     activation = Activation(type(module).__name__, function, module_ceiling(module))
     return Rectification(activation), (input,)
+
+
+@dataclass(frozen=True, eq=False)
+class GatedLinearUnit(MirroredLayer):
+    """GLU: one half of an axis times the sigmoid of the other (Dauphin 2017).
+
+    No paper gives the three methods a rule for it. By derivative it is the product rule; where
+    ``elsewhere`` says "rectify", the positive part of the signal goes through the product rule.
+
+    Args:
+        dim: the axis that is halved.
+        rectified: take the positive part of the signal first.
+    """
+
+    dim: int
+    rectified: bool = False
+
+    def record(self, input: Tensor) -> tuple[Tensor, Inputs]:
+        """Multiply one half by the gate of the other."""
+        return self._product.record(input)
+
+    def mirror(self, signal: Tensor, record: Inputs) -> tuple[Tensor, ...]:
+        """The product rule at the recorded halves."""
+        return self._product.mirror(signal.clamp(min=0) if self.rectified else signal, record)
+
+    def window(self, window: Window, record: Inputs) -> tuple[Window, ...]:
+        """Both halves of the same places."""
+        return self._product.window(window, record)
+
+    def under(self, policies: Policies) -> GatedLinearUnit:
+        """By the product rule, if the policies allow it.
+
+        Raises:
+            UnmirroredError: the policy has no rule for a gate.
+        """
+        rule = policies.rule(Activation("GLU", lambda z: F.glu(z, self.dim)))
+        return replace(self, rectified=isinstance(rule, DeconvNetRule))
+
+    @property
+    def _product(self) -> PerSample:
+        return PerSample(lambda x: F.glu(x, self.dim), along(self.dim))
+
+
+def glu(input: Tensor, dim: int = -1) -> Any:
+    """Reads calls of ``F.glu``."""
+    return GatedLinearUnit(dim), (input,)
+
+
+def glu_module(module: nn.Module, input: Tensor) -> Any:
+    """Reads calls of ``nn.GLU``."""
+    m: Any = module
+    return glu(input, m.dim)
 
 
 def module_ceiling(module: nn.Module) -> float | None:

@@ -52,6 +52,8 @@ ACTIVATIONS: dict[Any, Any] = {
     nn.LogSigmoid: rectification.of_module,
     nn.Tanh: rectification.of_module,
     nn.Tanhshrink: rectification.of_module,
+    nn.GLU: rectification.glu_module,
+    F.glu: rectification.glu,
     nn.Hardshrink: rectification.of_module,
     nn.Softshrink: rectification.of_module,
     **dict.fromkeys((F.leaky_relu, F.leaky_relu_), activation("LeakyReLU", F.leaky_relu)),
