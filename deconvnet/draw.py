@@ -26,7 +26,7 @@ from deconvnet.isolate import resolve
 from deconvnet.mirror import DeconvNet
 from deconvnet.models import LoadedModel
 from deconvnet.patches import Exemplar
-from deconvnet.project import Projection
+from deconvnet.project import Projection, crop
 from deconvnet.record import Recording
 from deconvnet.units import Unit
 
@@ -138,13 +138,10 @@ def draw_comparison(
                 float(recording[u.layer][(u.image, u.channel, *(u.position or ()))]) for u in units
             ]
         pixels = net.project(recording, units=units)
-        boxed = net.project(recording, units=units, crop=True)
+        assert isinstance(pixels, Tensor), "without crop there is one tensor"
+        boxed = crop(recording, pixels, units)
         columns.append(
-            [
-                Projection(whole, cut.box, cut.unit)
-                for whole, cut in zip(pixels, boxed, strict=True)
-                if isinstance(cut, Projection)
-            ]
+            [Projection(whole, cut.box, cut.unit) for whole, cut in zip(pixels, boxed, strict=True)]
         )
     rows, numbers = [], []
     for i, (photograph, one, value) in enumerate(zip(photographs, units, values, strict=True)):
