@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import matplotlib
 import torch
@@ -26,9 +27,9 @@ from deconvnet.isolate import resolve
 from deconvnet.mirror import DeconvNet
 from deconvnet.models import LoadedModel
 from deconvnet.patches import Exemplar
-from deconvnet.project import Projection, crop
+from deconvnet.project import Projection, boxes
 from deconvnet.record import Recording
-from deconvnet.units import Unit
+from deconvnet.units import Box, Unit
 
 METHODS = ("gradient", "deconvnet", "guided")
 
@@ -126,7 +127,8 @@ def draw_comparison(
         classes: names of the model's classes.
     """
     images = torch.stack([p.tensor for p in photographs])
-    columns: list[list[Projection]] = []
+    columns: list[list[Tensor]] = []
+    fields: list[Box] = []
     units: list[Unit] = []
     values: list[float] = []
     for method in METHODS:
@@ -139,18 +141,16 @@ def draw_comparison(
             ]
         pixels = net.project(recording, units=units)
         assert isinstance(pixels, Tensor), "without crop there is one tensor"
-        boxed = crop(recording, pixels, units)
-        columns.append(
-            [Projection(whole, cut.box, cut.unit) for whole, cut in zip(pixels, boxed, strict=True)]
-        )
+        fields = boxes(recording, units)
+        columns.append(list(pixels))
     rows, numbers = [], []
     for i, (photograph, one, value) in enumerate(zip(photographs, units, values, strict=True)):
         picture = loaded.preprocessing.picture(photograph.tensor)
-        seen = columns[0][i].box
+        seen = fields[i]
         box = (seen.top, seen.left, seen.bottom, seen.right)
         whole = (0, 0, *picture.shape[:2])
         said = _spoken(classes[one.channel]) if one.position is None and classes else str(one)
-        projections = [column[i].pixels.permute(1, 2, 0).cpu().numpy() for column in columns]
+        projections = [column[i].permute(1, 2, 0).cpu().numpy() for column in columns]
         label = f"{said} = {value:.3g}"
         rows.append(ComparisonRow(picture, projections, label, None if box == whole else box))
         numbers.append(
@@ -182,7 +182,19 @@ def _spoken(name: str) -> str:
     return name.rpartition("/")[2].replace("_", " ")
 
 
-def provenance(loaded: LoadedModel, **entries: object) -> dict[str, str]:
+class Named(Protocol):
+    """A model by the words it was loaded by."""
+
+    @property
+    def spec(self) -> str:
+        """The word."""
+
+    @property
+    def weights(self) -> str:
+        """The file, or the name, of its weights; empty for none."""
+
+
+def provenance(loaded: Named, **entries: object) -> dict[str, str]:
     """How a figure was made, for its metadata."""
     return {
         "model": loaded.spec,

@@ -37,6 +37,12 @@ def isolate(activations: Tensor, units: Sequence[Unit], *, seed: str) -> Tensor:
     return isolated
 
 
+def values_at(activations: Tensor, units: Sequence[Unit]) -> Tensor:
+    """The activations of units of one layer, (units,)."""
+    places = [(unit.image, unit.channel, *(unit.position or ())) for unit in units]
+    return activations[tuple(torch.tensor(places, device=activations.device).T)]
+
+
 def resolve(recording: Recording, unit: Unit) -> Unit:
     """The unit with a position: the strongest one of its channel, if it was given none.
 
@@ -44,7 +50,24 @@ def resolve(recording: Recording, unit: Unit) -> Unit:
         IndexError: the image, the channel or the position does not exist.
     """
     activations = recording[unit.layer]
-    count, channels, *size = activations.shape
+    check(unit, activations.shape)
+    if unit.position is not None:
+        return unit
+    position = strongest(activations[unit.image, unit.channel])
+    return Unit.at(unit.layer, unit.channel, position=position, image=unit.image)
+
+
+def check(unit: Unit, shape: Sequence[int]) -> None:
+    """See that a unit is there.
+
+    Args:
+        unit: its position may be left open.
+        shape: (batch, channels, *size) of its layer.
+
+    Raises:
+        IndexError: the image, the channel or the position does not exist.
+    """
+    count, channels, *size = shape
     if not 0 <= unit.image < count:
         raise IndexError(f"there is no image {unit.image}; the batch has {_range(count)}")
     if not 0 <= unit.channel < channels:
@@ -53,19 +76,13 @@ def resolve(recording: Recording, unit: Unit) -> Unit:
         )
     position = unit.position
     if position is None:
-        return Unit.at(
-            unit.layer,
-            unit.channel,
-            position=strongest(activations[unit.image, unit.channel]),
-            image=unit.image,
-        )
+        return
     if len(position) != len(size) or any(
         not 0 <= p < n for p, n in zip(position, size, strict=True)
     ):
         maps = " x ".join(map(str, size))
         expected = f"its maps are {maps}" if size else "it has no positions"
         raise IndexError(f"{unit.layer} has no position {position}; {expected}")
-    return unit
 
 
 def strongest(feature_map: Tensor) -> tuple[int, ...] | None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor, nn
 
 from deconvnet import fields
+from deconvnet.accepting import accepted, channels_of
 from deconvnet.graph import Graph
 from deconvnet.graphs import Graphs, blank
+from deconvnet.isolate import SEEDS, check
 from deconvnet.layers import Policies, Rectifier
 from deconvnet.layers import rectifier as rectifier_named
-from deconvnet.project import Projection, project, units_of
-from deconvnet.project import crop as cropped
+from deconvnet.project import Found, Projection, cropped, dense, from_recording
 from deconvnet.record import Recording, record
+from deconvnet.route import Route, route_of, travel
 from deconvnet.units import Unit
 
 
@@ -87,6 +89,7 @@ class DeconvNet:
         )
         self._graphs = Graphs(model)
         self._latest: Graph | None = None
+        self._known: tuple[Any, Recording] | None = None
         self.model = self._graphs.model
         self._input_size = None if input_size is None else tuple(input_size)
         if self._input_size is not None:
@@ -134,11 +137,13 @@ class DeconvNet:
         units: Sequence[Unit] | None = None,
         seed: str = "activation",
         crop: bool = False,
+        way: str | None = None,
     ) -> Tensor | list[Projection]:
         """What a unit responds to: its signal, carried down to the pixels.
 
         Give a layer and a channel (and a position; by default the strongest one of the channel
-        in each image), or a list of units. The images go up once, however many units there are.
+        in each image), or a list of units. Units with a position are run on nothing but what
+        they see, or share whole images, whichever takes fewer multiply-adds (see ``route``).
 
         Args:
             images: (batch, channels, *size), or a recording of them.
@@ -149,10 +154,11 @@ class DeconvNet:
             seed: "activation", "one" or "map": the recorded value at the unit, 1.0, or the whole
                 feature map of the channel.
             crop: cut each projection at the unit's receptive field.
+            way: "cone" or "shared", to take this way and no other; the result is the same.
 
         Returns:
             (batch, channels, *size), or (units, channels, *size): signed, on the scale of the
-            model's input; or a list of Projection(pixels, box, unit) with ``crop``.
+            model's input; or a list of Projection(pixels, box, unit, activation) with ``crop``.
 
         Raises:
             KeyError, IndexError: no such layer, channel, position or image.
@@ -168,24 +174,70 @@ class DeconvNet:
         if crop and seed == "map":
             raise ValueError("a whole map has no receptive field of its own: use crop=False")
         images = self._own(images) if isinstance(images, Recording) else self._checked(images)
-        graph = self._graph_of(images)
-        if units is not None:
-            units = [_named(unit, graph) for unit in units]
-            layers = list(dict.fromkeys(unit.layer for unit in units))
-        else:
-            assert layer is not None
-            layers = [graph.find(layer)]
-        recording = images if isinstance(images, Recording) else self.record(images, layers)
         if units is None:
-            assert channel is not None
-            units = units_of(recording, layers[0], channel, position=position)
-        pixels = project(recording, units, seed=seed)
-        return cropped(recording, pixels, units) if crop else pixels
+            assert layer is not None, "there is one where there are no units"
+            assert channel is not None, "it comes with the layer"
+            unit = Unit.at(self._graph_of(images).find(layer), channel, position=position)
+            count = images.images if isinstance(images, Recording) else len(images)
+            units = [replace(unit, image=image) for image in range(count)]
+        found, geometry, like = self._found(images, units, seed=seed, way=way)
+        return cropped(found, len(units), geometry) if crop else dense(found, len(units), like)
+
+    def route(self, images: Tensor, units: Sequence[Unit], *, way: str | None = None) -> Route:
+        """Which way ``project`` takes with these images and units, and what it costs.
+
+        Args:
+            images: (batch, channels, *size), preprocessed as the model wants them.
+            units: of these images.
+            way: as for ``project``.
+
+        Returns:
+            ``Route(way, multiply_adds, …)``: "cone", "shared" or "mixed"; and the multiply-adds
+            of each way, of the one "taken", and of "full" passes for every unit.
+
+        Raises:
+            As ``project``.
+        """
+        images = self._checked(images)
+        return self._routed(images, units, seed="activation", way=way)[0]
+
+    def _found(
+        self, images: Tensor | Recording, units: Sequence[Unit], *, seed: str, way: str | None
+    ) -> tuple[Iterator[Found], Recording, Tensor]:
+        """What units respond to, a recording to read boxes off, and a tensor like the images."""
+        if isinstance(images, Recording):
+            graph = self._graph_of(images)
+            named = [_named(unit, graph) for unit in units]
+            like = next(iter(images.activations.values()))
+            like = like.new_empty(1).expand(images.sizes[images.input])
+            return from_recording(images, named, seed=seed), images, like
+        route, named, geometry = self._routed(images, units, seed=seed, way=way)
+        found = travel(
+            route, self._graph_of, images, named,
+            geometry=geometry, seed=seed, policies=self.policies,
+        )  # fmt: skip
+        return found, geometry, images
+
+    def _routed(
+        self, images: Tensor, units: Sequence[Unit], *, seed: str, way: str | None
+    ) -> tuple[Route, list[Unit], Recording]:
+        """The route, the units by the names of nodes, and the recording it was chosen by."""
+        if seed not in SEEDS:
+            raise ValueError(f"the seed was {seed!r}; use one of {', '.join(SEEDS)}")
+        graph = self._graph_of(images)
+        named = [_named(unit, graph) for unit in units]
+        geometry = self.geometry(images.shape[1:], sorted({unit.layer for unit in named}))
+        for unit in named:
+            check(unit, (len(images), *geometry.sizes[unit.layer][1:]))
+        free = seed != "map" and self._graphs.any_size is not None
+        placed = named if free else [replace(u, row=None, col=None, depth=None) for u in named]
+        route = route_of(geometry, graph, placed, policies=self.policies, way=way)
+        return route, named, geometry
 
     @property
     def layers(self) -> Mapping[str, Layer]:
         """{node name: Layer} of every node that has feature maps, for the current input size."""
-        return self._layers(self._input_size or (self._channels, 224, 224))
+        return self._layers(self._input_size or (channels_of(self._graphs), 224, 224))
 
     def _layers(self, size: tuple[int, ...]) -> Mapping[str, Layer]:
         recording = self.geometry(size)
@@ -197,21 +249,20 @@ class DeconvNet:
             found[name] = Layer(channels, tuple(places), field.size, field.stride, kind)
         return found
 
-    def geometry(self, size: Sequence[int]) -> Recording:
-        """A recording of one empty image of this (channels, *size): for sizes and fields."""
-        image = blank(self.model, size)
-        graph = self._graph_of(image)
-        passing = Policies(rectifier_named("identity"))
-        return record(graph, image, list(graph.nodes), policies=passing, keep=False)
+    def geometry(self, size: Sequence[int], layers: Sequence[str] | None = None) -> Recording:
+        """A recording of one empty image: for sizes and fields.
 
-    @cached_property
-    def _channels(self) -> int:
-        """How many channels the first convolution takes; 3 if there is none to ask."""
-        for module in self._modules():
-            channels = getattr(module, "in_channels", None)
-            if channels is not None:
-                return int(channels)
-        return 3
+        Args:
+            size: (channels, *size) of the image.
+            layers: how far up it goes; everywhere by default.
+        """
+        asked = (tuple(size), None if layers is None else tuple(layers))
+        if self._known is None or self._known[0] != asked:  # the latest one is remembered
+            image = blank(self.model, size)
+            graph, passing = self._graph_of(image), Policies(rectifier_named("identity"))
+            names = list(graph.nodes) if layers is None else list(layers)
+            self._known = asked, record(graph, image, names, policies=passing, keep=False)
+        return self._known[1]
 
     def _own(self, recording: Recording) -> Recording:
         """A recording that this DeconvNet made: another policy remembers other things."""
@@ -224,39 +275,10 @@ class DeconvNet:
         return recording
 
     def _checked(self, images: Tensor) -> Tensor:
-        """The images on the model's device and in its precision."""
-        if not isinstance(images, Tensor):
-            raise TypeError(
-                f"images were {type(images).__name__}; give a tensor (batch, channels, *size), "
-                "for photographs as deconvnet.Preprocessing makes it"
-            )
-        if images.ndim < 3 or (images.ndim == 3 and self._axes >= 2):
-            raise ValueError(
-                f"images of shape {tuple(images.shape)} have no batch axis; expected "
-                "(batch, channels, *size): use images[None] for a single one"
-            )
-        if not images.is_floating_point():
-            raise ValueError(
-                f"images of type {images.dtype} are not preprocessed; the model takes floats, "
-                "normalised as it was trained (see deconvnet.Preprocessing)"
-            )
+        """The images as the model takes them; their size is the current one from now on."""
+        images = accepted(images, self._graphs)
         self._input_size = tuple(images.shape[1:])
-        parameter = next(self.model.parameters(), images)
-        return images.detach().to(device=parameter.device, dtype=parameter.dtype)
-
-    @cached_property
-    def _axes(self) -> int:
-        """Number of spatial axes, by the first operation that says; 2 if none does."""
-        graph = self._graphs.any_size
-        kinds = [n.kind for n in graph] if graph else [type(m).__name__ for m in self._modules()]
-        return next((axes for kind in kinds for axes in (1, 2, 3) if kind.endswith(f"{axes}d")), 2)
-
-    def _modules(self) -> list[nn.Module]:
-        """The modules in the order in which they run, or were made if that is not known yet."""
-        graph = self._graphs.any_size
-        if graph is None:
-            return list(self.model.modules())
-        return [node.module for node in graph if node.module is not None]
+        return images
 
     def _graph_of(self, images: Tensor | Recording) -> Graph:
         """The graph for these images, or the one they were recorded with."""

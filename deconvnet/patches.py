@@ -14,10 +14,11 @@ from torch import Tensor
 from deconvnet import fields
 from deconvnet.feed import checked, first_image
 from deconvnet.images import Preprocessing
-from deconvnet.isolate import resolve
 from deconvnet.mirror import DeconvNet
-from deconvnet.record import Recording
+from deconvnet.picture_reading import read_pictures
+from deconvnet.project import Projection
 from deconvnet.store import Store
+from deconvnet.tables import LayerTable
 from deconvnet.units import Box, Unit
 
 AT_ONCE = 16  # images that go up together
@@ -78,13 +79,9 @@ def exemplars(
     """
     table = store[layer]
     same_size(store, dataset)
-    channels = list(dict.fromkeys(channels))
+    channels = _known(layer, table, channels)
     units: list[tuple[Unit, float]] = []
     for channel in channels:
-        if not 0 <= channel < table.channels:
-            raise IndexError(
-                f"{layer} has no channel {channel}; its channels are 0 to {table.channels - 1}"
-            )
         for slot in range(table.k):
             image, value = int(table.image[channel, slot]), float(table.activation[channel, slot])
             if image >= 0 and value > 0:  # an image that left the unit at rest is no exemplar
@@ -98,13 +95,61 @@ def exemplars(
     return found
 
 
+def stored_exemplars(
+    store: Store, layer: str, channels: Sequence[int], *, rectifier: str
+) -> dict[int, list[Exemplar]]:
+    """The exemplars of which a store holds the pictures; neither model nor data set is needed.
+
+    Args:
+        store: with pictures, see ``deconvnet.embedding``.
+        layer: one of its layers.
+        channels: which of its channels.
+        rectifier: the policy of the projections.
+
+    Returns:
+        {channel: exemplars}, as ``exemplars`` gives them, the patches as JPEG leaves them.
+
+    Raises:
+        KeyError, IndexError: no such layer or channel, or no such pictures in the store.
+        ValueError: the file has changed since it was opened, or is damaged.
+    """
+    table = store[layer]
+    channels = _known(layer, table, channels)
+    found: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
+    for each in read_pictures(store, layer, channels, rectifier=rectifier):
+        at = (each.channel, each.slot)
+        place = (int(table.row[at]), int(table.col[at])) if table.size else None
+        top, left, bottom, right = table.box[at].tolist()
+        found[each.channel].append(
+            Exemplar(
+                Unit.at(layer, each.channel, position=place, image=int(table.image[at])),
+                float(table.activation[at]),
+                Box((top, left), (bottom, right)),
+                each.overhang,
+                each.patch,
+                each.projection,
+            )
+        )
+    return found
+
+
+def _known(layer: str, table: LayerTable, channels: Sequence[int]) -> list[int]:
+    """The channels, each once; all of them must exist."""
+    for channel in channels:
+        if not 0 <= channel < table.channels:
+            raise IndexError(
+                f"{layer} has no channel {channel}; its channels are 0 to {table.channels - 1}"
+            )
+    return list(dict.fromkeys(channels))
+
+
 def _project(
     net: DeconvNet,
     dataset: Any,
     preprocessing: Preprocessing,
     units: Sequence[tuple[Unit, float]],
 ) -> dict[Unit, Exemplar]:
-    """Each image goes up once, with all the units that look at it."""
+    """Some images at a time, with all the units that look at them."""
     made: dict[Unit, Exemplar] = {}
     images = sorted({unit.image for unit, _ in units})
     for first in range(0, len(images), AT_ONCE):
@@ -112,17 +157,18 @@ def _project(
         pixels = _images(dataset, some)
         here = [(unit, value) for unit, value in units if unit.image in set(some)]
         layer = here[0][0].layer
-        recording = net.record(pixels, layer)
         local = [
             Unit.at(layer, unit.channel, position=unit.position, image=some.index(unit.image))
             for unit, _ in here
         ]
-        for (unit, value), now in zip(here, local, strict=True):
-            _compare(recording, now, unit, value)
-        projections = net.project(recording, units=local, crop=True)
+        projections = net.project(pixels, units=local, crop=True)
+        for (unit, value), cut in zip(here, projections, strict=True):
+            assert isinstance(cut, Projection), "crop=True gives Projections"
+            _compare(cut.activation, unit, value)
         positions = [unit.position or () for unit, _ in here]
-        hang = fields.overhang(recording, layer, positions)
-        starts, _ = fields.boxes(recording, layer, positions)
+        geometry = net.geometry(pixels.shape[1:], [layer])
+        hang = fields.overhang(geometry, layer, positions)
+        starts, _ = fields.boxes(geometry, layer, positions)
         pictures = [preprocessing.picture(image) for image in pixels]
         for (unit, value), cut, now, over, start in zip(
             here, projections, local, hang, starts.tolist(), strict=True
@@ -148,10 +194,8 @@ def _images(dataset: Any, indices: Sequence[int]) -> Tensor:
     return torch.stack([first, *rest])
 
 
-def _compare(recording: Recording, now: Unit, unit: Unit, value: float) -> None:
+def _compare(found: float, unit: Unit, value: float) -> None:
     """The activation must be the one that was mined."""
-    resolve(recording, now)
-    found = float(recording[now.layer][(now.image, now.channel, *(now.position or ()))])
     if not (found == value or abs(found - value) <= TOLERANCE * max(1.0, abs(value))):
         raise ValueError(
             f"the data set has changed since it was mined, or the model: {unit} of image "

@@ -109,7 +109,7 @@ def record(
         ValueError: the images do not fit the model.
     """
     nodes = graph.upto(layers)
-    recorder = _Recorder(graph, policies)
+    recorder = Recorder(graph, policies)
     activations: dict[str, Tensor] = {}
     sizes: dict[str, torch.Size] = {}
     with torch.no_grad(), evaluation(graph.model):
@@ -122,6 +122,7 @@ def record(
 
 
 Run = Callable[[Node, dict[str, Any], Mapping[str, int]], Any]
+Bound = tuple[MirroredLayer, tuple[Any, ...], tuple[str | None, ...]]
 
 
 def execute(
@@ -192,8 +193,17 @@ def _activation(node: Node, value: Any) -> Tensor:
     )
 
 
-class _Recorder:
-    """Runs nodes as mirrored layers and writes the steps down."""
+class Recorder:
+    """Runs nodes as mirrored layers and writes the steps down.
+
+    Args:
+        graph: the model.
+        policies: they decide what is remembered.
+
+    Attributes:
+        steps: the nodes that carry a signal, as far as they have run.
+        carriers: their names, and the images'.
+    """
 
     def __init__(self, graph: Graph, policies: Policies) -> None:
         self.graph = graph
@@ -229,15 +239,11 @@ class _Recorder:
         carried: list[str],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> tuple[MirroredLayer, tuple[Any, ...], tuple[str | None, ...]]:
+    ) -> Bound:
         """The mirrored layer of a node, its inputs, and the nodes they came from."""
-        found = _read(node, args, kwargs)
+        found = bind(node, args, kwargs, {source: values[source] for source in carried})
         if found is not None:
-            layer, inputs = found
-            names = {id(values[source]): source for source in carried}
-            sources = tuple(names.get(id(value)) for value in inputs)
-            if set(carried) <= set(sources):
-                return layer, inputs, sources
+            return found
         held = {source: values[source] for source in node.sources}
 
         def call(*inputs: Any) -> Any:
@@ -246,6 +252,28 @@ class _Recorder:
 
         local = Local(ruled(call, self.policies, module=node.module))
         return local, tuple(held[s] for s in carried), tuple(carried)
+
+
+def bind(
+    node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], carried: Mapping[str, Any]
+) -> Bound | None:
+    """The mirrored layer of a call, its inputs, and the nodes they came from.
+
+    Args:
+        node: whose call it is.
+        args, kwargs: with the values of other nodes in them.
+        carried: {node: value} of those that carry a signal.
+
+    Returns:
+        None if the table does not know the call, or not all that it takes.
+    """
+    found = _read(node, args, kwargs)
+    if found is None:
+        return None
+    layer, inputs = found
+    names = {id(value): source for source, value in carried.items()}
+    sources = tuple(names.get(id(value)) for value in inputs)
+    return (layer, inputs, sources) if set(carried) <= set(sources) else None
 
 
 def _read(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

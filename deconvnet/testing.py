@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from deconvnet.inside_law import inside_law
 from deconvnet.layers import Interval, MirroredLayer, Policies, rectifier
 from deconvnet.trial import LawBroken, Trial, carries
 
@@ -35,6 +36,8 @@ def check_layer(
     - *window law*: no range of output places depends on anything outside its window.
     - *take law*: where the record is separable, units of any samples travel together through
       ``record.take`` as each of them does alone through the whole record.
+    - *inside law*: where the layer runs on windows, ``inside`` and ``within`` give there what the
+      layer gives on whole maps, up and down, at borders and beyond them too.
     - *untouched law*: neither inputs nor signal are written into, and mirroring leaves the
       record as it was: the second time gives the same.
 
@@ -71,6 +74,7 @@ def check_layer(
     _window_law(trial, np.random.default_rng(seed), exact=exact_window)
     if trial.record.separable:
         _take_law(trial)
+        inside_law(trial, np.random.default_rng(seed))
 
 
 def _mirror_law(trial: Trial) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from .base import InputSize, LinearMap, MirroredLayer, Nothing, Record
+from .base import InputSize, Inside, LinearMap, MirroredLayer, Nothing, Record
+from .crop import Crop
 from .local import Local, PerSample
 from .policies import (
     Activation,
@@ -27,7 +28,9 @@ from .window import Interval, Window
 __all__ = [
     "TABLE",
     "Activation",
+    "Crop",
     "InputSize",
+    "Inside",
     "Interval",
     "LinearMap",
     "Local",

@@ -48,7 +48,12 @@ def average_pooling(
         moves = zip(places, kernel, strides, padding, strict=True)
         return (batch, channel, *(place.sliding(k, s, p) for place, k, s, p in moves))
 
-    return LinearMap(pool, sees), (input,)
+    def bare(x: Tensor) -> Tensor:
+        return AVERAGE[axes](x, kernel, strides, 0, False, True, *rest)
+
+    # where the padding does not count, a border divides by what no other place divides by
+    even = not ceil_mode and (count_include_pad or not any(padding))
+    return LinearMap(pool, sees, bare if even else None), (input,)
 
 
 def average_pooling_module(module: nn.Module, input: Tensor) -> tuple[LinearMap, tuple[Tensor]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 
+from .crop import Crop
 from .window import Window
 
 if TYPE_CHECKING:
@@ -55,6 +56,20 @@ class Record:
         taken = {f.name: take(getattr(self, f.name), index) for f in fields(self)}
         return replace(self, **taken)
 
+    def within(self, output: Crop, inputs: Sequence[Crop]) -> Record:
+        """What the layer would have remembered of windows of its maps alone, one for each unit.
+
+        Only asked of records of layers that run on windows (see ``MirroredLayer.inside``).
+
+        Args:
+            output: the windows in the layer's output.
+            inputs: what ``window`` says that these see of each input.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot be cut into windows: write within(), or let inside() "
+            "of its layer return None"
+        )
+
 
 def take(kept: Any, index: Tensor) -> Any:
     """Rows ``index`` of a tensor, that many rows of a size, each of a tuple; else unchanged."""
@@ -71,12 +86,34 @@ def take(kept: Any, index: Tensor) -> Any:
 class Nothing(Record):
     """The record of a layer that remembers nothing."""
 
+    def within(self, output: Crop, inputs: Sequence[Crop]) -> Nothing:
+        """Nothing either."""
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class InputSize(Record):
     """The record of a layer whose mirror needs only the size of its input."""
 
     size: torch.Size
+
+    def within(self, output: Crop, inputs: Sequence[Crop]) -> InputSize:
+        """The size of the windows."""
+        return InputSize(inputs[0].sized(self.size))
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """How a layer runs on windows that bring their margins along.
+
+    Args:
+        layer: the layer without padding of its own.
+        outside: what stands in a window where it leaves the input's map: the padding's value.
+            None for layers that look at one place at a time, to which it makes no difference.
+    """
+
+    layer: MirroredLayer
+    outside: float | None = None
 
 
 class MirroredLayer(ABC):
@@ -86,6 +123,19 @@ class MirroredLayer(ABC):
     hold many recordings. To add a layer, write the three methods, give it a line in the table of
     ``deconvnet.layers`` and check it with ``deconvnet.testing.check_layer``.
     """
+
+    @property
+    def channelwise(self) -> bool:
+        """Whether a signal of one channel leaves as a signal of the same channel alone."""
+        return False
+
+    def multiply_adds(self, size: Sequence[int]) -> int:
+        """How many it takes for so many places of the output; only filters are counted.
+
+        Args:
+            size: of the maps, or of windows in them, without batch and channels.
+        """
+        return 0
 
     @abstractmethod
     def record(self, *inputs: Any) -> tuple[Any, Record]:
@@ -107,6 +157,19 @@ class MirroredLayer(ABC):
     def window(self, window: Windows, record: Any) -> tuple[Windows, ...]:
         """The window of each input that a window of the output sees, not clipped to its size."""
 
+    def inside(self, record: Any) -> Inside | None:
+        """This layer on windows of its maps, so that a unit costs no more than what it sees.
+
+        Args:
+            record: of the whole maps.
+
+        Returns:
+            How to run it on exactly what ``window`` asks for; None, unless a layer says
+            otherwise, for layers that need whole maps: they see everything, or do at a border
+            what they do nowhere else.
+        """
+        return None
+
     def under(self, policies: Policies) -> MirroredLayer:
         """This layer with the policies applied; only layers that a policy rules differ."""
         return self
@@ -122,10 +185,12 @@ class LinearMap(MirroredLayer):
     Args:
         function: input tensor -> output tensor, linear in it, each sample by itself.
         sees: window of the output, size of the input -> window of the input.
+        bare: the same function without padding, where it runs on windows (see ``inside``).
     """
 
     function: Callable[[Tensor], Tensor]
     sees: Callable[[Window, torch.Size], Window]
+    bare: Callable[[Tensor], Tensor] | None = None
 
     def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
         """Run the function."""
@@ -138,6 +203,10 @@ class LinearMap(MirroredLayer):
     def window(self, window: Window, record: InputSize) -> tuple[Window]:
         """As ``sees`` says."""
         return (self.sees(window, record.size),)
+
+    def inside(self, record: InputSize) -> Inside | None:
+        """Without padding."""
+        return None if self.bare is None else Inside(LinearMap(self.bare, self.sees), 0.0)
 
 
 def adjoint(function: Callable[[Tensor], Tensor], size: torch.Size, signal: Tensor) -> Tensor:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import InputSize, MirroredLayer
+from .base import InputSize, Inside, MirroredLayer
 from .padding import Padding
 from .window import Interval, Window
 
@@ -87,6 +89,23 @@ class Convolution(MirroredLayer):
         below = _transposed(self, signal, inside, unseen)
         return (below,) if padding is None else padding.mirror(below, record)
 
+    def mirror_alone(self, signal: Tensor, channels: Tensor, record: InputSize) -> tuple[Tensor]:
+        """The same for signals that are zero but in one channel: only its own filter is used.
+
+        Args:
+            signal: (batch, channels_out, *size_out).
+            channels: (batch,) the channel of each.
+            record: as for ``mirror``.
+        """
+        if self.groups != 1:
+            return self.mirror(signal, record)
+        count, axes = len(signal), signal.ndim - 2
+        which = channels.view(-1, 1, *[1] * axes).expand(-1, 1, *signal.shape[2:])
+        one = replace(self, weight=self.weight[channels], groups=count)  # a group for each sample
+        size = torch.Size((1, count * self.weight.shape[1], *record.size[2:]))
+        (below,) = one.mirror(signal.gather(1, which).transpose(0, 1), InputSize(size))
+        return (below.view(count, -1, *below.shape[2:]),)
+
     def window(self, window: Window, record: InputSize) -> tuple[Window]:
         """The windows under the filter, in the channels of its group."""
         batch, channel, *places = window
@@ -99,6 +118,16 @@ class Convolution(MirroredLayer):
         ]
         below = (batch, self._channels(channel), *seen)
         return (below,) if padding is None else padding.window(below, record)
+
+    def inside(self, record: InputSize) -> Inside | None:
+        """Without padding, among zeros."""
+        if self.mode != "zeros":
+            return None
+        return Inside(replace(self, sides=((0, 0),) * len(self.sides)), 0.0)
+
+    def multiply_adds(self, size: Sequence[int]) -> int:
+        """How many it takes for so many places of the output; its mirror takes the same."""
+        return self.weight.numel() * math.prod(size)
 
     def _padding(self) -> tuple[Padding | None, tuple[int, ...]]:
         """Padding that must happen before the convolution, and what it can do itself."""

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .base import MirroredLayer, Record, take
+from .base import Inside, MirroredLayer, Record, take
+from .crop import Crop
 from .window import Interval, Window
 
 Number = float | int
@@ -43,6 +44,22 @@ class Broadcast(Record):
         """Rows of the inputs that carry the batch; the others serve every sample."""
         taken = tuple(take(x, index) if self._batched(x) else x for x in self.inputs)
         return Broadcast(taken, self.rank, len(index))
+
+    def within(self, output: Crop, inputs: Sequence[Crop]) -> Broadcast:
+        """The windows of each input, or their sizes."""
+        pairs = zip(self.inputs, inputs, strict=True)
+        cut = tuple(c.of(x) if isinstance(x, Tensor) else c.sized(x) for x, c in pairs)
+        return Broadcast(cut, self.rank, len(output.rows))
+
+    @property
+    def windowed(self) -> bool:
+        """True if the inputs have the batch and the same places: then the layer runs on windows.
+
+        Where places are broadcast, the mirror would add up what stands outside of the maps.
+        """
+        sizes = [x.shape if isinstance(x, Tensor) else x for x in self.inputs]
+        same = len({tuple(size[2:]) for size in sizes}) == 1
+        return self.rank > 2 and same and not any(self.shared)
 
     def _batched(self, kept: Tensor | torch.Size) -> bool:
         size = kept.shape if isinstance(kept, Tensor) else kept
@@ -98,6 +115,10 @@ class Combination(MirroredLayer):
         """The same places of every input."""
         return tuple(broadcast_window(window, size) for size in record.inputs)
 
+    def inside(self, record: Broadcast) -> Inside | None:
+        """The same."""
+        return Inside(self) if record.windowed else None
+
 
 @dataclass(frozen=True, eq=False)
 class Product(MirroredLayer):
@@ -116,6 +137,10 @@ class Product(MirroredLayer):
     def window(self, window: Window, record: Broadcast) -> tuple[Window, ...]:
         """The same places of both."""
         return tuple(broadcast_window(window, x.shape) for x in record.inputs)
+
+    def inside(self, record: Broadcast) -> Inside | None:
+        """The same."""
+        return Inside(self) if record.windowed else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +162,10 @@ class Quotient(MirroredLayer):
         """The same places of both."""
         return tuple(broadcast_window(window, x.shape) for x in record.inputs)
 
+    def inside(self, record: Broadcast) -> Inside | None:
+        """The same."""
+        return Inside(self) if record.windowed else None
+
 
 @dataclass(frozen=True, eq=False)
 class Joined(Record):
@@ -149,6 +178,11 @@ class Joined(Record):
     def separable(self) -> bool:
         """The batch must not be the axis that grew."""
         return self.axis != 0
+
+    def within(self, output: Crop, inputs: Sequence[Crop]) -> Joined:
+        """The sizes of the windows."""
+        pairs = zip(self.sizes, inputs, strict=True)
+        return Joined(tuple(crop.sized(size) for size, crop in pairs), self.axis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +213,10 @@ class Concatenation(MirroredLayer):
             seen.append((*window[: record.axis], part, *window[record.axis + 1 :]))
             offset += length
         return tuple(seen)
+
+    def inside(self, record: Joined) -> Inside | None:
+        """The same, if it is channels that lie side by side."""
+        return Inside(self) if record.axis == 1 else None
 
 
 def add(input: Any, other: Any, *, alpha: Number = 1, out: Any = None) -> Any:

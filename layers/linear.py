@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +37,10 @@ class Linear(MirroredLayer):
     def window(self, window: Window, record: Nothing) -> tuple[Window]:
         """Every feature of the same place."""
         return ((*window[:-1], Interval.whole()),)
+
+    def multiply_adds(self, size: Sequence[int]) -> int:
+        """How many it takes for so many places of the output; its mirror takes the same."""
+        return self.weight.numel() * math.prod(size)
 
     @classmethod
     def of_call(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from .base import MirroredLayer, Record, Signal
+from .base import Inside, MirroredLayer, Record, Signal
+from .crop import Crop
 from .window import Interval, Window, whole
 
 
@@ -20,6 +21,11 @@ class Inputs(Record):
     """The inputs of a forward pass, as they were."""
 
     inputs: tuple[Tensor, ...]
+
+    def within(self, output: Crop, inputs: Sequence[Crop]) -> Inputs:
+        """The windows of each."""
+        pairs = zip(self.inputs, inputs, strict=True)
+        return Inputs(tuple(crop.of(x) for x, crop in pairs))
 
 
 def unchanged(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:
@@ -52,6 +58,10 @@ class PerSample(MirroredLayer):
     def window(self, window: Window, record: Inputs) -> tuple[Window, ...]:
         """As ``sees`` says."""
         return self.sees(window, record.inputs)
+
+    def inside(self, record: Inputs) -> Inside | None:
+        """The same, for elementwise operations."""
+        return Inside(self) if self.sees is unchanged else None
 
 
 @dataclass(frozen=True, eq=False)

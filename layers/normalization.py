@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import MirroredLayer, Nothing, Record
+from .base import Inside, MirroredLayer, Nothing, Record
 from .local import Inputs, PerSample, along
 from .policies import Policies
 from .window import Interval, Window
@@ -49,6 +49,15 @@ class BatchNormalization(MirroredLayer):
     def window(self, window: Window, record: Nothing) -> tuple[Window]:
         """The same places."""
         return (window,)
+
+    @property
+    def channelwise(self) -> bool:
+        """Every channel has a scale of its own."""
+        return True
+
+    def inside(self, record: Nothing) -> Inside:
+        """The same."""
+        return Inside(self)
 
 
 def batch_module(module: nn.Module, input: Tensor) -> Any:
@@ -190,6 +199,10 @@ class ResponseNormalization(MirroredLayer):
         if not self.exact:
             return (window,)
         return ((batch, channel.sliding(self.size, 1, self.size // 2), *places),)
+
+    def inside(self, record: Record) -> Inside:
+        """The same: all channels of a place are there."""
+        return Inside(self)
 
     def under(self, policies: Policies) -> ResponseNormalization:
         """Exact or passed by, as the policies say."""

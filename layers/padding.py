@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import InputSize, MirroredLayer, adjoint
+from .base import InputSize, Inside, MirroredLayer, adjoint
 from .window import Interval, Window
 
 
@@ -49,6 +49,12 @@ class Padding(MirroredLayer):
         ):
             seen.append(self._source(interval.shifted(-before), length))
         return (tuple(seen),)
+
+    def inside(self, record: InputSize) -> Inside | None:
+        """Nothing is left to be done, among the constant, if only places are padded."""
+        if self.mode != "constant" or len(self.sides) > len(record.size) - 2:
+            return None
+        return Inside(Padding(((0, 0),) * len(self.sides)), self.value)
 
     def padded(self, size: torch.Size) -> torch.Size:
         """The size of the output for an input of this size."""

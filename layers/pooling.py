@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import InputSize, MirroredLayer
+from .base import InputSize, Inside, MirroredLayer
 from .convolution import tuple_of
 from .policies import Policies
 from .unpooling import Cells, Switches, spread, unpool
@@ -76,6 +77,18 @@ class MaxPooling(MirroredLayer):
             )
         ]
         return ((batch, channel, *seen),)
+
+    @property
+    def channelwise(self) -> bool:
+        """Channels are pooled apart."""
+        return True
+
+    def inside(self, record: Switches | InputSize) -> Inside | None:
+        """Without padding, among values that are never the maximum."""
+        if self.unpooling != "switches":  # the others share out by what is on the map
+            return None
+        bare = replace(self, padding=(0,) * len(self.padding), ceil_mode=False)
+        return Inside(bare, -math.inf)
 
     @classmethod
     def of_call(

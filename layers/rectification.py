@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import MirroredLayer, Record
+from .base import Inside, MirroredLayer, Record
+from .crop import Crop
 from .local import Inputs, PerSample, along
 from .policies import Activation, DeconvNetRule, Policies, Rectifier
 from .window import Window
@@ -25,6 +26,10 @@ class Remembered(Record):
     """What the rectifier keeps of an activation: nothing, a tensor, or a tuple of tensors."""
 
     kept: Any
+
+    def within(self, output: Crop, inputs: Sequence[Crop]) -> Remembered:
+        """What was kept of the same places."""
+        return Remembered(_cut(self.kept, output))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +63,15 @@ class Rectification(MirroredLayer):
         """The same places."""
         return (window,)
 
+    def inside(self, record: Remembered) -> Inside | None:
+        """The same, if the policy looks at one place at a time."""
+        return Inside(self) if self.rectifier is not None and self.rectifier.placewise else None
+
+    @property
+    def channelwise(self) -> bool:
+        """If the policy looks at one place at a time."""
+        return self.rectifier is not None and self.rectifier.placewise
+
     def under(self, policies: Policies) -> Rectification:
         """Ruled by the policy, or by what was said to happen elsewhere.
 
@@ -65,6 +79,12 @@ class Rectification(MirroredLayer):
             UnmirroredError: the policy has no rule for this activation.
         """
         return replace(self, rectifier=policies.rule(self.activation))
+
+
+def _cut(kept: Any, crop: Crop) -> Any:
+    if isinstance(kept, tuple):
+        return tuple(_cut(part, crop) for part in kept)
+    return crop.of(kept) if isinstance(kept, Tensor) else kept
 
 
 def of_module(module: nn.Module, input: Tensor) -> tuple[Rectification, tuple[Tensor]]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .base import InputSize, MirroredLayer, Record
+from .base import InputSize, Inside, MirroredLayer, Record
 from .window import Interval, Window
 
 
@@ -30,6 +30,15 @@ class Passing(MirroredLayer):
     def window(self, window: Window, record: InputSize) -> tuple[Window]:
         """The same places."""
         return (window,)
+
+    @property
+    def channelwise(self) -> bool:
+        """Nothing changes."""
+        return True
+
+    def inside(self, record: InputSize) -> Inside:
+        """The same."""
+        return Inside(self)
 
 
 def passing(input: Tensor, *args: Any, **kwargs: Any) -> Any:

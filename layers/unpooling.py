@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .base import Record
+from .crop import Crop
 
 Cells = Sequence[range]
 """The cells under each window along one axis; those outside the map are among them."""
@@ -26,6 +28,23 @@ class Switches(Record):
 
     places: Tensor
     size: torch.Size
+
+    def within(self, output: Crop, inputs: Sequence[Crop]) -> Switches:
+        """The same cells, counted in the windows of the input.
+
+        Outside of the output's map there are no switches; there they point to the first cell.
+        """
+        below = inputs[0]
+        rest = output.of(self.places)
+        cells = torch.zeros_like(rest)
+        for axis in range(len(below.size)):  # from flat indices of the map to those of a window
+            stride = math.prod(below.maps[axis + 1 :])
+            start = torch.from_numpy(below.starts[:, axis].astype(np.int32)).to(rest.device)
+            along = rest // stride - start.view(-1, *[1] * (rest.ndim - 1))
+            cells = cells * below.size[axis] + along
+            rest = rest % stride
+        cells = cells.masked_fill(output.outside(cells.device), 0)
+        return Switches(cells, below.sized(self.size))
 
 
 def unpool(signal: Tensor, record: Switches) -> Tensor:

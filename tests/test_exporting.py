@@ -9,7 +9,7 @@ from deconvnet import UnmirroredError, fields
 from deconvnet.exporting import export
 from deconvnet.graph import trace
 from deconvnet.layers import Policies, rectifier
-from deconvnet.project import project
+from deconvnet.project import dense, from_recording
 from deconvnet.record import record
 from deconvnet.untraceable import NotFollowed
 from tests.networks import live_units, network, noise, pictures
@@ -33,6 +33,12 @@ def values(graph):
 def recorded(graph, images, layers, policy):
     policies = Policies(rectifier(policy), elsewhere="derivative")
     return record(graph, images, layers, policies=policies)
+
+
+def project(recording, units, *, seed):
+    like = next(iter(recording.activations.values())).new_empty(1)
+    images = like.expand(recording.sizes[recording.input])
+    return dense(from_recording(recording, units, seed=seed), len(units), images)
 
 
 def compare(graphs, images, layers, policies=POLICIES):

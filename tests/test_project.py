@@ -56,14 +56,20 @@ def test_more_units_than_fit_take_more_passes(monkeypatch):
     units = mixed(recording)
     whole = net.project(recording, units=units)
     passes = []
-    one_pass = deconvnet.project._one_pass
+    descend = deconvnet.project.descend
     monkeypatch.setattr(
-        deconvnet.project, "_one_pass", lambda *args: passes.append(args[1]) or one_pass(*args)
+        deconvnet.project,
+        "descend",
+        lambda *args, **kwargs: passes.append(args[1:3]) or descend(*args, **kwargs),
     )
-    monkeypatch.setattr(deconvnet.project, "BUDGET", 4 * 2**20)
-    torch.testing.assert_close(net.project(recording, units=units), whole, rtol=1e-10, atol=0)
-    assert len(passes) > 2
-    assert all(len({unit.layer for unit in members}) == 1 for members in passes)
+    net.project(recording, units=units)
+    few = len(passes)
+    monkeypatch.setattr(deconvnet.project, "NEAR", 2**20)
+    passes.clear()
+    torch.testing.assert_close(net.project(recording, units=units), whole, rtol=1e-10, atol=1e-16)
+    assert len(passes) > few
+    assert {layer for layer, _ in passes} == set(recording.activations)
+    assert sum(len(start) for _, start in passes) == len(units)
 
 
 def test_images_go_up_once_and_no_further_than_they_must():
@@ -75,8 +81,12 @@ def test_images_go_up_once_and_no_further_than_they_must():
         for j in (2, 7)
     ]
     with Forward() as forward:
-        net.project(images, units=units)
-    assert forward.images == [2] * 5  # the stem and four convolutions of layer 1
+        net.project(images, units=units, way="shared")
+    # the stem and four convolutions of layer 1; one empty image first, for the geometry
+    assert forward.images == [1] * 5 + [2] * 5
+    with Forward() as forward:
+        net.project(images, units=units, way="shared")
+    assert forward.images == [2] * 5
     with Forward() as forward:
         recording = net.record(images, "layer1.1.add")
     assert forward.images == [2] * 5

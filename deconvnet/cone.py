@@ -1,0 +1,249 @@
+"""The cone of a unit: of every node below it only the windows that the unit sees.
+
+The values of units of one layer are made, and their signals carried down, on windows of equal size
+that lie where each unit looks. Where a window leaves a map, the next layer finds there what its own
+padding would have put there, and no signal comes back from there: the result is that of the whole
+maps. A node that sees everything, or more than its whole map, is run on whole maps, and so is all
+that lies below it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deconvnet.graph import Graph, Node, arguments, evaluation
+from deconvnet.layers import Crop, Inside, Interval, Policies, UnmirroredError, Window
+from deconvnet.layers.linear import Linear
+from deconvnet.layers.window import whole
+from deconvnet.record import Recorder, Recording, Step, bind, execute
+
+
+@dataclass(frozen=True, eq=False)
+class Cone:
+    """Where units of one layer look, in every node below it.
+
+    Args:
+        layer: of the units.
+        input: the node that is the images.
+        rows: (units,) the image of each unit.
+        held: {node: windows of its value}, the images among them; what has none is whole.
+        seen: {node: windows of each of its inputs}, of the nodes that run on windows.
+        outside: {node: what stands in its inputs where a window leaves the map}, of the same;
+            None where it makes no difference.
+        steps: {node: step of a recording of whole maps}, of every node below the units.
+        sizes: {node: size of its whole value}, of the same and the images.
+    """
+
+    layer: str
+    input: str
+    rows: NDArray[np.int64]
+    held: Mapping[str, Crop]
+    seen: Mapping[str, tuple[Crop, ...]]
+    outside: Mapping[str, float | None]
+    steps: Mapping[str, Step]
+    sizes: Mapping[str, torch.Size]
+
+    def of(self, units: slice, *, images: Sequence[int] | None = None) -> Cone:
+        """The cone of some of the units.
+
+        Args:
+            units: which.
+            images: which of the images are there, in this order; by default all of them.
+        """
+        rows = self.rows[units]
+        if images is not None:
+            rows = np.searchsorted(np.asarray(images), rows)
+        held = {node: crop.some(units, rows) for node, crop in self.held.items()}
+        seen = {
+            node: tuple(crop.some(units, rows) for crop in crops)
+            for node, crops in self.seen.items()
+        }
+        return replace(self, rows=rows, held=held, seen=seen)
+
+    def lies(self, node: str) -> Crop:
+        """The windows of a node's value; everything where it has none."""
+        return self.held.get(node) or Crop.whole(self.rows, self.sizes[node][2:])
+
+    def multiply_adds(self) -> tuple[int, int]:
+        """Of the way up or down on windows, for each unit; and on whole maps, for each image."""
+        windows = wholes = 0
+        for node, step in self.steps.items():
+            if node in self.seen:
+                windows += step.layer.multiply_adds(self.held[node].size)
+            else:
+                wholes += counted([step], self.sizes)
+        return windows, wholes
+
+    @property
+    def largest(self) -> int:
+        """Numbers in the largest value that a unit needs."""
+        counts = []
+        for node, size in self.sizes.items():
+            crop = self.held.get(node)
+            counts.append(math.prod(size[1:2] + crop.size if crop else size[1:]))
+        return max(1, *counts)
+
+
+def cone_of(
+    recording: Recording,
+    layer: str,
+    positions: Sequence[tuple[int, ...]],
+    *,
+    rows: Sequence[int],
+    policies: Policies,
+    graph: Graph | None = None,
+) -> Cone:
+    """Where units look, from their layer down to the images.
+
+    Args:
+        recording: of images of this size up to the layer, under any policies.
+        layer: of the units.
+        positions: of the units in its maps.
+        rows: the image of each unit.
+        policies: under which the signal will travel.
+        graph: the model, if its values will be made on windows too: what reads the size of a
+            value must find it whole.
+
+    Raises:
+        UnmirroredError: an activation on the way has no rule.
+    """
+    images = np.asarray(rows, dtype=np.int64)
+    places = np.asarray(positions, dtype=np.int64).reshape(len(images), -1)
+    asked: dict[str, list[Window | None]] = defaultdict(list)
+    asked[layer].append(tuple(Interval.at(place) for place in places.T))
+    for name in _unmirrored(graph, layer, {step.name for step in recording.steps}):
+        asked[name].append(None)
+    held: dict[str, Crop] = {}
+    seen: dict[str, tuple[Crop, ...]] = {}
+    outside: dict[str, float | None] = {}
+    below = {}
+    for step in reversed(recording.steps):
+        if step.name not in asked:
+            continue
+        below[step.name] = step
+        crop = _hull(asked[step.name], recording.sizes.get(step.name), images)
+        inside = None if crop is None else _inside(step, recording.sizes, policies)
+        if crop is None or inside is None:
+            for source in filter(None, step.sources):
+                asked[source].append(None)
+            continue
+        held[step.name], outside[step.name] = crop, inside.outside
+        windows = step.layer.window((*whole(2), *crop.window), step.record)
+        parts = []
+        for source, window in zip(map(str, step.sources), windows, strict=True):
+            parts.append(Crop.covering(window[2:], recording.sizes[source][2:], images))
+            asked[source].append(parts[-1].window)
+        seen[step.name] = tuple(parts)
+    crop = _hull(asked[recording.input], recording.sizes[recording.input], images)
+    if crop is not None:
+        held[recording.input] = crop
+    sizes = {node: recording.sizes[node] for node in asked if node in recording.sizes}
+    return Cone(layer, recording.input, images, held, seen, outside, below, sizes)
+
+
+def counted(steps: Iterable[Step], sizes: Mapping[str, torch.Size]) -> int:
+    """Multiply-adds of the way up, or down, on the whole maps of one image."""
+    return sum(step.layer.multiply_adds(_places(step, sizes.get(step.name))) for step in steps)
+
+
+def _places(step: Step, size: torch.Size | None) -> tuple[int, ...]:
+    """Places of a value of (1, channels, *maps), or of the (1, ..., features) of a matrix."""
+    if size is None:
+        return (0,)
+    return tuple(size[1:-1] if isinstance(step.layer, Linear) else size[2:])
+
+
+def _unmirrored(graph: Graph | None, layer: str, mirrored: set[str]) -> set[str]:
+    """What is read by nodes that carry no signal."""
+    nodes = [] if graph is None else graph.upto([layer])
+    return {source for node in nodes if node.name not in mirrored for source in node.sources}
+
+
+def _hull(
+    windows: Sequence[Window | None], size: torch.Size | None, rows: NDArray[np.int64]
+) -> Crop | None:
+    """Windows of one size that cover all that is asked for; None for the whole map."""
+    if size is None or len(size) < 3 or not windows or None in windows:
+        return None
+    maps = size[2:]
+    crops = [Crop.covering(window, maps, rows) for window in windows if window is not None]
+    starts = np.min([crop.starts for crop in crops], axis=0)
+    stops = np.max([crop.starts + np.asarray(crop.size) for crop in crops], axis=0)
+    lengths = tuple(int(n) for n in (stops - starts).max(0, initial=0))
+    if math.prod(lengths) >= math.prod(maps):
+        return None
+    return Crop(rows, starts, lengths, tuple(maps))
+
+
+def _inside(step: Step, sizes: Mapping[str, torch.Size], policies: Policies) -> Inside | None:
+    """How a node runs on windows; None for one that runs on whole maps."""
+    if any(source is None or len(sizes.get(source, ())) < 3 for source in step.sources):
+        return None
+    try:
+        return step.layer.under(policies).inside(step.record)
+    except UnmirroredError as error:
+        raise UnmirroredError(f"at {step.name}: {error}") from None
+
+
+def ascend(
+    graph: Graph, images: Tensor, cone: Cone, policies: Policies
+) -> tuple[list[Step], Tensor]:
+    """Run images up to the units, on windows wherever the cone has them.
+
+    Args:
+        graph: the model.
+        images: (batch, channels, *size).
+        cone: of units of these images.
+        policies: they decide what is remembered.
+
+    Returns:
+        The steps; and the value of the units' layer, (units, channels, *size of the windows).
+    """
+    recorder = Recorder(graph, policies)
+
+    def run(node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> Any:
+        if node.name not in cone.seen:
+            return recorder.run(node, values, readers)
+        known = cone.steps[node.name]
+        given = {
+            source: _cut(values[source], source, crop, cone, cone.outside[node.name])
+            for source, crop in zip(map(str, known.sources), cone.seen[node.name], strict=True)
+        }
+        # read anew, since the user may have given the model other parameters
+        bound = bind(node, *arguments(node, graph.names, {**values, **given}), given)
+        assert bound is not None, "the table has read this node before"
+        layer, inputs, sources = bound
+        inside = layer.under(policies).inside(known.record)
+        assert inside is not None, "the layer is of the kind that it was"
+        output, kept = inside.layer.record(*inputs)
+        recorder.carriers.add(node.name)
+        recorder.steps.append(Step(node.name, inside.layer, kept, sources))
+        return output
+
+    top: Tensor | None = None
+    with torch.no_grad(), evaluation(graph.model):
+        for node, value in execute(graph, images, graph.upto([cone.layer]), run):
+            if node.name == cone.layer:
+                top = value
+    assert top is not None, "the layer was among the nodes"
+    return recorder.steps, top
+
+
+def _cut(value: Tensor, source: str, crop: Crop, cone: Cone, outside: float | None) -> Tensor:
+    """The windows that a node sees of a value, with its padding where they leave the map."""
+    held = cone.held.get(source) if source in cone.seen else None
+    if held is None:
+        return crop.of(value, outside or 0.0)
+    part = crop.within(held).of(value)
+    if outside is None or not crop.leaves:
+        return part
+    return part.masked_fill(crop.outside(value.device), outside)

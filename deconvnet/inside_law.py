@@ -1,0 +1,59 @@
+"""The law of layers that run on windows: there they do what they do on whole maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deconvnet.layers import Crop, Inside
+from deconvnet.layers.window import whole
+from deconvnet.trial import Trial
+
+UNITS, LARGEST = 8, 4  # windows that are tried at a time, and their longest side
+
+
+def inside_law(trial: Trial, numbers: np.random.Generator) -> None:
+    """Compare windows with whole maps, up and down, with windows that leave the map too.
+
+    Raises:
+        LawBroken: they differ, or a record's ``within`` is not what a window would have left.
+    """
+    inside = trial.layer.inside(trial.record)
+    if inside is None:
+        return
+    output = trial.output
+    if not isinstance(output, Tensor) or output.ndim < 3:  # there are no windows without places
+        return
+    for _ in range(6):
+        maps = tuple(output.shape[2:])
+        size = tuple(int(numbers.integers(1, min(LARGEST, n) + 1)) for n in maps)
+        starts = numbers.integers([1 - n for n in size], maps, size=(UNITS, len(maps)))
+        rows = numbers.integers(0, len(output), UNITS)
+        _compare(trial, inside, Crop(rows, starts, size, maps))
+
+
+def _compare(trial: Trial, inside: Inside, crop: Crop) -> None:
+    windows = trial.layer.window((*whole(2), *crop.window), trial.record)
+    seen = [
+        Crop.covering(window[2:], tuple(input.shape[2:]), crop.rows)
+        for input, window in zip(trial.inputs, windows, strict=True)
+    ]
+    given = [c.of(x, inside.outside or 0.0) for x, c in zip(trial.inputs, seen, strict=True)]
+    output, record = inside.layer.record(*given)
+    out = crop.outside(output.device)
+    expected = crop.of(trial.output)
+    trial.same("inside", [output.masked_fill(out, 0)], [expected.masked_fill(out, 0)], "window {}")
+    signal = torch.randn(output.shape, generator=trial.generator, dtype=torch.float64)
+    signal = signal.masked_fill(out, 0)
+    every = signal.new_zeros((UNITS, *trial.output.shape[1:]))
+    alone = trial.layer.mirror(
+        crop.add(signal, every), trial.record.take(torch.from_numpy(crop.rows))
+    )
+    for told, kept in (("its own record", record), ("within()", trial.record.within(crop, seen))):
+        found = inside.layer.mirror(signal, kept)
+        for number, (part, place, right) in enumerate(zip(found, seen, alone, strict=True)):
+            here = part.masked_fill(place.outside(part.device), 0)
+            total = place.add(here, torch.zeros_like(right))
+            where = f"signal of windows by {told} to input {number}"
+            trial.same("inside", [total], [right], where)

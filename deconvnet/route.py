@@ -1,0 +1,187 @@
+"""Which way units are projected: each on its own windows, or images once for many units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from deconvnet.cone import Cone, cone_of, counted
+from deconvnet.graph import Graph
+from deconvnet.layers import Policies
+from deconvnet.project import Found, by_layer, from_images, from_recording
+from deconvnet.record import Recording, record
+from deconvnet.units import Unit
+
+WAYS = ("cone", "shared")
+RECORDED = 2**30  # bytes that whole images may take on their way up; more images, more recordings
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """How units are projected, and what it costs.
+
+    Args:
+        ways: {layer: way}. "cone": images go up and signals down on nothing but what each unit
+            sees. "shared": each image goes up once, as a whole, for all its units; their signals
+            go down on what they see.
+        multiply_adds: {way: multiply-adds of all filters, up and down, if every layer that can
+            goes this way}, and of the way "taken"; "full" is one whole pass up and one down for
+            every unit.
+        cones: {layer: where its units look}, of those that have a cone.
+    """
+
+    ways: Mapping[str, str]
+    multiply_adds: Mapping[str, int]
+    cones: Mapping[str, Cone]
+
+    @property
+    def way(self) -> str:
+        """The way of all layers, or "mixed"."""
+        ways = set(self.ways.values())
+        return ways.pop() if len(ways) == 1 else "mixed"
+
+
+def route_of(
+    geometry: Recording,
+    graph: Graph,
+    units: Sequence[Unit],
+    *,
+    policies: Policies,
+    way: str | None = None,
+) -> Route:
+    """Count multiply-adds and choose.
+
+    Args:
+        geometry: a recording of one image up to the layers of the units.
+        graph: the model.
+        units: by position; those of no position need their images whole, to find it.
+        policies: under which the signals will travel.
+        way: to take, wherever it can be taken; by default the cheaper one.
+
+    Raises:
+        ValueError: no such way.
+    """
+    if way is not None and way not in WAYS:
+        raise ValueError(f"the way was {way!r}; use one of {', '.join(WAYS)}, or None to choose")
+    costs: dict[str, dict[str, int]] = {}
+    cones: dict[str, Cone] = {}
+    every = {unit.image for unit in units}
+    up_to: dict[str, int] = {}
+    for layer, members in by_layer(units).items():
+        some = [units[i] for i in members]
+        images = len({unit.image for unit in some})
+        below = graph.upto([layer])
+        names = {node.name for node in below}
+        up_to[layer] = counted([s for s in geometry.steps if s.name in names], geometry.sizes)
+        cost = {"full": 2 * len(some) * up_to[layer]}
+        cone = _cone(geometry, graph, some, policies)
+        windows, wholes = (0, up_to[layer]) if cone is None else cone.multiply_adds()
+        down = len(some) * (windows + wholes)
+        cost["shared"] = images * up_to[layer] + down
+        cost["cone"] = cost["shared"]
+        if cone is not None:
+            cones[layer] = cone
+            cost["cone"] = len(some) * windows + images * wholes + down
+        costs[layer] = cost
+    return _chosen(costs, cones, up_to=up_to, images=len(every), way=way)
+
+
+def _chosen(
+    costs: Mapping[str, Mapping[str, int]],
+    cones: Mapping[str, Cone],
+    *,
+    up_to: Mapping[str, int],
+    images: int,
+    way: str | None,
+) -> Route:
+    """Each layer its cheaper way; or all shared, where one pass up serves all of them."""
+    ways = {
+        layer: way or min(("shared", "cone"), key=cost.__getitem__) if layer in cones else "shared"
+        for layer, cost in costs.items()
+    }
+    totals = {name: sum(cost[name] for cost in costs.values()) for name in (*WAYS, "full")}
+    taken = sum(costs[layer][ways[layer]] for layer in costs)
+    saved = images * (sum(up_to.values()) - max(up_to.values(), default=0))
+    if len(costs) > 1:
+        totals["shared"] -= saved
+        if way is None and totals["shared"] <= taken:
+            ways, taken = dict.fromkeys(ways, "shared"), totals["shared"]
+    kept = {layer: cone for layer, cone in cones.items() if ways[layer] == "cone"}
+    return Route(ways, {**totals, "taken": taken}, kept)
+
+
+def _cone(
+    geometry: Recording, graph: Graph, units: Sequence[Unit], policies: Policies
+) -> Cone | None:
+    """Where units of one layer look, if they can go their own way."""
+    layer = units[0].layer
+    if not geometry.separable or any(unit.position is None for unit in units):
+        return None
+    cone = cone_of(
+        geometry,
+        layer,
+        [unit.position or () for unit in units],
+        rows=[unit.image for unit in units],
+        policies=policies,
+        graph=graph,
+    )
+    return cone if layer in cone.seen else None
+
+
+def travel(
+    route: Route,
+    graph_of: Callable[[Tensor], Graph],
+    images: Tensor,
+    units: Sequence[Unit],
+    *,
+    geometry: Recording,
+    seed: str,
+    policies: Policies,
+) -> Iterator[Found]:
+    """Project units on their route, as many at a time as fit.
+
+    Args:
+        route: of these units.
+        graph_of: the graph of the model for some images.
+        images: (batch, channels, *size).
+        units: of these images.
+        geometry: the recording that the route was chosen by.
+        seed: "activation", "one" or "map".
+        policies: of the mirror.
+    """
+    together: list[int] = []
+    for layer, members in by_layer(units).items():
+        if layer not in route.cones:
+            together += members
+            continue
+        some = [units[i] for i in members]
+        for found in from_images(
+            graph_of, images, route.cones[layer], some, seed=seed, policies=policies
+        ):
+            yield replace(found, numbers=[members[i] for i in found.numbers])
+    for some_images in _groups(images, [units[i].image for i in together], geometry):
+        here = [i for i in together if units[i].image in some_images]
+        local = {image: row for row, image in enumerate(some_images)}
+        moved = [replace(units[i], image=local[units[i].image]) for i in here]
+        part = images[some_images] if len(some_images) < len(images) else images
+        layers = list(dict.fromkeys(unit.layer for unit in moved))
+        recording = record(graph_of(part), part, layers, policies=policies)
+        for found in from_recording(recording, moved, seed=seed):
+            named = [replace(unit, image=some_images[unit.image]) for unit in found.units]
+            yield replace(found, numbers=[here[i] for i in found.numbers], units=named)
+
+
+def _groups(images: Tensor, used: Sequence[int], geometry: Recording) -> Iterator[list[int]]:
+    """Images that are recorded together: all of them, where a model mixes those of a batch."""
+    if not used:
+        return
+    if not geometry.separable:
+        yield list(range(len(images)))
+        return
+    numbers = sum(size.numel() for size in geometry.sizes.values())
+    limit = max(1, RECORDED // (numbers * images.element_size()))
+    wanted = sorted(set(used))
+    for first in range(0, len(wanted), limit):
+        yield wanted[first : first + limit]
