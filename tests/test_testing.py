@@ -1,13 +1,13 @@
 """The laws themselves: each is kept by good layers and catches a fault planted for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deconvnet.layers import Local, MirroredLayer, Record
+from deconvnet.layers import Inside, Local, MirroredLayer, Record, Switches
 from deconvnet.layers.linear import Linear
 from deconvnet.testing import LawBroken, check_layer
 from tests.layers.helper import Planted, call, numbers, positive, wider
@@ -180,6 +180,43 @@ def test_untouched_law_catches_a_record_that_is_used_up():
     copying = Planted(Square(), back=uses_up)
     with pytest.raises(LawBroken, match="untouched law: Planted, second signal to input 0"):
         check_layer(copying, numbers(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    {
+        "another border": (lambda inside: replace(inside, outside=1.0), "window 0"),
+        "no border": (lambda inside: replace(inside, outside=None), "window 0"),
+        "a bias more": (
+            lambda inside: Inside(replace(inside.layer, bias=torch.ones(4).double()), 0.0),
+            "window 0",
+        ),
+        "another filter on the way down": (
+            lambda inside: Inside(Planted(inside.layer, back=lambda s, record: (
+                2 * inside.layer.mirror(s, record)[0],)), 0.0),
+            "signal of windows by its own record to input 0",
+        ),
+    }.values(),
+)  # fmt: skip
+def test_inside_law_catches(fault, told):
+    layer, inputs = a_convolution()
+    check_layer(Planted(layer, within=lambda inside: inside), *inputs)
+    with pytest.raises(LawBroken, match=f"inside law: Planted, {told}"):
+        check_layer(Planted(layer, within=fault), *inputs)
+
+
+def test_inside_law_catches_a_record_that_is_cut_wrongly(monkeypatch):
+    layer, inputs = call(F.max_pool2d, numbers(3, 2, 7, 8), 3, stride=2, padding=1)
+    check_layer(layer, *inputs)
+    monkeypatch.setattr(
+        Switches,
+        "within",
+        lambda self, output, inputs: Switches(
+            output.of(self.places) * 0, inputs[0].sized(self.size)
+        ),
+    )
+    with pytest.raises(LawBroken, match=r"signal of windows by within\(\) to input 0"):
+        check_layer(layer, *inputs)
 
 
 def test_inputs_must_be_float64_tensors():

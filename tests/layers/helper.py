@@ -131,6 +131,7 @@ class Planted(MirroredLayer):
     back: Any = None  # (signal, record) -> signals
     sees: Any = None  # window of the first input -> the faulty one
     taken: Any = None  # index -> the faulty one
+    within: Any = None  # how it runs on windows -> the faulty way
 
     def record(self, *inputs):
         output, record = self.layer.record(*inputs)
@@ -142,6 +143,9 @@ class Planted(MirroredLayer):
     def window(self, window, record):
         first, *rest = self.layer.window(window, record)
         return (first if self.sees is None else self.sees(first), *rest)
+
+    def inside(self, record):
+        return None if self.within is None else self.within(self.layer.inside(record))
 
 
 def faulty_take(record, taken):
