@@ -69,6 +69,11 @@ class Cone:
         }
         return replace(self, rows=rows, held=held, seen=seen)
 
+    @property
+    def alone(self) -> bool:
+        """Whether all nodes run on windows, none on whole images."""
+        return set(self.steps) <= set(self.seen)
+
     def lies(self, node: str) -> Crop:
         """The windows of a node's value; everything where it has none."""
         return self.held.get(node) or Crop.whole(self.rows, self.sizes[node][2:])
@@ -246,4 +251,4 @@ def _cut(value: Tensor, source: str, crop: Crop, cone: Cone, outside: float | No
     part = crop.within(held).of(value)
     if outside is None or not crop.leaves:
         return part
-    return part.masked_fill(crop.outside(value.device), outside)
+    return crop.blank(part.clone(), outside)  # others may read the value too

@@ -85,8 +85,8 @@ def _on_windows(
         if part is None or source is None:
             below.append(None)
             continue
-        if outside is not None and crop.leaves:
-            part = part.masked_fill(crop.outside(part.device), 0)
+        if outside is not None:  # the layer has looked around: the signal is a tensor of its own
+            crop.blank(part, 0)
         below.append(_placed(part, crop.within(cone.lies(source))))
     return tuple(below)
 

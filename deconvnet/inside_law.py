@@ -43,11 +43,9 @@ def _compare(trial: Trial, inside: Inside, crop: Crop) -> None:
     outside = ANYTHING if inside.outside is None else inside.outside
     given = [c.of(x, outside) for x, c in zip(trial.inputs, seen, strict=True)]
     output, record = inside.layer.record(*given)
-    out = crop.outside(output.device)
-    expected = crop.of(trial.output)
-    trial.same("inside", [output.masked_fill(out, 0)], [expected.masked_fill(out, 0)], "window {}")
+    trial.same("inside", [crop.blank(output.clone(), 0)], [crop.of(trial.output)], "window {}")
     signal = torch.randn(output.shape, generator=trial.generator, dtype=torch.float64)
-    signal = signal.masked_fill(out, 0)
+    crop.blank(signal, 0)
     every = signal.new_zeros((UNITS, *trial.output.shape[1:]))
     alone = trial.layer.mirror(
         crop.add(signal, every), trial.record.take(torch.from_numpy(crop.rows))
@@ -55,7 +53,7 @@ def _compare(trial: Trial, inside: Inside, crop: Crop) -> None:
     for told, kept in (("its own record", record), ("within()", trial.record.within(crop, seen))):
         found = inside.layer.mirror(signal, kept)
         for number, (part, place, right) in enumerate(zip(found, seen, alone, strict=True)):
-            here = part.masked_fill(place.outside(part.device), 0)
+            here = place.blank(part.clone(), 0)
             total = place.add(here, torch.zeros_like(right))
             where = f"signal of windows by {told} to input {number}"
             trial.same("inside", [total], [right], where)

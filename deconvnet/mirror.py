@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from deconvnet import fields
 from deconvnet.accepting import accepted, channels_of
+from deconvnet.geometry import geometry_of
 from deconvnet.graph import Graph
 from deconvnet.graphs import Graphs, blank
 from deconvnet.isolate import SEEDS, check
@@ -259,9 +260,7 @@ class DeconvNet:
         asked = (tuple(size), None if layers is None else tuple(layers))
         if self._known is None or self._known[0] != asked:  # the latest one is remembered
             image = blank(self.model, size)
-            graph, passing = self._graph_of(image), Policies(rectifier_named("identity"))
-            names = list(graph.nodes) if layers is None else list(layers)
-            self._known = asked, record(graph, image, names, policies=passing, keep=False)
+            self._known = asked, geometry_of(self._graph_of(image), image, layers)
         return self._known[1]
 
     def _own(self, recording: Recording) -> Recording:

@@ -107,8 +107,8 @@ def from_images(
     """
     for part in _parts(len(units), near(cone, images)):
         chosen = units[part]
-        used = sorted({unit.image for unit in chosen})
-        here, some = cone.of(part, images=used), images[used]
+        used = None if cone.alone else sorted({unit.image for unit in chosen})
+        here, some = cone.of(part, images=used), images if used is None else images[used]
         steps, top = ascend(graph_of(some), some, here, policies)
         values = top.flatten(1).gather(1, _channels(chosen, top)[:, None])[:, 0]
         signal = _windows(steps, here, chosen, values, seed, recorded=False)

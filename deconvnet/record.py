@@ -24,6 +24,7 @@ from deconvnet.layers import (
     UnmirroredError,
     reader_for,
 )
+from deconvnet.layers.crop import layout
 from deconvnet.layers.local import Traced
 from deconvnet.opaque import ruled
 
@@ -109,6 +110,7 @@ def record(
         ValueError: the images do not fit the model.
     """
     nodes = graph.upto(layers)
+    images = images.contiguous(memory_format=layout(images))
     recorder = Recorder(graph, policies)
     activations: dict[str, Tensor] = {}
     sizes: dict[str, torch.Size] = {}

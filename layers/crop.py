@@ -119,15 +119,16 @@ class Crop:
             total[(unit, slice(None), *there)] += windows[(unit, slice(None), *here)]
         return total
 
-    def outside(self, device: torch.device) -> Tensor:
-        """(units, 1, *size) True where a window leaves the map."""
-        axes = len(self.size)
-        out = torch.zeros((), dtype=torch.bool)
-        for axis, (length, cells) in enumerate(zip(self.maps, self.size, strict=True)):
-            cell = self.starts[:, axis, None] + np.arange(cells)
-            shape = (len(self.rows), 1, *(cells if i == axis else 1 for i in range(axes)))
-            out = out | torch.from_numpy((cell < 0) | (cell >= length)).view(shape)
-        return out.to(device)
+    def blank(self, windows: Tensor, value: float) -> Tensor:
+        """Write a value wherever a window leaves the map; gives the windows back."""
+        for unit, (_, here, _) in enumerate(self._pairs) if self.leaves else ():
+            for axis, (part, length) in enumerate(zip(here, self.size, strict=True)):
+                one = windows[unit]
+                if part.start > 0:
+                    one.narrow(axis + 1, 0, part.start).fill_(value)
+                if part.stop < length:
+                    one.narrow(axis + 1, part.stop, length - part.stop).fill_(value)
+        return windows
 
     @cached_property
     def leaves(self) -> bool:
@@ -151,7 +152,8 @@ class Crop:
         """For each unit its sample, and where in its window and in the map both overlap."""
         low = np.clip(self.starts, 0, np.asarray(self.maps))
         high = np.clip(self.starts + np.asarray(self.size), low, np.asarray(self.maps))
-        here = np.stack([low - self.starts, high - self.starts], axis=2).tolist()
+        inside = [np.clip(end - self.starts, 0, np.asarray(self.size)) for end in (low, high)]
+        here = np.stack(inside, axis=2).tolist()
         there = np.stack([low, high], axis=2).tolist()
         return [
             (row, tuple(slice(*e) for e in mine), tuple(slice(*e) for e in maps))

@@ -159,7 +159,9 @@ def _writes(value: Any) -> int:
 
 
 def _copy(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value
+    # laid out as usual: an unknown operation may look at the values as lying in a row
+    usual = torch.contiguous_format
+    return value.clone(memory_format=usual) if isinstance(value, Tensor) else value
 
 
 def _flattened(signal: Signal) -> list[Any]:

@@ -43,8 +43,7 @@ class Switches(Record):
             along = rest // stride - start.view(-1, *[1] * (rest.ndim - 1))
             cells = cells * below.size[axis] + along
             rest = rest % stride
-        cells = cells.masked_fill(output.outside(cells.device), 0)
-        return Switches(cells, below.sized(self.size))
+        return Switches(output.blank(cells, 0), below.sized(self.size))
 
 
 def unpool(signal: Tensor, record: Switches) -> Tensor:
