@@ -10,7 +10,7 @@ import torch
 from deconvnet import zoo
 from deconvnet.zoo.examining import first_layer, roughness
 from deconvnet.zoo.network import CHANNELS
-from deconvnet.zoo.tiles import FILES, FLAT, Photographs, Tile
+from deconvnet.zoo.tiles import FILES, FLAT, SCALES, Photographs, Tile
 from deconvnet.zoo.weights import load_about
 
 needs_weights = pytest.mark.skipif(
@@ -126,7 +126,7 @@ def test_photographs_are_offline_and_deterministic(offline):
     data, again = zoo.photographs(), zoo.photographs()
     assert 400 <= len(data) <= 1500
     assert data.fingerprint() == again.fingerprint()
-    assert {tile.name for tile in data.tiles} == set(FILES)
+    assert {tile.name for tile in data.tiles} == set(FILES) - {"gravel", "grass", "text"}
     for index in (0, len(data) // 2, len(data) - 1):
         assert data[index].shape == (3, 96, 96)
         assert data[index].dtype == torch.float32
@@ -173,7 +173,7 @@ def test_flat_tiles_are_left_out():
     data = zoo.photographs(["rocket"])  # mostly sky
     spread = [max(data.picture(i).std(axis=(0, 1))) * 255 for i in range(len(data))]
     assert min(spread) > FLAT / 2  # shrinking a tile loses some of its contrast
-    full = sum((427 // round(96 * s)) * (640 // round(96 * s)) for s in (0.75, 1, 1.5, 2, 3, 4))
+    full = sum((427 // round(96 * s)) * (640 // round(96 * s)) for s in SCALES)
     assert len(data) < full
 
 

@@ -88,8 +88,10 @@ def photographs(
     """The embedded dataset: tiles of scikit-image's photographs, preprocessed for the network.
 
     Args:
-        names: Which photographs; all of them by default.
-        scales: Sides of the tiles in units of 96 pixels; 0.75 to 4 by default.
+        names: Which photographs, keys of ``deconvnet.zoo.tiles.FILES``; by default those that
+            show more than one texture.
+        scales: Sides of the tiles in units of 96 pixels; by default from 0.7 to 4.2, five to an
+            octave, so that a thing is met at every size.
 
     Returns:
         A dataset of float tensors ``(3, 96, 96)``, in a fixed order.
@@ -98,9 +100,9 @@ def photographs(
         ValueError: If a photograph is unknown or no tile fits.
         FileNotFoundError: If the installed scikit-image came without its pictures.
     """
-    from .tiles import FILES, SCALES, Photographs
+    from .tiles import SCALES, SHOWN, Photographs
 
-    chosen = tuple(FILES) if names is None else names
+    chosen = SHOWN if names is None else names
     return Photographs(
         chosen, preprocessing(), scales=SCALES if scales is None else scales, side=SIDE
     )

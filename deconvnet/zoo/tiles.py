@@ -32,7 +32,9 @@ FILES = {
     "grass": "grass.png",
     "gravel": "gravel.png",
 }
-SCALES = (0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+# Fields of stones and blades are nothing but edges: they would fill the nine places of most units.
+SHOWN = tuple(name for name in FILES if name not in ("gravel", "grass", "text"))
+SCALES = tuple(round(0.7 * 2 ** (step / 5), 2) for step in range(14))  # five to an octave
 FLAT = 8.0  # grey levels: a sky or a black margin varies less and shows nothing
 
 
