@@ -12,15 +12,17 @@ _HOMES = {
     "DeconvNet": "mirror",
     "Layer": "mirror",
     "Preprocessing": "images",
-    "Projection": "project",
+    "Projection": "found",
     "Recording": "record",
     "Rectifier": "layers",
     "Store": "store",
     "Unit": "units",
     "UnmirroredError": "layers",
     "UntraceableError": "untraceable",
+    "embed": "embedding",
     "mine": "mining",  # a module of the same name would take its place on import
     "open_store": "store",
+    "verify": "verifying",
 }
 
 __all__ = [
@@ -35,8 +37,10 @@ __all__ = [
     "Unit",
     "UnmirroredError",
     "UntraceableError",
+    "embed",
     "mine",
     "open_store",
+    "verify",
 ]
 
 

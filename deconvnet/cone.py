@@ -1,10 +1,9 @@
 """The cone of a unit: of every node below it only the windows that the unit sees.
 
 The values of units of one layer are made, and their signals carried down, on windows of equal size
-that lie where each unit looks. Where a window leaves a map, the next layer finds there what its own
-padding would have put there, and no signal comes back from there: the result is that of the whole
-maps. A node that sees everything, or more than its whole map, is run on whole maps, and so is all
-that lies below it.
+that lie where each unit looks, inside of the maps. A layer that looks over the border finds there
+what its own padding would have put there, and no signal comes back from there: the result is that
+of the whole maps. A node that sees all of its map is run on whole maps, and so is all below it.
 """
 
 from __future__ import annotations
@@ -52,19 +51,12 @@ class Cone:
     steps: Mapping[str, Step]
     sizes: Mapping[str, torch.Size]
 
-    def of(self, units: slice, *, images: Sequence[int] | None = None) -> Cone:
-        """The cone of some of the units.
-
-        Args:
-            units: which.
-            images: which of the images are there, in this order; by default all of them.
-        """
-        rows = self.rows[units]
-        if images is not None:
-            rows = np.searchsorted(np.asarray(images), rows)
-        held = {node: crop.some(units, rows) for node, crop in self.held.items()}
+    def among(self, images: Sequence[int]) -> Cone:
+        """The same where only these images are there, in this order."""
+        rows = np.searchsorted(np.asarray(images), self.rows)
+        held = {node: replace(crop, rows=rows) for node, crop in self.held.items()}
         seen = {
-            node: tuple(crop.some(units, rows) for crop in crops)
+            node: tuple(replace(crop, rows=rows) for crop in crops)
             for node, crops in self.seen.items()
         }
         return replace(self, rows=rows, held=held, seen=seen)
@@ -101,9 +93,9 @@ class Cone:
 def cone_of(
     recording: Recording,
     layer: str,
-    positions: Sequence[tuple[int, ...]],
+    positions: NDArray[np.int64],
     *,
-    rows: Sequence[int],
+    rows: NDArray[np.int64],
     policies: Policies,
     graph: Graph | None = None,
 ) -> Cone:
@@ -112,8 +104,8 @@ def cone_of(
     Args:
         recording: of images of this size up to the layer, under any policies.
         layer: of the units.
-        positions: of the units in its maps.
-        rows: the image of each unit.
+        positions: (units, axes) in its maps.
+        rows: (units,) the image of each unit.
         policies: under which the signal will travel.
         graph: the model, if its values will be made on windows too: what reads the size of a
             value must find it whole.
@@ -121,10 +113,8 @@ def cone_of(
     Raises:
         UnmirroredError: an activation on the way has no rule.
     """
-    images = np.asarray(rows, dtype=np.int64)
-    places = np.asarray(positions, dtype=np.int64).reshape(len(images), -1)
     asked: dict[str, list[Window | None]] = defaultdict(list)
-    asked[layer].append(tuple(Interval.at(place) for place in places.T))
+    asked[layer].append(tuple(Interval.at(place) for place in positions.T))
     for name in _unmirrored(graph, layer, {step.name for step in recording.steps}):
         asked[name].append(None)
     held: dict[str, Crop] = {}
@@ -135,7 +125,7 @@ def cone_of(
         if step.name not in asked:
             continue
         below[step.name] = step
-        crop = _hull(asked[step.name], recording.sizes.get(step.name), images)
+        crop = _hull(asked[step.name], recording.sizes.get(step.name), rows)
         inside = None if crop is None else _inside(step, recording.sizes, policies)
         if crop is None or inside is None:
             for source in filter(None, step.sources):
@@ -145,14 +135,14 @@ def cone_of(
         windows = step.layer.window((*whole(2), *crop.window), step.record)
         parts = []
         for source, window in zip(map(str, step.sources), windows, strict=True):
-            parts.append(Crop.covering(window[2:], recording.sizes[source][2:], images))
+            parts.append(Crop.covering(window[2:], recording.sizes[source][2:], rows))
             asked[source].append(parts[-1].window)
         seen[step.name] = tuple(parts)
-    crop = _hull(asked[recording.input], recording.sizes[recording.input], images)
+    crop = _hull(asked[recording.input], recording.sizes[recording.input], rows)
     if crop is not None:
         held[recording.input] = crop
     sizes = {node: recording.sizes[node] for node in asked if node in recording.sizes}
-    return Cone(layer, recording.input, images, held, seen, outside, below, sizes)
+    return Cone(layer, recording.input, rows, held, seen, outside, below, sizes)
 
 
 def counted(steps: Iterable[Step], sizes: Mapping[str, torch.Size]) -> int:
@@ -176,17 +166,19 @@ def _unmirrored(graph: Graph | None, layer: str, mirrored: set[str]) -> set[str]
 def _hull(
     windows: Sequence[Window | None], size: torch.Size | None, rows: NDArray[np.int64]
 ) -> Crop | None:
-    """Windows of one size that cover all that is asked for; None for the whole map."""
+    """Windows of one size inside of a map, over all that is asked for; None for the whole map."""
     if size is None or len(size) < 3 or not windows or None in windows:
         return None
     maps = size[2:]
     crops = [Crop.covering(window, maps, rows) for window in windows if window is not None]
-    starts = np.min([crop.starts for crop in crops], axis=0)
-    stops = np.max([crop.starts + np.asarray(crop.size) for crop in crops], axis=0)
-    lengths = tuple(int(n) for n in (stops - starts).max(0, initial=0))
-    if math.prod(lengths) >= math.prod(maps):
+    ends = [crop.starts + np.asarray(crop.size) for crop in crops]
+    starts = np.clip(np.min([crop.starts for crop in crops], axis=0), 0, maps)
+    stops = np.clip(np.max(ends, axis=0), starts, maps)
+    lengths = (stops - starts).max(0, initial=1)
+    if math.prod(lengths.tolist()) >= math.prod(maps):
         return None
-    return Crop(rows, starts, lengths, tuple(maps))
+    starts = np.minimum(starts, maps - lengths)  # the smaller ones begin earlier, inside the map
+    return Crop(rows, starts, tuple(lengths.tolist()), tuple(maps))
 
 
 def _inside(step: Step, sizes: Mapping[str, torch.Size], policies: Policies) -> Inside | None:
@@ -246,9 +238,4 @@ def ascend(
 def _cut(value: Tensor, source: str, crop: Crop, cone: Cone, outside: float | None) -> Tensor:
     """The windows that a node sees of a value, with its padding where they leave the map."""
     held = cone.held.get(source) if source in cone.seen else None
-    if held is None:
-        return crop.of(value, outside or 0.0)
-    part = crop.within(held).of(value)
-    if outside is None or not crop.leaves:
-        return part
-    return crop.blank(part.clone(), outside)  # others may read the value too
+    return (crop.within(held) if held else crop).of(value, outside or 0.0)

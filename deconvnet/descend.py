@@ -73,7 +73,7 @@ def _on_windows(
     step: Step, signal: Tensor, cone: Cone, lone: Tensor | None, recorded: bool
 ) -> tuple[Tensor | None, ...]:
     """One step down on windows; each signal lies in the windows that its source holds."""
-    crops, outside, known = cone.seen[step.name], cone.outside[step.name], step
+    crops, known = cone.seen[step.name], step
     if recorded:
         inside = step.layer.inside(step.record)
         assert inside is not None, "the cone has windows of this node"
@@ -85,8 +85,6 @@ def _on_windows(
         if part is None or source is None:
             below.append(None)
             continue
-        if outside is not None:  # the layer has looked around: the signal is a tensor of its own
-            crop.blank(part, 0)
         below.append(_placed(part, crop.within(cone.lies(source))))
     return tuple(below)
 

@@ -23,11 +23,11 @@ from deconvnet.figures import (
     figure2,
     visualization,
 )
+from deconvnet.found import Projection, boxes
 from deconvnet.isolate import resolve
 from deconvnet.mirror import DeconvNet
 from deconvnet.models import LoadedModel
 from deconvnet.patches import Exemplar
-from deconvnet.project import Projection, boxes
 from deconvnet.record import Recording
 from deconvnet.units import Box, Unit
 

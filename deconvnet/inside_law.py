@@ -15,7 +15,7 @@ ANYTHING = 3.0  # stands outside of the map for layers that say it makes no diff
 
 
 def inside_law(trial: Trial, numbers: np.random.Generator) -> None:
-    """Compare windows with whole maps, up and down, with windows that leave the map too.
+    """Compare windows with whole maps, up and down, at the borders too.
 
     Raises:
         LawBroken: they differ, or a record's ``within`` is not what a window would have left.
@@ -29,7 +29,8 @@ def inside_law(trial: Trial, numbers: np.random.Generator) -> None:
     for _ in range(6):
         maps = tuple(output.shape[2:])
         size = tuple(int(numbers.integers(1, min(LARGEST, n) + 1)) for n in maps)
-        starts = numbers.integers([1 - n for n in size], maps, size=(UNITS, len(maps)))
+        last = [n - length for n, length in zip(maps, size, strict=True)]
+        starts = numbers.integers(0, last, size=(UNITS, len(maps)), endpoint=True)
         rows = numbers.integers(0, len(output), UNITS)
         _compare(trial, inside, Crop(rows, starts, size, maps))
 
@@ -43,9 +44,8 @@ def _compare(trial: Trial, inside: Inside, crop: Crop) -> None:
     outside = ANYTHING if inside.outside is None else inside.outside
     given = [c.of(x, outside) for x, c in zip(trial.inputs, seen, strict=True)]
     output, record = inside.layer.record(*given)
-    trial.same("inside", [crop.blank(output.clone(), 0)], [crop.of(trial.output)], "window {}")
+    trial.same("inside", [output], [crop.of(trial.output)], "window {}")
     signal = torch.randn(output.shape, generator=trial.generator, dtype=torch.float64)
-    crop.blank(signal, 0)
     every = signal.new_zeros((UNITS, *trial.output.shape[1:]))
     alone = trial.layer.mirror(
         crop.add(signal, every), trial.record.take(torch.from_numpy(crop.rows))
@@ -53,7 +53,6 @@ def _compare(trial: Trial, inside: Inside, crop: Crop) -> None:
     for told, kept in (("its own record", record), ("within()", trial.record.within(crop, seen))):
         found = inside.layer.mirror(signal, kept)
         for number, (part, place, right) in enumerate(zip(found, seen, alone, strict=True)):
-            here = place.blank(part.clone(), 0)
-            total = place.add(here, torch.zeros_like(right))
+            total = place.add(part, torch.zeros_like(right))
             where = f"signal of windows by {told} to input {number}"
             trial.same("inside", [total], [right], where)

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from deconvnet import fields
 from deconvnet.accepting import accepted, channels_of
+from deconvnet.found import Found, Projection, cropped, dense
 from deconvnet.geometry import geometry_of
 from deconvnet.graph import Graph
 from deconvnet.graphs import Graphs, blank
 from deconvnet.isolate import SEEDS, check
 from deconvnet.layers import Policies, Rectifier
 from deconvnet.layers import rectifier as rectifier_named
-from deconvnet.project import Found, Projection, cropped, dense, from_recording
+from deconvnet.project import from_recording
 from deconvnet.record import Recording, record
 from deconvnet.route import Route, route_of, travel
 from deconvnet.units import Unit
@@ -172,6 +173,8 @@ class DeconvNet:
             raise ValueError(
                 f"position={position} was given beside units=; each unit has its own position"
             )
+        if seed not in SEEDS:
+            raise ValueError(f"the seed was {seed!r}; use one of {', '.join(SEEDS)}")
         if crop and seed == "map":
             raise ValueError("a whole map has no receptive field of its own: use crop=False")
         images = self._own(images) if isinstance(images, Recording) else self._checked(images)
@@ -223,8 +226,6 @@ class DeconvNet:
         self, images: Tensor, units: Sequence[Unit], *, seed: str, way: str | None
     ) -> tuple[Route, list[Unit], Recording]:
         """The route, the units by the names of nodes, and the recording it was chosen by."""
-        if seed not in SEEDS:
-            raise ValueError(f"the seed was {seed!r}; use one of {', '.join(SEEDS)}")
         graph = self._graph_of(images)
         named = [_named(unit, graph) for unit in units]
         geometry = self.geometry(images.shape[1:], sorted({unit.layer for unit in named}))
@@ -232,7 +233,7 @@ class DeconvNet:
             check(unit, (len(images), *geometry.sizes[unit.layer][1:]))
         free = seed != "map" and self._graphs.any_size is not None
         placed = named if free else [replace(u, row=None, col=None, depth=None) for u in named]
-        route = route_of(geometry, graph, placed, policies=self.policies, way=way)
+        route = route_of(geometry, graph, placed, policies=self.policies, like=images, way=way)
         return route, named, geometry
 
     @property

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deconvnet import fields
-from deconvnet.feed import checked, first_image
+from deconvnet.found import Projection
 from deconvnet.images import Preprocessing
+from deconvnet.items import checked, first_image
 from deconvnet.mirror import DeconvNet
 from deconvnet.picture_reading import read_pictures
-from deconvnet.project import Projection
 from deconvnet.store import Store
 from deconvnet.tables import LayerTable
 from deconvnet.units import Box, Unit

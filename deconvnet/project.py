@@ -2,60 +2,39 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from deconvnet import fields
 from deconvnet.cone import Cone, ascend, cone_of
 from deconvnet.descend import descend
+from deconvnet.found import Found, by_layer
 from deconvnet.graph import Graph
 from deconvnet.isolate import isolate, resolve, values_at
 from deconvnet.layers import Crop, Policies
 from deconvnet.record import Recording, Step
-from deconvnet.units import Box, Unit
+from deconvnet.units import Unit
 
 BUDGET = 512 * 2**20  # bytes that the signals of one pass may take; more units, more passes
-NEAR = 16 * 2**20  # bytes of the largest value on windows: what a CPU's caches hold goes fast
+NEAR = 32 * 2**20  # bytes of the largest value on windows; beyond, memory is the slower part
 
 
 @dataclass(frozen=True, eq=False)
-class Projection:
-    """What one unit responds to, cut at its receptive field.
+class Part:
+    """Units of one layer that are projected together.
 
     Args:
-        pixels: (channels, *box.size) the signal at the pixels, signed.
-        box: where they lie in the image.
-        unit: whose it is.
-        activation: the unit's value.
-    """
-
-    pixels: Tensor
-    box: Box
-    unit: Unit
-    activation: float = float("nan")
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What some units of one layer respond to.
-
-    Args:
-        numbers: which of the units that were asked for.
-        units: the units, with their positions.
-        values: (units,) their activations.
-        signal: (units, channels, *crop.size) the signal at the pixels; elsewhere it is zero.
-        crop: where it lies in the images.
+        numbers: which of the units.
+        cone: where they look; None for whole maps.
     """
 
     numbers: Sequence[int]
-    units: Sequence[Unit]
-    values: Tensor
-    signal: Tensor
-    crop: Crop
+    cone: Cone | None
 
 
 def from_recording(recording: Recording, units: Sequence[Unit], *, seed: str) -> Iterator[Found]:
@@ -72,24 +51,25 @@ def from_recording(recording: Recording, units: Sequence[Unit], *, seed: str) ->
     units = [resolve(recording, unit) for unit in units]
     for layer, members in by_layer(units).items():
         some, maps = [units[i] for i in members], recording[layer]
-        cone = None if seed == "map" or not recording.separable else _cone(recording, some)
-        limit = _fitting(recording) if cone is None else near(cone, maps)
-        for part in _parts(len(some), limit):
-            chosen, values = some[part], values_at(maps, some[part])
+        parts = None
+        if seed != "map" and recording.separable:
+            parts = cones(recording, some, policies=recording.policies, like=maps)
+        for part in parts or _wholes(len(some), _fitting(recording)):
+            chosen = [some[i] for i in part.numbers]
+            values, cone = values_at(maps, chosen), part.cone
             if cone is None:
                 signal = _whole(recording, chosen, seed)
                 crop = Crop.whole(_owners(chosen).numpy(), signal.shape[2:])
             else:
-                here = cone.of(part)
-                signal = _windows(recording.steps, here, chosen, values, seed, recorded=True)
-                crop = here.lies(here.input)
-            yield Found(members[part], chosen, values, signal, crop)
+                signal = _windows(recording.steps, cone, chosen, values, seed, recorded=True)
+                crop = cone.lies(cone.input)
+            yield Found([members[i] for i in part.numbers], chosen, values, signal, crop)
 
 
 def from_images(
     graph_of: Callable[[Tensor], Graph],
     images: Tensor,
-    cone: Cone,
+    parts: Sequence[Part],
     units: Sequence[Unit],
     *,
     seed: str,
@@ -100,93 +80,68 @@ def from_images(
     Args:
         graph_of: the graph of the model for some images.
         images: (batch, channels, *size).
-        cone: of the units, in this order.
+        parts: of the units, each with its cone.
         units: with their positions.
         seed: "activation" or "one".
         policies: of the mirror.
     """
-    for part in _parts(len(units), near(cone, images)):
-        chosen = units[part]
-        used = None if cone.alone else sorted({unit.image for unit in chosen})
-        here, some = cone.of(part, images=used), images if used is None else images[used]
-        steps, top = ascend(graph_of(some), some, here, policies)
+    for part in parts:
+        assert part.cone is not None, "these units have cones"
+        chosen, cone, some = [units[i] for i in part.numbers], part.cone, images
+        if not cone.alone:  # only these images need go up as a whole
+            used = sorted({unit.image for unit in chosen})
+            cone, some = cone.among(used), images[used]
+        steps, top = ascend(graph_of(some), some, cone, policies)
         values = top.flatten(1).gather(1, _channels(chosen, top)[:, None])[:, 0]
-        signal = _windows(steps, here, chosen, values, seed, recorded=False)
-        yield Found(range(len(units))[part], chosen, values, signal, here.lies(here.input))
+        signal = _windows(steps, cone, chosen, values, seed, recorded=False)
+        yield Found(part.numbers, chosen, values, signal, cone.lies(cone.input))
 
 
-def dense(found: Iterable[Found], count: int, image: Tensor) -> Tensor:
-    """The signals of all units as whole images.
+def cones(
+    geometry: Recording,
+    units: Sequence[Unit],
+    *,
+    policies: Policies,
+    like: Tensor,
+    graph: Graph | None = None,
+) -> list[Part] | None:
+    """Units of one layer in parts that are projected together, each with its cone.
+
+    Units that see boxes of one size are in one part: a window is as large as the largest of them.
 
     Args:
-        found: in any order.
-        count: how many units there are.
-        image: (batch, channels, *size), for sizes and type.
+        geometry: a recording of images of this size up to the layer.
+        units: of one layer, with their positions.
+        policies: under which the signals will travel.
+        like: any value of the network, for its type and device.
+        graph: the model, if values will be made on windows too.
 
     Returns:
-        (count, channels, *size), signed.
+        None for a layer without positions, or one that runs on whole maps.
     """
-    pixels = image.new_zeros((count, *image.shape[1:]))
-    for some in found:
-        if some.crop.size == some.crop.maps and not some.crop.starts.any():
-            pixels[list(some.numbers)] = some.signal
-            continue
-        for row, number in enumerate(some.numbers):
-            one = slice(row, row + 1)
-            crop = some.crop.some(one, some.crop.rows[one])
-            crop.add(some.signal[one], pixels[number : number + 1])
-    return pixels
+    layer = units[0].layer
+    places = np.asarray([unit.position or () for unit in units], dtype=np.int64)
+    rows = np.asarray([unit.image for unit in units], dtype=np.int64)
+
+    def cone(some: NDArray[np.int64]) -> Cone:
+        return cone_of(
+            geometry, layer, places[some], rows=rows[some], policies=policies, graph=graph
+        )
+
+    every = np.arange(len(units))
+    whole = cone(every)
+    if layer not in whole.seen:
+        return None
+    limit = _near(whole, like)
+    if len(units) <= limit:
+        return [Part(every.tolist(), whole)]
+    starts, stops = fields.boxes(geometry, layer, places)
+    order = np.lexsort((stops - starts).T) if whole.alone else np.argsort(rows, kind="stable")
+    parts = (order[first : first + limit] for first in range(0, len(order), limit))
+    return [Part(part.tolist(), cone(part)) for part in parts]
 
 
-def cropped(found: Iterable[Found], count: int, geometry: Recording) -> list[Projection]:
-    """The signals of all units, cut at their receptive fields.
-
-    Args:
-        found: in any order.
-        count: how many units there are.
-        geometry: a recording of images of this size up to their layers.
-    """
-    cuts: list[Projection | None] = [None] * count
-    for some in found:
-        seen = boxes(geometry, some.units)
-        rows = zip(some.numbers, some.units, some.values.tolist(), some.signal, strict=True)
-        for row, (number, unit, value, signal) in enumerate(rows):
-            first = some.crop.starts[row].tolist()
-            inside = tuple(
-                slice(a - n, b - n)
-                for a, b, n in zip(seen[row].start, seen[row].stop, first, strict=True)
-            )
-            pixels = signal[(slice(None), *inside)].clone(memory_format=torch.contiguous_format)
-            cuts[number] = Projection(pixels, seen[row], unit, value)
-    return [cut for cut in cuts if cut is not None]
-
-
-def boxes(geometry: Recording, units: Sequence[Unit]) -> list[Box]:
-    """The receptive fields of units, clipped to the image.
-
-    Args:
-        geometry: a recording of images of this size up to their layers.
-        units: of any layers, with their positions.
-    """
-    seen: list[Box] = [Box((), ())] * len(units)
-    for layer, members in by_layer(units).items():
-        places = [units[i].position or () for i in members]
-        channels = [units[i].channel for i in members]
-        starts, stops = fields.boxes(geometry, layer, places, channels=channels)
-        for i, start, stop in zip(members, starts.tolist(), stops.tolist(), strict=True):
-            seen[i] = Box(tuple(start), tuple(stop))
-    return seen
-
-
-def by_layer(units: Sequence[Unit]) -> dict[str, list[int]]:
-    """{layer: numbers of its units}."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for number, unit in enumerate(units):
-        groups[unit.layer].append(number)
-    return groups
-
-
-def near(cone: Cone, like: Tensor) -> int:
+def _near(cone: Cone, like: Tensor) -> int:
     """How many units at once keep the largest of their values small."""
     budget = NEAR if like.device.type == "cpu" else BUDGET
     return max(1, budget // (cone.largest * like.element_size()))
@@ -200,8 +155,9 @@ def units_of(
     return [replace(unit, image=image) for image in range(recording.images)]
 
 
-def _parts(count: int, limit: int) -> Iterator[slice]:
-    yield from (slice(first, min(count, first + limit)) for first in range(0, count, limit))
+def _wholes(count: int, limit: int) -> Iterator[Part]:
+    for first in range(0, count, limit):
+        yield Part(list(range(first, min(count, first + limit))), None)
 
 
 def _fitting(recording: Recording) -> int:
@@ -215,15 +171,6 @@ def _fitting(recording: Recording) -> int:
     largest = max(size.numel() / max(size[0], 1) for size in recording.sizes.values() if size)
     itemsize = next(iter(recording.activations.values())).element_size()
     return max(1, int(BUDGET / (4 * largest * itemsize)))
-
-
-def _cone(recording: Recording, units: Sequence[Unit]) -> Cone | None:
-    """Where units of one layer look; None if they see whole maps at once."""
-    layer = units[0].layer
-    places = [unit.position or () for unit in units]
-    rows = [unit.image for unit in units]
-    cone = cone_of(recording, layer, places, rows=rows, policies=recording.policies)
-    return cone if layer in cone.seen else None
 
 
 def _whole(recording: Recording, units: Sequence[Unit], seed: str) -> Tensor:

@@ -214,6 +214,16 @@ class Recorder:
         self.carriers = {graph.input}
 
     def run(self, node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> Any:
+        """The node's value, as ``execute`` wants it.
+
+        Args:
+            node: to run.
+            values: {node: value} of what it reads, and of others.
+            readers: {node: how many more nodes read its value}.
+
+        Raises:
+            UnmirroredError: it has no rule under the policies.
+        """
         args, kwargs = arguments(node, self.graph.names, values)
         carried = [source for source in node.sources if source in self.carriers]
         if not carried:
@@ -263,7 +273,8 @@ def bind(
 
     Args:
         node: whose call it is.
-        args, kwargs: with the values of other nodes in them.
+        args: with the values of other nodes in them.
+        kwargs: the same.
         carried: {node: value} of those that carry a signal.
 
     Returns:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from deconvnet.cone import Cone, cone_of, counted
+from deconvnet.cone import counted
+from deconvnet.found import Found, by_layer
 from deconvnet.graph import Graph
 from deconvnet.layers import Policies
-from deconvnet.project import Found, by_layer, from_images, from_recording
+from deconvnet.project import Part, cones, from_images, from_recording
 from deconvnet.record import Recording, record
 from deconvnet.units import Unit
 
@@ -29,12 +30,12 @@ class Route:
         multiply_adds: {way: multiply-adds of all filters, up and down, if every layer that can
             goes this way}, and of the way "taken"; "full" is one whole pass up and one down for
             every unit.
-        cones: {layer: where its units look}, of those that have a cone.
+        parts: {layer: parts of its units, each with its cone}, of the layers that go by cone.
     """
 
     ways: Mapping[str, str]
     multiply_adds: Mapping[str, int]
-    cones: Mapping[str, Cone]
+    parts: Mapping[str, Sequence[Part]]
 
     @property
     def way(self) -> str:
@@ -49,6 +50,7 @@ def route_of(
     units: Sequence[Unit],
     *,
     policies: Policies,
+    like: Tensor,
     way: str | None = None,
 ) -> Route:
     """Count multiply-adds and choose.
@@ -58,6 +60,7 @@ def route_of(
         graph: the model.
         units: by position; those of no position need their images whole, to find it.
         policies: under which the signals will travel.
+        like: any value of the network, for its type and device.
         way: to take, wherever it can be taken; by default the cheaper one.
 
     Raises:
@@ -66,31 +69,41 @@ def route_of(
     if way is not None and way not in WAYS:
         raise ValueError(f"the way was {way!r}; use one of {', '.join(WAYS)}, or None to choose")
     costs: dict[str, dict[str, int]] = {}
-    cones: dict[str, Cone] = {}
-    every = {unit.image for unit in units}
+    every: dict[str, list[Part]] = {}
     up_to: dict[str, int] = {}
     for layer, members in by_layer(units).items():
         some = [units[i] for i in members]
-        images = len({unit.image for unit in some})
-        below = graph.upto([layer])
-        names = {node.name for node in below}
-        up_to[layer] = counted([s for s in geometry.steps if s.name in names], geometry.sizes)
-        cost = {"full": 2 * len(some) * up_to[layer]}
-        cone = _cone(geometry, graph, some, policies)
-        windows, wholes = (0, up_to[layer]) if cone is None else cone.multiply_adds()
-        down = len(some) * (windows + wholes)
-        cost["shared"] = images * up_to[layer] + down
+        names = {node.name for node in graph.upto([layer])}
+        up = counted([s for s in geometry.steps if s.name in names], geometry.sizes)
+        images, up_to[layer] = len({unit.image for unit in some}), up
+        cost = {"full": 2 * len(some) * up, "shared": (images + len(some)) * up}
         cost["cone"] = cost["shared"]
-        if cone is not None:
-            cones[layer] = cone
-            cost["cone"] = len(some) * windows + images * wholes + down
+        parts = None
+        if geometry.separable and None not in [unit.position for unit in some]:
+            parts = cones(geometry, some, policies=policies, like=like, graph=graph)
+        if parts is not None:
+            every[layer] = parts
+            above, below = _counts(parts)
+            cost |= {"shared": images * up + below, "cone": above + below}
         costs[layer] = cost
-    return _chosen(costs, cones, up_to=up_to, images=len(every), way=way)
+    count = len({unit.image for unit in units})
+    return _chosen(costs, every, up_to=up_to, images=count, way=way)
+
+
+def _counts(parts: Sequence[Part]) -> tuple[int, int]:
+    """Multiply-adds of all the ways up, and of all the ways down."""
+    up = down = 0
+    for part in parts:
+        assert part.cone is not None, "these units have cones"
+        windows, wholes = part.cone.multiply_adds()
+        up += len(part.numbers) * windows + len(set(part.cone.rows.tolist())) * wholes
+        down += len(part.numbers) * (windows + wholes)
+    return up, down
 
 
 def _chosen(
     costs: Mapping[str, Mapping[str, int]],
-    cones: Mapping[str, Cone],
+    parts: Mapping[str, Sequence[Part]],
     *,
     up_to: Mapping[str, int],
     images: int,
@@ -98,7 +111,7 @@ def _chosen(
 ) -> Route:
     """Each layer its cheaper way; or all shared, where one pass up serves all of them."""
     ways = {
-        layer: way or min(("shared", "cone"), key=cost.__getitem__) if layer in cones else "shared"
+        layer: way or min(("shared", "cone"), key=cost.__getitem__) if layer in parts else "shared"
         for layer, cost in costs.items()
     }
     totals = {name: sum(cost[name] for cost in costs.values()) for name in (*WAYS, "full")}
@@ -108,26 +121,8 @@ def _chosen(
         totals["shared"] -= saved
         if way is None and totals["shared"] <= taken:
             ways, taken = dict.fromkeys(ways, "shared"), totals["shared"]
-    kept = {layer: cone for layer, cone in cones.items() if ways[layer] == "cone"}
+    kept = {layer: those for layer, those in parts.items() if ways[layer] == "cone"}
     return Route(ways, {**totals, "taken": taken}, kept)
-
-
-def _cone(
-    geometry: Recording, graph: Graph, units: Sequence[Unit], policies: Policies
-) -> Cone | None:
-    """Where units of one layer look, if they can go their own way."""
-    layer = units[0].layer
-    if not geometry.separable or any(unit.position is None for unit in units):
-        return None
-    cone = cone_of(
-        geometry,
-        layer,
-        [unit.position or () for unit in units],
-        rows=[unit.image for unit in units],
-        policies=policies,
-        graph=graph,
-    )
-    return cone if layer in cone.seen else None
 
 
 def travel(
@@ -153,12 +148,12 @@ def travel(
     """
     together: list[int] = []
     for layer, members in by_layer(units).items():
-        if layer not in route.cones:
+        if layer not in route.parts:
             together += members
             continue
         some = [units[i] for i in members]
         for found in from_images(
-            graph_of, images, route.cones[layer], some, seed=seed, policies=policies
+            graph_of, images, route.parts[layer], some, seed=seed, policies=policies
         ):
             yield replace(found, numbers=[members[i] for i in found.numbers])
     for some_images in _groups(images, [units[i].image for i in together], geometry):

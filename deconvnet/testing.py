@@ -37,7 +37,7 @@ def check_layer(
     - *take law*: where the record is separable, units of any samples travel together through
       ``record.take`` as each of them does alone through the whole record.
     - *inside law*: where the layer runs on windows, ``inside`` and ``within`` give there what the
-      layer gives on whole maps, up and down, at borders and beyond them too.
+      layer gives on whole maps, up and down, at the borders too.
     - *untouched law*: neither inputs nor signal are written into, and mirroring leaves the
       record as it was: the second time gives the same.
 

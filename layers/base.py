@@ -62,7 +62,7 @@ class Record:
         Only asked of records of layers that run on windows (see ``MirroredLayer.inside``).
 
         Args:
-            output: the windows in the layer's output.
+            output: the windows in the layer's output; none of them leaves its maps.
             inputs: what ``window`` says that these see of each input.
         """
         raise NotImplementedError(

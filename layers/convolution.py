@@ -101,9 +101,13 @@ class Convolution(MirroredLayer):
             return self.mirror(signal, record)
         count, axes = len(signal), signal.ndim - 2
         which = channels.view(-1, 1, *[1] * axes).expand(-1, 1, *signal.shape[2:])
-        one = replace(self, weight=self.weight[channels], groups=count)  # a group for each sample
-        size = torch.Size((1, count * self.weight.shape[1], *record.size[2:]))
-        (below,) = one.mirror(signal.gather(1, which).transpose(0, 1), InputSize(size))
+        alone, weight = signal.gather(1, which), self.weight[channels]
+        fits = record.size[2:] == weight.shape[2:] and not any(map(any, self.sides))
+        if fits and math.prod(signal.shape[2:]) == 1:
+            return (alone * weight,)  # one place: the filter itself
+        one = replace(self, weight=weight, groups=count)  # a group for each sample
+        size = torch.Size((1, count * weight.shape[1], *record.size[2:]))
+        (below,) = one.mirror(alone.transpose(0, 1), InputSize(size))
         return (below.view(count, -1, *below.shape[2:]),)
 
     def window(self, window: Window, record: InputSize) -> tuple[Window]:

@@ -61,16 +61,12 @@ class Crop:
             for start, length in zip(self.starts.T, self.size, strict=True)
         )
 
-    def some(self, units: slice, rows: NDArray[np.int64]) -> Crop:
-        """The windows of some of the units, cut from these samples."""
-        return Crop(rows, self.starts[units], self.size, self.maps)
-
     def sized(self, size: torch.Size) -> torch.Size:
         """The size of what ``of`` gives, for a tensor of this (batch, channels, *maps)."""
         return torch.Size((len(self.rows), *size[1:2], *self.size))
 
     def within(self, held: Crop) -> Crop:
-        """These windows as windows of what another crop, which covers them, has cut out."""
+        """These windows as windows of what another crop of the same units has cut out."""
         rows = np.arange(len(self.rows))
         return Crop(rows, self.starts - held.starts, self.size, held.size)
 
@@ -118,17 +114,6 @@ class Crop:
         for unit, (_, here, there) in enumerate(self._pairs):
             total[(unit, slice(None), *there)] += windows[(unit, slice(None), *here)]
         return total
-
-    def blank(self, windows: Tensor, value: float) -> Tensor:
-        """Write a value wherever a window leaves the map; gives the windows back."""
-        for unit, (_, here, _) in enumerate(self._pairs) if self.leaves else ():
-            for axis, (part, length) in enumerate(zip(here, self.size, strict=True)):
-                one = windows[unit]
-                if part.start > 0:
-                    one.narrow(axis + 1, 0, part.start).fill_(value)
-                if part.stop < length:
-                    one.narrow(axis + 1, part.stop, length - part.stop).fill_(value)
-        return windows
 
     @cached_property
     def leaves(self) -> bool:

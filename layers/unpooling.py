@@ -30,20 +30,17 @@ class Switches(Record):
     size: torch.Size
 
     def within(self, output: Crop, inputs: Sequence[Crop]) -> Switches:
-        """The same cells, counted in the windows of the input.
-
-        Outside of the output's map there are no switches; there they point to the first cell.
-        """
+        """The same cells, counted in the windows of the input."""
         below = inputs[0]
-        rest = output.of(self.places)
-        cells = torch.zeros_like(rest)
-        for axis in range(len(below.size)):  # from flat indices of the map to those of a window
-            stride = math.prod(below.maps[axis + 1 :])
-            start = torch.from_numpy(below.starts[:, axis].astype(np.int32)).to(rest.device)
-            along = rest // stride - start.view(-1, *[1] * (rest.ndim - 1))
-            cells = cells * below.size[axis] + along
-            rest = rest % stride
-        return Switches(output.blank(cells, 0), below.sized(self.size))
+        places = output.of(self.places)
+        # (row - top) w + col - left = place - (place // W) (W - w) - (top w + left), in any axes
+        steps = [math.prod(below.size[axis + 1 :]) for axis in range(len(below.size))]
+        first = torch.from_numpy((below.starts @ np.asarray(steps)).astype(np.int32))
+        cells = places - first.to(places.device).view(-1, *[1] * (places.ndim - 1))
+        for axis in range(1, len(below.size)):
+            saved = (below.maps[axis] - below.size[axis]) * steps[axis]
+            cells -= torch.div(places, math.prod(below.maps[axis:]), rounding_mode="floor") * saved
+        return Switches(cells, below.sized(self.size))
 
 
 def unpool(signal: Tensor, record: Switches) -> Tensor:

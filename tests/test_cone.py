@@ -120,8 +120,8 @@ def test_torchvisions_networks(name, policy):
     units = borders(net, images, layer)
     found = in_cones(net, images, units, seed="one")
     assert_same(found, projections(model, images, units, policy))
-    cone = net.route(images, units, way="cone").cones[layer]
-    assert len(cone.seen) > 4
+    parts = net.route(images, units, way="cone").parts[layer]
+    assert all(len(part.cone.seen) > 4 for part in parts)
 
 
 def test_crops_are_the_boxes_of_whole_projections_and_nothing_is_outside():
@@ -286,7 +286,7 @@ def test_bad_input():
 
 PLANTED = {
     "the border is not what the padding was": (
-        Convolution, "inside", lambda self, record, was: Inside(was(self, record).layer, None)
+        Convolution, "inside", lambda self, record, was: Inside(was(self, record).layer, 1.0)
     ),
     "switches count the cells of the map": (
         Switches, "within", lambda self, output, inputs, was: Switches(

@@ -9,7 +9,8 @@ from deconvnet import UnmirroredError, fields
 from deconvnet.exporting import export
 from deconvnet.graph import trace
 from deconvnet.layers import Policies, rectifier
-from deconvnet.project import dense, from_recording
+from deconvnet.found import dense
+from deconvnet.project import from_recording
 from deconvnet.record import record
 from deconvnet.untraceable import NotFollowed
 from tests.networks import live_units, network, noise, pictures
