@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import pickle
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from deconvnet.images import ImageError
+from deconvnet.items import checked, read_item
 
-UNREADABLE = (ImageError, OSError)  # the second is what Pillow, and so torchvision's folders, raise
+_DIED = "a process that reads images has died"
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +24,14 @@ class Microbatch:
     """The unit of work: a forward pass of another batch shape would differ in the last bits.
 
     Args:
+        number: which one of the data set: its images are number · batch and those that follow.
         images: (batch, channels, *size), always the full batch; places without an image are zero.
         rows: (good,) the rows that hold an image.
         indices: (good,) int64 which image each of them is.
         failed: {index: reason} of the images that could not be read.
     """
 
+    number: int
     images: Tensor
     rows: Tensor
     indices: Tensor
@@ -33,85 +39,92 @@ class Microbatch:
 
 
 def microbatches(
-    dataset: Any, batch_size: int, *, size: tuple[int, ...], dtype: torch.dtype, workers: int = 0
+    dataset: Any,
+    batch_size: int,
+    *,
+    size: tuple[int, ...],
+    dtype: torch.dtype,
+    workers: int = 0,
+    numbers: Sequence[int] | None = None,
 ) -> Iterator[Microbatch]:
-    """The data set in order.
+    """The data set in order, or some of its microbatches in the order of their numbers.
 
     Args:
         dataset: map-style; an item is a tensor (channels, *size), or a tuple that starts with one.
         batch_size: rows of every microbatch.
         size: (channels, *size) of one image.
         dtype: what the model takes.
-        workers: processes that read ahead.
+        workers: processes that read ahead; what they read does not depend on how many they are.
+        numbers: which microbatches; all of them by default.
 
     Raises:
         TypeError, ValueError: an item is no tensor of this size; the message names its index.
+        RuntimeError: a process that reads ahead has died, or cannot be started.
     """
-    loader = DataLoader(
+    total = len(dataset)
+    chosen = range(-(-total // batch_size)) if numbers is None else numbers
+    loader: DataLoader[Any] = DataLoader(
         _Numbered(dataset),
-        batch_size=batch_size,
+        batch_sampler=_Ranges(chosen, batch_size, total),
         num_workers=workers,
-        collate_fn=list,
+        collate_fn=_Stacked(batch_size, size, dtype),
+        worker_init_fn=_go_on,
         generator=torch.Generator(),  # else it takes a number from the user's
     )
-    for items in loader:
-        images = torch.zeros((batch_size, *size), dtype=dtype)
-        rows, indices, failed = [], [], {}
-        for row, (index, item) in enumerate(items):
-            if isinstance(item, str):
-                failed[index] = item
-                continue
-            images[row] = checked(item, index, size)
-            rows.append(row)
-            indices.append(index)
-        yield Microbatch(
-            images,
-            torch.tensor(rows, dtype=torch.int64),
-            torch.tensor(indices, dtype=torch.int64),
-            failed,
-        )
+    with readers_die():
+        batches = iter(loader)
+    while True:
+        with readers_die():
+            batch = next(batches, None)
+        if batch is None:
+            return
+        if isinstance(batch, Exception):
+            raise batch
+        yield batch
 
 
-def first_image(dataset: Any) -> Tensor:
-    """The first image that can be read, (channels, *size).
+@contextmanager
+def readers_die() -> Iterator[None]:
+    """Say in our words when a process that reads ahead dies.
 
-    Raises:
-        ValueError: the data set is empty, or none of its images can be read.
+    PyTorch tells of it from a signal handler, so at any line: around all work with microbatches.
     """
-    reason = "it is empty"
-    for index in range(len(dataset)):
-        _, item = _Numbered(dataset)[index]
-        if not isinstance(item, str):
-            return checked(item, index, None)
-        reason = item
-    raise ValueError(f"the data set of {len(dataset)} images gives none: {reason}")
+    try:
+        yield
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        if "pickle" not in str(error).lower():
+            raise
+        raise RuntimeError(
+            f"the data set cannot be handed to other processes ({error}); define its classes and "
+            "functions at the top level of a module that can be imported, or use workers=0"
+        ) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error) or str(error).startswith(_DIED):
+            raise
+        raise RuntimeError(
+            f"{_DIED} ({' '.join(str(error).split())}); it may have "
+            "been out of memory: use fewer workers, or none"
+        ) from error
 
 
-def checked(item: Any, index: int, size: tuple[int, ...] | None) -> Tensor:
-    """The image of a data set's item, if it is one a model can take."""
-    if isinstance(item, Exception):
-        raise item
-    image = item[0] if isinstance(item, (tuple, list)) and item else item
-    if not isinstance(image, Tensor):
-        raise TypeError(
-            f"item {index} of the data set is {type(image).__name__}; expected a float tensor "
-            "(channels, height, width), or a tuple that starts with one: give it a transform"
-        )
-    if not image.is_floating_point() or image.ndim < 2:
-        raise TypeError(
-            f"item {index} of the data set is a tensor of {image.dtype} and shape "
-            f"{tuple(image.shape)}; expected floats (channels, height, width), preprocessed"
-        )
-    if size is not None and tuple(image.shape) != size:
-        raise ValueError(
-            f"item {index} of the data set has shape {tuple(image.shape)}, the first one has "
-            f"{size}; all images must be of one size: resize and crop them in the transform"
-        )
-    return image
+@dataclass(frozen=True)
+class _Ranges(Sampler[Any]):
+    """The images of each microbatch; a list of them all would be as long as the data set."""
+
+    numbers: Sequence[int]
+    batch_size: int
+    total: int
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[range]:
+        for n in self.numbers:
+            yield range(n * self.batch_size, min((n + 1) * self.batch_size, self.total))
 
 
 class _Numbered(Dataset[tuple[int, Any]]):
-    """Items with their index; an image that can't be read becomes the reason why."""
+    """Items with their index; an image that can't be read is the reason why."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -120,14 +133,51 @@ class _Numbered(Dataset[tuple[int, Any]]):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[int, Any]:
-        try:
-            return index, self.dataset[index]
-        except UNREADABLE as error:
-            return index, str(error)
-        except Exception as error:  # handed on, since a worker would wrap its traceback around it
-            broken = ValueError(
-                f"item {index} of the data set cannot be made, {type(error).__name__}: {error}; "
-                "repair the data set, or let it raise OSError for an image to be left out"
-            )
-            broken.__cause__ = error
-            return index, broken
+        return index, read_item(self.dataset, index)
+
+
+@dataclass(frozen=True)
+class _Stacked:
+    """Makes the microbatch where its images are read.
+
+    So what a process sends is one tensor: of single images, several processes would open more
+    files than most systems allow.
+    """
+
+    batch_size: int
+    size: tuple[int, ...]
+    dtype: torch.dtype
+
+    def __call__(self, items: Sequence[tuple[int, Any]]) -> Microbatch | Exception:
+        images = torch.zeros((self.batch_size, *self.size), dtype=self.dtype)
+        rows, indices, failed = [], [], {}
+        for row, (index, item) in enumerate(items):
+            if isinstance(item, str):
+                failed[index] = item
+                continue
+            try:
+                images[row] = checked(item, index, self.size)
+            except (TypeError, ValueError) as error:
+                return error  # raised there, without the traceback of this process
+            rows.append(row)
+            indices.append(index)
+        return Microbatch(
+            items[0][0] // self.batch_size,
+            images,
+            torch.tensor(rows, dtype=torch.int64),
+            torch.tensor(indices, dtype=torch.int64),
+            failed,
+        )
+
+
+def _go_on(worker: int) -> None:
+    """A signal to all processes of a job is the parent's to answer: it finishes, and ends us.
+
+    The second SIGTERM ends this process, since the first may have been sent by PyTorch.
+    """
+
+    def ignore_once(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, ignore_once)

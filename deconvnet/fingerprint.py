@@ -8,10 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deconvnet.feed import UNREADABLE
 from deconvnet.graph import Graph
-
-_SAMPLED = 8  # items of a data set that are read for its fingerprint
+from deconvnet.items import read_item, sampled
 
 
 def of_model(graph: Graph) -> str:
@@ -31,13 +29,9 @@ def of_dataset(dataset: Any) -> str:
     if callable(own):
         return str(own())
     digest = hashlib.sha256(f"{type(dataset).__name__} {len(dataset)}\n".encode())
-    step = max(1, len(dataset) // _SAMPLED)
-    for index in range(0, len(dataset), step)[:_SAMPLED]:
-        try:
-            item = dataset[index]
-        except UNREADABLE:  # mining has written it down already
-            continue
-        image = item[0] if isinstance(item, (tuple, list)) else item
+    for index in sampled(dataset):
+        item = read_item(dataset, index)
+        image = item[0] if isinstance(item, (tuple, list)) and item else item
         if isinstance(image, Tensor):
             digest.update(f"{index} {tuple(image.shape)}\n".encode() + _bytes(image))
     return digest.hexdigest()

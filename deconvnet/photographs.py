@@ -7,19 +7,23 @@ as one would expect, or refused.
 
 import functools
 import os
+import stat
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from os import PathLike
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 _LONGEST = 100
 """The largest ratio of the sides: scaled to a common short side, a longer one fills the memory."""
 _WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
-_PLUGINS = {b"avif": "pillow-avif-plugin"} | dict.fromkeys(
-    (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1"), "pillow-heif"
+_PLUGINS = {b"avif": ("AVIF", "pillow-avif-plugin")} | dict.fromkeys(
+    (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1"), ("HEIF", "pillow-heif")
 )
+"""What a file of the kind starts with → Pillow's name for it, and a package that adds it."""
 
 
 class ImageError(ValueError):
@@ -27,7 +31,10 @@ class ImageError(ValueError):
 
 
 def read_image(
-    path: str | PathLike[str], *, orient: Callable[[Image.Image], Image.Image] | None = None
+    file: str | PathLike[str] | BinaryIO,
+    *,
+    name: str | None = None,
+    orient: Callable[[Image.Image], Image.Image] | None = None,
 ) -> Image.Image:
     """Read an image file as 8-bit RGB.
 
@@ -35,28 +42,34 @@ def read_image(
     orientation, as in the training code behind published weights. See ``to_rgb`` for colours.
 
     Args:
-        path: the file.
+        file: its path, or the opened file.
+        name: what to call it in a message; by default its path.
         orient: what to do with the image before it is converted; ``PIL.ImageOps.exif_transpose``
             turns photographs the way they were taken.
 
     Raises:
-        ImageError: the file cannot be read, is no image, is cut short, has more pixels than
+        ImageError: the file cannot be read, is no image, is cut short (be it by the two bytes
+            that end a JPEG, after which all pixels are there), has more pixels than
             ``PIL.Image.MAX_IMAGE_PIXELS``, sides of a ratio above 100, or colours that
             ``to_rgb`` refuses.
     """
-    name = os.fspath(path)
+    name = name or (os.fspath(file) if isinstance(file, str | PathLike) else "an image")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _never_cut_short():
             warnings.simplefilter("ignore")  # what Pillow warns of is ruled here
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            _check_kind(file)
+            with Image.open(file) as image:
+                if image.format == "EPS":  # and it would be run by another program
+                    raise ImageError("it is a program in PostScript; convert it")
                 _check_size(image)
                 several = image.format != "MPO" and getattr(image, "is_animated", False)
                 image.load()
                 cmyk = image.mode == "CMYK"
                 rgb = to_rgb(orient(image) if orient else image)
     except Exception as error:  # Pillow raises nearly everything on a broken file
-        raise ImageError(f"{name!r} cannot be used: {_reason(error, path)}") from error
+        reason = " ".join(_reason(error, file).split())
+        raise ImageError(f"{name!r} cannot be used: {reason}") from error
     if several:
         _warn_once("an image of several frames was read, only the first is used")
     if cmyk:
@@ -92,6 +105,24 @@ def to_rgb(image: Image.Image) -> Image.Image:
         raise ImageError(f"its colours ({image.mode}) cannot be converted to RGB") from error
 
 
+@contextmanager
+def _never_cut_short() -> Iterator[None]:
+    """Some libraries have Pillow fill up what is missing of a file with grey, for everyone."""
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def _check_kind(file: str | PathLike[str] | BinaryIO) -> None:
+    """Nobody may ever write into a pipe: opening it would wait for ever."""
+    if isinstance(file, str | PathLike):
+        mode = os.stat(file).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise ImageError("it is no file but a pipe, a socket or a device")
+
+
 def _check_size(image: Image.Image) -> None:
     if max(image.size) > _LONGEST * min(image.size):
         width, height = image.size
@@ -100,23 +131,28 @@ def _check_size(image: Image.Image) -> None:
         )
 
 
-def _reason(error: Exception, path: str | PathLike[str]) -> str:
+def _reason(error: Exception, file: str | PathLike[str] | BinaryIO) -> str:
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"it has too many pixels ({error}); scale it down"
     if isinstance(error, UnidentifiedImageError):
-        return _unknown(path)
+        return _unknown(file)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error) or type(error).__name__
 
 
-def _unknown(path: str | PathLike[str]) -> str:
-    with open(path, "rb") as file:
+def _unknown(file: str | PathLike[str] | BinaryIO) -> str:
+    if isinstance(file, str | PathLike):
+        with open(file, "rb") as opened:
+            start = opened.read(12)
+    else:
+        file.seek(0)
         start = file.read(12)
     if not start:
         return "it is empty"
-    if start[4:8] == b"ftyp" and start[8:] in _PLUGINS:
-        return f"this format needs the package {_PLUGINS[start[8:]]}; install and register it"
+    kind, package = _PLUGINS.get(start[8:] if start[4:8] == b"ftyp" else b"", ("", ""))
+    if kind and kind not in Image.SAVE:  # what can be saved can be read
+        return f"this format needs the package {package}; install and register it"
     return f"it is no image that Pillow knows (it starts with {start!r})"
 
 

@@ -114,6 +114,7 @@ def test_json():
         ({"size": (2, 2), "resize": 2, "std": (1, 1, 0)}, "std.*positive"),
         ({"size": (2, 2), "resize": 2, "std": (1, 1, float("nan"))}, "std.*finite"),
         ({"size": (2, 2), "resize": 2, "interpolation": "spline"}, "'spline'.*bilinear"),
+        ({"size": (2, 2), "resize": 2, "orientation": "left"}, "'left'.*stored, exif"),
     ],
 )
 def test_numbers_that_make_no_sense(arguments, message):

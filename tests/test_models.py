@@ -2,7 +2,6 @@
 
 import sys
 import textwrap
-import warnings
 
 import pytest
 import torch
@@ -10,8 +9,8 @@ from PIL import Image
 from torchvision import models as torchvision_models
 
 from deconvnet import zoo
-from deconvnet.images import ImageFolder, Preprocessing
-from deconvnet.models import _preset, dataset, load
+from deconvnet.images import Preprocessing
+from deconvnet.models import _preset, load
 
 NET = """
     import torch
@@ -155,7 +154,8 @@ def test_weights_that_cannot_be_downloaded(monkeypatch, tmp_path):
 
 def test_every_torchvision_model_has_a_preprocessing():
     for name in torchvision_models.list_models():
-        assert isinstance(_preset(torchvision_models.get_model_weights(name)), Preprocessing)
+        weights = torchvision_models.get_model_weights(name).DEFAULT
+        assert isinstance(_preset(weights), Preprocessing)
 
 
 @pytest.mark.parametrize(
@@ -169,46 +169,45 @@ def test_every_torchvision_model_has_a_preprocessing():
     ],
 )
 def test_torchvisions_presets(name, size, resize, interpolation):
-    found = _preset(torchvision_models.get_model_weights(name))
+    found = _preset(torchvision_models.get_model_weights(name).DEFAULT)
     assert (found.size, found.resize) == ((size, size), resize)
     assert found.interpolation == interpolation
 
 
 def test_a_preset_gives_torchvisions_own_tensor():
-    weights = torchvision_models.get_model_weights("resnet50")
+    weights = torchvision_models.get_model_weights("resnet50").DEFAULT
     noise = torch.randint(256, (250, 330, 3), generator=torch.Generator().manual_seed(0))
     photograph = Image.fromarray(noise.byte().numpy())
-    expected = weights.DEFAULT.transforms()(photograph)
+    expected = weights.transforms()(photograph)
     assert torch.equal(_preset(weights)(photograph), expected)
-    other = _preset(torchvision_models.get_model_weights("vgg16"))
+    other = _preset(torchvision_models.get_model_weights("vgg16").DEFAULT)
     assert not torch.equal(other(photograph), expected)
 
 
-# --- data sets --------------------------------------------------------------------------------
+def test_torchvisions_weights_by_name(monkeypatch):
+    taken = []
+
+    def own(weights, **_):
+        taken.append(str(weights))
+        return torchvision_models.mobilenet_v2().state_dict()
+
+    monkeypatch.setattr("torchvision.models._api.WeightsEnum.get_state_dict", own)
+    monkeypatch.setattr("deconvnet.models.load_weights", None)  # no file is read
+    first = load("torchvision:mobilenet_v2", "IMAGENET1K_V1")
+    best = load("torchvision:mobilenet_v2", "DEFAULT")
+    assert (first.preprocessing.resize, best.preprocessing.resize) == (256, 232)
+    assert taken == [f"MobileNet_V2_Weights.IMAGENET1K_V{n}" for n in (1, 2)]
 
 
-def test_data_sets(file, package, tmp_path):
-    assert len(dataset(f"{file}:photographs", zoo.PREPROCESSING)) == 3
-    assert len(dataset(f"{package}:photographs", zoo.PREPROCESSING)) == 3
-    Image.new("RGB", (100, 120)).save(tmp_path / "a.png")
-    folder = dataset(str(tmp_path), zoo.PREPROCESSING)
-    assert isinstance(folder, ImageFolder)
-    assert folder[0].shape == (3, 96, 96)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert len(dataset("deconvnet.zoo:photographs", zoo.PREPROCESSING)) > 400
-
-
-@pytest.mark.parametrize(
-    ("spec", "kind", "message"),
-    [
-        ("none/photos", FileNotFoundError, "no folder 'none/photos'; give a folder of images, or"),
-        ("FILE:number", ValueError, "returned int, expected a map-style data set"),
-        ("EMPTY", FileNotFoundError, "there is no image in"),
-    ],
-)
-def test_wrong_data_sets(file, tmp_path, spec, kind, message):
-    (tmp_path / "empty").mkdir()
-    spec = spec.replace("FILE", file).replace("EMPTY", str(tmp_path / "empty"))
-    with pytest.raises(kind, match=message):
-        dataset(spec, zoo.PREPROCESSING)
+def test_a_factory_may_say_its_preprocessing(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from torch import nn\n"
+        "from torchvision.models import ResNet50_Weights\n"
+        "from deconvnet import Preprocessing\n"
+        "def make():\n"
+        "    model = nn.Conv2d(3, 2, 3)\n"
+        "    model.preprocessing = Preprocessing.from_weights(ResNet50_Weights.DEFAULT)\n"
+        "    return model\n"
+    )
+    assert load(f"{tmp_path}/own.py:make").preprocessing == Preprocessing((224, 224), 232)
+    sys.modules.pop("own", None)

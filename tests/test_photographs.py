@@ -1,15 +1,16 @@
 """Files that are not what they seem: each is read as one would expect, or refused by name."""
 
 import io
-import struct
+import os
+import threading
 import warnings
-import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, ImageFile, ImageOps, PngImagePlugin
 
 from deconvnet.photographs import ImageError, _warn_once, read_image, to_rgb
+from tests.spoiled import BAD, JPEG, PNG, noise
 
 
 @pytest.fixture(autouse=True)
@@ -17,64 +18,23 @@ def _nothing_said_yet():
     _warn_once.cache_clear()
 
 
-def noise(height=24, width=32, channels=3):
-    pixels = np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
-    return pixels[..., 0] if channels == 1 else pixels
-
-
-def encoded(image, kind, **options):
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-JPEG = encoded(Image.fromarray(noise()), "JPEG", quality=95)
-PNG = encoded(Image.fromarray(noise()), "PNG")
-
-
-def chunk(name, data):
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-def png_of(width, height, *chunks):
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IEND", b"")
-
-
-def broken_idat():
-    at = PNG.index(b"IDAT") + 30
-    return PNG[:at] + bytes(40) + PNG[at + 40 :]
-
-
-BAD = {
-    "empty.jpg": (b"", "it is empty"),
-    "page.jpg": (b"<!doctype html><html>404</html>", "no image that Pillow knows"),
-    "random.png": (np.random.default_rng(1).bytes(500), "no image that Pillow knows"),
-    "half.jpg": (JPEG[: len(JPEG) // 2], "truncated"),
-    "no-end.jpg": (JPEG[:-2], "truncated"),
-    "header.jpg": (JPEG[:400], ""),
-    "half.png": (PNG[: len(PNG) // 2], "truncated"),
-    "idat.png": (broken_idat(), ""),
-    "text-bomb.png": (
-        png_of(1, 1, chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(10_000_000)))),
-        "[Tt]ext|[Dd]ecompressed",
-    ),
-    "144-megapixels.png": (png_of(12_000, 12_000), "too many pixels"),
-    "900-megapixels.png": (png_of(30_000, 30_000), "too many pixels"),
-    "strip.png": (encoded(Image.new("RGB", (5000, 1)), "PNG"), "5000 pixels wide and 1 high"),
-    "int32.tif": (encoded(Image.new("I", (4, 4), 70_000), "TIFF"), "32-bit integer.*8 bits"),
-    "float.tif": (encoded(Image.new("F", (4, 4), 0.5), "TIFF"), "floating point.*8 bits"),
-    "phone.heic": (b"\0\0\0\x18ftypheic" + bytes(50), "pillow-heif"),
-}
-
-
-@pytest.mark.parametrize(("name", "bad"), BAD.items())
-def test_bad_files_are_refused_by_name(tmp_path, name, bad):
-    content, reason = bad
+@pytest.mark.parametrize(("name", "content", "reason"), [(k[1], *v) for k, v in BAD.items()])
+def test_bad_files_are_refused_by_name(tmp_path, name, content, reason):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ImageError, match=f"(?s){name}.* cannot be used: .*({reason})") as caught:
         read_image(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("lenient", [False, True])
+def test_a_part_of_an_image_is_refused_whatever_others_have_set(tmp_path, monkeypatch, lenient):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient)
+    (tmp_path / "half.jpg").write_bytes(JPEG[: len(JPEG) // 2])
+    with pytest.raises(ImageError, match="truncated"):
+        read_image(tmp_path / "half.jpg")
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is lenient
+    with Image.open(tmp_path / "half.jpg") as image:  # what it must catch
+        assert not lenient or image.convert("RGB").size == (32, 24)
 
 
 def test_good_files_are_not_refused(tmp_path):
@@ -93,6 +53,49 @@ def test_what_is_no_file(tmp_path, make):
         path.symlink_to(tmp_path / "nowhere.jpg")
     with pytest.raises(ImageError, match=r"x\.jpg.*(no such file|is a directory)"):
         read_image(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.jpg")
+    found = []
+
+    def read():
+        with pytest.raises(ImageError, match=r"x\.jpg.* is no file but a pipe"):
+            read_image(tmp_path / "x.jpg")
+        found.append("said")
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(timeout=10)
+    assert found == ["said"]
+
+
+def test_a_program_is_not_run(tmp_path, monkeypatch):
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.eps")
+    (tmp_path / "x.eps").rename(tmp_path / "x.jpg")
+    with Image.open(tmp_path / "x.jpg") as image:  # what it must catch: Pillow goes by the content
+        assert image.format == "EPS"
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", None)
+    with pytest.raises(ImageError, match=r"x\.jpg' cannot be used: it is a program in PostScript"):
+        read_image(tmp_path / "x.jpg")
+
+
+def test_an_opened_file(tmp_path):
+    np.testing.assert_array_equal(read_image(io.BytesIO(PNG)), noise())
+    with pytest.raises(ImageError, match=r"^'row 3' cannot be used: it is no image .*b'junk'"):
+        read_image(io.BytesIO(b"junk"), name="row 3")
+    with pytest.raises(ImageError, match=r"^'an image' cannot be used: it is empty"):
+        read_image(io.BytesIO(b""))
+
+
+def test_a_missing_plugin_is_told_from_a_broken_file(tmp_path, monkeypatch):
+    (tmp_path / "x.avif").write_bytes(b"\0\0\0\x18ftypavif" + bytes(50))
+    monkeypatch.setitem(Image.SAVE, "AVIF", None)
+    with pytest.raises(ImageError, match="no image that Pillow knows"):
+        read_image(tmp_path / "x.avif")
+    monkeypatch.delitem(Image.SAVE, "AVIF")
+    with pytest.raises(ImageError, match="needs the package pillow-avif-plugin; install"):
+        read_image(tmp_path / "x.avif")
 
 
 # --- conversions -----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from .arrangement import ABREAST, BETWEEN, INNER, Arrangement, arrange
 from .caption import Caption, remark
 from .contrast import RULE, signed
 from .grid import Picture, as_picture, enlarge, pad_to
-from .lettering import measure, shorten
+from .lettering import measure, printable, shorten
 from .sheet import Sheet, snap
 from .style import QUIET, paper
 from .style import width as inches
@@ -119,8 +119,9 @@ def _photograph(
     for number, view in enumerate(row.views):
         colour = COLOURS[number % len(COLOURS)]
         sheet.outline(view.box, left, top, scale=scale, colour=colour)
-    fits = measure(row.name, plan.size) <= plan.photograph[1]
-    name = shorten(row.name if fits else Path(row.name).stem, plan.photograph[1], size=plan.size)
+    name = printable(row.name)  # of a file, so it may hold what no font can draw
+    fits = measure(name, plan.size) <= plan.photograph[1]
+    name = shorten(name if fits else Path(name).stem, plan.photograph[1], size=plan.size)
     sheet.text(name, left, plan.baseline(corner[1], 0), size=plan.size, colour=QUIET)
 
 

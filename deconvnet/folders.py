@@ -1,0 +1,184 @@
+"""Folders and lists of image files as data sets."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from os import PathLike
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .preprocessing import Preprocessing
+
+SUFFIXES = tuple(
+    ".avif .bmp .gif .heic .heif .jfif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split()
+)
+"""What the name of an image file in a folder ends in, in any case."""
+
+
+class ImageFolder(Dataset[Tensor]):
+    """The images of a folder and all folders below it, as tensors; no labels.
+
+    Files are told by their suffix and sorted by the bytes of their relative paths, so the order
+    is the same on every machine; names that start with a dot are passed over. Links are followed,
+    but each folder is visited once. A list of files is taken too, in its own order.
+    """
+
+    def __init__(
+        self,
+        folder: str | PathLike[str] | Iterable[str | PathLike[str]],
+        preprocessing: Preprocessing,
+        *,
+        root: str | PathLike[str] = "",
+        read: Callable[[str], Image.Image] | None = None,
+        identity: str = "size",
+    ) -> None:
+        """Find the files; none is opened yet.
+
+        Args:
+            folder: a folder, or a list of files.
+            preprocessing: makes the tensors.
+            root: what the files of a list are relative to; the current folder by default.
+            read: reads a file, by default ``preprocessing.read``.
+            identity: what a file contributes to the fingerprint besides its path: its "size", or
+                its "content", for which all of it is read.
+
+        Raises:
+            FileNotFoundError: there is no such folder, or no image in it.
+            OSError: a folder below it cannot be listed.
+            ValueError: another identity.
+        """
+        if identity not in _IDENTITIES:
+            raise ValueError(
+                f"identity={identity!r} is unknown, give one of {', '.join(_IDENTITIES)}"
+            )
+        self.preprocessing, self._identity = preprocessing, identity
+        self._read = read or preprocessing.read
+        if isinstance(folder, str | PathLike):
+            self._root, self._paths = os.fspath(folder), _images_below(os.fspath(folder))
+            nothing = f"there is no image in {self._root!r}; known are {' '.join(SUFFIXES)}"
+        else:
+            self._root, self._paths = os.fspath(root), [os.fspath(path) for path in folder]
+            nothing = "an empty list of files was given, expected at least one image"
+        if not self._paths:
+            raise FileNotFoundError(nothing)
+
+    @classmethod
+    def from_list(
+        cls,
+        file: str | PathLike[str],
+        preprocessing: Preprocessing,
+        *,
+        identity: str = "size",
+    ) -> ImageFolder:
+        """The images that a text file lists, in its order: one path a line, relative to its folder.
+
+        Empty lines and lines that start with ``#`` are passed over (write ``./#1.png`` for a file
+        of such a name); all else in a line is the path, and a path listed twice is two images.
+        Names are the file system's own bytes, UTF-8 nearly always.
+
+        Raises:
+            FileNotFoundError: there is no such file, or it lists nothing.
+            OSError: it cannot be read.
+        """
+        with open(file, "rb") as text:
+            lines = text.read().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+        names = [os.fsdecode(line.removesuffix(b"\r")) for line in lines]
+        paths = [name for name in names if name.strip() and not name.startswith("#")]
+        if not paths:
+            raise FileNotFoundError(f"{os.fspath(file)!r} lists no image; write one path a line")
+        root = os.path.dirname(os.fspath(file))
+        return cls(paths, preprocessing, root=root, identity=identity)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """The tensor (3, height, width) float32 of one image.
+
+        Raises:
+            ImageError: the file cannot be used.
+        """
+        file = os.path.join(self._root, self._paths[index])
+        return self.preprocessing.prepared(self._read(file), file)
+
+    def path(self, index: int) -> str:
+        """The path of one image, relative to the folder; of a list, as it was given."""
+        return self._paths[index]
+
+    def picture(self, index: int) -> NDArray[np.float32]:
+        """What the network sees of one image: (height, width, 3) float32 in [0, 1]."""
+        return self.preprocessing.picture(self[index])
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the paths and what each file contributes, in hexadecimal.
+
+        Of contents it starts with ``content:``, so that the two kinds cannot be confused.
+        """
+        digest, identify = hashlib.sha256(), _IDENTITIES[self._identity]
+        for path in self._paths:
+            try:
+                own = identify(os.path.join(self._root, path))
+            except OSError:  # a dangling link is a bad image, not a reason to stop here
+                own = b"missing"
+            digest.update(os.fsencode(path) + b"\0" + own + b"\0")
+        return digest.hexdigest() if self._identity == "size" else f"content:{digest.hexdigest()}"
+
+
+def _size(file: str) -> bytes:
+    return str(os.stat(file).st_size).encode()
+
+
+def _content(file: str) -> bytes:
+    if not os.path.isfile(file):  # a pipe would wait for ever
+        raise FileNotFoundError(f"{file!r} is no regular file")
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest().encode()
+
+
+_IDENTITIES = {"size": _size, "content": _content}
+
+
+def _images_below(root: str) -> list[str]:
+    if not os.path.isdir(root):
+        raise FileNotFoundError(f"{root!r} is no folder; give a folder of images, or a list")
+    found: list[str] = []
+    disguised: list[str] = []
+    for folder, files in _walk(root):
+        relative = os.path.relpath(folder, root).replace(os.sep, "/")
+        prefix = "" if relative == "." else f"{relative}/"
+        found += [prefix + name for name in files if name.lower().endswith(SUFFIXES)]
+        if relative.lower().endswith(SUFFIXES):
+            disguised.append(relative)
+    if disguised:  # a folder called x.jpg with nothing in it was meant to be an image: a bad one
+        full = {parent for path in found for parent in _parents(path)}
+        found += [name for name in disguised if name not in full]
+    return sorted(found, key=os.fsencode)
+
+
+def _parents(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _walk(root: str) -> Iterator[tuple[str, list[str]]]:
+    """Every folder below the root once, in the order of their names, with its visible files."""
+
+    def stop(error: OSError) -> None:
+        raise error  # os.walk would pass over it, and the data set be another one
+
+    visited = set()
+    for folder, folders, files in os.walk(root, onerror=stop, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        folders[:] = sorted((name for name in folders if name[0] != "."), key=os.fsencode)
+        yield folder, [name for name in files if name[0] != "."]
