@@ -4,6 +4,20 @@ The public names are imported on first use, so that ``deconvnet --help`` need no
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when it is asked for
+    from deconvnet.embedding import embed
+    from deconvnet.found import Projection
+    from deconvnet.images import Preprocessing
+    from deconvnet.layers import Rectifier, UnmirroredError
+    from deconvnet.mining import mine
+    from deconvnet.mirror import DeconvNet, Layer
+    from deconvnet.record import Recording
+    from deconvnet.store import Store, open_store
+    from deconvnet.units import Box, Unit
+    from deconvnet.untraceable import UntraceableError
+    from deconvnet.verifying import verify
 
 __version__ = "0.1.0"
 

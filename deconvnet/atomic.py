@@ -4,14 +4,17 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
+from typing import BinaryIO
 
 # What a file system answers when it cannot sync a folder: the rename itself has succeeded by then.
 _CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM)
+_DAY = 24 * 60 * 60  # seconds
 
 
-def write_whole(path: str | PathLike[str], data: bytes) -> None:
+def write_whole(path: str | PathLike[str], data: bytes | Callable[[BinaryIO], None]) -> None:
     """Write ``data`` to ``path``: whoever opens it sees the old file or the new one, never a part.
 
     The bytes go to a temporary file in the same folder (a rename is atomic only within one file
@@ -21,7 +24,7 @@ def write_whole(path: str | PathLike[str], data: bytes) -> None:
 
     Args:
         path: the target file.
-        data: the whole content.
+        data: the whole content; or what writes it, into a file that can be read again too.
 
     Raises:
         OSError: the target is a folder, a device, or read-only, or the disk refused (full, not
@@ -35,11 +38,35 @@ def write_whole(path: str | PathLike[str], data: bytes) -> None:
         _write_and_rename(target, data, mode)
         _sync_folder(target.parent)
     except OSError as error:
-        raise OSError(
-            error.errno,
-            f"{str(path)!r} could not be written ({len(data)} bytes: {error.strerror or error}); "
-            "give a file name in a folder that can be written and has room",
-        ) from error
+        size = "" if callable(data) else f"{len(data)} bytes: "
+        raise _refused(path, error, size) from error
+
+
+def check_writable(path: str | PathLike[str]) -> None:
+    """Find out whether ``write_whole`` could write here, before hours of work that it would end.
+
+    The folder is made if it is missing. What killed processes left in it more than a day ago is
+    removed.
+
+    Raises:
+        OSError: as ``write_whole``, but for a disk that will be full later.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        _mode_of(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        probe = _temporary(target)
+        with open(probe, "xb"):
+            now = probe.stat().st_mtime  # the file system's own clock, whatever ours says
+        probe.unlink()
+    except OSError as error:
+        raise _refused(path, error) from error
+    for left in target.parent.glob(_temporary(target, of="*").name):
+        try:
+            if now - left.stat().st_mtime > _DAY:
+                left.unlink()
+        except OSError:  # another process was faster, or it is not ours to remove
+            continue
 
 
 def _mode_of(target: Path) -> int | None:
@@ -57,12 +84,29 @@ def _mode_of(target: Path) -> int | None:
     return stat.S_IMODE(mode)
 
 
-def _write_and_rename(target: Path, data: bytes, mode: int | None) -> None:
+def _refused(path: str | PathLike[str], error: OSError, size: str = "") -> OSError:
+    return OSError(
+        error.errno,
+        f"{str(path)!r} could not be written ({size}{error.strerror or error}); "
+        "give a file name in a folder that can be written and has room",
+    )
+
+
+def _temporary(target: Path, *, of: str = "") -> Path:
     # The name does not grow with the target's, which may already be as long as names may be.
-    temporary = target.with_name(f".deconvnet-{os.getpid()}-{secrets.token_hex(8)}.tmp")
+    return target.with_name(f".deconvnet-{of or f'{os.getpid()}-{secrets.token_hex(8)}'}.tmp")
+
+
+def _write_and_rename(
+    target: Path, data: bytes | Callable[[BinaryIO], None], mode: int | None
+) -> None:
+    temporary = _temporary(target)
     try:
-        with open(temporary, "xb") as file:
-            file.write(data)
+        with open(temporary, "x+b") as file:
+            if callable(data):
+                data(file)
+            else:
+                file.write(data)
             file.flush()
             os.fsync(file.fileno())
         if mode is not None:

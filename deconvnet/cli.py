@@ -12,6 +12,13 @@ from importlib import import_module
 from typing import Any
 
 import deconvnet
+from deconvnet.options import add_lasting
+from deconvnet.options import command as _command
+from deconvnet.options import numbers as _numbers
+from deconvnet.options import place as _place
+from deconvnet.options import triple as _triple
+from deconvnet.options import words as _words
+from deconvnet.store_options import add_store_commands, add_stored_pictures
 
 EPILOG = "Every command has its own --help with an example."
 # ours, the system's, and torch's own: out of memory is a RuntimeError
@@ -22,10 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Returns:
-        0; or 2 after bad input, with one line on standard error that says what to do; or 130
-        after Ctrl-C.
+        0; or 1 if ``verify`` found differences; or 2 after bad input, with one line on standard
+        error that says what to do; or 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
+    options.typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
@@ -36,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.json:
             print(json.dumps(result, indent=2, default=str))
         sys.stdout.flush()
+        return 1 if result.get("passed") is False else 0
     except BrokenPipeError:  # `deconvnet layers MODEL | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except BAD_INPUT as error:
@@ -68,22 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     _layers(commands)
     _visualize(commands)
     _mine(commands)
+    _merge(commands)
     _figure(commands)
     _compare(commands)
-    return parser
-
-
-def _command(commands: Any, name: str, does: str, example: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=does,
-        description=does,
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print the result as JSON on standard output"
-    )
+    add_store_commands(commands)
     return parser
 
 
@@ -141,15 +138,41 @@ def _mine(commands: Any) -> None:
         "--layers features.22,features.29",
     )
     _model(mine)
-    mine.add_argument("data", metavar="DATA", help="folder of images, or package.module:factory")
+    mine.add_argument(
+        "data",
+        metavar="DATA",
+        help="folder of images, list of them (.txt), hf:PATH[:COLUMN], path/to/file.py:factory or "
+        "package.module:factory",
+    )
     mine.add_argument("-o", "--output", default="outputs/top9.h5", help="store (%(default)s)")
     mine.add_argument("--layers", type=_words, help="L[,L...]; default: all with units")
     mine.add_argument("-k", type=int, default=9, help="images per channel (%(default)s)")
     mine.add_argument("--batch-size", type=int, default=64, help="(%(default)s)")
     mine.add_argument("--workers", type=int, default=0, help="processes that read (%(default)s)")
     mine.add_argument("--device", default="auto", help="auto, cpu, cuda, … (%(default)s)")
+    add_lasting(mine)
+    add_stored_pictures(mine)
     mine.add_argument("--strict", action="store_true", help="stop at an unreadable image")
+    mine.add_argument(
+        "--fingerprint",
+        default="size",
+        choices=("size", "content"),
+        help="of the data set: by the size of every file, or by all its content (%(default)s)",
+    )
     mine.add_argument("--nan", default="skip", help="NaN activations: skip or error (%(default)s)")
+
+
+def _merge(commands: Any) -> None:
+    merge = _command(
+        commands,
+        "merge",
+        "Write the store of parts that several `mine` processes left, if none of them has.",
+        "deconvnet merge outputs/top9.h5.parts -o outputs/top9.h5",
+    )
+    merge.add_argument("parts", metavar="DIR", help="the folder of parts, or one of copies of them")
+    merge.add_argument("-o", "--output", default="outputs/top9.h5", help="store (%(default)s)")
+    merge.add_argument("--model", help="MODEL, if not the one the parts name")
+    merge.add_argument("--weights", help="its weights, if they have moved")
 
 
 def _figure(commands: Any) -> None:
@@ -169,6 +192,9 @@ def _figure(commands: Any) -> None:
     figure.add_argument("--model", help="MODEL, if not the one the store names")
     figure.add_argument("--weights", help="its weights, if they have moved")
     figure.add_argument("--data", help="DATA, if it has moved")
+    figure.add_argument(
+        "--recompute", action="store_true", help="from model and data, also where pictures are kept"
+    )
     _policy(figure)
     _figure_options(figure, "outputs/figure2.pdf")
 
@@ -197,10 +223,15 @@ def _model(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="torchvision:NAME, zoo:NAME, path/to/file.py:factory or package.module:factory",
     )
-    parser.add_argument("--weights", help="a state dict (.pth, .safetensors), or DEFAULT")
+    parser.add_argument(
+        "--weights", help="a state dict (.pth, .safetensors), or DEFAULT: torchvision's own"
+    )
     parser.add_argument("--size", type=int, help="side of the model's input, pixels")
     parser.add_argument("--mean", type=_triple, help="R,G,B of the normalisation")
     parser.add_argument("--std", type=_triple, help="R,G,B of the normalisation")
+    parser.add_argument(
+        "--exif-transpose", action="store_true", help="turn photographs as their EXIF data say"
+    )
 
 
 def _policy(parser: argparse.ArgumentParser) -> None:
@@ -219,25 +250,3 @@ def _figure_options(parser: argparse.ArgumentParser, output: str) -> None:
     parser.add_argument(
         "--width", default="cvpr-full", help="inches, or a paper's: icml, neurips, … (%(default)s)"
     )
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} was given, expected integers: 3,7") from None
-
-
-def _words(text: str) -> list[str]:
-    return [part for part in text.split(",") if part]
-
-
-def _place(text: str) -> tuple[int, ...]:
-    return tuple(_numbers(text))
-
-
-def _triple(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} was given, expected R,G,B: .5,.5,.5") from None

@@ -21,7 +21,7 @@ from deconvnet.store import Store
 from deconvnet.tables import LayerTable
 from deconvnet.units import Box, Unit
 
-AT_ONCE = 16  # images that go up together
+AT_ONCE = 64  # images that are looked at together
 TOLERANCE = 1e-3  # relative; another batch shape changes the last bits, another image far more
 
 

@@ -8,8 +8,10 @@ The file is plain HDF5; its specification is the docstring of ``deconvnet.store_
 
 import difflib
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +20,8 @@ import h5py
 import numpy as np
 
 from .atomic import write_whole
+from .picture_index import Pictures, read_index
+from .shielding import Shielded
 from .store_format import (
     COLUMNS,
     COUNTERS,
@@ -54,6 +58,8 @@ class Store(Mapping[str, LayerTable]):
     """index → path, of the images that stand in a table"""
     failed: list[Failed] = field(default_factory=list)
     """the images that could not be used"""
+    pictures: dict[str, Pictures] = field(default_factory=dict)
+    """by layer: where its patches and projections stand in the file, if it holds any"""
 
     def __getitem__(self, name: str) -> LayerTable:
         """The table of a layer.
@@ -89,6 +95,7 @@ def write_store(
     layers: Mapping[str, LayerTable],
     images: Mapping[int, str],
     failed: Sequence[Failed] = (),
+    draw: Callable[[str, h5py.Group], None] | None = None,
 ) -> Store:
     """Write a store in one step, and return it as ``open_store`` would.
 
@@ -102,6 +109,8 @@ def write_store(
         layers: the tables by layer name, in the order of the network; one k for all.
         images: index → path, at least of all images that stand in a table.
         failed: the images that could not be used.
+        draw: adds the pictures of a layer to its group; called for one layer after the other,
+            while the file grows on the disk.
 
     Raises:
         ValueError: tables of different k, an image without a path, an attribute too long.
@@ -113,24 +122,30 @@ def write_store(
         raise ValueError(f"layers with k of {sorted(ks)} were given, expected one k for all")
     whole = {"k": ks.pop(), "order": ORDER, "images_failed": len(failed), **attributes}
     whole |= {"format": FORMAT, "format_version": VERSION, "complete": 1}
-    order = sorted(images)
-    memory = io.BytesIO()
-    with h5py.File(memory, "w") as file:
-        write_attributes(file.attrs, whole)
-        _write_columns(file.create_group("images"), order, path=[images[i] for i in order])
-        _write_columns(
-            file.create_group("failed"),
-            [each.index for each in failed],
-            path=[each.path for each in failed],
-            reason=[each.reason for each in failed],
-        )
-        group = file.create_group("layers", track_order=True)
-        for name, table in layers.items():
-            _write_layer(group.create_group(escape(name)), table)
-    data = memory.getvalue()
-    store = _read(memory, Path(path), size=len(data))  # nothing is published that cannot be read
-    write_whole(path, data)
-    return store
+    found: list[Store] = []
+
+    def fill(target: BinaryIO) -> None:
+        with h5py.File(target, "w") as file:
+            _write_all(file, whole, layers, images, failed, draw)
+        size = target.seek(0, os.SEEK_END)
+        found.append(_read(target, Path(path), size=size))  # what cannot be read is not published
+
+    if draw is None:
+        memory = io.BytesIO()
+        fill(memory)
+        write_whole(path, memory.getvalue())
+    else:
+        write_whole(path, partial(_through_a_shield, fill))
+    return found[0]
+
+
+def _through_a_shield(fill: Callable[[BinaryIO], None], file: BinaryIO) -> None:
+    """Fill a file on the disk; what the disk refuses is raised when HDF5 is done."""
+    shielded = Shielded(file)
+    try:
+        fill(shielded)  # type: ignore[arg-type]
+    finally:
+        shielded.check()
 
 
 def open_store(path: str | PathLike[str]) -> Store:
@@ -147,7 +162,8 @@ def open_store(path: str | PathLike[str]) -> Store:
     if not path.exists():
         raise FileNotFoundError(f"there is no file {str(path)!r}; mine a data set to make one")
     with path.open("rb") as file:
-        start, size = file.read(len(_SIGNATURE)), path.stat().st_size
+        # the size of what is open: another store may take its name at any moment
+        start, size = file.read(len(_SIGNATURE)), os.fstat(file.fileno()).st_size
         try:
             if start != _SIGNATURE:
                 what = f"it starts with {start!r}" if start else "it is empty"
@@ -159,6 +175,31 @@ def open_store(path: str | PathLike[str]) -> Store:
             if not isinstance(error, ValueError):
                 reason = f"it is cut short or damaged ({reason}); copy or mine it again"
             raise ValueError(f"{str(path)!r} cannot be opened as a store: {reason}") from error
+
+
+def _write_all(
+    file: h5py.File,
+    attributes: Mapping[str, object],
+    layers: Mapping[str, LayerTable],
+    images: Mapping[int, str],
+    failed: Sequence[Failed],
+    draw: Callable[[str, h5py.Group], None] | None,
+) -> None:
+    write_attributes(file.attrs, attributes)
+    order = sorted(images)
+    _write_columns(file.create_group("images"), order, path=[images[i] for i in order])
+    _write_columns(
+        file.create_group("failed"),
+        [each.index for each in failed],
+        path=[each.path for each in failed],
+        reason=[each.reason for each in failed],
+    )
+    group = file.create_group("layers", track_order=True)
+    for name, table in layers.items():
+        layer = group.create_group(escape(name))
+        _write_layer(layer, table)
+        if draw is not None:
+            draw(name, layer)
 
 
 def _write_columns(group: h5py.Group, index: Iterable[int], **texts: Sequence[str]) -> None:
@@ -179,14 +220,18 @@ def _read(file: BinaryIO, path: Path, *, size: int) -> Store:
         attributes = read_attributes(root.attrs)
         _check_format(attributes)
         layers = group_in(root, "layers")
-        tables = {
-            unescape(name): _read_layer(group_in(layers, name), attributes["k"], most=size)
-            for name in layers
-        }
+        tables, pictures = {}, {}
+        for name in layers:
+            layer = group_in(layers, name)
+            table = _read_layer(layer, attributes["k"], most=size)
+            tables[unescape(name)] = table
+            if index := read_index(layer, table.box, most=size):
+                pictures[unescape(name)] = index
         known, lost = group_in(root, "images"), group_in(root, "failed")
         images = dict(zip(*_read_columns(known, "path", most=size), strict=True))
         failed = zip(*_read_columns(lost, "path", "reason", most=size), strict=True)
-        store = Store(path, attributes, tables, images, [Failed(*each) for each in failed])
+        lost_images = [Failed(*each) for each in failed]
+    store = Store(path, attributes, tables, images, lost_images, pictures)
     _check_images(store)
     return store
 

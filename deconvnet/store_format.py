@@ -1,14 +1,16 @@
 """The file of a mined data set: HDF5, version 1, as a written specification.
 
 MUST and MAY bind whoever writes such a file. A reader refuses a file that breaks a MUST, and
-passes over attributes, groups and datasets that it does not know.
+passes over attributes, groups and datasets that it does not know. So what MAY be there can grow
+within a version; the version changes when an older reader would take a file for what it is not.
+A reader refuses versions that it does not know.
 
 ``/`` attributes
     MUST: ``format`` = "deconvnet"; ``format_version`` = 1; ``complete`` = 1; ``k`` (integer);
     ``order`` (text). MAY, and ``deconvnet.mine`` does: ``model``, ``model_fingerprint``,
     ``dataset``, ``dataset_fingerprint``, ``transform``, ``input_size``, ``batch_shape``,
-    ``dtype``, ``device``, ``versions`` (a JSON object as text), ``images_seen``,
-    ``images_failed``. A value is text, a number or a list of numbers.
+    ``dtype``, ``device``, ``threads``, ``nan_policy``, ``versions`` (a JSON object as text),
+    ``images_seen``, ``images_failed``. A value is text, a number or a list of numbers.
 ``/layers/<name>``
     A group for each layer, in the order of the network. In a name ``%`` is written ``%25``, ``/``
     is ``%2F``, and a name that is one dot is ``%2E``. Attributes, MUST: ``channels``, and
@@ -25,7 +27,33 @@ passes over attributes, groups and datasets that it does not know.
     nan           (C,)       int64    how many activations were NaN
     ============  =========  =======  ==========================================================
 
-    An image stands at most once in a channel. MAY: ``patch``, ``projection/<rectifier>``.
+    An image stands at most once in a channel. MAY: pictures, as follows.
+``/layers/<name>/overhang``, ``/layers/<name>/patch``
+    MAY; where one is, both MUST be. They are of the entries whose activation is above 0; of all
+    others ``overhang`` and ``offset`` are -1.
+
+    ==============  =========  ======  ========================================================
+    overhang        (C, k, 2)  int32   rows and columns between the start of the layer's whole
+                                       field and that of the box: what the border of the image
+                                       has cut off; of a field as large as the image: between
+                                       the start of the image and that of the box
+    patch/bytes     (B,)       uint8   JPEG files, one after the other: the image in the box, as
+                                       the model's preprocessing has left it, three colours,
+                                       bottom - top rows, right - left columns
+    patch/offset    (C, k)     int64   where in ``bytes`` the entry's file starts
+    patch/length    (C, k)     int32   its length; entries MAY share a file
+    ==============  =========  ======  ========================================================
+``/layers/<name>/projection/<rectifier>``
+    MAY, beside ``patch``. The name is escaped like a layer's. Attributes, MUST: ``channels`` (of a
+    pixel), ``elsewhere`` (text: what happened at activations that the policy has no rule for;
+    empty where that is an error). Datasets, MUST:
+
+    ==============  =========  =======  ========================================================
+    values          (V,)       float16  projections, one after the other, each in the order row,
+                                        column, channel; signed
+    offset          (C, k)     int64    where in ``values`` the entry's projection starts; -1
+    scale           (C, k)     float32  what its values are to be multiplied by; above 0
+    ==============  =========  =======  ========================================================
 ``/images``
     MUST: ``index`` (M,) int64, ascending; ``path`` (M,) text of fixed length. Every image that
     stands in a table is here. A path is its file system's own bytes, UTF-8 nearly always.
@@ -159,6 +187,16 @@ def dataset_in(
 ) -> NDArray[Any]:
     """Read a dataset that is really inside the file, after all its claims have been checked.
 
+    Args and errors are those of ``lazy_dataset_in``.
+    """
+    return np.asarray(lazy_dataset_in(parent, name, kind=kind, shape=shape, most=most)[()])
+
+
+def lazy_dataset_in(
+    parent: h5py.Group, name: str, *, kind: str, shape: tuple[int | None, ...], most: int
+) -> h5py.Dataset:
+    """A dataset that is really inside the file, checked like this before any of it is read.
+
     An untrusted file may name a password file as its storage, or declare terabytes.
 
     Args:
@@ -186,7 +224,7 @@ def dataset_in(
     size = math.prod(found) * data.dtype.itemsize
     if data.chunks or data.id.get_storage_size() != size or size > most:
         raise ValueError(f"{where} declares {size} bytes that are not in the file as they are")
-    return np.asarray(data[()])
+    return data
 
 
 def _inside(parent: h5py.Group, name: str, kind: type) -> Any:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("demo", "layers", "visualize", "mine", "figure", "compare")
+COMMANDS = ("demo", "layers", "visualize", "mine", "merge", "figure", "compare", "info", "verify")
+COMMANDS += ("embed",)
 PATIENCE = 0.5  # seconds in which help must be there
 
 

@@ -177,7 +177,7 @@ def test_an_edit_that_changes_nothing_is_accepted(good):
     """The refusals above are of what was edited, not of the editing."""
     with h5py.File(good, "r+") as file:
         replaced("mean", np.ones(2))(file, None)
-        file.create_dataset(f"{LAYER}/patch", data=np.zeros((2, 2, 3)), compression="gzip")
+        file.create_dataset(f"{LAYER}/sketch", data=np.zeros((2, 2, 3)), compression="gzip")
         file.attrs["note"] = "by hand"
     assert open_store(good)["conv"].mean.tolist() == [1, 1]
 

@@ -15,6 +15,8 @@ def load_model(options: argparse.Namespace) -> LoadedModel:
     from deconvnet.models import load
 
     changed: dict[str, object] = {"mean": options.mean, "std": options.std}
+    if options.exif_transpose:
+        changed["orientation"] = "exif"
     if options.size is not None:
         changed |= {
             "size": (options.size, options.size),
@@ -28,9 +30,9 @@ def load_photographs(files: list[str], loaded: LoadedModel) -> list[Photograph]:
     from pathlib import Path
 
     from deconvnet.draw import Photograph
-    from deconvnet.images import read_image
 
-    return [Photograph(Path(file).name, loaded.preprocessing(read_image(file))) for file in files]
+    prepare = loaded.preprocessing
+    return [Photograph(Path(file).name, prepare(prepare.read(file))) for file in files]
 
 
 def said(text: str, options: argparse.Namespace) -> None:

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from deconvnet import fingerprint
 from deconvnet.commands import said
-from deconvnet.draw import draw_exemplars, provenance
+from deconvnet.commands.origin import check_model, the_model, the_origin
+from deconvnet.datasets import mined_dataset
+from deconvnet.draw import Named, draw_exemplars, provenance
+from deconvnet.embedding import spelled
 from deconvnet.figures import save, suffix_of
-from deconvnet.images import Preprocessing
 from deconvnet.mirror import DeconvNet
-from deconvnet.models import LoadedModel, dataset, load
-from deconvnet.patches import exemplars
+from deconvnet.models import LoadedModel
+from deconvnet.patches import Exemplar, exemplars, stored_exemplars
 from deconvnet.store import Store, open_store
 from deconvnet.tables import LayerTable
 
@@ -25,34 +26,71 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Draw and save."""
     suffix_of(Path(options.output))  # a wrong one is said before the work, not after
     store = open_store(options.store)
-    table = store[options.layer]
-    channels = choose(table, options.channels)
-    loaded = the_model(store, options.model, options.weights)
-    size = (3, *loaded.preprocessing.size)
-    net = DeconvNet(loaded.model, options.rectifier, elsewhere=options.elsewhere, input_size=size)
-    check_model(store, net)
-    data = dataset(options.data or str(store.attributes["dataset"]), loaded.preprocessing)
-    found = exemplars(
-        store,
-        options.layer,
-        channels,
-        net=net,
-        dataset=data,
-        preprocessing=loaded.preprocessing,
-    )
-    rectifier = net.policies.rectifier.name
+    channels = choose(store[options.layer], options.channels)
+    rectifier = spelled(options.rectifier)
+    stored = has_pictures(store, options, rectifier)
+    if stored:
+        loaded: Named = the_origin(store)
+        found = stored_exemplars(store, options.layer, channels, rectifier=rectifier)
+    else:
+        try:
+            loaded, found = _recomputed(store, options, channels)
+        except (ValueError, OSError) as error:
+            hint = _hint(store, options.layer)
+            if not hint:
+                raise
+            raise ValueError(f"{error}; {hint}") from error
     figure = draw_exemplars(found, options.layer, width=options.width, rectifier=rectifier)
     how = provenance(
         loaded,
         layer=options.layer,
         channels=",".join(map(str, channels)),
         rectifier=rectifier,
-        dataset=store.attributes["dataset"],
-        model_fingerprint=store.attributes["model_fingerprint"],
+        dataset=store.attributes.get("dataset", ""),
+        model_fingerprint=store.attributes.get("model_fingerprint", ""),
     )
     save(figure, options.output, provenance=how)
     said(f"{options.output}: {len(channels)} channels of {options.layer}", options)
-    return {"figure": options.output, "layer": options.layer, "channels": channels}
+    if stored:
+        said("drawn from the pictures in the store; --recompute asks model and data", options)
+    return {
+        "figure": options.output,
+        "layer": options.layer,
+        "channels": channels,
+        "pictures": "stored" if stored else "recomputed",
+    }
+
+
+def has_pictures(store: Store, options: argparse.Namespace, rectifier: str) -> bool:
+    """Whether a store holds all that the figure shows, and nothing was said against using it."""
+    if options.recompute or options.model or options.weights or options.data:
+        return False
+    pictures = store.pictures.get(options.layer)
+    projections = pictures.projections.get(rectifier) if pictures else None
+    return projections is not None and projections.elsewhere == (options.elsewhere or "")
+
+
+def _hint(store: Store, layer: str) -> str:
+    """Which figures could be drawn without model and data; empty for none."""
+    pictures = store.pictures.get(layer)
+    names = " or ".join(sorted(pictures.projections)) if pictures else ""
+    said = f"a figure by the pictures in the store needs nothing else: --rectifier {names}"
+    return said if names else ""
+
+
+def _recomputed(
+    store: Store, options: argparse.Namespace, channels: list[int]
+) -> tuple[LoadedModel, dict[int, list[Exemplar]]]:
+    """The exemplars from model and data set."""
+    loaded = the_model(store, options.model, options.weights)
+    size = (3, *loaded.preprocessing.size)
+    net = DeconvNet(loaded.model, options.rectifier, elsewhere=options.elsewhere, input_size=size)
+    check_model(store, net)
+    data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
+    prepared = loaded.preprocessing
+    return loaded, exemplars(
+        store, options.layer, channels, net=net, dataset=data, preprocessing=prepared
+    )
 
 
 def choose(table: LayerTable, text: str) -> list[int]:
@@ -85,33 +123,3 @@ def choose(table: LayerTable, text: str) -> list[int]:
                 f"there is no channel {channel}; the layer's are 0 to {table.channels - 1}"
             )
     return chosen_list
-
-
-def the_model(store: Store, spec: str | None, weights: str | None) -> LoadedModel:
-    """The model a store names, unless told otherwise, with the store's preprocessing."""
-    mined = store.attributes
-    if not spec and ":" not in str(mined["model"]):
-        raise ValueError(
-            f"the store was mined from Python, from a {mined['model']}; say how to build it with "
-            "--model path/to/file.py:factory"
-        )
-    own = str(mined.get("weights") or "") or None
-    loaded = load(spec or str(mined["model"]), weights or own)
-    if not mined["transform"]:
-        return loaded
-    preprocessing = Preprocessing.from_json(str(mined["transform"]))
-    return LoadedModel(loaded.model, loaded.spec, loaded.weights, preprocessing, loaded.untrained)
-
-
-def check_model(store: Store, net: DeconvNet) -> None:
-    """The model must be the one that was mined.
-
-    Raises:
-        ValueError: its fingerprint differs.
-    """
-    mined, found = str(store.attributes["model_fingerprint"]), fingerprint.of_model(net.graph)
-    if mined != found:
-        raise ValueError(
-            f"the store was mined from another model: its fingerprint is {mined[:12]}…, this "
-            f"one's {found[:12]}…; give the model and weights it was mined with, or mine again"
-        )

@@ -1,0 +1,59 @@
+"""The model and the data set that a store was mined from, as it names them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deconvnet import fingerprint
+from deconvnet.images import Preprocessing
+from deconvnet.mirror import DeconvNet
+from deconvnet.models import LoadedModel, load
+from deconvnet.store import Store
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a store says of its model; it need not be there.
+
+    Args:
+        spec: the word it was loaded by.
+        weights: the file of its weights.
+    """
+
+    spec: str
+    weights: str
+
+
+def the_origin(store: Store) -> Origin:
+    """By what words the model was loaded that a store was mined from."""
+    return Origin(*(str(store.attributes.get(name) or "") for name in ("model", "weights")))
+
+
+def the_model(store: Store, spec: str | None, weights: str | None) -> LoadedModel:
+    """The model a store names, unless told otherwise, with the store's preprocessing."""
+    mined = store.attributes
+    if not spec and ":" not in str(mined["model"]):
+        raise ValueError(
+            f"the store was mined from Python, from a {mined['model']}; say how to build it with "
+            "--model path/to/file.py:factory"
+        )
+    own = str(mined.get("weights") or "") or None
+    loaded = load(spec or str(mined["model"]), weights or own)
+    if not mined["transform"]:
+        return loaded
+    preprocessing = Preprocessing.from_json(str(mined["transform"]))
+    return LoadedModel(loaded.model, loaded.spec, loaded.weights, preprocessing, loaded.untrained)
+
+
+def check_model(store: Store, net: DeconvNet) -> None:
+    """The model must be the one that was mined.
+
+    Raises:
+        ValueError: its fingerprint differs.
+    """
+    mined, found = str(store.attributes["model_fingerprint"]), fingerprint.of_model(net.graph)
+    if mined != found:
+        raise ValueError(
+            f"the store was mined from another model: its fingerprint is {mined[:12]}…, this "
+            f"one's {found[:12]}…; give the model and weights it was mined with, or mine again"
+        )

@@ -1,0 +1,234 @@
+"""Patches and projections into a store, so that a figure needs neither model nor data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from deconvnet import fields, fingerprint
+from deconvnet.images import Preprocessing
+from deconvnet.items import checked, read_item
+from deconvnet.layers import Rectifier
+from deconvnet.layers import rectifier as rectifier_named
+from deconvnet.layers.policies import RectGrad
+from deconvnet.mirror import DeconvNet
+from deconvnet.patches import exemplars, same_size
+from deconvnet.picture_coding import encode, halves
+from deconvnet.picture_reading import opened_layer
+from deconvnet.picture_writing import copy_values, spooled
+from deconvnet.store import Store, write_store
+from deconvnet.store_format import escape, write_attributes
+from deconvnet.tables import LayerTable
+
+AT_ONCE = 64 * 2**20  # bytes of pictures that are in memory together
+
+
+def embed(
+    store: Store,
+    model: nn.Module,
+    dataset: Any,
+    *,
+    preprocessing: Preprocessing,
+    projections: Sequence[str | Rectifier] = (),
+    elsewhere: str | None = None,
+    path: str | PathLike[str] | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> Store:
+    """Write a store again, with the patches of its entries in it, and projections if asked.
+
+    Only entries with a positive activation have pictures, as in ``patches.exemplars``. Patches
+    are JPEGs, projections float16 with a scale of their own: exact enough that no figure shows
+    it. The tables stay as they are, and so do projections under other policies. However many
+    pictures there are, few are in memory; the disk needs room for those of the largest layer
+    twice.
+
+    Args:
+        store: as ``open_store`` gives it; it may hold pictures already.
+        model: the one that was mined.
+        dataset: the one that was mined.
+        preprocessing: turns tensors back into pictures.
+        projections: policies, by name or instance.
+        elsewhere: what happens at activations that a policy has no rule for.
+        path: where the new file goes; by default it takes the old one's place.
+        report: told how many layers are done, of how many.
+
+    Returns:
+        The new store, opened.
+
+    Raises:
+        ValueError: model or data set are not those that were mined, or an image is gone.
+        UnmirroredError: a policy has no rule for an activation on the way.
+        OSError: the file cannot be written; whatever was there before is intact.
+    """
+    same_size(store, dataset)
+    target = Path(path or store.path)
+    size = (3, *preprocessing.size)
+    plain = DeconvNet(model, "identity", input_size=size)
+    _check_origin(store, plain, dataset)
+    nets = {
+        spelled(one): DeconvNet(model, one, elsewhere=elsewhere, input_size=size)
+        for one in projections
+    }
+    artist = _Artist(store, plain, nets, dataset, preprocessing, elsewhere or "", target.parent)
+    done = 0
+
+    def draw(layer: str, group: h5py.Group) -> None:
+        nonlocal done
+        artist.draw(layer, group)
+        done += 1
+        if report is not None:
+            report(done, len(store))
+
+    return write_store(
+        target,
+        attributes=store.attributes,
+        layers=store.layers,
+        images=store.images,
+        failed=store.failed,
+        draw=draw,
+    )
+
+
+def spelled(policy: str | Rectifier) -> str:
+    """The name under which projections of a policy are stored: "deconvnet", "rectgrad(98)".
+
+    Raises:
+        ValueError: no policy has this name.
+    """
+    found = rectifier_named(policy)
+    return f"{found.name}({found.q:g})" if isinstance(found, RectGrad) else found.name
+
+
+def _check_origin(store: Store, net: DeconvNet, dataset: Any) -> None:
+    """Pictures of something else must not come to stand beside these tables."""
+    for what, found in (
+        ("model", fingerprint.of_model(net.graph)),
+        ("dataset", fingerprint.of_dataset(dataset)),
+    ):
+        told = store.attributes.get(f"{what}_fingerprint")
+        if told and told != found:
+            raise ValueError(
+                f"the store was mined from another {what}: its fingerprint is {str(told)[:12]}…, "
+                f"this one's {found[:12]}…; give the one it was mined with, or mine again"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class _Artist:
+    """Makes the pictures of one layer after the other."""
+
+    store: Store
+    plain: DeconvNet
+    nets: Mapping[str, DeconvNet]
+    dataset: Any
+    preprocessing: Preprocessing
+    elsewhere: str
+    folder: Path
+
+    def draw(self, layer: str, group: h5py.Group) -> None:
+        """All pictures of a layer into its group."""
+        table = self.store[layer]
+        lit = (table.image >= 0) & (table.activation > 0)
+        group["overhang"] = self._overhang(layer, table, lit)
+        self._patches(table, lit, group.create_group("patch"))
+        old = self.store.pictures.get(layer)
+        names = sorted({*self.nets, *(old.projections if old else ())})
+        policies = group.create_group("projection") if names else None
+        for name in names:
+            assert policies is not None, "there is one where there are names"
+            target = policies.create_group(escape(name))
+            if name in self.nets:
+                self._projections(self.nets[name], layer, lit, target)
+            else:
+                with opened_layer(self.store, layer) as source:
+                    copy_values(source[f"projection/{escape(name)}"], target)
+
+    def _overhang(self, layer: str, table: LayerTable, lit: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """(channels, k, 2): what of the field lies above and left of the image; -1: no picture."""
+        geometry = self.plain.geometry((3, *self.preprocessing.size), [layer])
+        found = np.full((*lit.shape, 2), -1, dtype="<i4")
+        places = np.stack([table.row[lit], table.col[lit]], 1) if table.size else [()] * lit.sum()
+        unique, which = _unique(places)
+        over = np.array(fields.overhang(geometry, layer, unique)).reshape(len(unique), -1)
+        starts, _ = fields.boxes(geometry, layer, unique)
+        # one channel of a join sees less than the layer's whole field
+        found[lit] = (over - starts)[which][:, -2:] + table.box[lit][:, :2]
+        return found
+
+    def _patches(self, table: LayerTable, lit: NDArray[np.bool_], group: h5py.Group) -> None:
+        """Each image is read once; entries that see the same of it share a picture."""
+        offset = np.full(lit.shape, -1, dtype="<i8")
+        length = np.zeros(lit.shape, dtype="<i4")
+        with spooled(self.folder, "|u1") as spool:
+            for index in np.unique(table.image[lit]).tolist():
+                picture = self.preprocessing.picture(self._image(index))
+                known: dict[tuple[int, ...], tuple[int, int]] = {}
+                for place in map(tuple, np.argwhere(lit & (table.image == index))):
+                    box = tuple(table.box[place].tolist())
+                    if box not in known:
+                        top, left, bottom, right = box
+                        content = encode(picture[top:bottom, left:right])
+                        known[box] = (spool.add(content), len(content))
+                    offset[place], length[place] = known[box]
+            group["offset"], group["length"] = offset, length
+            spool.into(group, "bytes")
+
+    def _image(self, index: int) -> Any:
+        if index >= len(self.dataset):
+            raise ValueError(f"image {index} is not in the data set, which has {len(self.dataset)}")
+        item = read_item(self.dataset, index)
+        if isinstance(item, str):
+            raise ValueError(f"image {index} cannot be read any more: {item}")
+        return checked(item, index, None)
+
+    def _projections(
+        self, net: DeconvNet, layer: str, lit: NDArray[np.bool_], group: h5py.Group
+    ) -> None:
+        offset = np.full(lit.shape, -1, dtype="<i8")
+        scale = np.zeros(lit.shape, dtype="<f4")
+        depth = 3
+        with spooled(self.folder, "<f2") as spool:
+            for channels in self._few(layer, lit):
+                for place, projection in self._projected(net, layer, lit, channels=channels):
+                    values, scale[place] = halves(projection)
+                    offset[place], depth = spool.add(values), projection.shape[2]
+            group["offset"], group["scale"] = offset, scale
+            spool.into(group, "values")
+        write_attributes(group.attrs, {"channels": depth, "elsewhere": self.elsewhere})
+
+    def _projected(
+        self, net: DeconvNet, layer: str, lit: NDArray[np.bool_], *, channels: Sequence[int]
+    ) -> Iterator[tuple[tuple[int, int], NDArray[np.float32]]]:
+        try:
+            found = exemplars(
+                self.store, layer, channels,
+                net=net, dataset=self.dataset, preprocessing=self.preprocessing,
+            )  # fmt: skip
+        except OSError as error:  # of an image; the disk's own are told in other words
+            raise ValueError(f"an image cannot be read any more: {error}") from error
+        for channel, those in found.items():
+            for slot, exemplar in zip(np.flatnonzero(lit[channel]).tolist(), those, strict=True):
+                yield (channel, slot), exemplar.projection
+
+    def _few(self, layer: str, lit: NDArray[np.bool_]) -> Iterator[list[int]]:
+        """Channels with pictures, as many at a time as memory is meant to hold."""
+        box = self.store[layer].box[lit].astype("i8")
+        most = int(((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).max(initial=1))
+        step = max(1, AT_ONCE // (most * lit.shape[1] * 3 * 4 * 2))
+        channels = np.flatnonzero(lit.any(1)).tolist()
+        yield from (channels[first : first + step] for first in range(0, len(channels), step))
+
+
+def _unique(places: Any) -> tuple[list[tuple[int, ...]], list[int]]:
+    """The different places, and for each place which of them it is."""
+    rows = [tuple(int(n) for n in place) for place in places]
+    order = {place: number for number, place in enumerate(dict.fromkeys(rows))}
+    return list(order), [order[place] for place in rows]

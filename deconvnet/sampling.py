@@ -1,0 +1,51 @@
+"""Which entries and images of a store are looked at again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from deconvnet.store import Store
+
+Chosen = Mapping[str, Sequence[tuple[int, int]]]
+"""{layer: [(channel, slot)]}"""
+STRANGERS = 8  # at least as many images that no chosen entry names; more where a batch has room
+
+
+def draw_entries(store: Store, layers: Sequence[str], n: int, *, seed: int) -> Chosen:
+    """Entries of these layers: every full slot is equally likely, none is drawn twice.
+
+    Args:
+        store: whose tables.
+        layers: names of some of its layers.
+        n: how many; all, if there are no more.
+        seed: which ones.
+    """
+    full = [np.argwhere(store[name].image >= 0) for name in layers]
+    ends = np.cumsum([0, *map(len, full)])
+    drawn = np.random.default_rng(seed).choice(ends[-1], min(n, ends[-1]), replace=False)
+    numbers = np.sort(drawn)
+    found = {}
+    for name, places, start, end in zip(layers, full, ends[:-1], ends[1:], strict=True):
+        own = places[numbers[(numbers >= start) & (numbers < end)] - start]
+        if len(own):
+            found[name] = [(int(channel), int(slot)) for channel, slot in own]
+    return found
+
+
+def draw_images(store: Store, chosen: Chosen, *, count: int, batch: int, seed: int) -> list[int]:
+    """The images of chosen entries, and random others that fill the microbatches.
+
+    Args:
+        store: whose entries.
+        chosen: the entries.
+        count: images of the data set.
+        batch: images of a microbatch.
+        seed: which others.
+    """
+    named = {int(store[name].image[place]) for name, places in chosen.items() for place in places}
+    others = np.setdiff1d(np.arange(count), [*named, *(lost.index for lost in store.failed)])
+    wanted = -(-(len(named) + STRANGERS) // batch) * batch - len(named)
+    drawn = np.random.default_rng([seed, 1]).permutation(others)[:wanted]
+    return sorted(named | set(drawn.tolist()))

@@ -1,0 +1,269 @@
+"""Pictures in a store are those that model and data set give, and a figure needs nothing else."""
+
+import os
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from deconvnet import DeconvNet, Preprocessing, Unit, embedding, open_store
+from deconvnet.cli import main
+from deconvnet.embedding import embed, spelled
+from deconvnet.figures import provenance
+from deconvnet.layers.policies import RectGrad
+from deconvnet.mining import mine
+from deconvnet.patches import exemplars, stored_exemplars
+from deconvnet.picture_reading import read_pictures
+from tests.commands import make_files, said
+from tests.mined import SIZE, Pictures, Ties
+
+PREPARED = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+LAYERS = ("conv1", "relu", "relu3", "fc2")
+POLICIES = ("deconvnet", "rectgrad(90)")
+
+
+class Branches(nn.Module):
+    """A join whose channels see 2, or 10, pixels of the image along each axis."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 2, stride=2)
+        self.narrow, self.wide = nn.Conv2d(4, 3, 1), nn.Conv2d(4, 3, 5, padding=2)
+
+    def forward(self, x):
+        x = self.stem(x)
+        return torch.cat([self.narrow(x), self.wide(x)], 1)
+
+
+def smooth(count):
+    """Images that a JPEG keeps: a few soft spots."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand((count, 3, 4, 4), generator=generator) * 2 - 1
+    return nn.functional.interpolate(coarse, SIZE, mode="bicubic").clamp(-1, 1)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A store without pictures, one with, the model and its images."""
+    model, images = Ties(quantised=False).eval(), smooth(11)
+    folder = tmp_path_factory.mktemp("embed")
+    store = mine(model, Pictures(images), folder / "top.h5", LAYERS, 4, 4)
+    made = embedded(store, model, images, projections=POLICIES, path=folder / "new" / "all.h5")
+    return store, made, model, images
+
+
+def embedded(store, model, images, **options):
+    return embed(store, model, Pictures(images), preprocessing=PREPARED, **options)
+
+
+def recomputed(work, layer, policy):
+    store, _, model, images = work
+    net = DeconvNet(model, policy)
+    channels = range(store[layer].channels)
+    data = Pictures(images)
+    return exemplars(store, layer, channels, net=net, dataset=data, preprocessing=PREPARED)
+
+
+def compare(found, expected):
+    """What figures are made of, to the last bit but for what the coding rounds."""
+    assert list(found) == list(expected)
+    count = 0
+    for channel, those in expected.items():
+        for mine_, theirs in zip(found[channel], those, strict=True):
+            for name in ("unit", "activation", "box", "overhang"):
+                assert getattr(mine_, name) == getattr(theirs, name), name
+            assert mine_.patch.dtype == theirs.patch.dtype
+            assert np.abs(mine_.patch - theirs.patch).mean() < 0.02
+            height = np.abs(theirs.projection).max()
+            assert mine_.projection.shape == theirs.projection.shape
+            assert np.abs(mine_.projection - theirs.projection).max() <= 1e-3 * height
+            count += bool(height)
+    assert count > 3, "projections of zeros prove nothing"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("layer", LAYERS)
+def test_stored_pictures_are_those_recomputed(work, layer, policy):
+    made = open_store(work[1].path)
+    channels = range(made[layer].channels)
+    found = stored_exemplars(made, layer, channels, rectifier=policy)
+    expected = recomputed(work, layer, policy)
+    compare(found, expected)
+    if layer == "conv1":  # no rectifier is below it, so that all policies agree
+        assert found[0] == [], "a dead channel has no pictures"
+        return
+    other = recomputed(work, layer, "gradient" if policy == "deconvnet" else "deconvnet")
+    with pytest.raises(AssertionError):
+        compare(found, other)
+
+
+def test_the_tables_are_untouched_and_old_readers_pass_over_pictures(work):
+    store, made, *_ = work
+    assert {n: v for n, v in made.attributes.items()} == store.attributes
+    assert (made.images, made.failed, list(made)) == (store.images, store.failed, list(store))
+    for name, table in store.items():
+        for column, array in vars(table).items():
+            np.testing.assert_array_equal(getattr(made[name], column), array)
+    assert store.pictures == {}
+
+
+def test_the_same_bytes_whatever_is_in_memory(work, tmp_path, monkeypatch):
+    store, made, model, images = work
+    monkeypatch.setattr(embedding, "AT_ONCE", 1)  # one channel at a time
+    embedded(store, model, images, projections=POLICIES, path=tmp_path / "a.h5")
+    assert (tmp_path / "a.h5").read_bytes() == made.path.read_bytes()
+
+
+def test_entries_that_see_the_same_share_a_patch(work):
+    _, made, *_ = work
+    patches, table = made.pictures["fc2"].patches, made["fc2"]
+    lit = patches.offset >= 0
+    assert len(np.unique(patches.offset[lit])) == len(np.unique(table.image[lit]))
+    assert (lit == (table.activation > 0)).all()
+
+
+def test_branches_stand_in_the_field_of_their_join(tmp_path):
+    torch.manual_seed(0)
+    model, images = Branches().eval(), torch.rand(5, 3, 20, 24)
+    data, prepared = Pictures(images), Preprocessing((20, 24), None, (0, 0, 0), (1, 1, 1))
+    store = mine(model, data, tmp_path / "a.h5", ["cat"], 5)
+    made = embed(store, model, data, preprocessing=prepared, projections=["gradient"])
+    assert made.path == store.path, "by default it takes the old one's place"
+    net = DeconvNet(model, "gradient")
+    expected = exemplars(store, "cat", range(6), net=net, dataset=data, preprocessing=prepared)
+    found = stored_exemplars(made, "cat", range(6), rectifier="gradient")
+    for channel, those in expected.items():
+        assert [e.overhang for e in found[channel]] == [e.overhang for e in those]
+    assert {e.overhang for e in found[0]} == {(4, 4)}
+
+
+def test_projections_are_added_kept_and_replaced(work, tmp_path):
+    store, made, model, images = work
+    path = tmp_path / "a.h5"
+    bare = embedded(store, model, images, path=path)
+    assert all(not each.projections for each in bare.pictures.values())
+    with pytest.raises(KeyError, match="holds no projections of 'relu' under 'deconvnet'; store"):
+        stored_exemplars(bare, "relu", [1], rectifier="deconvnet")
+    one = embedded(bare, model, images, projections=["deconvnet"])
+    two = embedded(one, model, images, projections=["rectgrad(90)"])
+    assert path.read_bytes() == made.path.read_bytes()
+    assert set(two.pictures["relu"].projections) == set(POLICIES)
+    again = embedded(two, model, images, projections=["deconvnet"])
+    assert set(again.pictures["relu"].projections) == set(POLICIES)
+
+
+def test_policies_by_name():
+    assert spelled("rectgrad") == spelled(RectGrad(98.0)) == "rectgrad(98)"
+    assert spelled("rectgrad(97.5)") == "rectgrad(97.5)"
+    assert spelled("deconvnet") == "deconvnet"
+
+
+def test_progress_and_channels_that_do_not_exist(work, tmp_path):
+    store, made, model, images = work
+    told = []
+    embedded(store, model, images, path=tmp_path / "a.h5", report=lambda *done: told.append(done))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    with pytest.raises(IndexError, match="relu has no channel 5; its channels are 0 to 4"):
+        stored_exemplars(made, "relu", [5], rectifier="deconvnet")
+    with pytest.raises(KeyError, match="there is no layer 'relu2'"):
+        stored_exemplars(made, "relu2", [0], rectifier="deconvnet")
+
+
+def test_what_is_not_what_was_mined_is_refused_and_nothing_written(work, tmp_path):
+    store, _, model, images = work
+    path = tmp_path / "a.h5"
+    shutil.copy(store.path, path)
+    own = open_store(path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="mined from another model: its fingerprint is"):
+        embedded(own, Ties(seed=1).eval(), images)
+    with pytest.raises(ValueError, match="mined from another dataset"):
+        embedded(own, model, images.flip(0))
+    with pytest.raises(ValueError, match=r"images of \(17, 13\) pixels"):
+        embedded(own, model, images[..., :-1])
+    blank = Pictures(images, broken=[int(own["relu"].image[1, 0])])
+    blank.fingerprint = lambda: str(own.attributes["dataset_fingerprint"])
+    with pytest.raises(ValueError, match="cannot be read any more"):
+        embed(own, model, blank, preprocessing=PREPARED)
+    with pytest.raises(ValueError, match="no rectifier is called 'relu'"):
+        embedded(own, model, images, projections=["relu"])
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["a.h5"]
+
+
+def test_a_file_that_has_changed_since(work, tmp_path):
+    store, made, model, images = work
+    path = tmp_path / "a.h5"
+    shutil.copy(made.path, path)
+    mine_ = open_store(path)
+    embedded(store, model, images, path=path)
+    with pytest.raises(ValueError, match="has changed since it was opened; open it again"):
+        list(read_pictures(mine_, "relu", [1], rectifier="deconvnet"))
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        list(read_pictures(mine_, "relu", [1], rectifier="deconvnet"))
+
+
+# --- on another machine ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory):
+    """A store with pictures, whose model and photographs were never here."""
+    folder = make_files(tmp_path_factory.mktemp("moved"))
+    path = folder / "top.h5"
+    options = ["--layers", "relu2,relu4", "-k", "3", "--batch-size", "4"]
+    assert main(["mine", "zoo:zfnet_mini", str(folder / "photos"), "-o", str(path), *options]) == 0
+    options = ["--projections", "deconvnet,guided", "-o", str(folder / "all.h5")]
+    assert main(["embed", str(path), *options]) == 0
+    shutil.rmtree(folder / "photos")
+    with h5py.File(folder / "all.h5", "r+") as file:
+        file.attrs["model"] = "nowhere/net.py:make"
+    return folder / "all.h5"
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("policy", ["deconvnet", "guided"])
+def test_a_figure_needs_neither_model_nor_data(moved, tmp_path, capfd, policy):
+    figure = tmp_path / "a.png"
+    arguments = ["figure", moved, "--layer", "relu4", "-o", figure, "--rectifier", policy]
+    code, out, err = said(capfd, *arguments)
+    assert code == 0, err
+    assert "drawn from the pictures in the store" in out
+    how = provenance(figure)
+    assert (how["model"], how["rectifier"]) == ("nowhere/net.py:make", policy)
+    assert how["model_fingerprint"] == open_store(moved).attributes["model_fingerprint"]
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(
+    "options", [["--recompute"], ["--rectifier", "gradient"], ["--elsewhere", "rectify"]]
+)
+def test_what_is_not_stored_is_asked_of_the_model(moved, tmp_path, capfd, options):
+    figure = tmp_path / "a.png"
+    code, _, err = said(capfd, "figure", moved, "--layer", "relu4", "-o", figure, *options)
+    assert code == 2
+    assert "nowhere" in err
+    assert "pictures in the store needs nothing else: --rectifier deconvnet or guided" in err
+    assert not figure.exists()
+
+
+@pytest.mark.filterwarnings("default")
+def test_info_tells_of_pictures(moved, capfd):
+    code, out, _ = said(capfd, "info", moved)
+    assert code == 0
+    (row,) = (line for line in out.splitlines() if line.startswith("relu4"))
+    assert row.endswith("patches, deconvnet, guided")
+
+
+def test_the_unit_of_a_stored_exemplar_is_the_tables(moved):
+    store = open_store(moved)
+    table = store["relu4"]
+    for channel, those in stored_exemplars(store, "relu4", [3, 9], rectifier="guided").items():
+        for slot, e in enumerate(those):
+            place = (int(table.row[channel, slot]), int(table.col[channel, slot]))
+            image = int(table.image[channel, slot])
+            assert e.unit == Unit.at("relu4", channel, position=place, image=image)

@@ -1,0 +1,80 @@
+"""Verification of stores with pictures: each is that of its entry."""
+
+import re
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from deconvnet import Preprocessing, open_store
+from deconvnet.embedding import embed
+from deconvnet.mining import Source, mine
+from deconvnet.verifying import verify
+from tests.mined import SIZE, Pictures, Ties
+
+ALL = 10_000  # more than there are entries
+PREPARED = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+@pytest.fixture(scope="module")
+def illustrated(tmp_path_factory):
+    model, images = Ties(quantised=False).eval(), torch.rand(30, 3, *SIZE) * 2 - 1
+    images = torch.nn.functional.avg_pool2d(images, 5, 1, 2)  # soft, as a JPEG wants it
+    data, path = Pictures(images), tmp_path_factory.mktemp("pictures") / "top.h5"
+    source = Source(transform=PREPARED.to_json())
+    store = mine(model, data, path, ["relu1", "relu3", "fc2"], 3, 4, source=source)
+    policies = ["deconvnet", "gradient"]
+    return embed(store, model, data, preprocessing=PREPARED, projections=policies), model, data
+
+
+def test_pictures_pass_too(illustrated):
+    store, model, data = illustrated
+    found = verify(store, model, data, n=ALL)
+    assert found.mismatches == ()
+    lit = sum(int((p.patches.offset >= 0).sum()) for p in store.pictures.values())
+    assert found.pictures == 3 * lit > 60
+    bare = replace(store, attributes={**store.attributes, "transform": ""})
+    assert verify(bare, model, data).pictures == 0
+
+
+def swapped(name):
+    """The pictures of a layer's first two lit entries change places."""
+
+    def edit(file):
+        part = file[f"layers/relu3/{name}"]
+        columns = ("offset", "length") if name == "patch" else ("offset", "scale")
+        one, two = map(tuple, np.argwhere(part["offset"][()] >= 0)[:2])
+        for column in columns:
+            part[column][one], part[column][two] = part[column][two], part[column][one]
+
+    return edit
+
+
+def doubled(file):
+    file["layers/relu3/projection/gradient/scale"][:] *= 2
+
+
+def spoiled(file):
+    file["layers/relu3/patch/bytes"][:400] = 0
+
+
+PICTURES = {
+    "patches of others": (swapped("patch"), "the patch of relu3:|damaged"),
+    "projections of others": (swapped("projection/gradient"), "the projection of relu3:.*gradient"),
+    "twice as strong": (doubled, "by gradient is another"),
+    "damaged": (spoiled, "damaged pictures: 'relu3'"),
+}
+
+
+@pytest.mark.parametrize(("edit", "message"), PICTURES.values(), ids=PICTURES)
+def test_pictures_that_are_not_the_entries(illustrated, tmp_path, edit, message):
+    store, model, data = illustrated
+    path = tmp_path / "a.h5"
+    path.write_bytes(store.path.read_bytes())
+    with h5py.File(path, "r+") as file:
+        edit(file)
+    found = verify(open_store(path), model, data, n=ALL)
+    assert {m.kind for m in found.mismatches} == {"picture"}
+    assert any(re.search(message, mismatch.what) for mismatch in found.mismatches)
