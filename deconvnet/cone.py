@@ -23,7 +23,8 @@ from deconvnet.graph import Graph, Node, arguments, evaluation
 from deconvnet.layers import Crop, Inside, Interval, Policies, UnmirroredError, Window
 from deconvnet.layers.linear import Linear
 from deconvnet.layers.window import whole
-from deconvnet.record import Recorder, Recording, Step, bind, execute
+from deconvnet.record import Recorder, Recording, Step, bind
+from deconvnet.running import execute
 
 
 @dataclass(frozen=True, eq=False)

@@ -124,7 +124,7 @@ def test_the_network_tells_photographs_apart():
 
 def test_photographs_are_offline_and_deterministic(offline):
     data, again = zoo.photographs(), zoo.photographs()
-    assert 400 <= len(data) <= 1500
+    assert 1500 <= len(data) <= 3000
     assert data.fingerprint() == again.fingerprint()
     assert {tile.name for tile in data.tiles} == set(FILES) - {"gravel", "grass", "text"}
     for index in (0, len(data) // 2, len(data) - 1):

@@ -90,7 +90,7 @@ def photographs(
     Args:
         names: Which photographs, keys of ``deconvnet.zoo.tiles.FILES``; by default those that
             show more than one texture.
-        scales: Sides of the tiles in units of 96 pixels; by default from 0.7 to 4.2, five to an
+        scales: Sides of the tiles in units of 96 pixels; by default from 0.7 to 4.2, seven to an
             octave, so that a thing is met at every size.
 
     Returns:

@@ -34,7 +34,7 @@ FILES = {
 }
 # Fields of stones and blades are nothing but edges: they would fill the nine places of most units.
 SHOWN = tuple(name for name in FILES if name not in ("gravel", "grass", "text"))
-SCALES = tuple(round(0.7 * 2 ** (step / 5), 2) for step in range(14))  # five to an octave
+SCALES = tuple(round(0.7 * 2 ** (step / 7), 2) for step in range(19))  # seven to an octave
 FLAT = 8.0  # grey levels: a sky or a black margin varies less and shows nothing
 
 
