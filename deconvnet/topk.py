@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from .keys import EMPTY, LAST_IMAGE, activations_of, best, images_of, keys_of
+from .reduction import first_positions, maxima_and_sums
 from .sums import ExactSum
-
-_GATHERED = 2**22  # activations copied at a time when positions are looked up
 
 
 @dataclass(frozen=True)
@@ -145,9 +144,19 @@ class TopK:
         )
 
     @property
+    def images(self) -> int:
+        """How many images were fed so far, those fed again once more."""
+        return self._images
+
+    @property
     def nans(self) -> int:
         """How many activations were NaN so far, over all channels."""
         return int(self._nan.sum())
+
+    def kept(self) -> set[int]:
+        """The images that stand in the table."""
+        keys = self._keys.cpu()
+        return set(images_of(keys[keys != EMPTY]).tolist())
 
     def state(self) -> dict[str, Tensor]:
         """Everything, as tensors on the CPU, to be stored and given to ``from_state``."""
@@ -209,8 +218,9 @@ class TopK:
         """Count, and return the maxima (batch, channels), NaN where a map is NaN all over."""
         device = self._keys.device
         places = tuple(range(2, activations.ndim))
-        maxima = activations.amax(places) if places else activations
-        sums = activations.sum(places, dtype=torch.float32) if places else activations
+        maxima, sums = (
+            maxima_and_sums(activations, places) if places else (activations, activations)
+        )
         # one pass for all counts: a sum that is finite tells that no activation was NaN
         odd = (~sums.isfinite()).any(0).nonzero().squeeze(1)
         maxima, sums = maxima.to(device, torch.float32), sums.to(device, torch.float64)
@@ -237,7 +247,7 @@ class TopK:
         # an empty key is kept only while the last slot is empty too, whose position is -1
         positions = self._positions[columns].gather(1, chosen.clamp(max=self.k - 1))
         new = (chosen >= self.k) & (keys != EMPTY)
-        positions[new] = _first_positions(
+        positions[new] = first_positions(
             activations,
             activations_of(keys[new]),
             rows=chosen[new] - self.k,
@@ -245,18 +255,3 @@ class TopK:
         )
         self._keys[columns], self._positions[columns] = keys, positions
         self._floor[columns] = activations_of(keys[:, -1])
-
-
-def _first_positions(
-    activations: Tensor, values: Tensor, *, rows: Tensor, channels: Tensor
-) -> Tensor:
-    """Where each of these maps first holds its maximum; ``argmax`` would stop at a NaN."""
-    maps = activations.flatten(2) if activations.ndim > 2 else activations[..., None]
-    device, size = maps.device, max(1, _GATHERED // maps.shape[2])
-    found = [torch.empty(0, dtype=torch.int64, device=rows.device)]
-    for start in range(0, len(rows), size):
-        part = slice(start, start + size)
-        some = maps[rows[part].to(device), channels[part].to(device)]
-        equal = some == values[part][:, None].to(device, some.dtype)
-        found.append(equal.view(torch.uint8).argmax(1).to(rows.device))
-    return torch.cat(found)

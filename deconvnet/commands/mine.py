@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import argparse
-import os
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
-
-from deconvnet.commands import load_model, said
+from deconvnet.commands import dry_run, load_model, said
+from deconvnet.commands.device import device_of
+from deconvnet.commands.embed import check_policies, illustrate
+from deconvnet.commands.running import interruptible, progress, shard_of
+from deconvnet.datasets import anchored, dataset
 from deconvnet.mining import Source, minable, mine
-from deconvnet.models import LoadedModel, dataset
-from deconvnet.progress import bar
+from deconvnet.models import LoadedModel
+from deconvnet.store import Failed
+
+TOLD = 10  # images left out that are named at the end; the store names all
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Mine, and say where the store is and what to do next."""
     loaded = load_model(options)
-    loaded.model.to(_device(options.device))
-    data = dataset(options.data, loaded.preprocessing)
+    loaded.model.to(device_of(options.device))
+    data = dataset(options.data, loaded.preprocessing, identity=options.fingerprint)
     source = Source(
-        model=loaded.spec,
-        weights=_absolute(loaded.weights),
-        dataset=_absolute(options.data),
+        model=anchored(loaded.spec),
+        weights=anchored(loaded.weights),
+        dataset=anchored(options.data),
         transform=loaded.preprocessing.to_json(),
     )
     layers = options.layers or _trained(loaded)
-    with bar(len(data), "mining") as report:
+    check_policies(loaded, layers, options)
+    if options.dry_run:
+        return dry_run.tell(options, loaded, data, layers)
+    shard = shard_of(options)
+    if shard.count > 1:
+        said(f"shard {shard} (by {shard.origin})", options)
+    with interruptible(options) as stopping, progress(len(data), "mining") as report:
         store = mine(
             loaded.model,
             data,
@@ -39,12 +49,20 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             strict=options.strict,
             nan=options.nan,
             report=report,
+            resume=not options.restart,
+            save_every=options.save_every,
+            shard=(shard.index, shard.count),
+            threads=options.threads,
+            stop=stopping.asked,
+            tell=lambda text: said(text, options),
         )
+    if options.store_patches or options.store_projections:
+        store = illustrate(store, loaded, data, options)
     units = sum(table.channels for table in store.layers.values())
-    seen = store.attributes["images_seen"]
+    seen: Any = store.attributes["images_seen"]
     said(f"{options.output}: top {options.k} of {units} units over {seen} images", options)
-    for failed in store.failed:
-        said(f"left out: {failed.reason}", options)
+    for line in left_out(store.failed, seen):
+        said(line, options)
     last = list(store.layers)[-1]
     said(f"next: deconvnet figure {options.output} --layer {last}", options)
     return {"store": options.output, "layers": list(store.layers), **store.attributes}
@@ -63,15 +81,11 @@ def _trained(loaded: LoadedModel) -> list[str] | None:
     return found
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.zeros((), device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"the device {name!r} cannot be used here: {error}") from error
-
-
-def _absolute(name: str) -> str:
-    """A file or folder wherever we stand; any other word as it is."""
-    return os.path.abspath(name) if os.path.exists(name) else name
+def left_out(failed: Sequence[Failed], seen: int) -> Iterator[str]:
+    """The images that could not be used, with the reasons; of many, the first few."""
+    if failed:
+        yield f"left out: {len(failed)} of {len(failed) + seen} images, which cannot be used"
+    for each in failed[:TOLD]:
+        yield f"  image {each.index}: {each.reason}"
+    if len(failed) > TOLD:
+        yield f"  and {len(failed) - TOLD} more; the store has them all in /failed"

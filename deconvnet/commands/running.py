@@ -1,0 +1,66 @@
+"""What commands share that run for long, in several processes, and may be interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+from deconvnet.mining import Unfinished
+from deconvnet.progress import bar
+from deconvnet.shards import Shard, local_rank, of_environment, parse
+from deconvnet.stopping import Stopping
+
+
+def shard_of(options: argparse.Namespace) -> Shard:
+    """Which process this is: as typed, else as torchrun or SLURM say."""
+    return parse(options.shard) if options.shard else of_environment(os.environ)
+
+
+@contextmanager
+def progress(total: int, does: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar; one for each machine where several processes write to one terminal."""
+    silent = nullcontext(lambda done, of: None) if local_rank(os.environ) else None
+    with silent or bar(total, does) as report:
+        yield report
+
+
+@contextmanager
+def interruptible(options: argparse.Namespace) -> Iterator[Stopping]:
+    """Signals end the run in good order, and the person is told how to go on.
+
+    Raises:
+        SystemExit: 130 or 143 after a signal; 0 where the share of this process is done.
+    """
+    stopping = Stopping()
+    try:
+        with stopping:
+            yield stopping
+    except Unfinished as unfinished:
+        done = f"{unfinished.done} of {unfinished.images} images are done"
+        if not unfinished.stopped:
+            _tell(f"this share is done; of all, {done}: the last process writes {options.output}")
+            raise SystemExit(0) from None
+        _tell(f"stopped: {done} and kept; go on with\n  {_command(options)}")
+        raise SystemExit(stopping.status) from None
+    except KeyboardInterrupt:
+        _tell(
+            "stopped at once: the last checkpoint is kept, if there was one; go on with\n"
+            f"  {_command(options)}"
+        )
+        raise SystemExit(stopping.status) from None
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"deconvnet: {text}\n")
+    sys.stderr.flush()
+
+
+def _command(options: argparse.Namespace) -> str:
+    """What was typed, but for starting over."""
+    typed = shlex.join(word for word in options.typed if word != "--restart")
+    torchrun = f"torchrun --nproc-per-node {os.environ.get('LOCAL_WORLD_SIZE')} -m "
+    return f"{torchrun if 'TORCHELASTIC_RUN_ID' in os.environ else ''}deconvnet {typed}"

@@ -1,0 +1,243 @@
+"""One mining run, ready to be worked on: the model, the data set, and what was asked of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import h5py
+import torch
+from torch import Tensor, nn
+
+import deconvnet
+from deconvnet import fingerprint
+from deconvnet.blocks import to_ranges
+from deconvnet.choosing import chosen, geometry_of
+from deconvnet.failures import check_failed
+from deconvnet.feed import microbatches, readers_die
+from deconvnet.graph import Graph, evaluation
+from deconvnet.graphs import Graphs, blank
+from deconvnet.images import Preprocessing
+from deconvnet.items import check_repeatable, first_image, path_of
+from deconvnet.miner import Miner
+from deconvnet.parts import Part
+from deconvnet.record import Recording
+from deconvnet.request import Request
+from deconvnet.store import Failed
+
+_PATIENCE = 20  # the work between two checkpoints takes at least so many times as long as one
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A run that has not begun.
+
+    Args:
+        graph: the model's, for microbatches.
+        geometry: the sizes and fields of its nodes.
+        dataset: map-style.
+        image: one image, for its size and precision, (1, channels, *size).
+        request: what the tables will depend on.
+        workers: processes that read images ahead.
+        strict: stop at the first unreadable image.
+    """
+
+    graph: Graph
+    geometry: Recording
+    dataset: Any
+    image: Tensor
+    request: Request
+    workers: int
+    strict: bool
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        dataset: Any,
+        *,
+        layers: Sequence[str | nn.Module] | None,
+        k: int,
+        batch_size: int,
+        nan: str,
+        threads: int | None,
+        told: Mapping[str, str],
+        workers: int,
+        strict: bool,
+    ) -> Job:
+        """Look at the model and at the first image; see ``mine`` for what is raised.
+
+        Args:
+            model: any module that takes images.
+            dataset: map-style.
+            layers: node names or modules; None for the usual ones.
+            k: images kept for each channel.
+            batch_size: of a microbatch, at most the data set.
+            nan: "skip" or "error".
+            threads: of the CPU; None for as many as PyTorch is set to.
+            told: what the caller says of model, weights, data set and transform.
+            workers: processes that read images ahead.
+            strict: stop at the first unreadable image.
+        """
+        graphs = Graphs(model)
+        image = first_image(dataset)
+        check_repeatable(dataset)
+        one = blank(model, image.shape, like=image)
+        graph = graphs.of(one)
+        geometry = geometry_of(graph, one)
+        names = chosen(graph, geometry, layers)
+        batch_size = min(batch_size, len(dataset))  # a few images need not be padded to many
+        attributes = {
+            **_provenance(graph, dataset, told),
+            "k": k,
+            "input_size": list(image.shape[1:]),
+            "batch_shape": [batch_size, *image.shape],
+            "dtype": str(one.dtype).removeprefix("torch."),
+            "device": one.device.type,  # not its number, which differs from process to process
+            "nan_policy": nan,
+        }
+        if one.device.type == "cpu":  # large sums are cut up by threads, which shows in last bits
+            attributes["threads"] = threads or torch.get_num_threads()
+        channels = {name: geometry.sizes[name][1] for name in names}
+        running = graphs.of(one.expand(batch_size, *image.shape))
+        request = Request(attributes, len(dataset), channels)
+        return cls(running, geometry, dataset, one, request, workers, strict)
+
+    def like(self, parts: Sequence[Part]) -> Job:
+        """This job with as many threads as parts of it were begun with, if they agree."""
+        threads, *others = {str(part.request.attributes.get("threads")) for part in parts} or {""}
+        if others or not threads.isdecimal() or "threads" not in self.request.attributes:
+            return self
+        attributes = {**self.request.attributes, "threads": max(1, int(threads))}
+        return replace(self, request=replace(self.request, attributes=attributes))
+
+    def start(self) -> Miner:
+        """Empty tables."""
+        return Miner(
+            self.graph,
+            self.geometry,
+            list(self.request.channels),
+            k=self.request.k,
+            nan=str(self.request.attributes["nan_policy"]),
+        )
+
+    def run(
+        self,
+        miner: Miner,
+        numbers: Sequence[int],
+        *,
+        failed: int,
+        after: Callable[[Miner], bool],
+    ) -> None:
+        """Take microbatches until all are done, or ``after`` each says that it is enough.
+
+        Args:
+            miner: the tables.
+            numbers: which microbatches.
+            failed: images that could not be read in earlier runs.
+            after: called after every microbatch; true: stop here.
+
+        Raises:
+            ValueError: too many images are unreadable, or do not fit.
+        """
+        feed = microbatches(
+            self.dataset,
+            self.request.batch,
+            size=tuple(self.image.shape[1:]),
+            dtype=self.image.dtype,
+            workers=self.workers,
+            numbers=numbers,
+        )
+        model, threads = self.graph.model, self.request.attributes.get("threads")
+        with readers_die(), torch.no_grad(), evaluation(model), threads_of_cpu(threads):
+            for batch in feed:
+                if batch.failed:
+                    every = miner.failed | batch.failed
+                    check_failed(every, self.request.images, strict=self.strict, before=failed)
+                miner.take(batch, self.image.device)
+                if after(miner):
+                    return
+
+    def part(self, miner: Miner, label: str) -> Part:
+        """What a miner has done so far."""
+        return Part(
+            request=self.request,
+            done=to_ranges(miner.done),
+            failed=tuple(
+                Failed(i, path_of(self.dataset, i), why) for i, why in sorted(miner.failed.items())
+            ),
+            nan=miner.first_nan,
+            process=ascii(f"shard {label}, process {os.getpid()} on {socket.gethostname()}"),
+            path=None,
+            tops=miner.tops,
+            images={i: path_of(self.dataset, i) for i in sorted(miner.kept())},
+        )
+
+
+@contextmanager
+def threads_of_cpu(count: int | None) -> Iterator[None]:
+    """So many threads for a while; None for as many as there are."""
+    before = torch.get_num_threads()
+    try:
+        if count is not None and count != before:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
+
+
+class Pace:
+    """When the next checkpoint is due, so that they take a small share of the time."""
+
+    def __init__(self, every: float) -> None:
+        self.every = every
+        self._last = time.monotonic()  # the time of day may jump
+        self._cost = 0.0
+
+    def due(self) -> bool:
+        """Whether it is time."""
+        slow = min(_PATIENCE * self._cost, _PATIENCE * self.every)
+        return time.monotonic() - self._last >= max(self.every, slow)
+
+    def saved(self, began: float) -> None:
+        """A checkpoint has been written; it began at this ``time.monotonic()``."""
+        self._last = time.monotonic()
+        self._cost = self._last - began
+
+
+def images_in(numbers: Iterable[int], request: Request) -> int:
+    """How many images of the data set these microbatches hold."""
+    batch, images = request.batch, request.images
+    return sum(min((n + 1) * batch, images) - n * batch for n in numbers)
+
+
+def _provenance(graph: Graph, dataset: Any, told: Mapping[str, str]) -> dict[str, Any]:
+    versions = {
+        "deconvnet": deconvnet.__version__,
+        "h5py": h5py.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    return {
+        "model": told.get("model") or type(graph.model).__name__,
+        "weights": told.get("weights", ""),
+        "model_fingerprint": fingerprint.of_model(graph),
+        "dataset": told.get("dataset") or type(dataset).__name__,
+        "dataset_fingerprint": fingerprint.of_dataset(dataset),
+        "transform": told.get("transform") or _transform(dataset),
+        "versions": json.dumps(versions, sort_keys=True),
+    }
+
+
+def _transform(dataset: Any) -> str:
+    """What the data set does to photographs, if it is one of ours."""
+    own = getattr(dataset, "preprocessing", None)
+    return own.to_json() if isinstance(own, Preprocessing) else ""

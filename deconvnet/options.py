@@ -1,0 +1,63 @@
+"""What options of the command line are made of: their types, and those of runs in processes."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def command(commands: Any, name: str, does: str, example: str) -> argparse.ArgumentParser:
+    """A parser of a command: what it does, an example below its help, and ``--json``."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=does,
+        description=does,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as JSON on standard output"
+    )
+    return parser
+
+
+def add_lasting(parser: argparse.ArgumentParser) -> None:
+    """Options of a run that takes long, may be interrupted, and may be shared."""
+    parser.add_argument(
+        "--restart", action="store_true", help="do everything again, and replace what is there"
+    )
+    parser.add_argument(
+        "--save-every", type=float, default=30.0, help="seconds between checkpoints (%(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=int, help="of the CPU; default: as begun, else as PyTorch chooses"
+    )
+    parser.add_argument(
+        "--shard", metavar="I/N", help="process I of N, from 0; default: as torchrun or SLURM say"
+    )
+
+
+def numbers(text: str) -> list[int]:
+    """Integers: 3,7."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected integers: 3,7") from None
+
+
+def words(text: str) -> list[str]:
+    """Words: relu2,relu4."""
+    return [part for part in text.split(",") if part]
+
+
+def place(text: str) -> tuple[int, ...]:
+    """A position: ROW,COL."""
+    return tuple(numbers(text))
+
+
+def triple(text: str) -> tuple[float, ...]:
+    """Numbers of three colours: .5,.5,.5."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected R,G,B: .5,.5,.5") from None
