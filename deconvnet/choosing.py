@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
+from deconvnet.geometry import geometry_of
 from deconvnet.graph import Graph
 from deconvnet.graphs import Graphs, blank
-from deconvnet.layers import Policies, Rectification, rectifier
+from deconvnet.layers import Rectification
 from deconvnet.layers.convolution import Convolution, TransposedConvolution
 from deconvnet.layers.joining import Combination, Concatenation
 from deconvnet.layers.linear import Linear
-from deconvnet.record import Recording, record
+from deconvnet.record import Recording
 
 MINED = (Convolution, TransposedConvolution, Linear, Rectification, Concatenation)
 
@@ -22,12 +23,6 @@ def minable(model: nn.Module, size: Sequence[int]) -> list[str]:
     image = blank(model, size)
     graph = Graphs(model).of(image)
     return chosen(graph, geometry_of(graph, image), None)
-
-
-def geometry_of(graph: Graph, image: Tensor) -> Recording:
-    """A recording of an empty image, for the sizes and fields of every node."""
-    every = [node.name for node in graph]
-    return record(graph, image, every, policies=Policies(rectifier("identity")), keep=False)
 
 
 def chosen(

@@ -53,7 +53,10 @@ class Cone:
     sizes: Mapping[str, torch.Size]
 
     def among(self, images: Sequence[int]) -> Cone:
-        """The same where only these images are there, in this order."""
+        """The same where only these images are there, in this order.
+
+        A copy, whose crops remember what they work out no longer than it lives.
+        """
         rows = np.searchsorted(np.asarray(images), self.rows)
         held = {node: replace(crop, rows=rows) for node, crop in self.held.items()}
         seen = {

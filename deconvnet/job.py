@@ -19,9 +19,10 @@ from torch import Tensor, nn
 import deconvnet
 from deconvnet import fingerprint
 from deconvnet.blocks import to_ranges
-from deconvnet.choosing import chosen, geometry_of
+from deconvnet.choosing import chosen
 from deconvnet.failures import check_failed
 from deconvnet.feed import microbatches, readers_die
+from deconvnet.geometry import geometry_of
 from deconvnet.graph import Graph, evaluation
 from deconvnet.graphs import Graphs, blank
 from deconvnet.images import Preprocessing

@@ -11,7 +11,7 @@ from deconvnet import fingerprint
 from deconvnet.assembling import publish
 from deconvnet.atomic import check_writable
 from deconvnet.blocks import from_ranges, to_ranges
-from deconvnet.choosing import geometry_of
+from deconvnet.geometry import geometry_of
 from deconvnet.graphs import Graphs, blank
 from deconvnet.part_folder import PartFolder
 from deconvnet.parts import Part, apart

@@ -56,11 +56,12 @@ def from_recording(recording: Recording, units: Sequence[Unit], *, seed: str) ->
             parts = cones(recording, some, policies=recording.policies, like=maps)
         for part in parts or _wholes(len(some), _fitting(recording)):
             chosen = [some[i] for i in part.numbers]
-            values, cone = values_at(maps, chosen), part.cone
-            if cone is None:
+            values = values_at(maps, chosen)
+            if part.cone is None:
                 signal = _whole(recording, chosen, seed)
                 crop = Crop.whole(_owners(chosen).numpy(), signal.shape[2:])
             else:
+                cone = part.cone.among(range(recording.images))
                 signal = _windows(recording.steps, cone, chosen, values, seed, recorded=True)
                 crop = cone.lies(cone.input)
             yield Found([members[i] for i in part.numbers], chosen, values, signal, crop)
@@ -87,10 +88,12 @@ def from_images(
     """
     for part in parts:
         assert part.cone is not None, "these units have cones"
-        chosen, cone, some = [units[i] for i in part.numbers], part.cone, images
-        if not cone.alone:  # only these images need go up as a whole
+        used: Sequence[int]
+        chosen, used, some = [units[i] for i in part.numbers], range(len(images)), images
+        if not part.cone.alone:  # only these images need go up as a whole
             used = sorted({unit.image for unit in chosen})
-            cone, some = cone.among(used), images[used]
+            some = images[used]
+        cone = part.cone.among(used)
         steps, top = ascend(graph_of(some), some, cone, policies)
         values = top.flatten(1).gather(1, _channels(chosen, top)[:, None])[:, 0]
         signal = _windows(steps, cone, chosen, values, seed, recorded=False)

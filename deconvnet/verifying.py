@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from deconvnet import fields, fingerprint
-from deconvnet.choosing import geometry_of
 from deconvnet.comparing import Comparison, Entry, Mismatch
+from deconvnet.geometry import geometry_of
 from deconvnet.graph import Graph, Node, arguments, evaluation, run_call
 from deconvnet.graphs import Graphs, blank
 from deconvnet.items import checked, first_image, path_of, read_item

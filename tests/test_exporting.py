@@ -7,9 +7,9 @@ from torch import nn
 
 from deconvnet import UnmirroredError, fields
 from deconvnet.exporting import export
+from deconvnet.found import dense
 from deconvnet.graph import trace
 from deconvnet.layers import Policies, rectifier
-from deconvnet.found import dense
 from deconvnet.project import from_recording
 from deconvnet.record import record
 from deconvnet.untraceable import NotFollowed

@@ -148,7 +148,7 @@ def test_it_is_what_it_was_after_an_interrupt(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("deconvnet.record.run_call", interrupted)
-    monkeypatch.setattr("deconvnet.record._Recorder._bind", interrupted)
+    monkeypatch.setattr("deconvnet.record.Recorder._bind", interrupted)
     with pytest.raises(KeyboardInterrupt):
         net.record(IMAGES)
     monkeypatch.undo()
