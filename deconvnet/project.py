@@ -22,6 +22,7 @@ from deconvnet.units import Unit
 
 BUDGET = 512 * 2**20  # bytes that the signals of one pass may take; more units, more passes
 NEAR = 32 * 2**20  # bytes of the largest value on windows; beyond, memory is the slower part
+MOST = 96  # units at once on a CPU, which more would not make faster
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +147,10 @@ def cones(
 
 def _near(cone: Cone, like: Tensor) -> int:
     """How many units at once keep the largest of their values small."""
-    budget = NEAR if like.device.type == "cpu" else BUDGET
-    return max(1, budget // (cone.largest * like.element_size()))
+    size = cone.largest * like.element_size()
+    if like.device.type == "cpu":
+        return min(MOST, max(1, NEAR // size))
+    return max(1, BUDGET // size)
 
 
 def units_of(

@@ -40,7 +40,7 @@ class Route:
     @property
     def way(self) -> str:
         """The way of all layers, or "mixed"."""
-        ways = set(self.ways.values())
+        ways = set(self.ways.values()) or {"shared"}
         return ways.pop() if len(ways) == 1 else "mixed"
 
 
