@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-CHANNELS = (48, 96, 160, 160, 128)
+CHANNELS = (48, 96, 160, 160, 256)
 SIZE = 96
 
 
@@ -14,9 +14,12 @@ class ZFNetMini(nn.Module):
 
     The proportions are those of Zeiler & Fergus 2014, figure 3: a 7x7 first layer of stride 2, a
     5x5 second one, then three of 3x3, with pools of 3x3 and stride 2 after the first, second and
-    fifth. Every rectifier and every pool is a module of its own, so that each stands under a name
-    in ``DeconvNet(...).layers``. Batch normalisation and dropout belong to training (see
-    :mod:`deconvnet.zoo.folding`): what ships is convolutions with a bias and nothing else.
+    fifth. In place of the paper's fully connected layers, the classifier sees of each channel of
+    layer 5 where it is strongest, and nothing else: each has to become a detector of something,
+    which is what a top-9 figure asks of it. Every rectifier and every pool is a module of its own,
+    so that each stands under a name in ``DeconvNet(...).layers``. Batch normalisation and dropout
+    belong to training (see :mod:`deconvnet.zoo.folding`): what ships is convolutions with a bias
+    and nothing else.
 
     Args:
         classes: How many outputs the classifier has.
@@ -43,7 +46,8 @@ class ZFNetMini(nn.Module):
         self.conv5 = nn.Conv2d(c4, c5, 3, padding=1)
         self.relu5 = nn.ReLU()
         self.pool5 = nn.MaxPool2d(3, stride=2)
-        self.classifier = nn.Linear(c5 * 5 * 5, classes)
+        self.strongest = nn.AdaptiveMaxPool2d(1)
+        self.classifier = nn.Linear(c5, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Classify preprocessed images.
@@ -58,6 +62,6 @@ class ZFNetMini(nn.Module):
         maps = self.pool2(self.relu2(self.conv2(maps)))
         maps = self.relu3(self.conv3(maps))
         maps = self.relu4(self.conv4(maps))
-        maps = self.pool5(self.relu5(self.conv5(maps)))
+        maps = self.strongest(self.pool5(self.relu5(self.conv5(maps))))
         scores: Tensor = self.classifier(torch.flatten(maps, 1))
         return scores
