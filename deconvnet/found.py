@@ -65,10 +65,10 @@ def dense(found: Iterable[Found], count: int, image: Tensor) -> Tensor:
     pixels = image.new_zeros((count, *image.shape[1:]))
     for some in found:
         if some.crop.size == some.crop.maps and not some.crop.starts.any():
-            pixels[list(some.numbers)] = some.signal
+            pixels[list(some.numbers)] = some.signal.to(pixels.dtype)
             continue
         whole = some.signal.new_zeros((len(some.numbers), *pixels.shape[1:]))
-        pixels[list(some.numbers)] = some.crop.add(some.signal, whole)
+        pixels[list(some.numbers)] = some.crop.add(some.signal, whole).to(pixels.dtype)
     return pixels
 
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from torch import Tensor, nn
 
 from deconvnet import fields
 from deconvnet.accepting import accepted, channels_of
 from deconvnet.found import Found, Projection, cropped, dense
-from deconvnet.geometry import geometry_of
+from deconvnet.geometry import Geometries
 from deconvnet.graph import Graph
-from deconvnet.graphs import Graphs, blank
+from deconvnet.graphs import Graphs
 from deconvnet.isolate import SEEDS, check
 from deconvnet.layers import Policies, Rectifier
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.project import from_recording
 from deconvnet.record import Recording, record
-from deconvnet.route import Route, route_of, travel
+from deconvnet.route import Route, check_way, route_of, travel
 from deconvnet.units import Unit
 
 
@@ -91,7 +90,7 @@ class DeconvNet:
         )
         self._graphs = Graphs(model)
         self._latest: Graph | None = None
-        self._known: tuple[Any, Recording] | None = None
+        self._geometries = Geometries(self._graphs)
         self.model = self._graphs.model
         self._input_size = None if input_size is None else tuple(input_size)
         if self._input_size is not None:
@@ -146,6 +145,7 @@ class DeconvNet:
         Give a layer and a channel (and a position; by default the strongest one of the channel
         in each image), or a list of units. Units with a position are run on nothing but what
         they see, or share whole images, whichever takes fewer multiply-adds (see ``route``).
+        Images without units are left out, so that a model must not count the images of a batch.
 
         Args:
             images: (batch, channels, *size), or a recording of them.
@@ -156,7 +156,8 @@ class DeconvNet:
             seed: "activation", "one" or "map": the recorded value at the unit, 1.0, or the whole
                 feature map of the channel.
             crop: cut each projection at the unit's receptive field.
-            way: "cone" or "shared", to take this way and no other; the result is the same.
+            way: "cone" or "shared", to take this way and no other; the result is the same. A
+                recording has gone up already, and this says nothing about it.
 
         Returns:
             (batch, channels, *size), or (units, channels, *size): signed, on the scale of the
@@ -175,6 +176,7 @@ class DeconvNet:
             )
         if seed not in SEEDS:
             raise ValueError(f"the seed was {seed!r}; use one of {', '.join(SEEDS)}")
+        check_way(way)
         if crop and seed == "map":
             raise ValueError("a whole map has no receptive field of its own: use crop=False")
         images = self._own(images) if isinstance(images, Recording) else self._checked(images)
@@ -212,8 +214,7 @@ class DeconvNet:
         if isinstance(images, Recording):
             graph = self._graph_of(images)
             named = [_named(unit, graph) for unit in units]
-            like = next(iter(images.activations.values()))
-            like = like.new_empty(1).expand(images.sizes[images.input])
+            like = images.empty.expand(images.sizes[images.input])
             return from_recording(images, named, seed=seed), images, like
         route, named, geometry = self._routed(images, units, seed=seed, way=way)
         found = travel(
@@ -228,7 +229,7 @@ class DeconvNet:
         """The route, the units by the names of nodes, and the recording it was chosen by."""
         graph = self._graph_of(images)
         named = [_named(unit, graph) for unit in units]
-        geometry = self.geometry(images.shape[1:], sorted({unit.layer for unit in named}))
+        geometry = self._geometries.fit_for(images, sorted({unit.layer for unit in named}))
         for unit in named:
             check(unit, (len(images), *geometry.sizes[unit.layer][1:]))
         free = seed != "map" and self._graphs.any_size is not None
@@ -258,11 +259,7 @@ class DeconvNet:
             size: (channels, *size) of the image.
             layers: how far up it goes; everywhere by default.
         """
-        asked = (tuple(size), None if layers is None else tuple(layers))
-        if self._known is None or self._known[0] != asked:  # the latest one is remembered
-            image = blank(self.model, size)
-            self._known = asked, geometry_of(self._graph_of(image), image, layers)
-        return self._known[1]
+        return self._geometries.of(size, layers)
 
     def _own(self, recording: Recording) -> Recording:
         """A recording that this DeconvNet made: another policy remembers other things."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -151,14 +151,6 @@ def _near(cone: Cone, like: Tensor) -> int:
     if like.device.type == "cpu":
         return min(MOST, max(1, NEAR // size))
     return max(1, BUDGET // size)
-
-
-def units_of(
-    recording: Recording, layer: str, channel: int, *, position: tuple[int, ...] | None
-) -> list[Unit]:
-    """The same unit of every image of a recording."""
-    unit = Unit.at(layer, channel, position=position)
-    return [replace(unit, image=image) for image in range(recording.images)]
 
 
 def _wholes(count: int, limit: int) -> Iterator[Part]:

@@ -62,6 +62,7 @@ class Recording:
         activations: {layer: (batch, channels, ...)} the values of the recorded layers.
         sizes: {node: size of its value} for every node whose value is a tensor.
         policies: under which it was made; they decided what is remembered.
+        empty: a number of the images' type, on their device.
     """
 
     input: str
@@ -69,6 +70,7 @@ class Recording:
     activations: dict[str, Tensor]
     sizes: dict[str, torch.Size]
     policies: Policies
+    empty: Tensor
 
     @property
     def images(self) -> int:
@@ -120,7 +122,8 @@ def record(
                 sizes[node.name] = value.shape
             if keep and node.name in layers:
                 activations[node.name] = _activation(node, value)
-    return Recording(graph.input, tuple(recorder.steps), activations, sizes, policies)
+    empty = images.new_empty(1)
+    return Recording(graph.input, tuple(recorder.steps), activations, sizes, policies, empty)
 
 
 def _activation(node: Node, value: Any) -> Tensor:

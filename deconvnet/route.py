@@ -56,7 +56,7 @@ def route_of(
     """Count multiply-adds and choose.
 
     Args:
-        geometry: a recording of one image up to the layers of the units.
+        geometry: a recording of images of this size up to the layers of the units.
         graph: the model.
         units: by position; those of no position need their images whole, to find it.
         policies: under which the signals will travel.
@@ -66,28 +66,68 @@ def route_of(
     Raises:
         ValueError: no such way.
     """
-    if way is not None and way not in WAYS:
-        raise ValueError(f"the way was {way!r}; use one of {', '.join(WAYS)}, or None to choose")
-    costs: dict[str, dict[str, int]] = {}
-    every: dict[str, list[Part]] = {}
-    up_to: dict[str, int] = {}
+    check_way(way)
+    counts: dict[str, _Count] = {}
     for layer, members in by_layer(units).items():
         some = [units[i] for i in members]
-        names = {node.name for node in graph.upto([layer])}
-        up = counted([s for s in geometry.steps if s.name in names], geometry.sizes)
-        images, up_to[layer] = len({unit.image for unit in some}), up
-        cost = {"full": 2 * len(some) * up, "shared": (images + len(some)) * up}
-        cost["cone"] = cost["shared"]
-        parts = None
-        if geometry.separable and None not in [unit.position for unit in some]:
-            parts = cones(geometry, some, policies=policies, like=like, graph=graph)
-        if parts is not None:
-            every[layer] = parts
-            above, below = _counts(parts)
-            cost |= {"shared": images * up + below, "cone": above + below}
-        costs[layer] = cost
-    count = len({unit.image for unit in units})
-    return _chosen(costs, every, up_to=up_to, images=count, way=way)
+        images = {unit.image for unit in some}
+        up = _up_to(geometry, graph, [layer])
+        if not geometry.separable:  # each signal goes down through the whole batch
+            counts[layer] = _Count(images, up, None, down=len(some) * up * len(like))
+            continue
+        placed = [unit if unit.position else _central(unit, geometry) for unit in some]
+        parts = cones(geometry, placed, policies=policies, like=like, graph=graph)
+        above, down = (0, len(some) * up) if parts is None else _counts(parts)
+        free = placed == some and parts is not None
+        counts[layer] = _Count(images, up, parts if free else None, down=down, cone=above)
+    full = sum(2 * up * len(members) for up, members in _full(counts, units))
+    return _chosen(counts, geometry, graph, full=full, way=way)
+
+
+def check_way(way: str | None) -> None:
+    """See that there is such a way.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if way is not None and way not in WAYS:
+        raise ValueError(f"the way was {way!r}; use one of {', '.join(WAYS)}, or None to choose")
+
+
+@dataclass(frozen=True)
+class _Count:
+    """Multiply-adds of units of one layer.
+
+    Args:
+        images: the images they are of.
+        up: of one whole image, to the layer.
+        parts: with their cones; None if they cannot go by cone.
+        down: of all their signals.
+        cone: of all the ways up by cone.
+    """
+
+    images: set[int]
+    up: int
+    parts: Sequence[Part] | None
+    down: int
+    cone: int = 0
+
+
+def _full(counts: Mapping[str, _Count], units: Sequence[Unit]) -> Iterator[tuple[int, list[int]]]:
+    for layer, members in by_layer(units).items():
+        yield counts[layer].up, members
+
+
+def _central(unit: Unit, geometry: Recording) -> Unit:
+    """A unit of no position, in the middle of its map, to count what its signal may take."""
+    middle = tuple(n // 2 for n in geometry.sizes[unit.layer][2:])
+    return Unit.at(unit.layer, unit.channel, position=middle or None, image=unit.image)
+
+
+def _up_to(geometry: Recording, graph: Graph, layers: Sequence[str]) -> int:
+    """Multiply-adds of one whole image up to some layers."""
+    names = {node.name for node in graph.upto(layers)}
+    return counted([step for step in geometry.steps if step.name in names], geometry.sizes)
 
 
 def _counts(parts: Sequence[Part]) -> tuple[int, int]:
@@ -102,27 +142,37 @@ def _counts(parts: Sequence[Part]) -> tuple[int, int]:
 
 
 def _chosen(
-    costs: Mapping[str, Mapping[str, int]],
-    parts: Mapping[str, Sequence[Part]],
+    counts: Mapping[str, _Count],
+    geometry: Recording,
+    graph: Graph,
     *,
-    up_to: Mapping[str, int],
-    images: int,
+    full: int,
     way: str | None,
 ) -> Route:
     """Each layer its cheaper way; or all shared, where one pass up serves all of them."""
-    ways = {
-        layer: way or min(("shared", "cone"), key=cost.__getitem__) if layer in parts else "shared"
-        for layer, cost in costs.items()
+
+    def total(ways: Mapping[str, str]) -> int:
+        together = [layer for layer, taken in ways.items() if taken == "shared"]
+        images = set().union(*(counts[layer].images for layer in together))
+        up = len(images) * _up_to(geometry, graph, together) if together else 0
+        alone = sum(count.cone for layer, count in counts.items() if ways[layer] == "cone")
+        return up + alone + sum(count.down for count in counts.values())
+
+    shared = dict.fromkeys(counts, "shared")
+    cone = {layer: "shared" if count.parts is None else "cone" for layer, count in counts.items()}
+    each = {
+        layer: "cone" if cone[layer] == "cone" and count.cone < len(count.images) * count.up
+        else "shared"
+        for layer, count in counts.items()
+    }  # fmt: skip
+    ways = min((shared, each), key=total) if way is None else {"shared": shared, "cone": cone}[way]
+    parts = {
+        layer: count.parts
+        for layer, count in counts.items()
+        if ways[layer] == "cone" and count.parts is not None
     }
-    totals = {name: sum(cost[name] for cost in costs.values()) for name in (*WAYS, "full")}
-    taken = sum(costs[layer][ways[layer]] for layer in costs)
-    saved = images * (sum(up_to.values()) - max(up_to.values(), default=0))
-    if len(costs) > 1:
-        totals["shared"] -= saved
-        if way is None and totals["shared"] <= taken:
-            ways, taken = dict.fromkeys(ways, "shared"), totals["shared"]
-    kept = {layer: those for layer, those in parts.items() if ways[layer] == "cone"}
-    return Route(ways, {**totals, "taken": taken}, kept)
+    totals = {"cone": total(cone), "shared": total(shared), "full": full, "taken": total(ways)}
+    return Route(ways, totals, parts)
 
 
 def travel(
@@ -175,7 +225,7 @@ def _groups(images: Tensor, used: Sequence[int], geometry: Recording) -> Iterato
     if not geometry.separable:
         yield list(range(len(images)))
         return
-    numbers = sum(size.numel() for size in geometry.sizes.values())
+    numbers = sum(size.numel() for size in geometry.sizes.values()) // geometry.images
     limit = max(1, RECORDED // (numbers * images.element_size()))
     wanted = sorted(set(used))
     for first in range(0, len(wanted), limit):

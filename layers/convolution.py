@@ -229,6 +229,10 @@ class TransposedConvolution(MirroredLayer):
         below = grouped(channel, self.groups, self.weight.shape[1], width_in)
         return ((batch, below, *seen),)
 
+    def multiply_adds(self, size: Sequence[int]) -> int:
+        """How many it takes for so many places of the output: each input meets every filter."""
+        return self.weight.numel() * math.prod(size) // math.prod(self.stride)
+
     @classmethod
     def of_module(
         cls, module: nn.Module, input: Tensor, output_size: Any = None

@@ -57,9 +57,10 @@ class Rectifier(ABC):
     normalization: ClassVar[str] = "exact"
     """What local response normalisation does to the signal unless told: "exact" or "identity"."""
     placewise: ClassVar[bool] = False
-    """Whether the rule looks at one place at a time, and what it keeps is shaped like ``z``.
+    """Whether the rule looks at one place at a time, and sends nothing where nothing arrives.
 
-    Then a unit is projected inside of its receptive field alone, which is many times faster.
+    What it keeps must be shaped like ``z``, and ``signal`` give 0 where ``R`` is 0. Then a unit is
+    projected inside of its receptive field alone, which is many times faster.
     """
 
     @abstractmethod

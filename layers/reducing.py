@@ -55,6 +55,9 @@ def mixing(function: Callable[..., Tensor]) -> Callable[..., Any]:
 
     def read(input: Tensor, dims: Any, *args: Any, **kwargs: Any) -> Any:
         axes = (dims,) if isinstance(dims, int) else tuple(dims)
+        if function is torch.flip:  # of which the method takes x.flip(1, 2)
+            dims, args = (*axes, *args), ()
+            axes = dims
         if any(axis % input.ndim == 0 for axis in axes):
             return None
         return PerSample(lambda x: function(x, dims, *args, **kwargs), along(*axes)), (input,)

@@ -82,8 +82,8 @@ def test_images_go_up_once_and_no_further_than_they_must():
     ]
     with Forward() as forward:
         net.project(images, units=units, way="shared")
-    # the stem and four convolutions of layer 1; one empty image first, for the geometry
-    assert forward.images == [1] * 5 + [2] * 5
+    # the stem and four convolutions of layer 1; two empty images first, for the geometry
+    assert forward.images == [2] * 5 + [2] * 5
     with Forward() as forward:
         net.project(images, units=units, way="shared")
     assert forward.images == [2] * 5
