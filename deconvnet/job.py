@@ -27,6 +27,7 @@ from deconvnet.graph import Graph, evaluation
 from deconvnet.graphs import Graphs, blank
 from deconvnet.images import Preprocessing
 from deconvnet.items import check_repeatable, first_image, path_of
+from deconvnet.layouts import layout_for
 from deconvnet.miner import Miner
 from deconvnet.parts import Part
 from deconvnet.record import Recording
@@ -102,6 +103,7 @@ class Job:
             "batch_shape": [batch_size, *image.shape],
             "dtype": str(one.dtype).removeprefix("torch."),
             "device": one.device.type,  # not its number, which differs from process to process
+            "layout": layout_for(graph, one),
             "nan_policy": nan,
         }
         if one.device.type == "cpu":  # large sums are cut up by threads, which shows in last bits
@@ -127,6 +129,7 @@ class Job:
             list(self.request.channels),
             k=self.request.k,
             nan=str(self.request.attributes["nan_policy"]),
+            layout=str(self.request.attributes["layout"]),
         )
 
     def run(

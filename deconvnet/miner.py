@@ -10,6 +10,7 @@ from torch import Tensor
 
 from deconvnet.feed import Microbatch
 from deconvnet.graph import Graph, Node, arguments, run_call
+from deconvnet.layouts import laid_out
 from deconvnet.parts import FirstNaN
 from deconvnet.record import Recording
 from deconvnet.running import execute
@@ -27,9 +28,16 @@ class Miner:
     """
 
     def __init__(
-        self, graph: Graph, geometry: Recording, names: Sequence[str], *, k: int, nan: str
+        self,
+        graph: Graph,
+        geometry: Recording,
+        names: Sequence[str],
+        *,
+        k: int,
+        nan: str,
+        layout: str,
     ) -> None:
-        self.graph, self.nan = graph, nan
+        self.graph, self.nan, self.layout = graph, nan, layout
         self.nodes = graph.upto(names)
         self.tops = {name: TopK(geometry.sizes[name][1], k) for name in names}
         self.done: list[int] = []
@@ -39,7 +47,8 @@ class Miner:
     def take(self, batch: Microbatch, device: torch.device) -> None:
         """Run one microbatch; rows without an image enter no table."""
         whole = len(batch.rows) == len(batch.images)
-        for node, value in execute(self.graph, batch.images.to(device), self.nodes, self._run):
+        images = laid_out(batch.images.to(device), self.layout)
+        for node, value in execute(self.graph, images, self.nodes, self._run):
             top = self.tops.get(node.name)
             if top is None:
                 continue

@@ -33,12 +33,12 @@ def first_positions(
     activations: Tensor, values: Tensor, *, rows: Tensor, channels: Tensor
 ) -> Tensor:
     """Where each of these maps first holds its maximum; ``argmax`` would stop at a NaN."""
-    maps = activations.flatten(2) if activations.ndim > 2 else activations[..., None]
-    device, size = maps.device, max(1, _GATHERED // maps.shape[2])
+    maps = activations if activations.ndim > 2 else activations[..., None]
+    device, size = maps.device, max(1, _GATHERED // max(1, maps[0, 0].numel()))
     found = [torch.empty(0, dtype=torch.int64, device=rows.device)]
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
-        some = maps[rows[part].to(device), channels[part].to(device)]
+        some = maps[rows[part].to(device), channels[part].to(device)].flatten(1)
         equal = some == values[part][:, None].to(device, some.dtype)
         found.append(equal.view(torch.uint8).argmax(1).to(rows.device))
     return torch.cat(found)

@@ -24,6 +24,7 @@ MEANT = {
 MADE = {
     "device": "kind of device",
     "threads": "number of threads",
+    "layout": "memory layout",
     "versions": "version of a package",
 }
 """What its last bits depend on besides: parts of one table must share it."""

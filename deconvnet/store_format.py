@@ -9,8 +9,8 @@ A reader refuses versions that it does not know.
     MUST: ``format`` = "deconvnet"; ``format_version`` = 1; ``complete`` = 1; ``k`` (integer);
     ``order`` (text). MAY, and ``deconvnet.mine`` does: ``model``, ``model_fingerprint``,
     ``dataset``, ``dataset_fingerprint``, ``transform``, ``input_size``, ``batch_shape``,
-    ``dtype``, ``device``, ``threads``, ``nan_policy``, ``versions`` (a JSON object as text),
-    ``images_seen``, ``images_failed``. A value is text, a number or a list of numbers.
+    ``dtype``, ``device``, ``layout``, ``threads``, ``nan_policy``, ``versions`` (a JSON object as
+    text), ``images_seen``, ``images_failed``. A value is text, a number or a list of numbers.
 ``/layers/<name>``
     A group for each layer, in the order of the network. In a name ``%`` is written ``%25``, ``/``
     is ``%2F``, and a name that is one dot is ``%2E``. Attributes, MUST: ``channels``, and

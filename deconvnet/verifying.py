@@ -17,6 +17,7 @@ from deconvnet.graph import Graph, Node, arguments, evaluation, run_call
 from deconvnet.graphs import Graphs, blank
 from deconvnet.items import checked, first_image, path_of, read_item
 from deconvnet.job import threads_of_cpu
+from deconvnet.layouts import CONTIGUOUS, laid_out
 from deconvnet.mirror import DeconvNet
 from deconvnet.record import Recording
 from deconvnet.running import execute
@@ -199,7 +200,9 @@ class _Work:
             good.append(index)
             yield from self._path(index)
         nodes = self.graph.upto(self.layers)
-        for node, value in execute(self.graph, pixels.to(like.device), nodes, self._call):
+        layout = str(self.store.attributes.get("layout", CONTIGUOUS))
+        given = laid_out(pixels.to(like.device), layout)
+        for node, value in execute(self.graph, given, nodes, self._call):
             if node.name in self.layers:
                 layer, image = self.layers[node.name], self.store[node.name].image
                 places = self.chosen.get(node.name, ())

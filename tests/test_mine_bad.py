@@ -200,7 +200,13 @@ def test_every_image_is_run_once_in_batches_of_one_shape(tmp_path):
     with Shapes() as shapes:
         mine(tiny(), Pictures(images(10), broken=[4]), tmp_path / "a.h5", batch_size=4,
              report=lambda *numbers: done.append(numbers))  # fmt: skip
-    assert shapes.seen == [1, 4, 4, 4]  # the first is blank: the sizes of the layers
+    assert shapes.seen == [
+        1,
+        1,
+        4,
+        4,
+        4,
+    ]  # two blank ones first: the sizes of the layers, the layout
     assert done == [(4, 10), (8, 10), (10, 10)]
 
 
