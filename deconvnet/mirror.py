@@ -259,6 +259,7 @@ class DeconvNet:
             size: (channels, *size) of the image.
             layers: how far up it goes; everywhere by default.
         """
+        self._latest = self._graphs.of_size(size)
         return self._geometries.of(size, layers)
 
     def _own(self, recording: Recording) -> Recording:

@@ -6,6 +6,8 @@ import io
 import os
 from typing import Any, BinaryIO
 
+SMALL = 2**16  # bytes: its own bookkeeping comes in pieces no larger
+
 
 class Shielded(io.RawIOBase):
     """A file for HDF5 to write through, whose refusals it never sees.
@@ -21,6 +23,7 @@ class Shielded(io.RawIOBase):
         self._file = file
         self._place = self._end = 0
         self._error: OSError | None = None
+        self._late: dict[int, bytes] = {}  # what HDF5 must find again to close the file
 
     def check(self) -> None:
         """Raise what the disk refused.
@@ -62,6 +65,8 @@ class Shielded(io.RawIOBase):
                 self._file.write(data)
             except OSError as error:
                 self._error = error
+        if self._error is not None and size <= SMALL:
+            self._late[self._place] = bytes(memoryview(data).cast("B"))
         self._place += size
         self._end = max(self._end, self._place)
         return size
@@ -70,13 +75,18 @@ class Shielded(io.RawIOBase):
         """What is there; zeros where it was not taken."""
         view = memoryview(buffer).cast("B")
         count = 0
-        if self._error is None:
+        if not self._file.closed:
             try:
                 self._file.seek(self._place)
                 count = self._file.readinto(view)  # type: ignore[attr-defined]
             except OSError as error:
                 self._error = error
         view[count:] = bytes(len(view) - count)
+        first, last = self._place, self._place + len(view)
+        for start, late in self._late.items():
+            here, there = max(first, start), min(last, start + len(late))
+            if here < there:
+                view[here - first : there - first] = late[here - start : there - start]
         self._place += len(view)
         return len(view)
 

@@ -39,6 +39,7 @@ def test_multiply_adds_are_those_that_torchvision_publishes(name, published):
 
 
 def test_a_row_counts_what_was_taken(monkeypatch):
+    pytest.importorskip("captum", reason="captum is not installed: pip install -e .[bench]")
     """The rate is that of the way that ran, against the forward pass of the same round."""
     measured = {"peak": 9, "results": 1}
     monkeypatch.setattr(cases, "pictures", noise)

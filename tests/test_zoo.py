@@ -37,14 +37,15 @@ def overlaps(one, other):
 def test_names_of_layers():
     names = [name for name, _ in zoo.zfnet_mini(weights=False).named_children()]
     blocks = ("conv1 relu1 pool1", "conv2 relu2 pool2", "conv3 relu3", "conv4 relu4")
-    assert names == [*" ".join(blocks).split(), "conv5", "relu5", "pool5", "classifier"]
+    top = ["conv5", "relu5", "pool5", "strongest", "classifier"]
+    assert names == [*" ".join(blocks).split(), *top]
 
 
 def test_shapes():
     model = zoo.zfnet_mini(weights=False)
     assert not model.training
     assert model(torch.zeros(2, 3, 96, 96)).shape == (2, 367)
-    assert 1e6 < sum(p.numel() for p in model.parameters()) < 2e6
+    assert 0.9e6 < sum(p.numel() for p in model.parameters()) < 2e6
     assert model.pool1.kernel_size > model.pool1.stride  # overlapping, as in the paper
 
 
