@@ -22,7 +22,8 @@ import benchmark_rows
 import torch
 from benchmark_cases import RULES, Case, cases
 from benchmark_results import Results, cores, results, this_machine
-from benchmark_table import markdown, paste
+from benchmark_table import MARKS, markdown
+from readme_table import paste
 
 from deconvnet.progress import bar
 
@@ -53,7 +54,7 @@ def main() -> None:
     if failed:
         sys.exit("\n".join(failed))
     if options.readme:
-        paste(ROOT / "README.md", markdown(found))
+        paste(ROOT / "README.md", markdown(found), MARKS)
 
 
 def run(jobs: dict[str, Callable[[], None]], found: Results, path: str | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""The benchmark's figures as tables in Markdown, and their place in the README."""
+"""The benchmark's figures as tables in Markdown."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from benchmark_mining import Mining
 from benchmark_results import Results
 from benchmark_rows import Row
 from benchmark_timing import number, spread
-
-from deconvnet.atomic import write_whole
 
 MARKS = ("<!-- benchmark -->", "<!-- /benchmark -->")
 MIB = 2**20
@@ -88,20 +86,3 @@ def memory(found: dict[int, dict[str, int]]) -> str:
         for count, one in sorted(found.items())
     ]
     return f"One call on the same images: {'; '.join(told)}."
-
-
-def paste(readme: Path, text: str) -> None:
-    """Put the tables between their marks.
-
-    Raises:
-        ValueError: the marks are not there, once each and in this order.
-    """
-    before = readme.read_text(encoding="utf-8")
-    head, begin, rest = before.partition(MARKS[0])
-    _, end, tail = rest.partition(MARKS[1])
-    if not (begin and end) or any(before.count(mark) != 1 for mark in MARKS):
-        raise ValueError(
-            f"{readme.name} was given without the marks {' … '.join(MARKS)}, once each; put them "
-            "where the tables should stand"
-        )
-    write_whole(readme, f"{head}{begin}\n{text}\n{end}{tail}".encode())

@@ -16,12 +16,12 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
 from correctness_cases import ROOT, Case, networks, spellings
 from correctness_cells import METHODS, Cell, row
 from correctness_peers import PEERS, Peer
+from readme_table import paste
 
 from deconvnet.atomic import write_whole
 from deconvnet.progress import bar
@@ -52,7 +52,7 @@ def main() -> None:
     if options.markdown:
         write_whole(options.markdown, f"{text}\n".encode())
     if options.readme:
-        paste(ROOT / "README.md", text)
+        paste(ROOT / "README.md", text, MARKS)
 
 
 def measured(cases: Sequence[Case], peers: Sequence[Peer]) -> Rows:
@@ -94,23 +94,6 @@ def versions() -> dict[str, str]:
     found = {peer.name: peer.version or "(not installed)" for peer in PEERS.values()}
     below = {name: version(name) for name in ("torch", "torchvision", "numpy")}
     return {**found, **below, "Python": platform.python_version()}
-
-
-def paste(readme: Path, text: str) -> None:
-    """Put the table between its marks.
-
-    Raises:
-        ValueError: the marks are not there, once each and in this order.
-    """
-    before = readme.read_text(encoding="utf-8")
-    head, begin, rest = before.partition(MARKS[0])
-    _, end, tail = rest.partition(MARKS[1])
-    if not (begin and end) or any(before.count(mark) != 1 for mark in MARKS):
-        raise ValueError(
-            f"{readme.name} was given without the marks {' … '.join(MARKS)}, once each; put them "
-            "where the table should stand"
-        )
-    write_whole(readme, f"{head}{begin}\n{text}\n{end}{tail}".encode())
 
 
 if __name__ == "__main__":

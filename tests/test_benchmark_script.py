@@ -91,19 +91,6 @@ def test_this_machine_says_what_it_is():
     assert list(here.versions)[0] == "deconvnet"
 
 
-def test_only_what_is_between_the_marks_is_replaced(tmp_path):
-    readme, (begin, end) = tmp_path / "README.md", table.MARKS
-    readme.write_text(f"# é\n{begin}\nold\n{end}\nend\n", encoding="utf-8")
-    for _ in range(2):
-        table.paste(readme, "| new |")
-        assert readme.read_text(encoding="utf-8") == f"# é\n{begin}\n| new |\n{end}\nend\n"
-    for text in ("no marks", begin, f"{end} {begin}", f"{begin}{end}{begin}{end}"):
-        readme.write_text(text)
-        with pytest.raises(ValueError, match="without the marks"):
-            table.paste(readme, "| new |")
-        assert readme.read_text() == text
-
-
 def test_the_readme_has_a_place_for_it_and_no_half_table(monkeypatch):
     monkeypatch.undo()
     _, _, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition(table.MARKS[0])

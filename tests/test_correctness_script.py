@@ -220,19 +220,6 @@ def test_the_readme_is_not_filled_with_holes(monkeypatch, capsys, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_only_what_is_between_the_marks_is_replaced(tmp_path):
-    readme, (begin, end) = tmp_path / "README.md", correctness.MARKS
-    readme.write_text(f"# é\n{begin}\nold\ntable\n{end}\nend\n", encoding="utf-8")
-    for _ in range(2):
-        correctness.paste(readme, "| new |")
-        assert readme.read_text(encoding="utf-8") == f"# é\n{begin}\n| new |\n{end}\nend\n"
-    for text in ("no marks", begin, f"{end} {begin}", f"{begin}{end}{begin}{end}"):
-        readme.write_text(text)
-        with pytest.raises(ValueError, match="without the marks"):
-            correctness.paste(readme, "| new |")
-        assert readme.read_text() == text
-
-
 def test_the_readme_has_every_row_and_our_column_in_it():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     _, _, rest = text.partition(correctness.MARKS[0])
