@@ -73,15 +73,16 @@ def route_of(
         images = {unit.image for unit in some}
         up = _up_to(geometry, graph, [layer])
         if not geometry.separable:  # each signal goes down through the whole batch
-            counts[layer] = _Count(images, up, None, down=len(some) * up * len(like))
+            down = len(some) * up * len(like)
+            counts[layer] = _Count(len(some), images, up, None, down=down)
             continue
         placed = [unit if unit.position else _central(unit, geometry) for unit in some]
         parts = cones(geometry, placed, policies=policies, like=like, graph=graph)
         above, down = (0, len(some) * up) if parts is None else _counts(parts)
         free = placed == some and parts is not None
-        counts[layer] = _Count(images, up, parts if free else None, down=down, cone=above)
-    full = sum(2 * up * len(members) for up, members in _full(counts, units))
-    return _chosen(counts, geometry, graph, full=full, way=way)
+        own = parts if free else None
+        counts[layer] = _Count(len(some), images, up, own, down=down, cone=above)
+    return _chosen(counts, geometry, graph, way=way)
 
 
 def check_way(way: str | None) -> None:
@@ -99,6 +100,7 @@ class _Count:
     """Multiply-adds of units of one layer.
 
     Args:
+        units: how many they are.
         images: the images they are of.
         up: of one whole image, to the layer.
         parts: with their cones; None if they cannot go by cone.
@@ -106,16 +108,12 @@ class _Count:
         cone: of all the ways up by cone.
     """
 
+    units: int
     images: set[int]
     up: int
     parts: Sequence[Part] | None
     down: int
     cone: int = 0
-
-
-def _full(counts: Mapping[str, _Count], units: Sequence[Unit]) -> Iterator[tuple[int, list[int]]]:
-    for layer, members in by_layer(units).items():
-        yield counts[layer].up, members
 
 
 def _central(unit: Unit, geometry: Recording) -> Unit:
@@ -146,7 +144,6 @@ def _chosen(
     geometry: Recording,
     graph: Graph,
     *,
-    full: int,
     way: str | None,
 ) -> Route:
     """Each layer its cheaper way; or all shared, where one pass up serves all of them."""
@@ -161,16 +158,16 @@ def _chosen(
     shared = dict.fromkeys(counts, "shared")
     cone = {layer: "shared" if count.parts is None else "cone" for layer, count in counts.items()}
     each = {
-        layer: "cone" if cone[layer] == "cone" and count.cone < len(count.images) * count.up
-        else "shared"
+        layer: cone[layer] if count.cone < len(count.images) * count.up else "shared"
         for layer, count in counts.items()
-    }  # fmt: skip
+    }
     ways = min((shared, each), key=total) if way is None else {"shared": shared, "cone": cone}[way]
     parts = {
         layer: count.parts
         for layer, count in counts.items()
         if ways[layer] == "cone" and count.parts is not None
     }
+    full = sum(2 * count.units * count.up for count in counts.values())
     totals = {"cone": total(cone), "shared": total(shared), "full": full, "taken": total(ways)}
     return Route(ways, totals, parts)
 
