@@ -2,15 +2,14 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 import deconvnet.project
 from deconvnet import DeconvNet, Unit
 from deconvnet.layers import Inside, Rectifier, Switches
 from deconvnet.layers.convolution import Convolution
-from tests.networks import fill, network, noise
+from tests.cones import assert_same, borders, every_unit, everything, in_cones
+from tests.networks import network, noise
 from tests.reference import error, projections
 
 POLICIES = ("gradient", "deconvnet", "guided")
@@ -28,73 +27,6 @@ NETWORKS = {  # a layer whose units see less than these images, at every border
     "mnasnet1_0": ("layers.9.1.layers.2", 112),
     "resnext50_32x4d": ("layer1.2.relu_2", 96),
 }
-
-
-class Everything(nn.Module):
-    """Padding, strides, dilation, groups, ceil_mode, skips and joins, in one small network."""
-
-    def __init__(self):
-        super().__init__()
-        self.stem = nn.Conv2d(3, 6, 5, stride=2, padding=2)
-        self.norm = nn.BatchNorm2d(6)
-        self.relu = nn.ReLU(inplace=True)
-        self.pool = nn.MaxPool2d(3, 2, padding=1, ceil_mode=True)
-        self.wide = nn.Conv2d(6, 6, 3, padding=2, dilation=2, groups=2)
-        self.narrow = nn.Conv2d(6, 6, 1)
-        self.uneven = nn.Conv2d(12, 8, (3, 2), padding=(1, 0))
-        self.lrn = nn.LocalResponseNorm(3)
-
-    def forward(self, x):
-        x = self.pool(self.relu(self.norm(self.stem(x))))
-        wide = F.relu(self.wide(x))
-        x = torch.cat([wide + self.narrow(x), F.avg_pool2d(x, 3, 1, 1)], 1).relu()
-        x = self.lrn(F.pad(x, (1, 0, 0, 1), value=0.5))
-        return F.max_pool2d(torch.relu(self.uneven(x)), 3, 2)
-
-
-def everything(model=Everything):
-    torch.manual_seed(0)
-    made = model().double().eval()
-    fill(made, torch.Generator().manual_seed(0))
-    return made
-
-
-def every_unit(net, images, layer, *, channels=1):
-    """All positions of some channels, spread over the images."""
-    _, count, rows, cols = net.record(images, layer)[layer].shape
-    return [
-        Unit(layer, (7 * (r * cols + c) + k) % count, r, c, image=(r + c) % len(images))
-        for r in range(rows)
-        for c in range(cols)
-        for k in range(channels)
-    ]
-
-
-def borders(net, images, layer):
-    """Corners, edges and the middle."""
-    size = net.record(images, layer)[layer].shape
-    height, width = size[2:]
-    places = [(0, 0), (0, width - 1), (height - 1, 0), (height - 1, width - 1)]
-    places += [(0, width // 2), (height // 2, 0), (height // 2, width // 2), (1, width - 2)]
-    return [
-        Unit(layer, 5 * i % size[1], *place, image=i % len(images))
-        for i, place in enumerate(places)
-    ]
-
-
-def assert_same(found, expected):
-    """Each projection is the expected one; some units are dead, but not many."""
-    assert found.shape == expected.shape
-    alive = expected.flatten(1).abs().amax(1)
-    assert (alive > 0).sum() >= len(alive) / 3, "dead units prove nothing"
-    off = (found - expected).flatten(1).abs().amax(1)
-    assert (off <= 1e-10 * alive).all(), f"unit {int(off.argmax())} is off by {float(off.max())}"
-
-
-def in_cones(net, images, units, **how):
-    route = net.route(images, units, way="cone")
-    assert route.way == "cone", "nothing is tested"
-    return net.project(images, units=units, way="cone", **how)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -150,56 +82,6 @@ def test_parts_are_the_whole(monkeypatch):
     assert_same(in_cones(net, images, units[::-1]), whole.flip(0))
     monkeypatch.setattr("deconvnet.route.RECORDED", 1)
     assert_same(net.project(images, units=units, way="shared"), whole)
-
-
-def test_multiply_adds_are_those_that_are_made():
-    net, images = DeconvNet(network("vgg16").float(), "gradient"), noise(6, 3, 128, 128).float()
-    units = borders(net, images[:1], "features.15") + borders(net, images, "features.15")
-    for way in ("cone", "shared"):
-        route = net.route(images, units, way=way)
-        assert route.way == way
-        with FlopCounterMode(display=False) as counter:
-            net.project(images, units=units, way=way)
-        made = counter.get_total_flops() / 2
-        # the first step down uses one filter of many, which the count leaves out
-        assert 0.98 < made / route.multiply_adds[way] <= 1
-    assert route.multiply_adds["full"] > route.multiply_adds["shared"]
-    chosen = net.route(images, units)
-    assert chosen.multiply_adds["taken"] == min(chosen.multiply_adds.values())
-    assert chosen.way == "cone"
-    many = [unit for unit in every_unit(net, images[:1], "features.15")]
-    assert net.route(images[:1], many).way == "shared"
-
-
-def test_the_cone_of_vgg_16_is_what_the_arithmetic_says():
-    net = DeconvNet(network("vgg16").float())
-    unit = [Unit("features.15", 0, 28, 28)]
-    # rows of a window: 1, 3, 5, pooled 7 -> 14, 16, pooled 18 -> 36, 38
-    filters = {1: 9 * 256 * 256, 3: 9 * 256 * 256, 5: 9 * 128 * 256, 14: 9 * 128 * 128}
-    filters |= {16: 9 * 64 * 128, 36: 9 * 64 * 64, 38: 9 * 3 * 64}
-    expected = 2 * sum(rows**2 * count for rows, count in filters.items())
-    image = torch.zeros(1, 3, 224, 224)
-    assert net.route(image, unit).multiply_adds["cone"] == expected
-
-
-def test_the_first_step_uses_one_filter():
-    model = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 128, 3))
-    net, images = DeconvNet(model.double(), "guided"), noise(2, 3, 24, 24)
-    net.project(images, layer="2", channel=5, seed="map")  # it looks at the geometry once
-    with FlopCounterMode(display=False) as counter:
-        found = net.project(images, layer="2", channel=5, seed="map")
-    up = 2 * 24 * 24 * 27 * 64 + 2 * 22 * 22 * 9 * 64 * 128
-    down = 2 * 22 * 22 * 9 * 64 + 2 * 24 * 24 * 27 * 64
-    assert counter.get_total_flops() / 2 == up + down
-    seed = net.record(images, "2")["2"][:, 5]
-    x = images.clone().requires_grad_()
-    with torch.enable_grad():
-        relu = model[0](x)
-        first = torch.autograd.grad(model[2](model[1](relu))[:, 5], relu, seed, retain_graph=True)
-        (expected,) = torch.autograd.grad(relu, x, first[0].clamp(min=0))
-    again = torch.autograd.grad(model[1](relu), relu, torch.ones_like(relu))[0]
-    assert torch.equal(first[0] * again, first[0]), "the mask is in the first step"
-    assert_same(found, expected)
 
 
 class Sizes(nn.Module):
