@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from deconvnet.graph import Graph, Node, arguments, evaluation, run_call
+from deconvnet.graph import Graph, evaluation
 from deconvnet.layers.crop import layout
-from deconvnet.running import execute
+from deconvnet.running import execute, plain
 
 CONTIGUOUS, CHANNELS_LAST = "contiguous", "channels_last"
 
@@ -27,12 +24,9 @@ def layout_for(graph: Graph, image: Tensor) -> str:
     if layout(image) != torch.channels_last:
         return CONTIGUOUS
 
-    def run(node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> Any:
-        return run_call(node, *arguments(node, graph.names, values))
-
     try:
         with torch.no_grad(), evaluation(graph.model):
-            for _ in execute(graph, laid_out(image, CHANNELS_LAST), list(graph), run):
+            for _ in execute(graph, laid_out(image, CHANNELS_LAST), list(graph), plain(graph)):
                 pass
     except ValueError:  # what ``execute`` makes of whatever the model says
         return CONTIGUOUS

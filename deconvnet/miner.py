@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from deconvnet.feed import Microbatch
-from deconvnet.graph import Graph, Node, arguments, run_call
+from deconvnet.graph import Graph
 from deconvnet.layouts import laid_out
 from deconvnet.parts import FirstNaN
 from deconvnet.record import Recording
-from deconvnet.running import execute
+from deconvnet.running import execute, plain
 from deconvnet.topk import TopK
 
 
@@ -48,7 +47,7 @@ class Miner:
         """Run one microbatch; rows without an image enter no table."""
         whole = len(batch.rows) == len(batch.images)
         images = laid_out(batch.images.to(device), self.layout)
-        for node, value in execute(self.graph, images, self.nodes, self._run):
+        for node, value in execute(self.graph, images, self.nodes, plain(self.graph)):
             top = self.tops.get(node.name)
             if top is None:
                 continue
@@ -63,9 +62,6 @@ class Miner:
     def kept(self) -> set[int]:
         """The images that stand in a table."""
         return set().union(*(top.kept() for top in self.tops.values()))
-
-    def _run(self, node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> Any:
-        return run_call(node, *arguments(node, self.graph.names, values))
 
     def _note(self, layer: str, maps: Tensor, batch: Microbatch) -> None:
         images = batch.indices[maps.isnan().flatten(1).any(1).cpu()].tolist()

@@ -9,9 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deconvnet.graph import Graph, Node
+from deconvnet.graph import Graph, Node, arguments, run_call
 
 Run = Callable[[Node, dict[str, Any], Mapping[str, int]], Any]
+
+
+def plain(graph: Graph) -> Run:
+    """For ``execute``: every node by the model's own module, function or method."""
+
+    def run(node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> Any:
+        return run_call(node, *arguments(node, graph.names, values))
+
+    return run
 
 
 def execute(

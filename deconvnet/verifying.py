@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from deconvnet import fields, fingerprint
 from deconvnet.comparing import Comparison, Entry, Mismatch
 from deconvnet.geometry import geometry_of
-from deconvnet.graph import Graph, Node, arguments, evaluation, run_call
+from deconvnet.graph import Graph, evaluation
 from deconvnet.graphs import Graphs, blank
 from deconvnet.items import checked, first_image, path_of, read_item
 from deconvnet.job import threads_of_cpu
 from deconvnet.layouts import CONTIGUOUS, laid_out
 from deconvnet.mirror import DeconvNet
 from deconvnet.record import Recording
-from deconvnet.running import execute
+from deconvnet.running import execute, plain
 from deconvnet.sampling import Chosen, draw_entries, draw_images
 from deconvnet.store import Store
 from deconvnet.verifying_pictures import compare_pictures
@@ -202,7 +202,7 @@ class _Work:
         nodes = self.graph.upto(self.layers)
         layout = str(self.store.attributes.get("layout", CONTIGUOUS))
         given = laid_out(pixels.to(like.device), layout)
-        for node, value in execute(self.graph, given, nodes, self._call):
+        for node, value in execute(self.graph, given, nodes, plain(self.graph)):
             if node.name in self.layers:
                 layer, image = self.layers[node.name], self.store[node.name].image
                 places = self.chosen.get(node.name, ())
@@ -221,6 +221,3 @@ class _Work:
         here, told = path_of(self.dataset, index), self.store.images.get(index)
         if told is not None and told != here:
             yield Mismatch("image", f"{index} is {here!r}, the store says {told!r}")
-
-    def _call(self, node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> Any:
-        return run_call(node, *arguments(node, self.graph.names, values))
