@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
+from collections.abc import Iterator, Mapping
+from enum import Enum
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from deconvnet.graph import Graph
+from deconvnet.graph import Graph, Node
 from deconvnet.items import read_item, sampled
+
+_WITHOUT_EFFECT = ("training", "inplace")  # evaluation is always meant; a value is a value
+_PLACES = (torch.device, torch.layout, torch.memory_format)  # where a value lies, not what it is
 
 
 def of_model(graph: Graph) -> str:
-    """SHA-256 over the parameters and buffers and over the nodes of the graph, in hexadecimal."""
+    """SHA-256 over all that the model's values depend on, in hexadecimal.
+
+    That is parameters, buffers and constants, and of every node what it is, what it reads, with
+    which arguments, and the options of its module: a stride or a slope is in no state dict.
+    """
     digest = hashlib.sha256()
-    for name, tensor in sorted(_state(graph.model).items()):
+    for name, tensor in sorted(_state(graph).items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(_bytes(tensor))
     for node in graph:
         digest.update(f"{node.name} {node.kind} {','.join(node.sources)}\n".encode())
+        for line in _asked(node, graph):
+            digest.update(f"{line}\n".encode())
     return digest.hexdigest()
 
 
@@ -37,8 +50,65 @@ def of_dataset(dataset: Any) -> str:
     return digest.hexdigest()
 
 
-def _state(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+def _state(graph: Graph) -> dict[str, Tensor]:
+    """Every tensor that the model keeps, also where a state dict has it not."""
+    model = graph.model
+    kept = {**dict(model.named_buffers()), **model.state_dict()}
+    read = [str(node.call.target) for node in graph if node.call.op == "get_attr"]
+    kept |= {path: graph.attribute(path) for path in read if path not in kept}
+    return {name: value for name, value in kept.items() if isinstance(value, Tensor)}
+
+
+def _asked(node: Node, graph: Graph) -> Iterator[str]:
+    """A node's arguments, and the options of its module and of those inside."""
+    if node.call.op == "placeholder":
+        return
+    yield f"{_told(node.call.args, graph.names)} {_told(node.call.kwargs, graph.names)}"
+    for path, module in node.module.named_modules() if node.module is not None else ():
+        yield f"{path} {type(module).__name__} {_told(_options(module), {})}"
+
+
+def _options(module: nn.Module) -> dict[str, Any]:
+    """What a module was told beside its tensors, where it is not the default.
+
+    Defaults are left out so that a later version of torch with one option more is no other model.
+    """
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(type(module).__init__).parameters.items()
+    }
+    plain = {
+        name: _told(value, {})
+        for name, value in vars(module).items()
+        if not name.startswith("_") and name not in _WITHOUT_EFFECT
+    }
+    return {
+        name: told
+        for name, told in sorted(plain.items())
+        if name not in defaults or told != _told(defaults[name], {})
+    }
+
+
+def _told(value: Any, names: Mapping[fx.Node, str]) -> str:
+    """A value as a text that is the same in every process."""
+    if isinstance(value, fx.Node):
+        return f"%{names[value]}"
+    if isinstance(value, Tensor):
+        size = f"{value.dtype} {tuple(value.shape)}"
+        return f"tensor {size} {hashlib.sha256(_bytes(value)).hexdigest()}"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {_told(one, names)}' for key, one in value.items())}}}"
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(_told(one, names) for one in value)})"
+    if isinstance(value, slice):
+        return f"slice{_told((value.start, value.stop, value.step), names)}"
+    if isinstance(value, (np.ndarray, np.generic)):
+        return repr(value.tolist())
+    if value is None or isinstance(value, (bool, int, float, complex, str, Enum, torch.dtype)):
+        return repr(value)
+    if isinstance(value, _PLACES):
+        return ""
+    return str(getattr(value, "__qualname__", type(value).__qualname__))  # no address of memory
 
 
 def _bytes(tensor: Tensor) -> memoryview:
