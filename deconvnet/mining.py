@@ -50,7 +50,7 @@ def mine(
     strict: bool = False,
     nan: str = "skip",
     report: Reporter | None = None,
-    resume: bool = False,
+    resume: bool | None = None,
     save_every: float = 30.0,
     shard: tuple[int, int] = (0, 1),
     threads: int | None = None,
@@ -88,10 +88,11 @@ def mine(
             the run ("error").
         report: called after every microbatch, with the images that this call has done, of those
             that it has to do.
-        resume: go on with unfinished work, and return a finished store of the same run as it is;
-            by default everything is done again, and what was there is replaced.
+        resume: True: go on with unfinished work, and return a finished store of the same run as
+            it is. None: do everything, and replace a store that was there; but unfinished work,
+            or a file that is no store, is not dropped without a word. False: it is.
         save_every: seconds between two checkpoints; more where one takes long.
-        shard: (index, count): which of several processes this is; needs ``resume``.
+        shard: (index, count): which of several processes this is; needs ``resume=True``.
         threads: of the CPU, which the last bits of fully connected layers depend on; by default
             as many as unfinished work was begun with, else as PyTorch is set.
         stop: asked after every microbatch; true: keep what is done and raise ``Unfinished``.
@@ -106,7 +107,7 @@ def mine(
         ValueError: the images do not fit the model, or each other, or are others when read again;
             too many are unreadable; what stands at ``path`` is of another model, data set,
             preprocessing, k, choice of layers, batch shape, precision or treatment of NaN: the
-            message shows both.
+            message shows both; or it is unfinished or no store, and ``resume`` was not given.
         Unfinished: ``stop`` said so, or other shards are not done.
         UntraceableError: the graph of the model cannot be read.
         OSError: the store, or a checkpoint, cannot be written; whatever was there before is
@@ -148,7 +149,7 @@ def _check(
     batch_size: int,
     *,
     nan: str,
-    resume: bool,
+    resume: bool | None,
     save_every: float,
     shard: Shard,
     threads: int | None,
@@ -163,6 +164,6 @@ def _check(
         raise ValueError(f"save_every={save_every} was given, expected seconds, 0 or more")
     if shard.count > 1 and not resume:
         raise ValueError(
-            f"shard {shard} was given with resume=False, by which every process would drop the "
+            f"shard {shard} was given with resume={resume}, by which no process would count on the "
             "work of the others; give resume=True, and to start over remove the folder of parts"
         )

@@ -48,13 +48,15 @@ class Work:
         self.folder = PartFolder.beside(path)
         self.file = self.folder.new_file(f"{shard.index}-of-{shard.count}")
 
-    def begin(self, *, resume: bool, adapt: bool) -> tuple[Store | None, list[Part]]:
+    def begin(self, *, resume: bool | None, adapt: bool) -> tuple[Store | None, list[Part]]:
         """The finished store, or what is done of it.
 
         Args:
-            resume: else what is there is dropped.
+            resume: False: what is there is dropped; None: only if it is a store, or nothing.
             adapt: go on with as many threads as the work was begun with.
         """
+        if resume is None:
+            self._check_nothing_is_lost()
         if not resume:
             self.folder.clear()
             return None, []
@@ -142,6 +144,23 @@ class Work:
             images=images,
             stopped=stopped,
         )
+
+    def _check_nothing_is_lost(self) -> None:
+        found = self.folder.headings()
+        if found:
+            done, images = sum(part.seen for part in apart(found)), found[0].request.images
+            raise ValueError(
+                f"{fspath(self.folder.path)!r} holds unfinished work, {done} of {images} images; "
+                "go on with it: resume=True, or drop it: resume=False"
+            )
+        if os.path.isfile(self.path):
+            try:
+                open_store(self.path)
+            except (ValueError, OSError) as error:
+                raise ValueError(
+                    f"{fspath(self.path)!r} is there already and holds something else ({error}); "
+                    "write to another file, or replace it: resume=False"
+                ) from error
 
     def _save(self, miner: Miner) -> None:
         self.folder.of(self.job.request)  # another process may have begun it in another way

@@ -9,7 +9,7 @@ import deconvnet.job
 from deconvnet.mining import mine
 from deconvnet.part_folder import PartFolder
 from deconvnet.store import open_store
-from tests.mining_runs import mined, same, stopped, the_images, the_model
+from tests.mining_runs import COUNT, mined, same, stopped, the_images, the_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*activations were NaN:UserWarning")
 
@@ -103,9 +103,35 @@ def test_odd_names(tmp_path, whole, name):
     assert os.listdir(tmp_path) == [name]
 
 
+def test_unfinished_work_is_not_dropped_without_a_word(tmp_path, whole):
+    path = tmp_path / "top.h5"
+    stopped(path, 5)
+    parts = {part: part.read_bytes() for part in PartFolder.beside(path).names()}
+    with pytest.raises(ValueError, match=f"holds unfinished work, 20 of {COUNT} images; go on"):
+        mined(path, resume=None)
+    assert {part: part.read_bytes() for part in PartFolder.beside(path).names()} == parts
+    mined(path, resume=True)
+    assert same(path, whole)
+
+
+def test_a_store_is_replaced_but_no_other_file(tmp_path, whole):
+    path = tmp_path / "top.h5"
+    mined(path, resume=None, k=2)
+    mined(path, resume=None)
+    assert same(path, whole)
+    path.write_text("my notes")
+    with pytest.raises(ValueError, match="is there already and holds something else"):
+        mined(path, resume=None)
+    assert path.read_text() == "my notes"
+    mined(path, resume=False)
+    assert same(path, whole)
+
+
 def test_shards_need_resume(tmp_path):
-    with pytest.raises(ValueError, match="every process would drop the work of the others"):
+    with pytest.raises(ValueError, match="no process would count on the work of the others"):
         mined(tmp_path / "top.h5", resume=False, shard=(0, 2))
+    with pytest.raises(ValueError, match="given with resume=None, by which"):
+        mined(tmp_path / "top.h5", resume=None, shard=(0, 2))
     with pytest.raises(ValueError, match="save_every=-1"):
         mined(tmp_path / "top.h5", save_every=-1)
     with pytest.raises(ValueError, match="shard 2/2 was given"):
