@@ -58,7 +58,7 @@ def embed(
         projections: policies, by name or instance.
         elsewhere: what happens at activations that a policy has no rule for.
         path: where the new file goes; by default it takes the old one's place.
-        report: told how many layers are done, of how many.
+        report: told how many patches and projections are done, of how many.
 
     Returns:
         The new store, opened.
@@ -77,23 +77,25 @@ def embed(
         spelled(one): DeconvNet(model, one, elsewhere=elsewhere, input_size=size)
         for one in projections
     }
-    artist = _Artist(store, plain, nets, dataset, preprocessing, elsewhere or "", target.parent)
+    total = sum(int(_lit(table).sum()) for table in store.values()) * (1 + len(nets))
     done = 0
 
-    def draw(layer: str, group: h5py.Group) -> None:
+    def drawn(count: int) -> None:
         nonlocal done
-        artist.draw(layer, group)
-        done += 1
+        done += count
         if report is not None:
-            report(done, len(store))
+            report(done, total)
 
+    artist = _Artist(
+        store, plain, nets, dataset, preprocessing, elsewhere or "", target.parent, drawn
+    )
     return write_store(
         target,
         attributes=store.attributes,
         layers=store.layers,
         images=store.images,
         failed=store.failed,
-        draw=draw,
+        draw=artist.draw,
     )
 
 
@@ -132,11 +134,13 @@ class _Artist:
     preprocessing: Preprocessing
     elsewhere: str
     folder: Path
+    drawn: Callable[[int], None]
+    """told of every few pictures that are made"""
 
     def draw(self, layer: str, group: h5py.Group) -> None:
         """All pictures of a layer into its group."""
         table = self.store[layer]
-        lit = (table.image >= 0) & (table.activation > 0)
+        lit = _lit(table)
         group["overhang"] = self._overhang(layer, table, lit)
         self._patches(table, lit, group.create_group("patch"))
         old = self.store.pictures.get(layer)
@@ -178,6 +182,7 @@ class _Artist:
                         content = encode(picture[top:bottom, left:right])
                         known[box] = (spool.add(content), len(content))
                     offset[place], length[place] = known[box]
+                self.drawn(int((lit & (table.image == index)).sum()))
             group["offset"], group["length"] = offset, length
             spool.into(group, "bytes")
 
@@ -200,6 +205,7 @@ class _Artist:
                 for place, projection in self._projected(net, layer, lit, channels=channels):
                     values, scale[place] = halves(projection)
                     offset[place], depth = spool.add(values), projection.shape[2]
+                self.drawn(int(lit[channels].sum()))
             group["offset"], group["scale"] = offset, scale
             spool.into(group, "values")
         write_attributes(group.attrs, {"channels": depth, "elsewhere": self.elsewhere})
@@ -225,6 +231,11 @@ class _Artist:
         step = max(1, AT_ONCE // (most * lit.shape[1] * 3 * 4 * 2))
         channels = np.flatnonzero(lit.any(1)).tolist()
         yield from (channels[first : first + step] for first in range(0, len(channels), step))
+
+
+def _lit(table: LayerTable) -> NDArray[np.bool_]:
+    """The entries that have pictures."""
+    return (table.image >= 0) & (table.activation > 0)
 
 
 def _unique(places: Any) -> tuple[list[tuple[int, ...]], list[int]]:

@@ -154,11 +154,12 @@ def _project(
     images = sorted({unit.image for unit, _ in units})
     for first in range(0, len(images), AT_ONCE):
         some = images[first : first + AT_ONCE]
+        rows = {image: row for row, image in enumerate(some)}
         pixels = _images(dataset, some)
-        here = [(unit, value) for unit, value in units if unit.image in set(some)]
+        here = [(unit, value) for unit, value in units if unit.image in rows]
         layer = here[0][0].layer
         local = [
-            Unit.at(layer, unit.channel, position=unit.position, image=some.index(unit.image))
+            Unit.at(layer, unit.channel, position=unit.position, image=rows[unit.image])
             for unit, _ in here
         ]
         projections = net.project(pixels, units=local, crop=True)

@@ -164,8 +164,14 @@ def test_policies_by_name():
 def test_progress_and_channels_that_do_not_exist(work, tmp_path):
     store, made, model, images = work
     told = []
-    embedded(store, model, images, path=tmp_path / "a.h5", report=lambda *done: told.append(done))
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    options = {"projections": POLICIES, "path": tmp_path / "a.h5"}
+    embedded(store, model, images, **options, report=lambda *done: told.append(done))
+    lit = sum(int((table.activation > 0).sum()) for table in store.values())
+    total = lit * (1 + len(POLICIES))
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    assert {of for _, of in told} == {total}
+    assert told[-1] == (total, total)
+    assert len(told) > 2 * len(store), "a layer may take minutes"
     with pytest.raises(IndexError, match="relu has no channel 5; its channels are 0 to 4"):
         stored_exemplars(made, "relu", [5], rectifier="deconvnet")
     with pytest.raises(KeyError, match="there is no layer 'relu2'"):

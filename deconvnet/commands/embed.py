@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     loaded = the_model(store, options.model, options.weights)
     data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
     target = options.output or options.store
-    with bar(len(store), "embedding", unit="layer") as report:
+    with bar(1, "embedding", unit="picture") as report:
         made = embed(
             store,
             loaded.model,
@@ -66,7 +66,7 @@ def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.N
     if all(_holds(store, layer, asked, options.elsewhere or "") for layer in store):
         return store
     try:
-        with bar(len(store), "embedding", unit="layer") as report:
+        with bar(1, "embedding", unit="picture") as report:
             return embed(
                 store,
                 loaded.model,
