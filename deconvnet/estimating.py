@@ -10,13 +10,13 @@ from typing import Any
 
 from torch import nn
 
-from deconvnet import fields, part_format
-from deconvnet.fields import Field
+from deconvnet import part_format
+from deconvnet.estimating_pictures import Pictures, estimate_pictures
 from deconvnet.images import Preprocessing
-from deconvnet.items import first_image, path_of
+from deconvnet.items import path_of
 from deconvnet.job import Job
+from deconvnet.layers import Rectifier
 from deconvnet.miner import Miner
-from deconvnet.picture_coding import encode
 from deconvnet.record import Recording
 from deconvnet.store_format import COLUMNS, COUNTERS
 
@@ -32,7 +32,8 @@ class Estimate:
         images: of the data set.
         microbatches: of how many images, and how many of them.
         channels: {layer: channels}.
-        seconds: for all images, reading included.
+        seconds: {"mining", "pictures"}: for all images, reading included, and for what is to be
+            stored of them besides.
         memory: {"model", "tables", "activations"} in bytes, at the same time.
         disk: {"store", "part", "patches", "projections"} in bytes; a part for each process while
             it runs, and twice for a moment, since files are replaced whole.
@@ -41,7 +42,7 @@ class Estimate:
     images: int
     microbatches: tuple[int, int]
     channels: dict[str, int]
-    seconds: float
+    seconds: dict[str, float]
     memory: dict[str, int]
     disk: dict[str, int]
 
@@ -56,9 +57,12 @@ def estimate(
     workers: int = 0,
     threads: int | None = None,
     preprocessing: Preprocessing | None = None,
-    projections: int = 0,
+    projections: Sequence[str | Rectifier] = (),
+    elsewhere: str | None = None,
 ) -> Estimate:
     """Run two microbatches, time the second, and say what ``mine`` with these arguments takes.
+
+    Where pictures are asked for, a few are made of each layer, and timed too.
 
     Args:
         model: as for ``mine``.
@@ -68,11 +72,13 @@ def estimate(
         batch_size: as for ``mine``.
         workers: as for ``mine``.
         threads: as for ``mine``.
-        preprocessing: if patches are to be stored: it turns an image back into a picture.
-        projections: under how many policies they are to be stored.
+        preprocessing: if pictures are to be stored: it turns an image back into one.
+        projections: policies under which projections are to be stored beside patches.
+        elsewhere: what happens at activations that a policy has no rule for.
 
     Raises:
         KeyError, ValueError, TypeError, UntraceableError: as ``mine``.
+        UnmirroredError: a policy has no rule for an activation on the way.
     """
     if k < 1 or batch_size < 1:
         raise ValueError(f"k={k} and batch_size={batch_size} were given; both must be at least 1")
@@ -82,14 +88,16 @@ def estimate(
     )  # fmt: skip
     request, miner = job.request, job.start()
     seconds = _seconds(job, miner) * request.total
-    names = list(request.channels)
-    entries = {name: n * min(k, request.images) for name, n in request.channels.items()}
-    seen = fields.of_layers(job.geometry, names)
+    pictures = Pictures()
+    if preprocessing is not None:
+        pictures = estimate_pictures(
+            job, miner, preprocessing=preprocessing, projections=projections, elsewhere=elsewhere
+        )
     disk = {
-        "store": _store_bytes(job, sum(entries.values())),
+        "store": _store_bytes(job),
         "part": len(part_format.to_bytes(job.part(miner, "0/1"))),
-        "patches": 0 if preprocessing is None else _patches(job, preprocessing, entries, seen),
-        "projections": projections * sum(_pixels(seen[n]) * 6 * entries[n] for n in names),
+        "patches": pictures.patches,
+        "projections": pictures.projections,
     }
     states = [top.state() for top in miner.tops.values()]
     parameters = [*job.graph.model.parameters(), *job.graph.model.buffers()]
@@ -99,7 +107,8 @@ def estimate(
         "activations": _live(job.geometry, miner) * request.batch * job.image.element_size(),
     }
     shape = (request.total, request.batch)
-    return Estimate(request.images, shape, dict(request.channels), seconds, memory, disk)
+    taken = {"mining": seconds, "pictures": pictures.seconds}
+    return Estimate(request.images, shape, dict(request.channels), taken, memory, disk)
 
 
 def _seconds(job: Job, miner: Miner) -> float:
@@ -131,7 +140,7 @@ def _live(geometry: Recording, miner: Miner) -> int:
     return most
 
 
-def _store_bytes(job: Job, entries: int) -> int:
+def _store_bytes(job: Job) -> int:
     """Of the tables, and of the paths of as many images as may stand in them."""
     request = job.request
     itemsize = {"<f4": 4, "<i4": 4, "<i8": 8, "<f8": 8}
@@ -141,6 +150,7 @@ def _store_bytes(job: Job, entries: int) -> int:
     few = range(0, request.images, max(1, request.images // 64))
     paths = (path_of(job.dataset, index) for index in few)
     path = max(len(path.encode("utf-8", "surrogateescape")) for path in paths)
+    entries = sum(request.channels.values()) * min(request.k, request.images)
     images = min(request.images, entries) * (8 + path)
     return (
         table
@@ -149,23 +159,3 @@ def _store_bytes(job: Job, entries: int) -> int:
         + _GROUP * len(request.channels)
         + _FILE
     )
-
-
-def _pixels(field: Field) -> int:
-    height, width = field.size[-2:]
-    return height * width
-
-
-def _patches(
-    job: Job, preprocessing: Preprocessing, entries: dict[str, int], seen: dict[str, Field]
-) -> int:
-    """By what the middle of an image comes to; those that see all of an image share it."""
-    picture = preprocessing.picture(first_image(job.dataset))
-    total = 0
-    for name, count in entries.items():
-        height, width = seen[name].size[-2:]
-        top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
-        if (top, left) == (0, 0):
-            count = min(count, job.request.images)
-        total += count * len(encode(picture[top : top + height, left : left + width]))
-    return total

@@ -16,7 +16,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from deconvnet.items import checked, read_item
 
-_DIED = "a process that reads images has died"
+
+class ReaderDied(RuntimeError):
+    """A process that reads images ahead has died."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +61,8 @@ def microbatches(
 
     Raises:
         TypeError, ValueError: an item is no tensor of this size; the message names its index.
-        RuntimeError: a process that reads ahead has died, or cannot be started.
+        ReaderDied: a process that reads ahead has died.
+        RuntimeError: it cannot be started.
     """
     total = len(dataset)
     chosen = range(-(-total // batch_size)) if numbers is None else numbers
@@ -75,7 +78,13 @@ def microbatches(
         batches = iter(loader)
     while True:
         with readers_die():
-            batch = next(batches, None)
+            try:
+                batch = next(batches, None)
+            except (OSError, EOFError) as error:
+                # our own data sets' are reasons by now; this one comes from talking to a reader
+                if not workers or "Caught " in str(error):
+                    raise
+                raise _died(error) from error
         if batch is None:
             return
         if isinstance(batch, Exception):
@@ -99,12 +108,16 @@ def readers_die() -> Iterator[None]:
             "functions at the top level of a module that can be imported, or use workers=0"
         ) from error
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error) or str(error).startswith(_DIED):
+        if "DataLoader worker" not in str(error) or isinstance(error, ReaderDied):
             raise
-        raise RuntimeError(
-            f"{_DIED} ({' '.join(str(error).split())}); it may have "
-            "been out of memory: use fewer workers, or none"
-        ) from error
+        raise _died(error) from error
+
+
+def _died(error: BaseException) -> ReaderDied:
+    return ReaderDied(
+        f"a process that reads images has died ({' '.join(str(error).split())}); it may have "
+        "been out of memory: use fewer workers, or none"
+    )
 
 
 @dataclass(frozen=True)

@@ -169,8 +169,14 @@ class Job:
                 if after(miner):
                     return
 
-    def part(self, miner: Miner, label: str) -> Part:
-        """What a miner has done so far."""
+    def part(self, miner: Miner, label: str, *, replaces: str = "") -> Part:
+        """What a miner has done so far.
+
+        Args:
+            miner: its tables.
+            label: of the shard.
+            replaces: the mark of the file that the store is to replace.
+        """
         return Part(
             request=self.request,
             done=to_ranges(miner.done),
@@ -179,6 +185,7 @@ class Job:
             ),
             nan=miner.first_nan,
             process=ascii(f"shard {label}, process {os.getpid()} on {socket.gethostname()}"),
+            replaces=replaces,
             path=None,
             tops=miner.tops,
             images={i: path_of(self.dataset, i) for i in sorted(miner.kept())},

@@ -20,6 +20,9 @@ from deconvnet.working import Reporter, Unfinished, Work
 __all__ = ["Reporter", "Source", "Unfinished", "minable", "mine"]
 
 
+_ROUNDS = 3  # of a process that is alone, should an earlier one of the same run still be at work
+
+
 @dataclass(frozen=True)
 class Source:
     """Where model and data set come from, in words that rebuild them; goes into the store.
@@ -137,11 +140,13 @@ def mine(
         done = sum(part.seen for part in begun)
         tell(f"going on: {done} of {len(dataset)} images are done already")
     check_writable(path)
-    miner = work.go_on(begun, save_every=save_every, report=report, stop=stop)
-    store = work.finish(miner)
-    if store is None:
-        raise work.unfinished(miner, stopped=False)
-    return store
+    for _ in range(1 if own.count > 1 else _ROUNDS):
+        miner = work.go_on(begun, save_every=save_every, report=report, stop=stop)
+        store = work.finish(miner)
+        if store is not None:
+            return store
+        begun = work.again()
+    raise work.unfinished(miner, stopped=False)
 
 
 def _check(

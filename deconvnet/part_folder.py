@@ -6,6 +6,8 @@ import errno
 import hashlib
 import os
 import secrets
+import warnings
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from os import PathLike
 from pathlib import Path
@@ -16,7 +18,7 @@ from deconvnet.parts import Part
 from deconvnet.request import MADE, MEANT, Request, differences
 
 _ENDING = ".parts"
-_PATTERN = "part-*.safetensors"
+_PATTERN = "part-*-of-*-*-*.safetensors"
 _TEMPORARY = ".deconvnet-*.tmp"
 _LONGEST_NAME = 255  # bytes, on most file systems
 _NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -92,17 +94,42 @@ class PartFolder:
             except FileNotFoundError:
                 if attempt == _TRIES - 1:
                     raise
+            except OSError:
+                self._remove_if_empty()
+                raise
         return len(data)
 
+    def tidy(self, request: Request) -> None:
+        """Clear up after a run that is finished; parts of another run stay.
+
+        What cannot be removed does no harm to the store: that is a warning.
+        """
+        try:
+            self.of(request)
+            self.clear()
+        except OSError as error:
+            warnings.warn(
+                f"the store is finished, but its parts in {str(self.path)!r} could not be removed "
+                f"({error.strerror or error}); they are no longer needed",
+                stacklevel=5,  # whoever called mine
+            )
+        except ValueError:  # they are somebody's unfinished work
+            return
+
     def clear(self) -> None:
-        """Remove the parts, and the folder if nothing else is in it."""
+        """Remove the parts, and the folder if nothing else is in it.
+
+        Raises:
+            OSError: one of them cannot be removed.
+        """
         for pattern in (_PATTERN, _TEMPORARY):
             for name in self._matching(pattern):
                 name.unlink(missing_ok=True)
-        try:
+        self._remove_if_empty()
+
+    def _remove_if_empty(self) -> None:
+        with suppress(OSError):  # there is none, or somebody's file is in it
             self.path.rmdir()
-        except OSError:  # there is none, or somebody else's file is in it
-            return
 
     def _matching(self, pattern: str) -> list[Path]:
         try:

@@ -27,9 +27,9 @@ from deconvnet.parts import FirstNaN, Part
 from deconvnet.store import Failed
 from deconvnet.topk import TopK
 
-FORMAT = "deconvnet part 1"
+FORMAT = "deconvnet part 2"
 _LONGEST_HEADER = 100_000_000  # safetensors' own limit
-_TEXTS = ("request", "done", "failed", "nan", "process")
+_TEXTS = ("request", "done", "failed", "nan", "process", "replaces")
 
 
 def heading(path: Path) -> Part:
@@ -65,6 +65,7 @@ def to_bytes(part: Part) -> bytes:
         "failed": json.dumps([[each.index, each.path, each.reason] for each in part.failed]),
         "nan": json.dumps(nan),
         "process": part.process,
+        "replaces": part.replaces,
     }
     return save(tensors, {"format": FORMAT, "sha256": _sum(texts, tensors), **texts})
 
@@ -126,7 +127,8 @@ def _heading(texts: Mapping[str, str]) -> Part:
         first = None if nan is None else FirstNaN(int(nan[0]), str(nan[1]), tuple(nan[2]))
     except (LookupError, TypeError) as error:
         raise ValueError(f"its failed or NaN images cannot be read: {error}") from error
-    return Part(asked, done, failed, first, texts["process"], None, {}, {})
+    process, replaces = texts["process"], texts["replaces"]
+    return Part(asked, done, failed, first, process, replaces, None, {}, {})
 
 
 def _filled(part: Part, tensors: Mapping[str, Tensor]) -> Part:

@@ -33,6 +33,8 @@ class Part:
         failed: the images among them that could not be read.
         nan: where NaN was met first, if it was.
         process: who made it: shard, process and machine.
+        replaces: the mark of the file that the store is to replace, see ``Target.mark``; empty
+            where there was none.
         path: the file it comes from; None in the process that makes it.
         tops: {layer: table}; empty as long as only the heading has been read.
         images: index → path, of the images that stand in its tables.
@@ -43,6 +45,7 @@ class Part:
     failed: tuple[Failed, ...]
     nan: FirstNaN | None
     process: str
+    replaces: str
     path: Path | None
     tops: Mapping[str, TopK]
     images: Mapping[int, str]

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import reduce
 from operator import or_
 from os import fspath
 from pathlib import Path
 
 from deconvnet.assembling import publish
+from deconvnet.atomic import check_writable
 from deconvnet.blocks import from_ranges, share
+from deconvnet.failures import check_failed
+from deconvnet.feed import ReaderDied
 from deconvnet.job import Job, Pace, images_in
 from deconvnet.miner import Miner
 from deconvnet.part_folder import PartFolder
 from deconvnet.parts import Part, apart
-from deconvnet.request import MEANT, Request, differences
 from deconvnet.shards import Shard
-from deconvnet.store import Store, open_store
+from deconvnet.store import Store
+from deconvnet.target import Target
 
 _TRIES = 5  # how often another process may take the parts away while they are read
 
@@ -45,8 +48,10 @@ class Work:
 
     def __init__(self, job: Job, path: Path, shard: Shard) -> None:
         self.job, self.path, self.shard = job, path, shard
+        self.target = Target(path)
+        self.replaces = ""  # the mark of the file that the store is to replace, if it may
         self.folder = PartFolder.beside(path)
-        self.file = self.folder.new_file(f"{shard.index}-of-{shard.count}")
+        self.file = self._new_file()
 
     def begin(self, *, resume: bool | None, adapt: bool) -> tuple[Store | None, list[Part]]:
         """The finished store, or what is done of it.
@@ -58,22 +63,32 @@ class Work:
         if resume is None:
             self._check_nothing_is_lost()
         if not resume:
+            check_writable(self.path)
+            self.replaces = self.target.mark()
             self.folder.clear()
             return None, []
         # parts first: whoever assembles the store removes them when it is there, never before
         found = self.folder.headings()
-        store, other = self._finished()
-        if store is not None:
-            self.folder.clear()
-            return store, []
+        mark = self.target.mark()
+        if mark and mark in {part.replaces for part in found}:
+            self.replaces = mark  # what has begun to replace a store goes on with it
+        elif mark:
+            store, other = self.target.read(self.job.request)
+            if store is not None:
+                self.folder.tidy(self.job.request)
+                return store, []
+            if other:
+                raise ValueError(
+                    f"{fspath(self.path)!r} is there already and holds {other}; write to another "
+                    "file, or replace it: resume=False, on the command line --restart"
+                )
         self.job = self.job.like(found) if adapt else self.job
-        parts = self.folder.of(self.job.request)
-        if other and not found:
-            raise ValueError(
-                f"{fspath(self.path)!r} is there already and holds {other}; write to another "
-                "file, or replace it: resume=False, on the command line --restart"
-            )
-        return None, apart(parts)
+        return None, apart(self.folder.of(self.job.request))
+
+    def again(self) -> list[Part]:
+        """Begin anew beside what all processes have left by now, this one too."""
+        self.file = self._new_file()
+        return apart(self.folder.of(self.job.request))
 
     def go_on(
         self,
@@ -104,36 +119,50 @@ class Work:
                 pace.saved(began)
             return ending
 
+        failed = {each.index: each.reason for part in begun for each in part.failed}
+        check_failed(failed, request.images, strict=self.job.strict)
         if numbers and not (stop is not None and stop()):
-            failed = sum(len(part.failed) for part in begun)
-            self.job.run(miner, numbers, failed=failed, after=after)
+            try:
+                self.job.run(miner, numbers, failed=len(failed), after=after)
+            except ReaderDied:  # of the signal that we were sent too
+                if stop is None or not stop():
+                    raise
+                if miner.done:
+                    self._save(miner)
         if len(miner.done) < len(numbers):
             raise self.unfinished(miner, stopped=True)
         return miner
 
     def finish(self, miner: Miner) -> Store | None:
         """Write the store if all is done, by whomever; None if it is not."""
-        own = [self.job.part(miner, str(self.shard))] if miner.done else []
-        if own and self.shard.count > 1:
+        own = [self._own(miner)] if miner.done else []
+        if own and not self._whole(own):
             self.folder.write(self.file, own[0])
         for _ in range(_TRIES):
             others = [p for p in self.folder.of(self.job.request) if p.path != self.file]
             parts = apart([*others, *own])
-            if _union(parts) == (1 << self.job.request.total) - 1:
+            if self._whole(parts):
                 try:
                     return self._assemble(parts)
                 except FileNotFoundError:  # another process has assembled it meanwhile
                     continue
-            store, _ = self._finished()
+                except Exception:
+                    with suppress(OSError):  # a full disk takes neither
+                        if own:
+                            self.folder.write(self.file, own[0])
+                    raise
+            if self.target.mark() == self.replaces:
+                return None
+            store, _ = self.target.read(self.job.request)
             if store is not None:
-                self.folder.clear()
+                self.folder.tidy(self.job.request)
             return store
         return None
 
     def unfinished(self, miner: Miner, *, stopped: bool) -> Unfinished:
         """What to raise when there is no store yet."""
         parts = [p for p in self.folder.of(self.job.request) if p.path != self.file]
-        own = [self.job.part(miner, str(self.shard))] if miner.done else []
+        own = [self._own(miner)] if miner.done else []
         done = sum(part.seen for part in apart([*parts, *own]))
         images = self.job.request.images
         what = "mining was stopped" if stopped else f"shard {self.shard} is done, others are not"
@@ -153,47 +182,35 @@ class Work:
                 f"{fspath(self.folder.path)!r} holds unfinished work, {done} of {images} images; "
                 "go on with it: resume=True, or drop it: resume=False"
             )
-        if os.path.isfile(self.path):
-            try:
-                open_store(self.path)
-            except (ValueError, OSError) as error:
-                raise ValueError(
-                    f"{fspath(self.path)!r} is there already and holds something else ({error}); "
-                    "write to another file, or replace it: resume=False"
-                ) from error
+        self.target.check_is_store()
+
+    def _new_file(self) -> Path:
+        return self.folder.new_file(f"{self.shard.index}-of-{self.shard.count}")
+
+    def _own(self, miner: Miner) -> Part:
+        return self.job.part(miner, str(self.shard), replaces=self.replaces)
 
     def _save(self, miner: Miner) -> None:
         self.folder.of(self.job.request)  # another process may have begun it in another way
-        self.folder.write(self.file, self.job.part(miner, str(self.shard)))
+        self.folder.write(self.file, self._own(miner))
 
-    def _finished(self) -> tuple[Store | None, str]:
-        """The store if it is there and of this run; else what it is instead, or nothing."""
-        if not os.path.isfile(self.path):  # what else it is, `check_writable` says
-            return None, ""
-        try:
-            store = open_store(self.path)
-        except FileNotFoundError:
-            return None, ""
-        except (ValueError, OSError) as error:
-            return None, f"something else ({error})"
-        other = difference(self.job.request, store)
-        return (None, other) if other else (store, "")
+    def _whole(self, parts: Sequence[Part]) -> bool:
+        """Whether together they hold every microbatch."""
+        done = reduce(or_, (part.mask for part in parts), 0)
+        return done == (1 << self.job.request.total) - 1
 
     def _assemble(self, parts: Sequence[Part]) -> Store:
         request = self.job.request
+        if self.target.mark() not in ("", self.replaces):
+            store, other = self.target.read(request)
+            if other:
+                raise ValueError(
+                    f"{fspath(self.path)!r} holds {other}, and did not when this run began; move "
+                    "that file away: the same call, with resume=True, then writes the store"
+                )
+            if store is not None:
+                self.folder.tidy(request)
+                return store
         store = publish(self.path, request, self.job.geometry, parts=parts, strict=self.job.strict)
-        self.folder.clear()
+        self.folder.tidy(request)
         return store
-
-
-def difference(request: Request, store: Store) -> str:
-    """How a store differs from what is asked for; empty if it does not."""
-    attributes = {"nan_policy": request.attributes["nan_policy"], **store.attributes}
-    seen, failed = attributes.get("images_seen"), attributes.get("images_failed")
-    images = seen + failed if isinstance(seen, int) and isinstance(failed, int) else None
-    theirs = {**attributes, "images": images, "layers": list(store.layers)}
-    return next(differences(request.claims(), theirs, MEANT), "")
-
-
-def _union(parts: Sequence[Part]) -> int:
-    return reduce(or_, (part.mask for part in parts), 0)

@@ -1,5 +1,6 @@
 """``mine --dry-run``: the estimate is near what the run takes, and nothing is written."""
 
+import itertools
 import json
 import os
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from deconvnet import Preprocessing, estimating
+from deconvnet import Preprocessing, UnmirroredError, estimating, estimating_pictures
 from deconvnet.commands.dry_run import duration, size
 from deconvnet.embedding import embed
 from deconvnet.estimating import estimate
@@ -26,7 +27,7 @@ def work():
 
 def test_counts_and_sizes_are_those_of_the_run(work, tmp_path):
     model, data = work
-    found = estimate(model, data, LAYERS, 4, 8, preprocessing=PREPARED, projections=1)
+    found = estimate(model, data, LAYERS, 4, 8, preprocessing=PREPARED, projections=["deconvnet"])
     store = mine(model, data, tmp_path / "a.h5", LAYERS, 4, 8)
     assert (found.images, found.microbatches) == (50, (7, 8))
     assert found.channels == {name: table.channels for name, table in store.items()}
@@ -65,9 +66,35 @@ def test_the_second_microbatch_is_timed(work, monkeypatch):
     model, data = work
     ticks = iter([0.0, 100.0, 102.5])
     monkeypatch.setattr(estimating.time, "perf_counter", lambda: next(ticks))
-    assert estimate(model, data, ["fc2"], 4, 8).seconds == 2.5 * 7
+    assert estimate(model, data, ["fc2"], 4, 8).seconds["mining"] == 2.5 * 7
     ticks = iter([0.0, 100.0])
-    assert estimate(model, data, ["fc2"], 4, 64).seconds == 100.0
+    assert estimate(model, data, ["fc2"], 4, 64).seconds["mining"] == 100.0
+
+
+def test_pictures_are_timed_too(work, tmp_path, monkeypatch):
+    """With a clock by which everything takes a second."""
+    model, data = work
+    assert estimate(model, data, LAYERS, 4, 8).seconds["pictures"] == 0
+    ticks = itertools.count()
+    monkeypatch.setattr(estimating_pictures.time, "perf_counter", lambda: float(next(ticks)))
+    options = {"preprocessing": PREPARED, "projections": []}
+    patches = estimate(model, data, ["relu", "fc2"], 4, 8, **options).seconds["pictures"]
+    assert patches == 5 * 4 + min(3 * 4, 50)
+    options["projections"] = ["deconvnet", "guided"]
+    both = estimate(model, data, ["relu", "fc2"], 4, 8, **options).seconds["pictures"]
+    # one call a layer for the strongest units of all channels that are alive, a second each
+    first = mine(model, Pictures(data.images[:16]), tmp_path / "a.h5", ["relu", "fc2"], 4, 8)
+    alive = {name: int((table.activation[:, 0] > 0).sum()) for name, table in first.items()}
+    assert both - patches == pytest.approx(2 * (5 * 4 / alive["relu"] + 3 * 4 / alive["fc2"]))
+
+
+def test_a_policy_without_a_rule_is_told_before(work):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU()).eval()
+    options = {"preprocessing": PREPARED, "projections": ["deconvnet"]}
+    with pytest.raises(UnmirroredError, match="GELU"):
+        estimate(model, work[1], ["1"], 4, 8, **options)
+    found = estimate(model, work[1], ["1"], 4, 8, **options, elsewhere="derivative")
+    assert found.disk["projections"] > 0
 
 
 @pytest.mark.filterwarnings("default")

@@ -36,7 +36,7 @@ def made(done=(0, 1, 4), *, request=REQUEST):
             tops[name].update(maps, images)
     failed = (Failed(7, "7\udcff.jpg", 'it is "broken"'),) if 1 in done else ()
     nan = FirstNaN(1, "c", (4, 5))
-    return Part(request, to_ranges(done), failed, nan, "shard 0/1", None, tops, PATHS)
+    return Part(request, to_ranges(done), failed, nan, "shard 0/1", "9 bytes", None, tops, PATHS)
 
 
 def states(part):
@@ -52,7 +52,17 @@ def test_a_part_survives_its_file(tmp_path):
     file.write_bytes(part_format.to_bytes(part))
     found = part_format.read(file)
     assert states(found) == states(part)
-    for name in ("request", "done", "failed", "nan", "process", "images", "seen", "mask"):
+    for name in (
+        "request",
+        "done",
+        "failed",
+        "nan",
+        "process",
+        "replaces",
+        "images",
+        "seen",
+        "mask",
+    ):
         assert getattr(found, name) == getattr(part, name), name
     assert (found.seen, bin(found.mask)) == (10, "0b10011")
     head = part_format.heading(file)
@@ -62,7 +72,7 @@ def test_a_part_survives_its_file(tmp_path):
 def test_a_part_of_nothing_but_a_broken_image(tmp_path):
     part = made(())
     file = tmp_path / "part.safetensors"
-    part = Part(REQUEST, (), (), None, "", None, part.tops, {})
+    part = Part(REQUEST, (), (), None, "", "", None, part.tops, {})
     file.write_bytes(part_format.to_bytes(part))
     assert part_format.read(file).images == {}
 
@@ -205,7 +215,8 @@ def test_a_part_that_another_state_replaces_while_it_is_opened(tmp_path, monkeyp
 def named(*done):
     tops = {}
     return [
-        Part(REQUEST, to_ranges(d), (), None, str(i), None, tops, {}) for i, d in enumerate(done)
+        Part(REQUEST, to_ranges(d), (), None, str(i), "", None, tops, {})
+        for i, d in enumerate(done)
     ]
 
 

@@ -144,7 +144,7 @@ def test_work_that_counts_twice_would_be_seen(tmp_path, whole, monkeypatch):
     path = tmp_path / "top.h5"
     stopped(path, 5)
     (part,) = PartFolder.beside(path).names()
-    shutil.copy(part, part.with_name("part-copy.safetensors"))
+    shutil.copy(part, part.with_name("part-0-of-1-1-copy.safetensors"))
     kept = tmp_path / "kept.parts"
     shutil.copytree(part.parent, kept)
     mined(path)
@@ -162,7 +162,7 @@ def test_work_that_counts_twice_would_be_seen(tmp_path, whole, monkeypatch):
 def test_work_that_is_missing_would_be_seen(tmp_path, whole, monkeypatch):
     path = tmp_path / "top.h5"
     monkeypatch.setattr(deconvnet.working, "share", lambda total, index, count: range(total - 1))
-    monkeypatch.setattr(deconvnet.working, "_union", lambda parts: (1 << 23) - 1 if parts else 0)
+    monkeypatch.setattr(deconvnet.working.Work, "_whole", lambda self, parts: bool(parts))
     mined(path)
     assert tables(path) != tables(whole)
 

@@ -29,7 +29,8 @@ def tell(
         workers=options.workers,
         threads=options.threads,
         preprocessing=loaded.preprocessing if pictures else None,
-        projections=len(options.store_projections),
+        projections=options.store_projections,
+        elsewhere=options.elsewhere,
     )
     for line in lines(found, options.output):
         said(line, options)
@@ -42,8 +43,11 @@ def lines(found: Estimate, output: str) -> Iterable[str]:
     channels = sum(found.channels.values())
     yield f"images    {found.images:,} in {batches:,} microbatches of {batch}"
     yield f"channels  {channels:,} in {len(found.channels)} layers"
-    each = found.seconds / batches
-    yield f"time      about {duration(found.seconds)} in one process ({each:.2f} s a microbatch)"
+    mining, pictures = found.seconds["mining"], found.seconds["pictures"]
+    each = f"{mining / batches:.2f} s a microbatch"
+    yield f"time      about {duration(mining)} in one process ({each})"
+    if pictures:
+        yield f"          then {duration(pictures)} for patches and projections"
     parts = ", ".join(f"{size(n)} of {name}" for name, n in found.memory.items())
     yield f"memory    about {size(sum(found.memory.values()))}: {parts}; and PyTorch itself"
     disk = {name: n for name, n in found.disk.items() if n and name != "part"}

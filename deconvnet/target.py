@@ -1,0 +1,69 @@
+"""The file that a mining run is to write: what stands there already, and whether it may go."""
+
+from __future__ import annotations
+
+import os
+from os import PathLike, fspath
+from pathlib import Path
+
+from deconvnet.request import MEANT, Request, differences
+from deconvnet.store import Store, open_store
+
+
+class Target:
+    """Where the store is to be.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def mark(self) -> str:
+        """Which file stands there, so that it is known again; empty if there is none."""
+        try:
+            found = os.stat(self.path)
+        except OSError:  # what is wrong with the path, `check_writable` says
+            return ""
+        return f"{found.st_size} bytes, {found.st_mtime_ns} ns"
+
+    def read(self, request: Request) -> tuple[Store | None, str]:
+        """The store if it is there and of this run; else what stands there instead, or nothing."""
+        if not os.path.isfile(self.path):  # what else it is, `check_writable` says
+            return None, ""
+        try:
+            store = open_store(self.path)
+        except FileNotFoundError:
+            return None, ""
+        except (ValueError, OSError) as error:
+            return None, f"something else ({error})"
+        other = difference(request, store)
+        return (None, other) if other else (store, "")
+
+    def check_is_store(self) -> None:
+        """Refuse to replace what is no store without being told to.
+
+        Raises:
+            ValueError: something else stands there.
+        """
+        if not os.path.isfile(self.path):
+            return
+        try:
+            open_store(self.path)
+        except FileNotFoundError:
+            return
+        except (ValueError, OSError) as error:
+            raise ValueError(
+                f"{fspath(self.path)!r} is there already and holds something else ({error}); "
+                "write to another file, or replace it: resume=False"
+            ) from error
+
+
+def difference(request: Request, store: Store) -> str:
+    """How a store differs from what is asked for; empty if it does not."""
+    attributes = {"nan_policy": request.attributes["nan_policy"], **store.attributes}
+    seen, failed = attributes.get("images_seen"), attributes.get("images_failed")
+    images = seen + failed if isinstance(seen, int) and isinstance(failed, int) else None
+    theirs = {**attributes, "images": images, "layers": list(store.layers)}
+    return next(differences(request.claims(), theirs, MEANT), "")
