@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deconvnet.graph import Graph, Node, arguments, evaluation
+from deconvnet.evaluating import evaluation
+from deconvnet.graph import Graph, Node, arguments
 from deconvnet.layers import Crop, Inside, Interval, Policies, UnmirroredError, Window
 from deconvnet.layers.linear import Linear
 from deconvnet.layers.window import whole

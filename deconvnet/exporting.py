@@ -17,7 +17,8 @@ from torch import Tensor, fx, nn
 
 from deconvnet.aliasing import without_writes
 from deconvnet.collapsing import called, collapse
-from deconvnet.graph import Graph, assembled, evaluation
+from deconvnet.evaluating import evaluation
+from deconvnet.graph import Graph, assembled
 from deconvnet.tracing import Tracer, left_as_it_was
 from deconvnet.untraceable import NotFollowed
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from deconvnet.evaluating import evaluation
 from deconvnet.following import follow
 from deconvnet.inplace import functionalize, mutates
 from deconvnet.tracing import attribute, constants, left_as_it_was, unwrapped
@@ -212,19 +212,6 @@ def assembled(
         raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
     returned = [names[node] for node in traced.output_node().all_input_nodes]
     return Graph(model, nodes, names=names, returned=returned, constants=constants, batch=batch)
-
-
-@contextmanager
-def evaluation(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; every module gets back the flag it had."""
-    flags = [(module, module.training) for module in model.modules()]
-    try:
-        for module, _ in flags:
-            module.training = False
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag
 
 
 def run_call(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

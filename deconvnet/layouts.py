@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from deconvnet.graph import Graph, evaluation
+from deconvnet.evaluating import evaluation
+from deconvnet.graph import Graph
 from deconvnet.layers.crop import layout
 from deconvnet.running import execute, plain
 

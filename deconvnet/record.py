@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from deconvnet.graph import Graph, Node, arguments, evaluation, run_call
+from deconvnet.evaluating import evaluation
+from deconvnet.graph import Graph, Node, arguments, run_call
 from deconvnet.inplace import refuse_shared, refuse_written
 from deconvnet.layers import (
     TABLE,

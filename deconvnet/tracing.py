@@ -138,7 +138,8 @@ def left_as_it_was(model: nn.Module) -> Iterator[None]:
         for names, kept in before:
             for name in [name for name in names if name not in kept]:
                 del names[name]
-            names.update(kept)
+            # the flag is ``evaluation``'s, which another thread may be in
+            names.update({name: value for name, value in kept.items() if name != "training"})
         for value, copy in contents:
             value.clear()
             value.extend(copy) if isinstance(value, list) else value.update(copy)
