@@ -49,7 +49,7 @@ def publish(
         warnings.warn(
             f"{found.nans} activations were NaN and were left out, the first of them in "
             f"{first.layer}, images {list(first.images)}; see the 'nan' counts in the store",
-            stacklevel=5,  # whoever called mine
+            stacklevel=6,  # whoever called mine
         )
     seen = {"images_seen": request.images - len(reasons), "images_failed": len(reasons)}
     return write_store(

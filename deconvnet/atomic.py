@@ -121,11 +121,12 @@ def _sync_folder(folder: Path) -> None:
     """Force the new name itself to the disk, where the system has a way to do that."""
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)  # not all folders that are written may be read
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         if error.errno not in _CANNOT_SYNC_FOLDERS:
             raise
-    finally:
-        os.close(descriptor)

@@ -55,6 +55,13 @@ def chosen(
                 "not (batch, channels, rows, cols); choose a layer before or after it"
             )
     if not names:
+        others = [step.name for step in geometry.steps if isinstance(step.layer, MINED)]
+        if others:
+            found = f"that of {others[0]} is {tuple(geometry.sizes[others[0]])}"
+            raise ValueError(
+                "no layer of this model can be mined: a layer's value must be (batch, channels, "
+                f"rows, cols) or (batch, channels), and {found}"
+            )
         raise ValueError("the model has no convolution, linear layer or activation; name layers=")
     return names
 

@@ -20,6 +20,7 @@ from deconvnet.layers import Rectifier
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.layers.policies import RectGrad
 from deconvnet.mirror import DeconvNet
+from deconvnet.ordinary import ordinarily
 from deconvnet.patches import exemplars, same_size
 from deconvnet.picture_coding import encode, halves
 from deconvnet.picture_reading import opened_layer
@@ -31,6 +32,7 @@ from deconvnet.tables import LayerTable
 AT_ONCE = 64 * 2**20  # bytes of pictures that are in memory together
 
 
+@ordinarily
 def embed(
     store: Store,
     model: nn.Module,

@@ -17,6 +17,7 @@ from deconvnet.items import path_of
 from deconvnet.job import Job
 from deconvnet.layers import Rectifier
 from deconvnet.miner import Miner
+from deconvnet.ordinary import integer, ordinarily
 from deconvnet.record import Recording
 from deconvnet.store_format import COLUMNS, COUNTERS
 
@@ -47,6 +48,7 @@ class Estimate:
     disk: dict[str, int]
 
 
+@ordinarily
 def estimate(
     model: nn.Module,
     dataset: Any,
@@ -80,6 +82,7 @@ def estimate(
         KeyError, ValueError, TypeError, UntraceableError: as ``mine``.
         UnmirroredError: a policy has no rule for an activation on the way.
     """
+    k, batch_size = integer("k", k), integer("batch_size", batch_size)
     if k < 1 or batch_size < 1:
         raise ValueError(f"k={k} and batch_size={batch_size} were given; both must be at least 1")
     job = Job.of(

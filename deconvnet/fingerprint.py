@@ -6,16 +6,18 @@ import hashlib
 import inspect
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from deconvnet.digest import bytes_of, few_images
 from deconvnet.graph import Graph, Node
-from deconvnet.items import read_item, sampled
 
 _WITHOUT_EFFECT = ("training", "inplace")  # evaluation is always meant; a value is a value
+_MADE_FROM = ("_orig", "_v")  # a weight that old-style norms and pruning make anew in each call
 _PLACES = (torch.device, torch.layout, torch.memory_format)  # where a value lies, not what it is
 
 
@@ -28,7 +30,7 @@ def of_model(graph: Graph) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(_state(graph).items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(_bytes(tensor))
+        digest.update(bytes_of(tensor))
     for node in graph:
         digest.update(f"{node.name} {node.kind} {','.join(node.sources)}\n".encode())
         for line in _asked(node, graph):
@@ -42,11 +44,8 @@ def of_dataset(dataset: Any) -> str:
     if callable(own):
         return str(own())
     digest = hashlib.sha256(f"{type(dataset).__name__} {len(dataset)}\n".encode())
-    for index in sampled(dataset):
-        item = read_item(dataset, index)
-        image = item[0] if isinstance(item, (tuple, list)) and item else item
-        if isinstance(image, Tensor):
-            digest.update(f"{index} {tuple(image.shape)}\n".encode() + _bytes(image))
+    for image in few_images(dataset):
+        digest.update(image)
     return digest.hexdigest()
 
 
@@ -77,10 +76,13 @@ def _options(module: nn.Module) -> dict[str, Any]:
         name: parameter.default
         for name, parameter in inspect.signature(type(module).__init__).parameters.items()
     }
+    tensors = {**module._parameters, **module._buffers}
     plain = {
         name: _told(value, {})
         for name, value in vars(module).items()
-        if not name.startswith("_") and name not in _WITHOUT_EFFECT
+        if not name.startswith("_")
+        and name not in _WITHOUT_EFFECT
+        and not any(f"{name}{ending}" in tensors for ending in _MADE_FROM)
     }
     return {
         name: told
@@ -95,7 +97,7 @@ def _told(value: Any, names: Mapping[fx.Node, str]) -> str:
         return f"%{names[value]}"
     if isinstance(value, Tensor):
         size = f"{value.dtype} {tuple(value.shape)}"
-        return f"tensor {size} {hashlib.sha256(_bytes(value)).hexdigest()}"
+        return f"tensor {size} {hashlib.sha256(bytes_of(value)).hexdigest()}"
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{key}: {_told(one, names)}' for key, one in value.items())}}}"
     if isinstance(value, (tuple, list)):
@@ -108,9 +110,6 @@ def _told(value: Any, names: Mapping[fx.Node, str]) -> str:
         return repr(value)
     if isinstance(value, _PLACES):
         return ""
+    if isinstance(value, partial):
+        return f"{_told(value.func, names)} {_told((value.args, value.keywords), names)}"
     return str(getattr(value, "__qualname__", type(value).__qualname__))  # no address of memory
-
-
-def _bytes(tensor: Tensor) -> memoryview:
-    flat = tensor.detach().cpu().contiguous().flatten()
-    return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")

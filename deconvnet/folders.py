@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from .digest import few_images
 from .preprocessing import Preprocessing
 
 SUFFIXES = tuple(
@@ -59,6 +60,7 @@ class ImageFolder(Dataset[Tensor]):
             )
         self.preprocessing, self._identity = preprocessing, identity
         self._read = read or preprocessing.read
+        self._usual = read is None and type(self) is ImageFolder
         if isinstance(folder, str | PathLike):
             self._root, self._paths = os.fspath(folder), _images_below(os.fspath(folder))
             nothing = f"there is no image in {self._root!r}; known are {' '.join(SUFFIXES)}"
@@ -118,7 +120,8 @@ class ImageFolder(Dataset[Tensor]):
     def fingerprint(self) -> str:
         """SHA-256 over the paths and what each file contributes, in hexadecimal.
 
-        Of contents it starts with ``content:``, so that the two kinds cannot be confused.
+        Of contents it starts with ``content:``, so that the two kinds cannot be confused. Where a
+        reader or a subclass of the user's own makes the images, a few of them contribute too.
         """
         digest, identify = hashlib.sha256(), _IDENTITIES[self._identity]
         for path in self._paths:
@@ -127,6 +130,8 @@ class ImageFolder(Dataset[Tensor]):
             except OSError:  # a dangling link is a bad image, not a reason to stop here
                 own = b"missing"
             digest.update(os.fsencode(path) + b"\0" + own + b"\0")
+        for image in () if self._usual else few_images(self):
+            digest.update(image)
         return digest.hexdigest() if self._identity == "size" else f"content:{digest.hexdigest()}"
 
 

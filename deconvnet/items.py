@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice
-from os import fspath
+from os import fsdecode
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from deconvnet.photographs import ImageError
 
 _SAMPLED = 8  # items that stand for the whole data set
 # the machine's state and not the file's: to leave the image out would be wrong
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT)
 
 
 def check_map_style(dataset: Any) -> None:
@@ -80,13 +81,15 @@ def first_image(dataset: Any) -> Tensor:
 
 
 def read_item(dataset: Any, index: int) -> Any:
-    """The item; the reason as text if its image cannot be read; an exception for any other fault.
+    """The image of an item; the reason as text if it cannot be read; an exception if it is none.
 
     The exception is handed on, and raised by ``checked``: a process that reads ahead would wrap
-    its traceback around it.
+    its traceback around it. The image is a copy: some data sets fill one tensor again and again.
     """
     try:
-        return dataset[index]
+        item = dataset[index]
+        image = item[0] if isinstance(item, (tuple, list)) and item else item
+        return image.detach().clone() if isinstance(image, Tensor) else item
     except Exception as error:  # somebody else's code may raise anything
         if unreadable(error):
             return " ".join(str(error).split()) or type(error).__name__
@@ -101,7 +104,11 @@ def read_item(dataset: Any, index: int) -> Any:
 def path_of(dataset: Any, index: int) -> str:
     """What the data set calls an image: its path, else its index."""
     path = getattr(dataset, "path", None)
-    return fspath(path(index)) if callable(path) else str(index)
+    if callable(path):
+        with suppress(TypeError):  # it takes, or gives, something else: it is no path of an image
+            found = fsdecode(path(index))
+            return found if "\0" not in found else str(index)
+    return str(index)
 
 
 def unreadable(error: BaseException) -> bool:

@@ -20,10 +20,11 @@ import deconvnet
 from deconvnet import fingerprint
 from deconvnet.blocks import to_ranges
 from deconvnet.choosing import chosen
+from deconvnet.evaluating import evaluation
 from deconvnet.failures import check_failed
 from deconvnet.feed import microbatches, readers_die
 from deconvnet.geometry import geometry_of
-from deconvnet.graph import Graph, evaluation
+from deconvnet.graph import Graph
 from deconvnet.graphs import Graphs, blank
 from deconvnet.images import Preprocessing
 from deconvnet.items import check_repeatable, first_image, path_of

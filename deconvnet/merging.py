@@ -13,6 +13,7 @@ from deconvnet.atomic import check_writable
 from deconvnet.blocks import from_ranges, to_ranges
 from deconvnet.geometry import geometry_of
 from deconvnet.graphs import Graphs, blank
+from deconvnet.ordinary import ordinarily
 from deconvnet.part_folder import PartFolder
 from deconvnet.parts import Part, apart
 from deconvnet.request import MADE, MEANT, differences
@@ -21,6 +22,7 @@ from deconvnet.store import Store
 _SHOWN = 3  # gaps that are named
 
 
+@ordinarily
 def merge(folder: str | PathLike[str], path: str | PathLike[str], model: nn.Module) -> Store:
     """Write the store of all parts in a folder; they stay where they are.
 

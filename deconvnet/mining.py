@@ -13,6 +13,7 @@ from torch import nn
 from deconvnet.atomic import check_writable
 from deconvnet.choosing import minable
 from deconvnet.job import Job
+from deconvnet.ordinary import integer, ordinarily
 from deconvnet.shards import Shard
 from deconvnet.store import Store
 from deconvnet.working import Reporter, Unfinished, Work
@@ -40,6 +41,7 @@ class Source:
     transform: str = ""
 
 
+@ordinarily
 def mine(
     model: nn.Module,
     dataset: Any,
@@ -106,7 +108,8 @@ def mine(
 
     Raises:
         KeyError: no such layer.
-        TypeError: the data set is not map-style, or its items are no such tensors.
+        TypeError: the data set is not map-style, its items are no such tensors, or a number is no
+            integer.
         ValueError: the images do not fit the model, or each other, or are others when read again;
             too many are unreadable; what stands at ``path`` is of another model, data set,
             preprocessing, k, choice of layers, batch shape, precision or treatment of NaN: the
@@ -116,7 +119,10 @@ def mine(
         OSError: the store, or a checkpoint, cannot be written; whatever was there before is
             intact.
     """
-    own = Shard(*shard)
+    index, count = shard
+    own = Shard(integer("shard", index), integer("shard", count))
+    k, batch_size = integer("k", k), integer("batch_size", batch_size)
+    threads = threads if threads is None else integer("threads", threads)
     _check(k, batch_size, nan=nan, resume=resume, save_every=save_every, shard=own, threads=threads)
     job = Job.of(
         model,

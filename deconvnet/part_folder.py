@@ -111,7 +111,7 @@ class PartFolder:
             warnings.warn(
                 f"the store is finished, but its parts in {str(self.path)!r} could not be removed "
                 f"({error.strerror or error}); they are no longer needed",
-                stacklevel=5,  # whoever called mine
+                stacklevel=6,  # whoever called mine
             )
         except ValueError:  # they are somebody's unfinished work
             return

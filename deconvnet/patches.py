@@ -190,8 +190,8 @@ def _images(dataset: Any, indices: Sequence[int]) -> Tensor:
             f"image {indices[-1]} of the store is not in the data set, which has {len(dataset)}; "
             "mine it again, or give the data set that was mined"
         )
-    first = checked(dataset[indices[0]], indices[0], None)
-    rest = [checked(dataset[i], i, tuple(first.shape)) for i in indices[1:]]
+    first = checked(dataset[indices[0]], indices[0], None).clone()  # it may be filled again
+    rest = [checked(dataset[i], i, tuple(first.shape)).clone() for i in indices[1:]]
     return torch.stack([first, *rest])
 
 

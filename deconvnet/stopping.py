@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -17,7 +18,13 @@ class Stopping:
     the main thread, where Python takes no signals, nothing is changed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, told: str = "") -> None:
+        """Prepare for signals.
+
+        Args:
+            told: what the first one writes to standard error.
+        """
+        self._told = told.encode()
         self.number = 0
         """The signal that came; 0 while none has."""
         self._before: dict[int, Any] = {}
@@ -47,6 +54,8 @@ class Stopping:
             self._restore()
             raise KeyboardInterrupt
         self.number = number
+        if self._told:
+            os.write(2, self._told)  # Python's own stream may be in the middle of a write
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from deconvnet import fields, fingerprint
 from deconvnet.comparing import Comparison, Entry, Mismatch
+from deconvnet.evaluating import evaluation
 from deconvnet.geometry import geometry_of
-from deconvnet.graph import Graph, evaluation
+from deconvnet.graph import Graph
 from deconvnet.graphs import Graphs, blank
 from deconvnet.items import checked, first_image, path_of, read_item
 from deconvnet.job import threads_of_cpu
 from deconvnet.layouts import CONTIGUOUS, laid_out
 from deconvnet.mirror import DeconvNet
+from deconvnet.ordinary import ordinarily
 from deconvnet.record import Recording
 from deconvnet.running import execute, plain
 from deconvnet.sampling import Chosen, draw_entries, draw_images
@@ -60,6 +62,7 @@ class Verification:
         return not self.mismatches
 
 
+@ordinarily
 def verify(
     store: Store,
     model: nn.Module | DeconvNet,

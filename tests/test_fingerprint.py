@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import prune
 from torchvision.ops import StochasticDepth
 from torchvision.transforms import InterpolationMode
 
@@ -139,6 +141,7 @@ APART = {
             lambda x: F.relu(x) - x,
         )
     ],
+    "partial": [then(Resized(partial(F.leaky_relu, negative_slope=slope))) for slope in (0.1, 0.9)],
     "buffer": [Kept(value, buffer=True) for value in (2.0, 3.0)],
     "tensor": [Kept(value, buffer=False) for value in (2.0, 3.0)],
     "made": [Made(2.0), Made(3.0)],
@@ -177,6 +180,27 @@ def test_a_weight_a_buffer_and_a_type():
 )
 def test_the_same_values(one, other):
     assert of(one) == of(other)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda conv: torch.nn.utils.weight_norm(conv),
+        lambda conv: torch.nn.utils.spectral_norm(conv),
+        lambda conv: torch.nn.utils.parametrizations.weight_norm(conv),
+        lambda conv: prune.l1_unstructured(conv, "weight", amount=0.3),
+    ],
+)
+def test_a_weight_that_is_made_anew_in_each_call(changed):
+    torch.manual_seed(0)
+    model = nn.Sequential(changed(nn.Conv2d(3, 8, 3)), nn.ReLU()).eval()
+    loaded = nn.Sequential(changed(nn.Conv2d(3, 8, 3)), nn.ReLU()).eval()
+    loaded.load_state_dict(model.state_dict())
+    model(torch.randn(1, 3, 16, 16))
+    image = torch.zeros(1, 3, 16, 16)
+    found = [fingerprint.of_model(Graphs(one).of(image)) for one in (model, loaded)]
+    assert found[0] == found[1]
 
 
 def test_an_option_at_its_default_is_not_written_down():

@@ -218,6 +218,23 @@ def test_the_fingerprint_tells_names_and_sizes(tmp_path):
     assert len({one, longer, ImageFolder(tmp_path / "one", PREPARE).fingerprint()}) == 3
 
 
+class Negative(ImageFolder):
+    """Makes other images of the same files."""
+
+    def __getitem__(self, index):
+        return -super().__getitem__(index)
+
+
+def test_the_fingerprint_tells_what_makes_the_images(tmp_path):
+    save(tmp_path / "x.png")
+    blue, red = (partial(Image.new, "RGB", (8, 8), name) for name in ("blue", "red"))
+    folders = [ImageFolder(tmp_path, PREPARE), Negative(tmp_path, PREPARE)]
+    folders += [
+        ImageFolder(tmp_path, PREPARE, read=lambda _, own=own: own()) for own in (blue, red)
+    ]
+    assert len({folder.fingerprint() for folder in folders}) == len(folders)
+
+
 def test_another_way_to_read_and_pickling(tmp_path):
     save(tmp_path / "x.png")
     read = partial(Image.new, "RGB", (8, 8))  # pixels of no file: the path is taken as a colour

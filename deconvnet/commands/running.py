@@ -35,7 +35,9 @@ def interruptible(options: argparse.Namespace) -> Iterator[Stopping]:
     Raises:
         SystemExit: 130 or 143 after a signal; 0 where the share of this process is done.
     """
-    stopping = Stopping()
+    stopping = Stopping(
+        told="\ndeconvnet: stopping when what was begun is done; a second signal stops at once\n"
+    )
     try:
         with stopping:
             yield stopping

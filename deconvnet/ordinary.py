@@ -1,0 +1,51 @@
+"""Work that does not depend on the mode in which its caller is."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def ordinarily(function: Callable[P, R]) -> Callable[P, R]:
+    """The same function, run outside of autocast and of inference mode.
+
+    Under autocast a model gives other values than its parameters' precision says, and what is
+    made in inference mode carries no derivative.
+    """
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _plain():
+            return function(*args, **kwargs)
+
+    return run
+
+
+@contextmanager
+def _plain() -> Iterator[None]:
+    kinds = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        for kind in kinds:
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+def integer(name: str, value: Any) -> int:
+    """An argument as Python's own integer, NumPy's too.
+
+    Raises:
+        TypeError: it is none.
+    """
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise TypeError(f"{name}={value!r} was given, expected an integer") from error
