@@ -128,7 +128,7 @@ def _table(geometry: Recording, name: str, top: TopK, *, field: Field) -> LayerT
         channels=size[1],
         size=tuple(size[2:]),
         field=field.size,
-        stride=field.stride,
+        stride=field.stride if len(size) == 4 else (),  # there is no other unit to step to
     )
 
 

@@ -28,7 +28,9 @@ from deconvnet.picture_writing import copy_values, spooled
 from deconvnet.store import Store, write_store
 from deconvnet.store_format import escape, write_attributes
 from deconvnet.tables import LayerTable
+from deconvnet.verifying import verify
 
+_IMAGES = ("image", "activation", "missing")  # mismatches that tell of other images
 AT_ONCE = 64 * 2**20  # bytes of pictures that are in memory together
 
 
@@ -46,7 +48,9 @@ def embed(
 ) -> Store:
     """Write a store again, with the patches of its entries in it, and projections if asked.
 
-    Only entries with a positive activation have pictures, as in ``patches.exemplars``. Patches
+    The images must be those that were mined: every activation is computed again on the way to
+    its projection, and of patches alone that of some entries. Only entries with a positive
+    activation have pictures, as in ``patches.exemplars``. Patches
     are JPEGs, projections float16 with a scale of their own: exact enough that no figure shows
     it. The tables stay as they are, and so do projections under other policies. However many
     pictures there are, few are in memory; the disk needs room for those of the largest layer
@@ -67,14 +71,18 @@ def embed(
 
     Raises:
         ValueError: model or data set are not those that were mined, or an image is gone.
+        FileExistsError: something else stands at ``path``.
         UnmirroredError: a policy has no rule for an activation on the way.
         OSError: the file cannot be written; whatever was there before is intact.
     """
     same_size(store, dataset)
     target = Path(path or store.path)
+    _check_target(target, store)
     size = (3, *preprocessing.size)
     plain = DeconvNet(model, "identity", input_size=size)
     _check_origin(store, plain, dataset)
+    if not projections:
+        _check_images(store, plain, dataset)
     nets = {
         spelled(one): DeconvNet(model, one, elsewhere=elsewhere, input_size=size)
         for one in projections
@@ -109,6 +117,24 @@ def spelled(policy: str | Rectifier) -> str:
     """
     found = rectifier_named(policy)
     return f"{found.name}({found.q:g})" if isinstance(found, RectGrad) else found.name
+
+
+def _check_target(target: Path, store: Store) -> None:
+    """Nobody's file is written over but the store's own."""
+    if target.is_file() and not target.samefile(store.path):
+        raise FileExistsError(
+            f"{str(target)!r} is there already; write to another file, or delete it first"
+        )
+
+
+def _check_images(store: Store, net: DeconvNet, dataset: Any) -> None:
+    """Files may change and keep their size: some entries are computed again."""
+    found = [each for each in verify(store, net, dataset).mismatches if each.kind in _IMAGES]
+    if found:
+        raise ValueError(
+            f"the images are not those that were mined: {found[0].what}; give the data set it was "
+            "mined from, or mine again"
+        )
 
 
 def _check_origin(store: Store, net: DeconvNet, dataset: Any) -> None:
@@ -161,6 +187,8 @@ class _Artist:
         """(channels, k, 2): what of the field lies above and left of the image; -1: no picture."""
         geometry = self.plain.geometry((3, *self.preprocessing.size), [layer])
         found = np.full((*lit.shape, 2), -1, dtype="<i4")
+        if not lit.any():
+            return found
         places = np.stack([table.row[lit], table.col[lit]], 1) if table.size else [()] * lit.sum()
         unique, which = _unique(places)
         over = np.array(fields.overhang(geometry, layer, unique)).reshape(len(unique), -1)

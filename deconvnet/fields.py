@@ -50,7 +50,8 @@ def boxes(
     Returns:
         starts and stops, each (units, axes of the image).
     """
-    places = np.asarray(positions, dtype=np.int64).reshape(len(positions), -1)
+    axes = len(positions[0]) if len(positions) else max(0, len(recording.sizes[layer]) - 2)
+    places = np.asarray(positions, dtype=np.int64).reshape(len(positions), axes)
     channel = Interval.whole() if channels is None else Interval.at(channels)
     window = (Interval.whole(), channel, *(Interval.at(p) for p in places.T))
     seen = _propagate(recording, {layer: window}, clip=True)

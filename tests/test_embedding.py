@@ -192,7 +192,7 @@ def test_what_is_not_what_was_mined_is_refused_and_nothing_written(work, tmp_pat
         embedded(own, model, images[..., :-1])
     blank = Pictures(images, broken=[int(own["relu"].image[1, 0])])
     blank.fingerprint = lambda: str(own.attributes["dataset_fingerprint"])
-    with pytest.raises(ValueError, match="cannot be read any more"):
+    with pytest.raises(ValueError, match="not those that were mined: .* cannot be read"):
         embed(own, model, blank, preprocessing=PREPARED)
     with pytest.raises(ValueError, match="no rectifier is called 'relu'"):
         embedded(own, model, images, projections=["relu"])
@@ -200,11 +200,48 @@ def test_what_is_not_what_was_mined_is_refused_and_nothing_written(work, tmp_pat
     assert os.listdir(tmp_path) == ["a.h5"]
 
 
+@pytest.mark.parametrize("policies", [[], ["guided"]])
+def test_other_images_of_the_same_fingerprint(work, tmp_path, policies):
+    """Files keep their size: patches of other images must not stand beside these tables."""
+    _, made, model, images = work
+    path = tmp_path / "a.h5"
+    shutil.copy(made.path, path)
+    others = Pictures(images.flip(0))
+    others.fingerprint = lambda: str(made.attributes["dataset_fingerprint"])
+    with pytest.raises(ValueError, match="not those that were mined|has changed since it was mined"):
+        embed(open_store(path), model, others, preprocessing=PREPARED, projections=policies)
+    assert path.read_bytes() == made.path.read_bytes()
+
+
+def test_no_other_file_is_written_over(work, tmp_path):
+    store, _, model, images = work
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"a photograph")
+    with pytest.raises(FileExistsError, match="is there already"):
+        embedded(store, model, images, path=path)
+    assert path.read_bytes() == b"a photograph"
+
+
+def test_a_layer_that_is_dead_from_end_to_end(tmp_path):
+    """Its entries are all of 0, and have no pictures."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.ReLU()).eval()
+    with torch.no_grad():
+        model[0].bias.fill_(-100.0)
+        model[2].bias.fill_(1.0)
+    images = smooth(5)
+    store = mine(model, Pictures(images), tmp_path / "a.h5", ["1", "3"], 2, 4)
+    made = embedded(store, model, images, projections=["guided"])
+    assert (made.pictures["1"].patches.offset == -1).all()
+    assert stored_exemplars(made, "1", [0], rectifier="guided") == {0: []}
+    assert len(stored_exemplars(made, "3", [0], rectifier="guided")[0]) == 2
+
+
 def test_a_file_that_has_changed_since(work, tmp_path):
     store, made, model, images = work
     path = tmp_path / "a.h5"
     shutil.copy(made.path, path)
     mine_ = open_store(path)
+    path.unlink()
     embedded(store, model, images, path=path)
     with pytest.raises(ValueError, match="has changed since it was opened; open it again"):
         list(read_pictures(mine_, "relu", [1], rectifier="deconvnet"))
