@@ -87,7 +87,7 @@ def embed(
         spelled(one): DeconvNet(model, one, elsewhere=elsewhere, input_size=size)
         for one in projections
     }
-    total = sum(int(_lit(table).sum()) for table in store.values()) * (1 + len(nets))
+    total = sum(int(table.lit.sum()) for table in store.values()) * (1 + len(nets))
     done = 0
 
     def drawn(count: int) -> None:
@@ -168,7 +168,7 @@ class _Artist:
     def draw(self, layer: str, group: h5py.Group) -> None:
         """All pictures of a layer into its group."""
         table = self.store[layer]
-        lit = _lit(table)
+        lit = table.lit
         group["overhang"] = self._overhang(layer, table, lit)
         self._patches(table, lit, group.create_group("patch"))
         old = self.store.pictures.get(layer)
@@ -261,11 +261,6 @@ class _Artist:
         step = max(1, AT_ONCE // (most * lit.shape[1] * 3 * 4 * 2))
         channels = np.flatnonzero(lit.any(1)).tolist()
         yield from (channels[first : first + step] for first in range(0, len(channels), step))
-
-
-def _lit(table: LayerTable) -> NDArray[np.bool_]:
-    """The entries that have pictures."""
-    return (table.image >= 0) & (table.activation > 0)
 
 
 def _unique(places: Any) -> tuple[list[tuple[int, ...]], list[int]]:

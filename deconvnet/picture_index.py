@@ -9,7 +9,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .store_format import dataset_in, group_in, lazy_dataset_in, read_attributes, unescape
+from .guarded import Room, dataset_in, group_in, lazy_dataset_in, read_attributes
+from .store_format import unescape
+from .tables import LayerTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,54 +49,77 @@ class Pictures:
     """by the name of the policy"""
 
 
-def read_index(group: h5py.Group, box: NDArray[np.int32], *, most: int) -> Pictures | None:
+def read_index(group: h5py.Group, table: LayerTable, room: Room) -> Pictures | None:
     """What a layer's group holds of pictures; None if it holds none.
 
     Args:
         group: of the layer.
-        box: (channels, k, 4) of its entries.
-        most: how many bytes there can be: the size of the file.
+        table: its entries.
+        room: what there is to read.
 
     Raises:
-        ValueError: a part is missing, or points out of what is there.
+        ValueError: a part is missing, is of other entries than those of a positive activation,
+            or points out of what is there.
     """
     if group.get("patch", getlink=True) is None:  # `in` would follow a link out of the file
         return None
-    shape = box.shape[:2]
-    overhang = dataset_in(group, "overhang", kind="<i4", shape=(*shape, 2), most=most)
+    shape, lit = table.image.shape, table.lit
+    overhang = dataset_in(group, "overhang", kind="<i4", shape=(*shape, 2), room=room)
     part = group_in(group, "patch")
-    offset = dataset_in(part, "offset", kind="<i8", shape=shape, most=most)
-    length = dataset_in(part, "length", kind="<i4", shape=shape, most=most)
-    stored = lazy_dataset_in(part, "bytes", kind="|u1", shape=(None,), most=most)
-    _check(part, offset, length.astype("i8"), stored=len(stored))
+    offset = dataset_in(part, "offset", kind="<i8", shape=shape, room=room)
+    length = dataset_in(part, "length", kind="<i4", shape=shape, room=room)
+    stored = lazy_dataset_in(part, "bytes", kind="|u1", shape=(None,), room=room)
+    _check(part, offset, length.astype("i8"), lit, stored=len(stored))
+    if ((overhang >= 0) != lit[..., None]).any() or (overhang < -1).any():
+        raise ValueError(f"{group.name}/overhang is not of the entries of a positive activation")
     projections = {}
     if group.get("projection", getlink=True) is not None:
         policies = group_in(group, "projection")
         for name in policies:
-            found = _read_projections(group_in(policies, name), box, most=most)
+            found = _read_projections(group_in(policies, name), table, room)
             projections[unescape(name)] = found
     return Pictures(overhang, Patches(offset, length), projections)
 
 
-def _read_projections(part: h5py.Group, box: NDArray[np.int32], *, most: int) -> Projections:
-    offset = dataset_in(part, "offset", kind="<i8", shape=box.shape[:2], most=most)
-    scale = dataset_in(part, "scale", kind="<f4", shape=box.shape[:2], most=most)
-    stored = lazy_dataset_in(part, "values", kind="<f2", shape=(None,), most=most)
-    how = read_attributes(part.attrs)
+def _read_projections(part: h5py.Group, table: LayerTable, room: Room) -> Projections:
+    box = table.box
+    offset = dataset_in(part, "offset", kind="<i8", shape=box.shape[:2], room=room)
+    scale = dataset_in(part, "scale", kind="<f4", shape=box.shape[:2], room=room)
+    stored = lazy_dataset_in(part, "values", kind="<f2", shape=(None,), room=room)
+    how = read_attributes(part.attrs, room)
     channels, elsewhere = how.get("channels"), how.get("elsewhere")
     if not isinstance(channels, int) or not 0 < channels < 2**16 or not isinstance(elsewhere, str):
         raise ValueError(f"{part.name} lacks its channels or what happened elsewhere")
     sides = np.clip(box[..., 2:].astype("i8") - box[..., :2], 0, 2**20)  # a product fits in i8
-    _check(part, offset, sides.prod(-1) * channels, stored=len(stored))
+    length = sides.prod(-1) * channels
+    _check(part, offset, length, table.lit, stored=len(stored))
+    _check_apart(part, offset, length)
     if not (np.isfinite(scale) & (scale > 0))[offset >= 0].all():
         raise ValueError(f"{part.name} has a scale that is not a positive number")
     return Projections(offset, scale, channels, elsewhere)
 
 
 def _check(
-    part: h5py.Group, offset: NDArray[np.int64], length: NDArray[np.int64], *, stored: int
+    part: h5py.Group,
+    offset: NDArray[np.int64],
+    length: NDArray[np.int64],
+    lit: NDArray[np.bool_],
+    *,
+    stored: int,
 ) -> None:
+    """Pictures are inside of what is stored, and of all entries of a positive activation."""
     there = offset >= 0
-    length, first = length[there], offset[there]
-    if (offset < -1).any() or (length < 1).any() or (first > stored - length).any():
+    known, first = length[there], offset[there]
+    if (offset < -1).any() or (known < 1).any() or (first > stored - known).any():
         raise ValueError(f"{part.name} points out of the {stored} values that it holds")
+    if (there != lit).any():
+        raise ValueError(f"{part.name} is not of the entries of a positive activation")
+
+
+def _check_apart(part: h5py.Group, offset: NDArray[np.int64], length: NDArray[np.int64]) -> None:
+    """No two projections share a value: the file would be smaller than what it holds."""
+    there = offset >= 0
+    order = np.argsort(offset[there])
+    first, last = offset[there][order], (offset + length)[there][order]
+    if (first[1:] < last[:-1]).any():
+        raise ValueError(f"{part.name} has projections that overlap")

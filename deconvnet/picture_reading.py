@@ -11,10 +11,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from .guarded import Room, dataset_in, group_in, lazy_dataset_in
 from .picture_coding import decode, wholes
 from .picture_index import Pictures, read_index
 from .store import Store
-from .store_format import dataset_in, escape, group_in, lazy_dataset_in
+from .store_format import escape
+
+_ROOMY = 64  # canvases of border units are some times as large as what is on them
+_SMALL = 2**24  # pixels that are not worth a question
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +64,7 @@ def read_pictures(
             f"{str(store.path)!r} holds no projections of {layer!r} under {rectifier!r}; store "
             "them with `deconvnet embed`"
         )
+    _check_canvas(store, layer, channels)
     with opened_layer(store, layer) as group:
         for channel in channels:
             for slot in np.flatnonzero(known.projections[rectifier].offset[channel] >= 0):
@@ -68,6 +73,21 @@ def read_pictures(
                 projection = read_projection(store, layer, group, place, rectifier=rectifier)
                 top, left = known.overhang[place].tolist()
                 yield StoredPicture(*place, patch, projection, (top, left))
+
+
+def _check_canvas(store: Store, layer: str, channels: Sequence[int]) -> None:
+    """A figure lays all pictures on canvases of one size, which overhangs must not blow up."""
+    table, overhang = store[layer], store.pictures[layer].overhang
+    places = [(c, s) for c in channels for s in np.flatnonzero(table.lit[c]).tolist()]
+    sides = np.array([_size(store, layer, place) for place in places], "i8").reshape(-1, 2)
+    if len(places):
+        whole = sides + np.array([overhang[place] for place in places], "i8")
+        canvas = int(whole.max(0).prod()) * len(places)
+        if canvas > _ROOMY * int(sides.prod(1).sum()) + _SMALL:
+            raise ValueError(
+                f"{str(store.path)!r} has damaged pictures: {layer!r} has overhangs of up to "
+                f"{overhang.max()} pixels at boxes of up to {sides.max()}; embed them again"
+            )
 
 
 @contextmanager
@@ -80,7 +100,7 @@ def opened_layer(store: Store, layer: str) -> Iterator[h5py.Group]:
     """
     with store.path.open("rb") as stream, h5py.File(stream, "r") as root:
         group = group_in(group_in(root, "layers"), escape(layer))
-        _check_unchanged(store, layer, group, most=store.path.stat().st_size)
+        _check_unchanged(store, layer, group, Room(store.path.stat().st_size))
         yield group
 
 
@@ -123,8 +143,8 @@ def read_projection(
 
 
 def _data(store: Store, part: h5py.Group, name: str, kind: str) -> h5py.Dataset:
-    most = store.path.stat().st_size
-    return lazy_dataset_in(part, name, kind=kind, shape=(None,), most=most)
+    room = Room(store.path.stat().st_size)
+    return lazy_dataset_in(part, name, kind=kind, shape=(None,), room=room)
 
 
 def _size(store: Store, layer: str, place: tuple[int, int]) -> tuple[int, int]:
@@ -139,11 +159,11 @@ def _damaged(store: Store, layer: str, place: tuple[int, int], error: ValueError
     )
 
 
-def _check_unchanged(store: Store, layer: str, group: h5py.Group, *, most: int) -> None:
+def _check_unchanged(store: Store, layer: str, group: h5py.Group, room: Room) -> None:
     """The file must be the one whose tables and offsets are in memory."""
     table = store[layer]
-    image = dataset_in(group, "image", kind="<i8", shape=table.image.shape, most=most)
-    again = read_index(group, table.box, most=most)
+    image = dataset_in(group, "image", kind="<i8", shape=table.image.shape, room=room)
+    again = read_index(group, table, room)
     if not np.array_equal(image, table.image) or not _same(again, store.pictures[layer]):
         raise ValueError(f"{str(store.path)!r} has changed since it was opened; open it again")
 

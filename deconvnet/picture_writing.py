@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .store_format import read_attributes, write_attributes
+from .guarded import Room, read_attributes
+from .store_format import write_attributes
 
 _PIECE = 2**22  # bytes that are copied at a time
 
@@ -54,7 +55,8 @@ def copy_values(source: h5py.Group, target: h5py.Group) -> None:
     step = _PIECE // values.dtype.itemsize
     for first in range(0, len(values), step):
         copy[first : first + step] = values[first : first + step]
-    write_attributes(target.attrs, read_attributes(source.attrs))
+    room = Room(source.file.id.get_filesize())
+    write_attributes(target.attrs, read_attributes(source.attrs, room))
 
 
 @contextmanager

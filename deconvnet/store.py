@@ -20,19 +20,18 @@ import h5py
 import numpy as np
 
 from .atomic import write_whole
+from .guarded import Room, dataset_in, group_in, read_attributes
 from .picture_index import Pictures, read_index
 from .shielding import Shielded
 from .store_format import (
     COLUMNS,
     COUNTERS,
     FORMAT,
+    KINDS,
     ORDER,
     VERSION,
     array_to_texts,
-    dataset_in,
     escape,
-    group_in,
-    read_attributes,
     texts_to_array,
     unescape,
     write_attributes,
@@ -216,20 +215,21 @@ def _write_layer(group: h5py.Group, table: LayerTable) -> None:
 
 
 def _read(file: BinaryIO, path: Path, *, size: int) -> Store:
+    room = Room(size)
     with h5py.File(file, "r") as root:
-        attributes = read_attributes(root.attrs)
+        attributes = read_attributes(root.attrs, room)
         _check_format(attributes)
         layers = group_in(root, "layers")
         tables, pictures = {}, {}
         for name in layers:
             layer = group_in(layers, name)
-            table = _read_layer(layer, attributes["k"], most=size)
+            table = _read_layer(layer, attributes["k"], room)
             tables[unescape(name)] = table
-            if index := read_index(layer, table.box, most=size):
+            if index := read_index(layer, table, room):
                 pictures[unescape(name)] = index
         known, lost = group_in(root, "images"), group_in(root, "failed")
-        images = dict(zip(*_read_columns(known, "path", most=size), strict=True))
-        failed = zip(*_read_columns(lost, "path", "reason", most=size), strict=True)
+        images = dict(zip(*_read_columns(known, "path", room=room), strict=True))
+        failed = zip(*_read_columns(lost, "path", "reason", room=room), strict=True)
         lost_images = [Failed(*each) for each in failed]
     store = Store(path, attributes, tables, images, lost_images, pictures)
     _check_images(store)
@@ -246,28 +246,37 @@ def _check_format(attributes: Mapping[str, object]) -> None:
         )
     if attributes.get("complete") != 1:
         raise ValueError("it is not marked complete=1; mine it again")
-    if not isinstance(attributes.get("k"), int):
-        raise ValueError(f"its k is {attributes.get('k')!r}, expected an integer")
+    for name, kind in KINDS.items():
+        value = attributes.get(name, kind())
+        if not isinstance(value, kind) or (kind is tuple and not _positive(value)):
+            words = {str: "text", int: "an integer", tuple: "positive integers", dict: "an object"}
+            raise ValueError(f"its {name} is {value!r}, expected {words[kind]}")
+    if "k" not in attributes:
+        raise ValueError("it does not say its k; mine it again")
 
 
-def _read_layer(group: h5py.Group, k: int, *, most: int) -> LayerTable:
-    attributes = read_attributes(group.attrs)
+def _positive(numbers: object) -> bool:
+    return isinstance(numbers, tuple) and all(type(n) is int and n > 0 for n in numbers)
+
+
+def _read_layer(group: h5py.Group, k: int, room: Room) -> LayerTable:
+    attributes = read_attributes(group.attrs, room)
     channels, geometry = attributes.get("channels"), [attributes.get(name) for name in _GEOMETRY]
     if not isinstance(channels, int) or not all(isinstance(each, tuple) for each in geometry):
         raise ValueError(f"{group.name} lacks channels or one of {', '.join(_GEOMETRY)}")
     parts: dict[str, Any] = dict(zip(_GEOMETRY, geometry, strict=True))
     for name, (kind, rest) in COLUMNS.items():
-        parts[name] = dataset_in(group, name, kind=kind, shape=(channels, k, *rest), most=most)
+        parts[name] = dataset_in(group, name, kind=kind, shape=(channels, k, *rest), room=room)
     for name, kind in COUNTERS.items():
-        parts[name] = dataset_in(group, name, kind=kind, shape=(channels,), most=most)
+        parts[name] = dataset_in(group, name, kind=kind, shape=(channels,), room=room)
     return LayerTable(channels=channels, **parts)
 
 
-def _read_columns(group: h5py.Group, *texts: str, most: int) -> list[list[int] | list[str]]:
-    index = dataset_in(group, "index", kind="<i8", shape=(None,), most=most)
+def _read_columns(group: h5py.Group, *texts: str, room: Room) -> list[list[int] | list[str]]:
+    index = dataset_in(group, "index", kind="<i8", shape=(None,), room=room)
     columns: list[list[int] | list[str]] = [index.tolist()]
     for name in texts:
-        array = dataset_in(group, name, kind="S", shape=(len(index),), most=most)
+        array = dataset_in(group, name, kind="S", shape=(len(index),), room=room)
         columns.append(array_to_texts(array))
     return columns
 

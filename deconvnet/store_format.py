@@ -10,7 +10,8 @@ A reader refuses versions that it does not know.
     ``order`` (text). MAY, and ``deconvnet.mine`` does: ``model``, ``model_fingerprint``,
     ``dataset``, ``dataset_fingerprint``, ``transform``, ``input_size``, ``batch_shape``,
     ``dtype``, ``device``, ``layout``, ``threads``, ``nan_policy``, ``versions`` (a JSON object as
-    text), ``images_seen``, ``images_failed``. A value is text, a number or a list of numbers.
+    text), ``images_seen``, ``images_failed``. A value is text, a number or a list of numbers, and
+    of these names always of one kind, see ``KINDS``.
 ``/layers/<name>``
     A group for each layer, in the order of the network. In a name ``%`` is written ``%25``, ``/``
     is ``%2F``, and a name that is one dot is ``%2E``. Attributes, MUST: ``channels``, and
@@ -51,7 +52,8 @@ A reader refuses versions that it does not know.
     ==============  =========  =======  ========================================================
     values          (V,)       float16  projections, one after the other, each in the order row,
                                         column, channel; signed
-    offset          (C, k)     int64    where in ``values`` the entry's projection starts; -1
+    offset          (C, k)     int64    where in ``values`` the entry's projection starts; no two
+                                        overlap; -1
     scale           (C, k)     float32  what its values are to be multiplied by; above 0
     ==============  =========  =======  ========================================================
 ``/images``
@@ -66,12 +68,9 @@ content gives the same bytes: no clock, no host name.
 """
 
 import json
-import math
 import numbers
 import re
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
-from typing import Any
 
 import h5py
 import numpy as np
@@ -90,7 +89,18 @@ COLUMNS = {
 """The datasets of a layer of shape (channels, k, ...): type, and what follows k."""
 COUNTERS = {"mean": "<f8", "nonzero": "<f8", "nan": "<i8"}
 """The datasets of a layer of shape (channels,)."""
-_JSON = ("versions",)
+KINDS = {
+    **dict.fromkeys(
+        ("model", "model_fingerprint", "weights", "dataset", "dataset_fingerprint"), str
+    ),
+    **dict.fromkeys(("transform", "dtype", "device", "layout", "nan_policy", "order"), str),
+    **dict.fromkeys(("threads", "images_seen", "images_failed", "k"), int),
+    **dict.fromkeys(("input_size", "batch_shape"), tuple),
+    "versions": dict,
+}
+"""What the attributes of ``/`` are, where they are; a tuple is of positive integers."""
+JSON = ("versions",)
+"""Attributes that are JSON as text."""
 _LONGEST_TEXT = 60_000  # HDF5 refuses attributes above 64 kB
 
 
@@ -152,89 +162,3 @@ def _attribute(name: str, value: object) -> object:
     raise TypeError(
         f"attribute {name!r} is {value!r}, expected text, a number, a list of numbers or a dict"
     )
-
-
-def read_attributes(source: h5py.AttributeManager) -> dict[str, Any]:
-    """All attributes as Python values: str, int, float, a tuple of numbers; dict for JSON.
-
-    Raises:
-        ValueError: an attribute of another kind, or broken JSON.
-    """
-    return {name: _plain(name, source[name]) for name in source}
-
-
-def _plain(name: str, value: object) -> object:
-    if isinstance(value, str):
-        return json.loads(value) if name in _JSON else value
-    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iufb":
-        return tuple(value.tolist())
-    if isinstance(value, np.generic) and value.dtype.kind in "iufb":
-        return value.item()
-    raise ValueError(f"attribute {name!r} is neither text nor numbers")
-
-
-def group_in(parent: h5py.Group, name: str) -> h5py.Group:
-    """A group that is really inside the file.
-
-    Raises:
-        ValueError: there is none, or it is a link to somewhere else.
-    """
-    return _inside(parent, name, h5py.Group)
-
-
-def dataset_in(
-    parent: h5py.Group, name: str, *, kind: str, shape: tuple[int | None, ...], most: int
-) -> NDArray[Any]:
-    """Read a dataset that is really inside the file, after all its claims have been checked.
-
-    Args and errors are those of ``lazy_dataset_in``.
-    """
-    return np.asarray(lazy_dataset_in(parent, name, kind=kind, shape=shape, most=most)[()])
-
-
-def lazy_dataset_in(
-    parent: h5py.Group, name: str, *, kind: str, shape: tuple[int | None, ...], most: int
-) -> h5py.Dataset:
-    """A dataset that is really inside the file, checked like this before any of it is read.
-
-    An untrusted file may name a password file as its storage, or declare terabytes.
-
-    Args:
-        parent: where it is.
-        name: its name.
-        kind: the NumPy type expected, such as "<f4"; "S" for text of any fixed length.
-        shape: the shape expected, None for any length.
-        most: how many bytes it can at most have: the size of the file.
-
-    Raises:
-        ValueError: it is not what was expected, or stored elsewhere, or larger than the file.
-    """
-    data = _inside(parent, name, h5py.Dataset)
-    where = data.name
-    if data.is_virtual or data.external:
-        raise ValueError(f"{where} is stored in another file, which is not read")
-    found = data.shape or ()
-    right_kind = data.dtype.kind == "S" if kind == "S" else data.dtype == np.dtype(kind)
-    if not right_kind or found != tuple(
-        there if expected is None else expected
-        for there, expected in zip_longest(found[: len(shape)], shape)
-    ):
-        wanted = tuple("any" if length is None else length for length in shape)
-        raise ValueError(f"{where} is {data.dtype} {data.shape}, expected {kind} {wanted}")
-    size = math.prod(found) * data.dtype.itemsize
-    if data.chunks or data.id.get_storage_size() != size or size > most:
-        raise ValueError(f"{where} declares {size} bytes that are not in the file as they are")
-    return data
-
-
-def _inside(parent: h5py.Group, name: str, kind: type) -> Any:
-    link = parent.get(name, getlink=True)
-    where = f"{parent.name.rstrip('/')}/{name}"
-    if link is None:
-        raise ValueError(f"{where} is missing")
-    if not isinstance(link, h5py.HardLink):
-        raise ValueError(f"{where} is a link to somewhere else, which is not followed")
-    found = parent[name]
-    if not isinstance(found, kind):
-        raise ValueError(f"{where} is not a {kind.__name__.lower()}")
-    return found

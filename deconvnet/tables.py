@@ -70,6 +70,11 @@ class LayerTable:
         """How many images are kept for each channel."""
         return int(self.activation.shape[1])
 
+    @property
+    def lit(self) -> NDArray[np.bool_]:
+        """(channels, k) the entries of a positive activation, which may have pictures."""
+        return (self.image >= 0) & (self.activation > 0)
+
     def _faults(self) -> Iterable[str]:
         empty = self.image < 0
         if not np.array_equal(empty, np.isnan(self.activation)) or (self.image < -1).any():

@@ -208,7 +208,9 @@ def test_other_images_of_the_same_fingerprint(work, tmp_path, policies):
     shutil.copy(made.path, path)
     others = Pictures(images.flip(0))
     others.fingerprint = lambda: str(made.attributes["dataset_fingerprint"])
-    with pytest.raises(ValueError, match="not those that were mined|has changed since it was mined"):
+    with pytest.raises(
+        ValueError, match="not those that were mined|has changed since it was mined"
+    ):
         embed(open_store(path), model, others, preprocessing=PREPARED, projections=policies)
     assert path.read_bytes() == made.path.read_bytes()
 

@@ -111,6 +111,28 @@ def attribute(name, value):
     return edit
 
 
+def all_of(name, value):
+    def edit(file, _):
+        file[name][...] = value
+
+    return edit
+
+
+def dead(name, value):
+    """What no picture is said of gets one."""
+
+    def edit(file, _):
+        file[name][tuple(np.argwhere(file[f"{PATCH}/offset"][()] < 0)[0])] = value
+
+    return edit
+
+
+def shared(file, _):
+    offset = file[f"{PROJECTION}/offset"]
+    one, two = map(tuple, np.argwhere(offset[()] >= 0)[:2])
+    offset[one] = offset[two]
+
+
 OPENED = {
     "offset past the end": (put(f"{PATCH}/offset", 10**9), "patch points out of the"),
     "the greatest offset": (put(f"{PATCH}/offset", HUGE), "patch points out of the"),
@@ -166,6 +188,14 @@ OPENED = {
         r"expected \|u1 \('any',\)",
     ),
     "patch is no group": (replaced(PATCH, data=1), "patch is not a group"),
+    "a patch that is not there": (put(f"{PATCH}/offset", -1), "patch is not of the entries"),
+    "no patches at all": (all_of(f"{PATCH}/offset", -1), "patch is not of the entries of a pos"),
+    "no projections at all": (all_of(f"{PROJECTION}/offset", -1), "deconvnet is not of the entri"),
+    "a patch of a dead unit": (dead(f"{PATCH}/offset", 0), "points out|not of the entries"),
+    "one projection for all": (all_of(f"{PROJECTION}/offset", 0), "overlap|not of the entries"),
+    "a shared projection": (shared, "deconvnet has projections that overlap"),
+    "no overhang of a unit": (put(f"{LAYER}/overhang", -1), "overhang is not of the entries"),
+    "an overhang below -1": (dead(f"{LAYER}/overhang", -7), "overhang is not of the entries"),
 }
 
 
@@ -200,10 +230,6 @@ def spoil(name, value):
     return edit
 
 
-def no_patch(file, _):
-    file[f"{PATCH}/offset"][first(file, f"{PATCH}/offset")] = -1
-
-
 JPEG = coded("JPEG", "RGB")
 READ = {
     "another size": (first_picture(JPEG), r"it is RGB of \(5, 6\) pixels, its box \("),
@@ -211,7 +237,6 @@ READ = {
     "no JPEG": (first_picture(b"<html>404</html>"), "cannot identify"),
     "a PNG": (first_picture(coded("PNG", "RGB")), "cannot identify"),
     "values of NaN": (spoil("values", np.nan), "values that are not finite"),
-    "a patch that is not there": (no_patch, "a projection without a patch"),
     "a box moved": (put(f"{LAYER}/box", [0, 0, 1, 1]), r"its box \(1, 1\)"),
 }
 
@@ -225,6 +250,15 @@ def test_refused_when_it_is_looked_at(good, made, edit, message):
         drawn(good)
     assert re.search(message, str(caught.value)), caught.value
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("overhang", [5_000, 2**31 - 1])
+def test_a_canvas_as_large_as_a_file_says(good, overhang):
+    """It would take gigabytes, on which the pictures are a few pixels."""
+    with h5py.File(good, "r+") as file:
+        put(f"{LAYER}/overhang", overhang)(file, None)
+    with pytest.raises(ValueError, match=f"damaged pictures: 'relu' has overhangs .* {overhang}"):
+        drawn(good)
 
 
 def test_what_was_not_edited_is_drawn(good, made):

@@ -2,37 +2,16 @@
 
 import os
 import re
+import struct
 
 import h5py
 import numpy as np
 import pytest
 
-from deconvnet.store import LayerTable, open_store, write_store
+from deconvnet.store import open_store, write_store
+from tests.small_tables import IMAGES, MAXIMA, table
 
-MAXIMA = np.array([[3, 2], [1, np.nan]], dtype="f4")
-IMAGES = np.array([[0, 1], [1, -1]])
 LAYER = "layers/conv"
-
-
-def table(activation=MAXIMA, image=IMAGES, **changes):
-    place = np.where(image < 0, -1, 1).astype("i4")
-    parts = {
-        "row": place,
-        "col": place,
-        "box": np.repeat(place[..., None], 4, axis=2),
-        "mean": np.zeros(2),
-        "nonzero": np.ones(2),
-        "nan": np.zeros(2, dtype="i8"),
-    } | changes
-    return LayerTable(
-        activation=activation,
-        image=image,
-        **parts,
-        channels=2,
-        size=(7, 7),
-        field=(3, 3),
-        stride=(1, 1),
-    )
 
 
 @pytest.fixture
@@ -109,6 +88,16 @@ def replaced(name, value):
     return edit
 
 
+def many_names(file, _):
+    """One table under four hundred names: each is whole, together they are not there."""
+    for number in range(400):
+        file[f"layers/conv{number}"] = file[LAYER]
+
+
+def one_text_many_times(file, _):
+    file.attrs.create("a", ["x" * 50_000] * 400, dtype=h5py.string_dtype())
+
+
 EDITS = {
     "another format": (set_attribute("format", "other"), "format is 'other', expected 'deconvnet'"),
     "newer": (set_attribute("format_version", 2), "format_version is 2.*reads 1; update deconvnet"),
@@ -149,6 +138,19 @@ EDITS = {
     "virtual dataset": (virtual_dataset, "mean is stored in another file"),
     "shape bomb": (shape_bomb, "declares 8796093022208 bytes that are not in the file"),
     "shape bomb that agrees": (shape_bomb_that_agrees, "declares 8796093022208 bytes"),
+    "many names": (many_names, "are more than the .* bytes of the file: its parts overlap"),
+    "texts": (one_text_many_times, "attribute 'a' is neither text nor numbers"),
+    "two axes": (set_attribute("x", np.zeros((2, 2))), "'x' is neither text nor numbers"),
+    "shape of text": (
+        set_attribute("batch_shape", "4"),
+        "batch_shape is '4', expected positive in",
+    ),
+    "input of 3": (set_attribute("input_size", 3), "input_size is 3, expected positive integers"),
+    "no size": (set_attribute("input_size", [0, 5]), r"input_size is \(0, 5\), expected positive"),
+    "half a size": (set_attribute("input_size", [1.5, 5]), "expected positive integers"),
+    "model of 3": (set_attribute("model", 3), "its model is 3, expected text"),
+    "seen by text": (set_attribute("images_seen", "9"), "images_seen is '9', expected an integer"),
+    "no k": (lambda file, _: file.attrs.pop("k"), "it does not say its k"),
     "zip bomb": (zip_bomb, "declares 8000000 bytes that are not in the file"),
 }
 
@@ -171,6 +173,25 @@ def test_a_file_that_was_tampered_with(good, tmp_path, edit, message):
         edit(file, secret)
     found = refusal(good)
     assert re.search(message, found), found
+
+
+def test_many_attributes_that_are_one_text(good):
+    """Their references are patched: each is whole, together they are twenty times the file."""
+    with h5py.File(good, "r+") as file:
+        file.attrs["text"] = "Q" * 50_000
+        for number in range(40):
+            file.attrs[f"a{number}"] = f"R{number:06}"
+    data = bytearray(good.read_bytes())
+    where = data.index(struct.pack("<I", 50_000))  # length, heap, number: 16 bytes
+    heaps = {found.start() for found in re.finditer(b"GCOL", data)}
+    patched = 0
+    for at in [found.start() for found in re.finditer(re.escape(struct.pack("<I", 7)), data)]:
+        if int.from_bytes(data[at + 4 : at + 12], "little") in heaps:
+            data[at : at + 16] = data[where : where + 16]
+            patched += 1
+    assert patched >= 40
+    good.write_bytes(data)
+    assert "are more than the" in refusal(good)
 
 
 def test_an_edit_that_changes_nothing_is_accepted(good):
@@ -251,32 +272,3 @@ def test_what_may_not_be_read(good):
     good.chmod(0)
     with pytest.raises(PermissionError):
         open_store(good)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"activation": MAXIMA.astype("f8")}, r"activation is float64 \(2, 2\), expected float32"),
-        ({"row": np.zeros((2, 2))}, "row is float64"),
-        ({"box": np.zeros((2, 2), "i4")}, r"box is int32 \(2, 2\), expected int32 \(2, 2, 4\)"),
-        ({"mean": np.zeros(3)}, r"mean is float64 \(3,\), expected float64 \(2,\)"),
-        ({"nan": [0, 0]}, "nan is list"),
-        ({"activation": MAXIMA[:, ::-1].copy()}, "half empty|not sorted"),
-        ({"activation": MAXIMA * np.array([[-1], [1]], "f4")}, "not sorted"),
-        ({"activation": np.array([[2, 2], [1, 1]], "f4")}, "half empty"),
-        ({"image": np.array([[0, 0], [1, -1]])}, "twice"),
-        ({"image": np.array([[0, 1], [1, -2]])}, "half empty"),
-    ],
-)
-def test_tables_that_make_no_sense(changes, message):
-    with pytest.raises(ValueError, match=message):
-        table(**changes)
-
-
-def test_ties_and_infinities_are_sorted():
-    table(activation=np.array([[np.inf, np.inf], [-np.inf, np.nan]], "f4"))
-    with pytest.raises(ValueError, match="not sorted"):
-        table(
-            activation=np.array([[2, 2], [1, np.nan]], "f4"),
-            image=np.array([[1, 0], [1, -1]]),
-        )

@@ -40,12 +40,14 @@ def test_pictures_pass_too(illustrated):
 
 
 def swapped(name):
-    """The pictures of a layer's first two lit entries change places."""
+    """The pictures of two lit entries of a layer, whose boxes are alike, change places."""
 
     def edit(file):
-        part = file[f"layers/relu3/{name}"]
+        part, box = file[f"layers/relu3/{name}"], file["layers/relu3/box"][()]
         columns = ("offset", "length") if name == "patch" else ("offset", "scale")
-        one, two = map(tuple, np.argwhere(part["offset"][()] >= 0)[:2])
+        one, *others = map(tuple, np.argwhere(part["offset"][()] >= 0))
+        sides = box[..., 2:] - box[..., :2]
+        two = next(other for other in others if (sides[other] == sides[one]).all())
         for column in columns:
             part[column][one], part[column][two] = part[column][two], part[column][one]
 
