@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deconvnet.tables import LayerTable
+from deconvnet.topk import Table
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,8 @@ class Mismatch:
     """One thing that is not what the store says.
 
     Args:
-        kind: "model", "data set", "image", "layer", "activation", "position", "box",
-            "missing" or "picture".
+        kind: "store", "model", "data set", "preprocessing", "batch shape", "image", "layer",
+            "activation", "position", "box", "missing", "counts" or "picture".
         what: what was found, and what the store says, in one line.
     """
 
@@ -50,7 +51,7 @@ class Comparison:
     """
 
     def __init__(self, name: str, table: LayerTable, tolerance: float) -> None:
-        self.name, self.table = name, table
+        self.name, self.table, self.tolerance = name, table, tolerance
         finite = np.abs(table.activation[np.isfinite(table.activation)])
         self.slack = tolerance * float(finite.max(initial=0.0))
         self.checked = self.equal = 0
@@ -82,6 +83,21 @@ class Comparison:
         if not inside or (place != first and not near):
             best = divmod(first, width)
             yield Mismatch("position", f"{where} is at {best}, the store says {(row, col)}")
+
+    def counts(self, found: Table) -> Iterator[Mismatch]:
+        """Counters over the whole data set, which must all have been run."""
+        told, mean, share = self.table, found.mean.numpy(), found.nonzero.numpy()
+        with np.errstate(invalid="ignore"):
+            near = (told.mean == mean) | (np.abs(told.mean - mean) <= self.slack)
+            alike = np.abs(told.nonzero - share) <= self.tolerance
+        near |= np.isnan(told.mean) & np.isnan(mean)
+        alike |= np.isnan(told.nonzero) & np.isnan(share)
+        odd = np.flatnonzero(~near | ~alike | (told.nan != found.nan.numpy()))
+        for c in odd[:1]:
+            here = f"mean {found.mean[c]:.7g}, nonzero {found.nonzero[c]:.7g}, nan {found.nan[c]}"
+            says = f"{told.mean[c]:.7g}, {told.nonzero[c]:.7g}, {told.nan[c]}"
+            what = f"{self.name}:{c} has {here}, the store says {says}"
+            yield Mismatch("counts", f"{what}; the same of {len(odd) - 1} more channels")
 
     def absent(self, values: Tensor, images: Sequence[int]) -> Iterator[Mismatch]:
         """Images that are stronger than the last entry of a channel, and stand in no slot.

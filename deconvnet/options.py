@@ -45,6 +45,11 @@ def numbers(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"{text!r} was given, expected integers: 3,7") from None
 
 
+def some(text: str) -> int | None:
+    """A number, or all."""
+    return None if text == "all" else numbers(text)[0]
+
+
 def words(text: str) -> list[str]:
     """Words: relu2,relu4."""
     return [part for part in text.split(",") if part]

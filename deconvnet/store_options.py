@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from deconvnet.options import command, words
+from deconvnet.options import command, some, words
 
 
 def add_store_commands(commands: Any) -> None:
@@ -71,7 +71,9 @@ def _verify(commands: Any) -> None:
         "deconvnet verify outputs/top9.h5 -n 100",
     )
     verify.add_argument("store", metavar="STORE", help="what `deconvnet mine` wrote")
-    verify.add_argument("-n", type=int, default=100, help="entries (%(default)s)")
+    verify.add_argument(
+        "-n", type=some, default=100, help="entries (%(default)s), or all: of all images too"
+    )
     verify.add_argument("--seed", type=int, default=0, help="which entries (%(default)s)")
     verify.add_argument("--exact", action="store_true", help="the last bits must be equal too")
     verify.add_argument("--model", help="MODEL, if not the one the store names")

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deconvnet import fields, fingerprint
+from deconvnet import fields
+from deconvnet.claims import held_against
 from deconvnet.comparing import Comparison, Entry, Mismatch
 from deconvnet.evaluating import evaluation
 from deconvnet.geometry import geometry_of
@@ -25,6 +26,7 @@ from deconvnet.record import Recording
 from deconvnet.running import execute, plain
 from deconvnet.sampling import Chosen, draw_entries, draw_images
 from deconvnet.store import Store
+from deconvnet.topk import TopK
 from deconvnet.verifying_pictures import compare_pictures
 
 TOLERANCE = 1e-4  # of a layer's greatest activation: other processors differ in the last bits
@@ -46,6 +48,7 @@ class Verification:
         tolerance: how far the others may be off, as a share of the layer's greatest activation.
         seed: which entries were drawn.
         mismatches: empty if all is well.
+        unchecked: what could not be compared, in words.
     """
 
     checked: int
@@ -55,6 +58,7 @@ class Verification:
     tolerance: float
     seed: int
     mismatches: tuple[Mismatch, ...]
+    unchecked: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -68,16 +72,18 @@ def verify(
     model: nn.Module | DeconvNet,
     dataset: Any,
     *,
-    n: int = 100,
+    n: int | None = 100,
     seed: int = 0,
     tolerance: float | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> Verification:
     """Recompute random entries of a store, and look for images that are missing from it.
 
-    Fingerprints of model and data set are compared; of n entries activation, position, box and
-    path; and every image that is run, some drawn at random among them, must stand in each table
-    whose last entry it beats. Stored pictures of the entries are held against new ones. Images
+    Fingerprints of model and data set are compared, and what the store says of layers, images
+    and preprocessing; of n entries activation, position, box and path; and every image that is
+    run, some drawn at random among them, must stand in each table whose last entry it beats.
+    Stored pictures of the entries are held against new ones. The counters (mean, nonzero, nan)
+    must be possible beside the tables; where all images are run they are counted again. Images
     run in microbatches of the recorded shape: on the machine that mined the store the activations
     are then equal bit for bit.
 
@@ -85,7 +91,7 @@ def verify(
         store: as ``open_store`` gives it.
         model: the model, or its DeconvNet.
         dataset: gives the images by index, as when it was mined.
-        n: how many entries; all, if there are no more.
+        n: how many entries; all, if there are no more; None: all, and all images.
         seed: which ones.
         tolerance: how far an activation may be off, as a share of its layer's greatest; 0 for
             the last bit; by default ``TOLERANCE``, ``ACROSS`` where the store was mined, or is
@@ -96,40 +102,59 @@ def verify(
         ValueError: n is not positive, or the images do not fit the model.
         TypeError: the items of the data set are no images.
     """
-    if n < 1:
+    if n is not None and n < 1:
         raise ValueError(f"n={n} was given, expected at least one entry")
+    if seed < 0:
+        raise ValueError(f"seed={seed} was given, expected 0 or more")
     graphs = Graphs(model.model if isinstance(model, DeconvNet) else model)
     batch, size = _shape(store, dataset)
     image = blank(graphs.model, size)
     graph, many = graphs.of(image), image.expand(batch, *size)
     tolerance = _tolerance(store, image) if tolerance is None else tolerance
     geometry = geometry_of(graph, image)
-    strange = dict(_strange(store, geometry))
-    layers = {n: Comparison(n, t, tolerance) for n, t in store.items() if n not in strange}
-    chosen = draw_entries(store, list(layers), n, seed=seed)
-    images = draw_images(store, chosen, count=len(dataset), batch=batch, seed=seed)
-    found = [*_prints(store, graph, dataset), *strange.values(), *_boxes(store, geometry, chosen)]
-    work = _Work(store, graphs.of(many), layers, chosen, dataset)
+    claims = held_against(store, graph, geometry, dataset)
+    layers = {
+        name: Comparison(name, table, tolerance)
+        for name, table in store.items()
+        if name not in claims.strange
+    }
+    entries = sum(int((store[name].image >= 0).sum()) for name in layers)
+    chosen = draw_entries(store, list(layers), entries if n is None else n, seed=seed)
+    count = len(dataset)
+    images = draw_images(store, chosen, count=count, batch=batch, seed=seed)
+    if n is None:
+        images = sorted(set(range(count)) - {lost.index for lost in store.failed})
+    found = [*claims.found, *_boxes(store, geometry, chosen)]
+    whole = set(range(count)) <= {*images, *(lost.index for lost in store.failed)}
+    tops = {name: TopK(store[name].channels, 1) for name in (layers if whole else ())}
+    work = _Work(store, graphs.of(many), layers, chosen, dataset, tops)
     with torch.no_grad(), evaluation(graphs.model), threads_of_cpu(_threads(store)):
         for first in range(0, len(images), batch):
             found += work.run(images[first : first + batch], many)
             if report is not None:
                 report(min(first + batch, len(images)), len(images))
-    equal = sum(layer.equal for layer in layers.values())
-    entries = sum(layer.checked for layer in layers.values())
+    for name, top in tops.items():
+        found += layers[name].counts(top.table())
     looked = compare_pictures(store, graphs.model, dataset, chosen=chosen)
-    found += [mismatch for mismatch in looked if mismatch is not None]
+    found += [mismatch for mismatch in looked.found if mismatch is not None]
     return Verification(
-        entries, equal, len(images), len(looked), tolerance, seed, mismatches=tuple(found)
+        checked=sum(layer.checked for layer in layers.values()),
+        equal=sum(layer.equal for layer in layers.values()),
+        images=len(images),
+        pictures=len(looked.found),
+        tolerance=tolerance,
+        seed=seed,
+        mismatches=tuple(found),
+        unchecked=(*claims.unchecked, *looked.unchecked),
     )
 
 
 def _shape(store: Store, dataset: Any) -> tuple[int, tuple[int, ...]]:
     """How many images of which (channels, *size) ran at once."""
-    told = store.attributes.get("batch_shape")
-    if isinstance(told, tuple) and len(told) > 2 and min(told) > 0:
-        return int(told[0]), tuple(int(length) for length in told[1:])
-    return 16, tuple(first_image(dataset).shape)  # the format leaves it open whether it is told
+    told, size = store.attributes.get("batch_shape"), tuple(first_image(dataset).shape)
+    known = isinstance(told, tuple) and told[1:] == size and told[0] <= len(dataset)
+    # the format leaves it open whether it is told; what is wrong of it is told by its claims
+    return (int(told[0]) if isinstance(told, tuple) and known else 16), size
 
 
 def _threads(store: Store) -> int | None:
@@ -143,27 +168,6 @@ def _tolerance(store: Store, image: Tensor) -> float:
     devices = {str(store.attributes.get("device", "cpu")).partition(":")[0], image.device.type}
     usual = TOLERANCE if devices == {"cpu"} else ACROSS
     return max(usual, 8 * torch.finfo(image.dtype).eps)
-
-
-def _prints(store: Store, graph: Graph, dataset: Any) -> Iterator[Mismatch]:
-    """The fingerprints, where the store tells them."""
-    for kind, here in (
-        ("model", fingerprint.of_model(graph)),
-        ("data set", fingerprint.of_dataset(dataset)),
-    ):
-        told = store.attributes.get(f"{kind.replace(' ', '')}_fingerprint")
-        if told and told != here:
-            what = f"its fingerprint is {here[:12]}…, the store says {str(told)[:12]}…"
-            yield Mismatch(kind, what)
-
-
-def _strange(store: Store, geometry: Recording) -> Iterator[tuple[str, Mismatch]]:
-    """The layers that the model does not have, or not like this."""
-    for name, table in store.items():
-        here, told = geometry.sizes.get(name, ())[1:], (table.channels, *table.size)
-        if tuple(here) != told:
-            has = f"{tuple(here)} channels, rows and columns" if here else "no such layer"
-            yield name, Mismatch("layer", f"{name}: the model has {has}, the store says {told}")
 
 
 def _boxes(store: Store, geometry: Recording, chosen: Chosen) -> Iterator[Mismatch]:
@@ -189,6 +193,7 @@ class _Work:
     layers: Mapping[str, Comparison]
     chosen: Chosen
     dataset: Any
+    tops: Mapping[str, TopK]
 
     def run(self, images: Sequence[int], like: Tensor) -> Iterator[Mismatch]:
         """One microbatch shaped like this one: places without an image are zero."""
@@ -212,6 +217,9 @@ class _Work:
                 here = [Entry(*p, good.index(image[p])) for p in places if image[p] in good]
                 yield from layer.entries(value, here)
                 yield from layer.absent(value, good)
+                if node.name in self.tops:
+                    indices = torch.tensor(good, dtype=torch.int64)
+                    self.tops[node.name].update(value[: len(good)], indices)
 
     def _item(self, index: int) -> Any:
         if index >= (count := len(self.dataset)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import h5py
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from deconvnet import fields
 from deconvnet.comparing import Mismatch
 from deconvnet.found import Projection
 from deconvnet.images import Preprocessing
@@ -25,9 +27,7 @@ LEVEL = 0.01  # and what is allowed without any contrast
 ALIKE = 0.99  # cosine of two projections: where a switch ties, another machine may turn it
 
 
-def compare_pictures(
-    store: Store, model: nn.Module, dataset: Any, *, chosen: Chosen
-) -> list[Mismatch | None]:
+def compare_pictures(store: Store, model: nn.Module, dataset: Any, *, chosen: Chosen) -> Looked:
     """Patches and projections of chosen entries, as far as they are stored.
 
     Args:
@@ -35,13 +35,11 @@ def compare_pictures(
         model: the one that was mined.
         dataset: the one that was mined.
         chosen: the entries.
-
-    Returns:
-        One for each picture compared: None where it is right.
     """
     transform = str(store.attributes.get("transform") or "")
     if not transform:
-        return []
+        why = "patches and projections: the store does not tell its preprocessing"
+        return Looked([], [why] if store.pictures else [])
     preprocessing, nets = Preprocessing.from_json(transform), _Nets(model)
     found: list[Mismatch | None] = []
     for layer, places in chosen.items():
@@ -57,7 +55,20 @@ def compare_pictures(
                     found += _compare(store, layer, place, group, image, preprocessing, nets)
                 except ValueError as error:
                     found.append(Mismatch("picture", str(error)))
-    return found
+    return Looked(found, nets.unknown)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What came of looking at pictures.
+
+    Args:
+        found: one for each picture compared: None where it is right.
+        unchecked: what could not be compared, in words.
+    """
+
+    found: list[Mismatch | None]
+    unchecked: list[str]
 
 
 class _Nets:
@@ -65,7 +76,23 @@ class _Nets:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
+        self.unknown: list[str] = []
         self._made: dict[tuple[str, str], DeconvNet | None] = {}
+
+    def overhang(self, store: Store, layer: str, place: tuple[int, int]) -> tuple[int, int]:
+        """What the border of the image has cut off of an entry's field, above and left."""
+        net, table = self.of("identity", ""), store[layer]
+        assert net is not None, "it has a rule for everything"
+        at = [(int(table.row[place]), int(table.col[place])) if table.size else ()]
+        size = store.attributes["batch_shape"]
+        assert isinstance(size, tuple), "its kind was checked when the store was opened"
+        geometry = net.geometry(size[1:], [layer])
+        (over,), (starts, _) = (
+            fields.overhang(geometry, layer, at),
+            fields.boxes(geometry, layer, at),
+        )
+        top, left = (over - starts[0])[-2:] + table.box[place][:2]
+        return int(top), int(left)
 
     def of(self, policy: str, elsewhere: str) -> DeconvNet | None:
         """None for a policy of the user's own, which only its author has."""
@@ -75,6 +102,8 @@ class _Nets:
                 self._made[key] = DeconvNet(self._model, policy, elsewhere=elsewhere or None)
             except ValueError:
                 self._made[key] = None
+                how = f"projections by {policy!r}{elsewhere and f', elsewhere {elsewhere!r}'}"
+                self.unknown.append(f"{how}: there is no such policy here")
         return self._made[key]
 
 
@@ -99,6 +128,9 @@ def _compare(
     new = preprocessing.picture(image)[top:bottom, left:right]
     patch = read_patch(store, layer, group, place)
     allowed = LEVEL + FAR * float(new.std((0, 1)).mean())
+    known, over = tuple(pictures.overhang[place].tolist()), nets.overhang(store, layer, place)
+    if known != over:
+        yield Mismatch("picture", f"the overhang {where} is {over}, the store says {known}")
     same = patch.shape == new.shape and _error(patch, new) <= allowed
     yield None if same else Mismatch("picture", f"the patch {where} is not what it sees")
     for policy, own in pictures.projections.items():

@@ -151,8 +151,8 @@ def test_other_data(work):
     index = int(store["relu3"].image[1, 0])
     changed[index] = changed[index].roll(1, -1)
     assert "activation" in kinds(verify(store, model, Pictures(changed), n=ALL))
-    with pytest.raises(ValueError, match="item 0 of the data set has shape"):
-        verify(store, model, Pictures(images[..., :-1]))
+    narrow = verify(store, model, Pictures(images[..., :-1]))
+    assert {"data set", "batch shape", "layer"} <= kinds(narrow)
 
 
 def test_an_image_that_was_added_and_beats_them_all(work):
@@ -228,8 +228,9 @@ def test_an_entry_that_was_left_out(work):
     store, model, images = work
     fewer = edited(store, "relu1", **{name: without_first(e) for name, e in EMPTY.items()})
     found = verify(fewer, model, Pictures(images), n=ALL)
-    assert kinds(found) == {"missing"}
-    assert {m.what.partition(" gives ")[2].split()[0] for m in found.mismatches} == {"relu1:2"}
+    missing = [m.what for m in found.mismatches if m.kind == "missing"]
+    assert {what.partition(" gives ")[2].split()[0] for what in missing} == {"relu1:2"}
+    assert kinds(found) <= {"missing", "counts"}  # where all positive ones stood in the table
 
 
 def test_a_full_table_that_is_not_the_strongest(work, tmp_path):

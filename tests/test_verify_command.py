@@ -54,7 +54,7 @@ def test_other_weights(files, capfd):
     (activation,) = (i for i, line in enumerate(lines) if line.startswith("activation: "))
     count = int(lines[activation].split()[1])
     assert count > 10
-    examples = [line for line in lines[activation + 1 :] if line.startswith("  relu")]
+    examples = [line for line in lines[activation + 1 : activation + 11] if line[:2] == "  "]
     assert len(examples) == 10
     assert "the store says" in examples[0]
     assert f"  … and {count - 10} more; --json lists them all" in lines

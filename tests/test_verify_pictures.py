@@ -62,10 +62,16 @@ def spoiled(file):
     file["layers/relu3/patch/bytes"][:400] = 0
 
 
+def shifted(file):
+    overhang = file["layers/relu3/overhang"]
+    overhang[...] = np.where(overhang[()] >= 0, overhang[()] + 1, -1)
+
+
 PICTURES = {
     "patches of others": (swapped("patch"), "the patch of relu3:|damaged"),
     "projections of others": (swapped("projection/gradient"), "the projection of relu3:.*gradient"),
     "twice as strong": (doubled, "by gradient is another"),
+    "shifted": (shifted, "the overhang of relu3:.* the store says"),
     "damaged": (spoiled, "damaged pictures: 'relu3'"),
 }
 
@@ -80,3 +86,21 @@ def test_pictures_that_are_not_the_entries(illustrated, tmp_path, edit, message)
     found = verify(open_store(path), model, data, n=ALL)
     assert {m.kind for m in found.mismatches} == {"picture"}
     assert any(re.search(message, mismatch.what) for mismatch in found.mismatches)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda file: file.move("layers/relu3/projection/gradient", "layers/relu3/projection/mine"),
+        lambda file: file["layers/relu3/projection/gradient"].attrs.modify("elsewhere", "bogus"),
+    ],
+)
+def test_policies_that_only_their_author_has_are_told(illustrated, tmp_path, edit):
+    store, model, data = illustrated
+    path = tmp_path / "a.h5"
+    path.write_bytes(store.path.read_bytes())
+    with h5py.File(path, "r+") as file:
+        edit(file)
+    found = verify(open_store(path), model, data, n=ALL)
+    assert found.passed
+    assert "there is no such policy here" in found.unchecked[-1]

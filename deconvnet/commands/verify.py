@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "pictures": found.pictures,
         "tolerance": found.tolerance,
         "seed": found.seed,
+        "unchecked": list(found.unchecked),
         "mismatches": [vars(mismatch) for mismatch in found.mismatches],
     }
 
@@ -64,6 +65,7 @@ def lines(store: Store, found: Verification) -> Iterable[str]:
         yield from (f"  {example}" for example in examples[:EXAMPLES])
         if len(examples) > EXAMPLES:
             yield f"  … and {len(examples) - EXAMPLES} more; --json lists them all"
+    yield from (f"not compared: {what}" for what in found.unchecked)
     if found.passed:
         yield f"passed: {store.path} is what this model and this data set give"
     else:

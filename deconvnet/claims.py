@@ -1,0 +1,136 @@
+"""What a store says of itself, held against its own tables, the model and the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from deconvnet import fields, fingerprint
+from deconvnet.comparing import Mismatch
+from deconvnet.graph import Graph
+from deconvnet.images import Preprocessing
+from deconvnet.items import first_image, read_item
+from deconvnet.record import Recording
+from deconvnet.store import Store
+from deconvnet.tables import LayerTable
+
+_READ = 16  # images said to be unreadable that are read
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What came of it.
+
+    Args:
+        found: what is not as the store says.
+        unchecked: what could not be compared, in words.
+        strange: the layers that the model does not have like this.
+    """
+
+    found: list[Mismatch] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+    strange: set[str] = field(default_factory=set)
+
+
+def held_against(store: Store, graph: Graph, geometry: Recording, dataset: Any) -> Claims:
+    """All that a store claims, but for its entries.
+
+    Args:
+        store: whose claims.
+        graph: of the model.
+        geometry: its sizes and fields, for images of this data set.
+        dataset: whose images.
+    """
+    claims = Claims()
+    claims.found.extend(_prints(store, graph, dataset, claims))
+    for layer, mismatch in _layers(store, geometry):
+        claims.found.append(mismatch)
+        claims.strange.add(layer)
+    claims.found.extend(_images(store, dataset))
+    claims.found.extend(_preprocessing(store, dataset, claims))
+    for name, table in store.items():
+        claims.found.extend(_counters(store, name, table))
+    if not any((table.image >= 0).any() for table in store.values()):
+        claims.found.append(Mismatch("store", "it has no entries: there is nothing to recompute"))
+    return claims
+
+
+def _prints(store: Store, graph: Graph, dataset: Any, claims: Claims) -> Iterator[Mismatch]:
+    for kind, here in (
+        ("model", fingerprint.of_model(graph)),
+        ("data set", fingerprint.of_dataset(dataset)),
+    ):
+        told = store.attributes.get(f"{kind.replace(' ', '')}_fingerprint")
+        if not told:
+            claims.unchecked.append(f"the fingerprint of the {kind}: the store tells none")
+        elif told != here:
+            what = f"its fingerprint is {here[:12]}…, the store says {str(told)[:12]}…"
+            yield Mismatch(kind, what)
+
+
+def _layers(store: Store, geometry: Recording) -> Iterator[tuple[str, Mismatch]]:
+    """The layers that the model does not have, or not like this."""
+    known = [name for name in store if name in geometry.sizes]
+    seen = fields.of_layers(geometry, known)
+    for name, table in store.items():
+        here, told = geometry.sizes.get(name, ())[1:], (table.channels, *table.size)
+        if tuple(here) != told:
+            has = f"{tuple(here)} channels, rows and columns" if here else "no such layer"
+            yield name, Mismatch("layer", f"{name}: the model has {has}, the store says {told}")
+            continue
+        own = seen[name]
+        stride = own.stride if table.size else ()
+        if (tuple(table.field), tuple(table.stride)) != (own.size, stride):
+            has = f"a field of {own.size} and a stride of {stride}"
+            says = f"{tuple(table.field)} and {tuple(table.stride)}"
+            yield name, Mismatch("layer", f"{name}: the model has {has}, the store says {says}")
+
+
+def _images(store: Store, dataset: Any) -> Iterator[Mismatch]:
+    """How many there are, in which batches they ran, and which of them cannot be read."""
+    told = store.attributes
+    seen, failed = told.get("images_seen"), told.get("images_failed", len(store.failed))
+    if isinstance(seen, int) and isinstance(failed, int) and seen + failed != len(dataset):
+        what = f"the data set has {len(dataset)} images, the store says {seen} and {failed} failed"
+        yield Mismatch("data set", what)
+    if failed != len(store.failed):
+        what = f"it names {len(store.failed)} failed images, and says that they are {failed}"
+        yield Mismatch("store", what)
+    for lost in store.failed[:_READ]:
+        if lost.index >= len(dataset):
+            yield Mismatch("image", f"{lost.index} is not in the data set, and said to have failed")
+        elif not isinstance(read_item(dataset, lost.index), str):
+            yield Mismatch("image", f"{lost.index} can be read, the store says: {lost.reason}")
+    shape, size = told.get("batch_shape"), tuple(first_image(dataset).shape)
+    if isinstance(shape, tuple) and (shape[1:] != size or shape[0] > len(dataset)):
+        what = f"images are {size}, and {len(dataset)}; the store says they ran as {shape}"
+        yield Mismatch("batch shape", what)
+
+
+def _preprocessing(store: Store, dataset: Any, claims: Claims) -> Iterator[Mismatch]:
+    told, own = store.attributes.get("transform"), getattr(dataset, "preprocessing", None)
+    if not told or not isinstance(own, Preprocessing):
+        claims.unchecked.append("the preprocessing: store or data set do not tell theirs")
+    elif told != own.to_json():
+        what = f"the data set has {own.to_json()}, the store says {told}"
+        yield Mismatch("preprocessing", what)
+
+
+def _counters(store: Store, name: str, table: LayerTable) -> Iterator[Mismatch]:
+    """Counts over all images, as far as a table of the strongest bounds them."""
+    seen, positive = store.attributes.get("images_seen"), table.lit.sum(1)
+    share, first = table.nonzero, table.activation[:, 0]
+    odd = (share < 0) | (share > 1) | ((share == 0) & (positive > 0)) | (table.nan < 0)
+    if isinstance(seen, int) and seen > 0:
+        # where there was room for one that is not positive, all that are stand in the table
+        exact = (positive < table.k) & (share != positive / seen)
+        odd |= np.where(np.isnan(share), False, exact | (share < positive / seen))
+    with np.errstate(invalid="ignore"):
+        odd |= np.isfinite(first) & (table.mean > first + 1e-6 * np.abs(first) + 1e-12)
+    for channel in np.flatnonzero(odd)[:1]:
+        at = f"mean {table.mean[channel]:g}, nonzero {share[channel]:g}, nan {table.nan[channel]}"
+        what = f"{name}:{channel} and {odd.sum() - 1} more channels cannot have {at} with their "
+        yield Mismatch("counts", what + f"strongest activations {table.activation[channel]}")
