@@ -82,7 +82,7 @@ def _layers(store: Store, geometry: Recording) -> Iterator[tuple[str, Mismatch]]
             yield name, Mismatch("layer", f"{name}: the model has {has}, the store says {told}")
             continue
         own = seen[name]
-        stride = own.stride if table.size else ()
+        stride = own.stride if table.size else tuple(table.stride)  # there is none
         if (tuple(table.field), tuple(table.stride)) != (own.size, stride):
             has = f"a field of {own.size} and a stride of {stride}"
             says = f"{tuple(table.field)} and {tuple(table.stride)}"

@@ -18,6 +18,7 @@ from deconvnet.options import numbers as _numbers
 from deconvnet.options import place as _place
 from deconvnet.options import triple as _triple
 from deconvnet.options import words as _words
+from deconvnet.printing import plain_json, printable
 from deconvnet.store_options import add_store_commands, add_stored_pictures
 
 EPILOG = "Every command has its own --help with an example."
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ).run
             result = run(options)
         if options.json:
-            print(json.dumps(result, indent=2, default=str))
+            print(json.dumps(plain_json(result), indent=2, default=str, allow_nan=False))
         sys.stdout.flush()
         return 1 if result.get("passed") is False else 0
     except BrokenPipeError:  # `deconvnet layers MODEL | head` has read enough
@@ -59,12 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _one_line(error: Exception) -> str:
     """What an error says; torch and HDF5 say it in paragraphs, a KeyError in quotes."""
     said = error.args[0] if isinstance(error, LookupError) and error.args else error
-    return " ".join(str(said).split()) or type(error).__name__
+    return printable(" ".join(str(said).split())) or type(error).__name__
 
 
 def _warn(message: Any, category: Any, *where: Any, **more: Any) -> None:
     if issubclass(category, UserWarning):
-        print(f"deconvnet: warning: {message}", file=sys.stderr)
+        print(f"deconvnet: warning: {printable(str(message))}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -57,7 +57,7 @@ def draw_exemplars(
             [e.activation for e in those],
             [e.projection for e in those],
             [e.patch for e in those],
-            note=None if those else "dead (max 0)",
+            note=None if those else "never positive",
             anchors=[e.overhang for e in those],
         )
         for channel, those in found.items()

@@ -56,6 +56,7 @@ def estimate(
     k: int = 9,
     batch_size: int = 64,
     *,
+    nan: str = "skip",
     workers: int = 0,
     threads: int | None = None,
     preprocessing: Preprocessing | None = None,
@@ -72,6 +73,7 @@ def estimate(
         layers: as for ``mine``.
         k: as for ``mine``.
         batch_size: as for ``mine``.
+        nan: as for ``mine``.
         workers: as for ``mine``.
         threads: as for ``mine``.
         preprocessing: if pictures are to be stored: it turns an image back into one.
@@ -86,7 +88,7 @@ def estimate(
     if k < 1 or batch_size < 1:
         raise ValueError(f"k={k} and batch_size={batch_size} were given; both must be at least 1")
     job = Job.of(
-        model, dataset, layers=layers, k=k, batch_size=batch_size, nan="skip", threads=threads,
+        model, dataset, layers=layers, k=k, batch_size=batch_size, nan=nan, threads=threads,
         told={}, workers=workers, strict=False,
     )  # fmt: skip
     request, miner = job.request, job.start()

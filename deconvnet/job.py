@@ -89,6 +89,8 @@ class Job:
             workers: processes that read images ahead.
             strict: stop at the first unreadable image.
         """
+        if nan not in ("skip", "error"):
+            raise ValueError(f"nan was {nan!r}; use 'skip' or 'error'")
         graphs = Graphs(model)
         image = first_image(dataset)
         check_repeatable(dataset)

@@ -123,7 +123,7 @@ def mine(
     own = Shard(integer("shard", index), integer("shard", count))
     k, batch_size = integer("k", k), integer("batch_size", batch_size)
     threads = threads if threads is None else integer("threads", threads)
-    _check(k, batch_size, nan=nan, resume=resume, save_every=save_every, shard=own, threads=threads)
+    _check(k, batch_size, resume=resume, save_every=save_every, shard=own, threads=threads)
     job = Job.of(
         model,
         dataset,
@@ -159,7 +159,6 @@ def _check(
     k: int,
     batch_size: int,
     *,
-    nan: str,
     resume: bool | None,
     save_every: float,
     shard: Shard,
@@ -167,8 +166,6 @@ def _check(
 ) -> None:
     if k < 1 or batch_size < 1:
         raise ValueError(f"k={k} and batch_size={batch_size} were given; both must be at least 1")
-    if nan not in ("skip", "error"):
-        raise ValueError(f"nan was {nan!r}; use 'skip' or 'error'")
     if threads is not None and threads < 1:
         raise ValueError(f"threads={threads} was given, expected at least 1")
     if not save_every >= 0:

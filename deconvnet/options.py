@@ -52,7 +52,10 @@ def some(text: str) -> int | None:
 
 def words(text: str) -> list[str]:
     """Words: relu2,relu4."""
-    return [part for part in text.split(",") if part]
+    found = [part for part in text.split(",") if part]
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected words: relu2,relu4")
+    return found
 
 
 def place(text: str) -> tuple[int, ...]:

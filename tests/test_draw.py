@@ -132,7 +132,7 @@ def test_exemplars_become_blocks(given):
     (alive, dead), options = given["figure2"]
     assert (alive.channel, alive.activations, alive.note) == (7, [2.5] * 3, None)
     assert alive.anchors == [(1, 2)] * 3
-    assert (dead.channel, dead.note, dead.patches) == (9, "dead (max 0)", [])
+    assert (dead.channel, dead.note, dead.patches) == (9, "never positive", [])
     assert (options["title"], options["subtitle"]) == ("relu", "guided")
 
 

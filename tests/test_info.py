@@ -1,15 +1,19 @@
 """``deconvnet info``: everything a store says of itself, quickly, with model and data gone."""
 
 import json
+import math
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from deconvnet.commands.info import SHOWN, lines, printable
+from deconvnet.commands.info import SHOWN, lines
+from deconvnet.printing import printable
 from deconvnet.store import Failed, LayerTable, open_store, write_store
 from tests.commands import said
 
@@ -84,6 +88,32 @@ def test_texts_of_the_file_do_not_reach_the_terminal_as_they_are(tmp_path):
     found = told(tmp_path, failed=[bad], layers={"a\tb": table()}, attributes={"model": "\x07"})
     assert all(printable(line) == line for line in found)
     assert any("\\x1b[2Jx\\n.jpg: bad\\udcff" in line for line in found)
+
+
+def test_names_of_attributes_neither(tmp_path):
+    found = told(tmp_path, attributes={"\x1b[31mred": "x"})
+    assert "  \\x1b[31mred  x" in found
+
+
+def test_errors_of_a_hostile_file_neither(tmp_path, capfd):
+    path = tmp_path / "a.h5"
+    write_store(path, attributes={}, layers={"a": table()}, images={i: str(i) for i in range(9)})
+    with h5py.File(path, "r+") as file:
+        file.move("layers/a", "layers/\x1b]0;owned\x07")
+        del file["layers/\x1b]0;owned\x07/row"]
+    code, out, err = said(capfd, "info", path)
+    assert (code, out) == (2, "")
+    assert "\\x1b]0;owned\\x07/row is missing" in err
+    assert "\x1b" not in err
+
+
+def test_numbers_that_json_does_not_have(tmp_path, capfd):
+    path = tmp_path / "a.h5"
+    layers = {"a": replace(table(), field=(math.nan, math.inf))}
+    write_store(path, attributes={}, layers=layers, images={i: str(i) for i in range(9)})
+    code, out, _ = said(capfd, "info", path, "--json")
+    found = json.loads(out, parse_constant=lambda text: pytest.fail(text))
+    assert (code, found["layers"]["a"]["field"]) == (0, [None, None])
 
 
 def test_dead_channels_are_counted(tmp_path):

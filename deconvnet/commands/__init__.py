@@ -39,4 +39,6 @@ def said(text: str, options: argparse.Namespace) -> None:
     """Tell the person at the terminal; with --json standard output is kept for it."""
     import sys
 
-    print(text, file=sys.stderr if options.json else sys.stdout)
+    from deconvnet.printing import printable
+
+    print(printable(text, kept="\n"), file=sys.stderr if options.json else sys.stdout)

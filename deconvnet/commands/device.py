@@ -22,6 +22,9 @@ def device_of(name: str) -> torch.device:
     if name == "cuda":
         name = gpu(os.environ, torch.cuda.device_count())
     try:
-        return torch.zeros((), device=name).device
+        found = torch.zeros((), device=name).device
+        if found.type == "meta":
+            raise RuntimeError("it holds no values")
+        return found
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"the device {name!r} cannot be used here: {error}") from error

@@ -26,6 +26,7 @@ def tell(
         layers,
         options.k,
         options.batch_size,
+        nan=options.nan,
         workers=options.workers,
         threads=options.threads,
         preprocessing=loaded.preprocessing if pictures else None,

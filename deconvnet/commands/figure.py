@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,14 @@ def choose(table: LayerTable, text: str) -> list[int]:
         ValueError: the text has another form.
         IndexError: a channel does not exist.
     """
-    named = re.fullmatch(r"(strongest|random):(\d+)", text)
+    named = re.fullmatch(r"(strongest|random):([1-9]\d*)", text)
     alive = np.flatnonzero(table.nonzero > 0)
+    if named and not len(alive):
+        last = min(table.channels, 12) - 1
+        raise ValueError(
+            f"no channel of this layer was ever positive, of which {text!r} could be drawn; name "
+            f"channels: 0-{last}"
+        )
     if named and named[1] == "random":
         chosen = np.random.default_rng(0).permutation(alive)[: int(named[2])]
         return sorted(chosen.tolist())
@@ -113,13 +120,18 @@ def choose(table: LayerTable, text: str) -> list[int]:
         return sorted(alive[np.argsort(-height, kind="stable")[: int(named[2])]].tolist())
     if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
         raise ValueError(f"channels were {text!r}; write 0-15, 3,7,9, strongest:12 or random:12")
-    chosen_list: list[int] = []
+    return list(dict.fromkeys(_listed(table, text)))
+
+
+def _listed(table: LayerTable, text: str) -> Iterator[int]:
+    """Channels by number and by range."""
     for part in text.split(","):
         first, _, last = part.partition("-")
-        chosen_list.extend(range(int(first), int(last or first) + 1))
-    for channel in chosen_list:
-        if channel >= table.channels:
+        start, stop = int(first), int(last or first)
+        if stop < start:
+            raise ValueError(f"channels were {part!r}; write the smaller first: {stop}-{start}")
+        if stop >= table.channels:
             raise IndexError(
-                f"there is no channel {channel}; the layer's are 0 to {table.channels - 1}"
+                f"there is no channel {stop}; the layer's are 0 to {table.channels - 1}"
             )
-    return chosen_list
+        yield from range(start, stop + 1)

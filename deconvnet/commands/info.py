@@ -10,6 +10,7 @@ import numpy as np
 
 from deconvnet.commands import said
 from deconvnet.picture_index import Pictures
+from deconvnet.printing import printable
 from deconvnet.store import Store, open_store
 from deconvnet.tables import LayerTable
 
@@ -74,7 +75,7 @@ def lines(store: Store, found: Mapping[str, Any]) -> Iterable[str]:
     path, version = printable(str(store.path)), facts["format_version"]
     yield f"{path}: a store of version {version}, {found['bytes']:,} bytes"
     for name, value in _facts(store, found):
-        yield f"  {name:<12} {printable(value)}"
+        yield f"  {printable(name):<12} {printable(value)}"
     yield ""
     yield from columns([HEAD, *(_row(store, name) for name in store)])
     if store.failed:
@@ -145,8 +146,3 @@ def columns(rows: list[tuple[str, ...]]) -> Iterable[str]:
     for first, *rest in rows:
         cells = [word.rjust(width) for word, width in zip(rest, widths[1:], strict=True)]
         yield "  ".join([first.ljust(widths[0]), *cells])
-
-
-def printable(text: str) -> str:
-    """A text from a file, with whatever would move a terminal's cursor written out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -32,16 +32,17 @@ def the_origin(store: Store) -> Origin:
 def the_model(store: Store, spec: str | None, weights: str | None) -> LoadedModel:
     """The model a store names, unless told otherwise, with the store's preprocessing."""
     mined = store.attributes
-    if not spec and ":" not in str(mined["model"]):
+    named, transform = str(mined.get("model") or ""), str(mined.get("transform") or "")
+    if not spec and ":" not in named:
+        by = f"was mined from Python, from a {named}" if named else "does not say what was mined"
         raise ValueError(
-            f"the store was mined from Python, from a {mined['model']}; say how to build it with "
-            "--model path/to/file.py:factory"
+            f"the store {by}; say how to build the model with --model path/to/file.py:factory"
         )
     own = str(mined.get("weights") or "") or None
-    loaded = load(spec or str(mined["model"]), weights or own)
-    if not mined["transform"]:
+    loaded = load(spec or named, weights or own)
+    if not transform:
         return loaded
-    preprocessing = Preprocessing.from_json(str(mined["transform"]))
+    preprocessing = Preprocessing.from_json(transform)
     return LoadedModel(loaded.model, loaded.spec, loaded.weights, preprocessing, loaded.untrained)
 
 
@@ -51,8 +52,9 @@ def check_model(store: Store, net: DeconvNet) -> None:
     Raises:
         ValueError: its fingerprint differs.
     """
-    mined, found = str(store.attributes["model_fingerprint"]), fingerprint.of_model(net.graph)
-    if mined != found:
+    mined = str(store.attributes.get("model_fingerprint") or "")
+    found = fingerprint.of_model(net.graph)
+    if mined and mined != found:  # every activation is compared besides
         raise ValueError(
             f"the store was mined from another model: its fingerprint is {mined[:12]}…, this "
             f"one's {found[:12]}…; give the model and weights it was mined with, or mine again"

@@ -208,7 +208,7 @@ def _draw(
     if not pair[1]:
         cell = 2 * side + _INNER
         sheet.fill(left, top, width=cell, height=height, colour=str(BLANK))
-        words = shorten(block.note or "dead (max 0)", cell, size=LABEL)
+        words = shorten(block.note or "never positive", cell, size=LABEL)
         sheet.text(words, left + cell / 2, top + height / 2, colour=QUIET, align="middle")
         return
     for number, crops in enumerate(pair):

@@ -91,7 +91,7 @@ def test_other_counts_take_the_nearest_square(blocks, k, side):
 
 def test_a_dead_channel_says_so(blocks, faults):
     figure = figure2([*blocks(2), ChannelBlock(99, [], [], [])])
-    assert words(figure)[-2:] == ["99", "dead (max 0)"]
+    assert words(figure)[-2:] == ["99", "never positive"]
     assert len(arrays(figure)) == 4
     assert faults(figure) == []
 
@@ -108,7 +108,7 @@ def test_empty_slots_are_left_out(blocks):
     patches = arrays(figure2([holes]))[1]
     assert np.array_equal(tile_of(patches, 1, side=2, height=60, width=60), block.patches[2])
     nothing = ChannelBlock(1, [np.nan] * 4, block.projections, block.patches)
-    assert words(figure2([nothing])) == ["1", "dead (max 0)"]
+    assert words(figure2([nothing])) == ["1", "never positive"]
 
 
 def test_clipped_crops_stand_where_they_stood():
