@@ -18,6 +18,7 @@ from deconvnet.job import Job
 from deconvnet.layers import Rectifier
 from deconvnet.miner import Miner
 from deconvnet.ordinary import integer, ordinarily
+from deconvnet.patches import AT_ONCE
 from deconvnet.record import Recording
 from deconvnet.store_format import COLUMNS, COUNTERS
 
@@ -35,7 +36,8 @@ class Estimate:
         channels: {layer: channels}.
         seconds: {"mining", "pictures"}: for all images, reading included, and for what is to be
             stored of them besides.
-        memory: {"model", "tables", "activations"} in bytes, at the same time.
+        memory: {"model", "tables", "activations", "pictures"} in bytes; the last two one after the
+            other, the rest at the same time.
         disk: {"store", "part", "patches", "projections"} in bytes; a part for each process while
             it runs, and twice for a moment, since files are replaced whole.
     """
@@ -104,12 +106,14 @@ def estimate(
         "patches": pictures.patches,
         "projections": pictures.projections,
     }
+    live = _live(job.geometry, miner) * job.image.element_size()
     states = [top.state() for top in miner.tops.values()]
     parameters = [*job.graph.model.parameters(), *job.graph.model.buffers()]
     memory = {
         "model": sum(tensor.nbytes for tensor in parameters),
         "tables": sum(tensor.nbytes for state in states for tensor in state.values()),
-        "activations": _live(job.geometry, miner) * request.batch * job.image.element_size(),
+        "activations": live * request.batch,
+        "pictures": pictures.memory and pictures.memory + live * min(AT_ONCE, request.images),
     }
     shape = (request.total, request.batch)
     taken = {"mining": seconds, "pictures": pictures.seconds}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from deconvnet import fields
+from deconvnet.embedding import AT_ONCE
 from deconvnet.images import Preprocessing
 from deconvnet.items import checked, first_image, read_item
 from deconvnet.job import Job
@@ -24,11 +25,12 @@ _HALVES = 3 * 2  # bytes of a pixel of a projection
 
 @dataclass(frozen=True)
 class Pictures:
-    """What pictures take: bytes on the disk, and seconds."""
+    """What pictures take: bytes on the disk, seconds, and bytes of memory beside activations."""
 
     patches: int = 0
     projections: int = 0
     seconds: float = 0.0
+    memory: int = 0
 
 
 def estimate_pictures(
@@ -66,7 +68,8 @@ def estimate_pictures(
     for net in nets:
         seconds += sum(_seconds_each(job, miner, net, name) * entries[name] for name in names)
     values = sum(height * width * entries[name] for name, (height, width) in sizes.items())
-    return Pictures(patches, len(nets) * values * _HALVES, seconds)
+    memory = 2 * AT_ONCE if nets else 0  # crops on their way from tensors to the file
+    return Pictures(patches, len(nets) * values * _HALVES, seconds, memory)
 
 
 def _patches(

@@ -49,12 +49,17 @@ def lines(found: Estimate, output: str) -> Iterable[str]:
     yield f"time      about {duration(mining)} in one process ({each})"
     if pictures:
         yield f"          then {duration(pictures)} for patches and projections"
-    parts = ", ".join(f"{size(n)} of {name}" for name, n in found.memory.items())
-    yield f"memory    about {size(sum(found.memory.values()))}: {parts}; and PyTorch itself"
+    held = {name: n for name, n in found.memory.items() if n}
+    later = held.pop("pictures", 0)
+    parts = ", ".join(f"{size(n)} of {name}" for name, n in held.items())
+    yield f"memory    about {size(sum(held.values()))}: {parts}; and PyTorch itself"
+    if later:
+        then = sum(held.values()) - held["activations"] + later
+        yield f"          then about {size(then)}, while pictures are made"
     disk = {name: n for name, n in found.disk.items() if n and name != "part"}
-    held = f", {size(found.disk['patches'])} of it patches" if "patches" in disk else ""
-    held += f", {size(found.disk['projections'])} projections" if "projections" in disk else ""
-    yield f"disk      about {size(sum(disk.values()))} for {output}{held}"
+    kinds = f", {size(found.disk['patches'])} of it patches" if "patches" in disk else ""
+    kinds += f", {size(found.disk['projections'])} projections" if "projections" in disk else ""
+    yield f"disk      about {size(sum(disk.values()))} for {output}{kinds}"
     yield f"          while it runs {size(found.disk['part'])} more for each process"
     there = f"; {output} is there already" if os.path.exists(output) else ""
     yield f"nothing was written{there}"
