@@ -136,8 +136,12 @@ class Work:
     def finish(self, miner: Miner) -> Store | None:
         """Write the store if all is done, by whomever; None if it is not."""
         own = [self._own(miner)] if miner.done else []
+        refused: OSError | None = None
         if own and not self._whole(own):
-            self.folder.write(self.file, own[0])
+            try:
+                self.folder.write(self.file, own[0])
+            except OSError as error:  # the last to finish needs its part in memory only
+                refused = error
         for _ in range(_TRIES):
             others = [p for p in self.folder.of(self.job.request) if p.path != self.file]
             parts = apart([*others, *own])
@@ -151,6 +155,8 @@ class Work:
                         if own:
                             self.folder.write(self.file, own[0])
                     raise
+            if refused is not None:
+                raise refused
             if self.target.mark() == self.replaces:
                 return None
             store, _ = self.target.read(self.job.request)

@@ -172,6 +172,21 @@ def test_a_store_that_cannot_be_written_costs_no_work(tmp_path, whole, monkeypat
     assert os.listdir(tmp_path) == ["top.h5"]
 
 
+def test_the_last_process_need_not_write_its_part(tmp_path, whole, monkeypatch):
+    """The folder is somebody else's, who began the run."""
+    path = tmp_path / "top.h5"
+    stopped(path, 5)
+
+    def refuse(self, file, part):
+        raise PermissionError(errno.EACCES, "not your folder")
+
+    monkeypatch.setattr(PartFolder, "write", refuse)
+    with pytest.raises(PermissionError, match="not your folder"):
+        mined(path, shard=(0, 2))
+    mined(path)
+    assert same(path, whole)
+
+
 def test_an_earlier_process_that_still_runs(tmp_path, whole):
     """It takes what the later one has begun, and dies."""
     path, begun, on, end = tmp_path / "top.h5", *(threading.Event() for _ in range(3))
