@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from deconvnet.digest import bytes_of, few_images
-from deconvnet.graph import Graph, Node
+from deconvnet.graph import Graph
+from deconvnet.nodes import Node
 
 _WITHOUT_EFFECT = ("training", "inplace")  # evaluation is always meant; a value is a value
 _MADE_FROM = ("_orig", "_v")  # a weight that old-style norms and pruning make anew in each call

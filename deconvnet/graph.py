@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
@@ -14,39 +13,9 @@ from torch import fx, nn
 from deconvnet.evaluating import evaluation
 from deconvnet.following import follow
 from deconvnet.inplace import functionalize, mutates
+from deconvnet.nodes import Node
 from deconvnet.tracing import attribute, constants, left_as_it_was, unwrapped
 from deconvnet.untraceable import NotFollowed, UntraceableError
-
-
-@dataclass(frozen=True, eq=False)
-class Node:
-    """One operation of the model.
-
-    Args:
-        name: torchvision's node name, such as ``layer1.0.relu_1``.
-        call: the node as torch.fx or torch.export traced it.
-        module: the module that is called, for nodes that call one.
-        sources: names of the nodes it takes values from.
-        mutates: it writes into its first argument.
-    """
-
-    name: str
-    call: fx.Node
-    module: nn.Module | None
-    sources: tuple[str, ...]
-    mutates: bool
-
-    @property
-    def kind(self) -> str:
-        """What it is: "Conv2d", "ReLU", "add"."""
-        if self.module is not None:
-            return type(self.module).__name__
-        if self.call.op in ("placeholder", "get_attr"):
-            return self.call.op
-        target = self.call.target
-        if isinstance(target, torch._ops.OpOverload):
-            target = target.overloadpacket.__name__
-        return target if isinstance(target, str) else getattr(target, "__name__", str(target))
 
 
 class Graph:
@@ -212,33 +181,3 @@ def assembled(
         raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
     returned = [names[node] for node in traced.output_node().all_input_nodes]
     return Graph(model, nodes, names=names, returned=returned, constants=constants, batch=batch)
-
-
-def run_call(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """What a node computes, by the model's own module, function or method."""
-    if node.module is not None:
-        return node.module(*args, **kwargs)
-    target: Any = node.call.target
-    if node.call.op == "call_method":
-        return getattr(args[0], target)(*args[1:], **kwargs)
-    return target(*args, **kwargs)
-
-
-def arguments(
-    node: Node, names: Mapping[fx.Node, str], values: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """A node's arguments with the values of the nodes in them."""
-
-    def filled(part: Any) -> Any:
-        # torch.fx's own map_arg makes lists that refuse to be written into, as some models do
-        if isinstance(part, fx.Node):
-            return values[names[part]]
-        if isinstance(part, list):
-            return [filled(one) for one in part]
-        if isinstance(part, dict):
-            return {key: filled(one) for key, one in part.items()}
-        if isinstance(part, slice):
-            return slice(filled(part.start), filled(part.stop), filled(part.step))
-        return tuple(filled(one) for one in part) if type(part) is tuple else part
-
-    return filled(node.call.args), filled(node.call.kwargs)

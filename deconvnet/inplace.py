@@ -5,12 +5,11 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, fx, nn
 
-if TYPE_CHECKING:
-    from deconvnet.graph import Node
+from deconvnet.nodes import Node
 
 IN_PLACE = {
     operator.iadd,

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from deconvnet.evaluating import evaluation
-from deconvnet.graph import Graph, Node, arguments, run_call
+from deconvnet.graph import Graph
 from deconvnet.inplace import refuse_shared, refuse_written
 from deconvnet.layers import (
     TABLE,
@@ -26,6 +26,7 @@ from deconvnet.layers import (
 )
 from deconvnet.layers.crop import layout
 from deconvnet.layers.local import Traced
+from deconvnet.nodes import Node, arguments, run_call
 from deconvnet.opaque import ruled
 from deconvnet.running import execute
 

@@ -14,14 +14,6 @@ from tests.mining_runs import COUNT, mined, same, stopped, the_images, the_model
 pytestmark = pytest.mark.filterwarnings("ignore:.*activations were NaN:UserWarning")
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The store of a run in one piece."""
-    path = tmp_path_factory.mktemp("whole") / "top.h5"
-    mined(path, resume=False)
-    return path
-
-
 def test_an_interruption_leaves_the_last_checkpoint(tmp_path, whole):
     path, seen = tmp_path / "top.h5", []
 

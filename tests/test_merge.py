@@ -16,13 +16,6 @@ MODEL = "zoo:zfnet_mini"
 pytestmark = pytest.mark.filterwarnings("ignore:.*activations were NaN:UserWarning")
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    path = tmp_path_factory.mktemp("whole") / "top.h5"
-    mined(path)
-    return path
-
-
 @pytest.fixture
 def parts(tmp_path):
     """The parts of two of two processes, on machines that do not see each other's files."""

@@ -25,13 +25,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    path = tmp_path_factory.mktemp("whole") / "top.h5"
-    mined(path)
-    return path
-
-
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of its own, of 256 kB."""

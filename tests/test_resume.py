@@ -34,14 +34,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The store of a run in one piece."""
-    path = tmp_path_factory.mktemp("whole") / "top.h5"
-    mined(path, resume=False)
-    return path
-
-
 def test_a_run_in_one_piece_leaves_the_store_alone(whole):
     assert os.listdir(whole.parent) == ["top.h5"]
     assert open_store(whole).attributes["images_failed"] == 1

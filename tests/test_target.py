@@ -19,14 +19,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*activations were NaN:UserWarni
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The store of a run in one piece."""
-    path = tmp_path_factory.mktemp("whole") / "top.h5"
-    mined(path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def changed(tmp_path_factory):
     """The same run by its fingerprints, of images that are others: what one starts over for."""
     path = tmp_path_factory.mktemp("changed") / "top.h5"
