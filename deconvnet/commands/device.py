@@ -22,9 +22,8 @@ def device_of(name: str) -> torch.device:
     if name == "cuda":
         name = gpu(os.environ, torch.cuda.device_count())
     try:
-        found = torch.zeros((), device=name).device
-        if found.type == "meta":
+        if name == "meta":
             raise RuntimeError("it holds no values")
-        return found
+        return torch.zeros((), device=name).device
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"the device {name!r} cannot be used here: {error}") from error
