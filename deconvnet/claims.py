@@ -10,13 +10,13 @@ import numpy as np
 
 from deconvnet import fields, fingerprint
 from deconvnet.comparing import Mismatch
-from deconvnet.graph import Graph
 from deconvnet.images import Preprocessing
 from deconvnet.items import first_image, read_item
 from deconvnet.record import Recording
 from deconvnet.store import Store
 from deconvnet.tables import LayerTable
 
+_ROUNDING = 1e-5  # of the float32 sum of a large map; a mean may come out above the maximum
 _READ = 16  # images said to be unreadable that are read
 
 
@@ -35,17 +35,17 @@ class Claims:
     strange: set[str] = field(default_factory=set)
 
 
-def held_against(store: Store, graph: Graph, geometry: Recording, dataset: Any) -> Claims:
+def held_against(store: Store, model: str, geometry: Recording, dataset: Any) -> Claims:
     """All that a store claims, but for its entries.
 
     Args:
         store: whose claims.
-        graph: of the model.
+        model: the fingerprint of the model.
         geometry: its sizes and fields, for images of this data set.
         dataset: whose images.
     """
     claims = Claims()
-    claims.found.extend(_prints(store, graph, dataset, claims))
+    claims.found.extend(_prints(store, model, dataset, claims))
     for layer, mismatch in _layers(store, geometry):
         claims.found.append(mismatch)
         claims.strange.add(layer)
@@ -53,22 +53,26 @@ def held_against(store: Store, graph: Graph, geometry: Recording, dataset: Any) 
     claims.found.extend(_preprocessing(store, dataset, claims))
     for name, table in store.items():
         claims.found.extend(_counters(store, name, table))
-    if not any((table.image >= 0).any() for table in store.values()):
-        claims.found.append(Mismatch("store", "it has no entries: there is nothing to recompute"))
+    if not len(store):
+        claims.found.append(Mismatch("store", "it has no layers: there is nothing to recompute"))
+    elif not any((table.image >= 0).any() for table in store.values()):
+        claims.unchecked.append("entries: there are none")
     return claims
 
 
-def _prints(store: Store, graph: Graph, dataset: Any, claims: Claims) -> Iterator[Mismatch]:
-    for kind, here in (
-        ("model", fingerprint.of_model(graph)),
-        ("data set", fingerprint.of_dataset(dataset)),
-    ):
-        told = store.attributes.get(f"{kind.replace(' ', '')}_fingerprint")
-        if not told:
-            claims.unchecked.append(f"the fingerprint of the {kind}: the store tells none")
-        elif told != here:
-            what = f"its fingerprint is {here[:12]}…, the store says {str(told)[:12]}…"
-            yield Mismatch(kind, what)
+def _prints(store: Store, model: str, dataset: Any, claims: Claims) -> Iterator[Mismatch]:
+    told = store.attributes.get("model_fingerprint")
+    if not told:
+        claims.unchecked.append("the fingerprint of the model: the store tells none")
+    elif not fingerprint.comparable(told):
+        claims.unchecked.append("the fingerprint of the model: an earlier deconvnet made it")
+    elif told != model:
+        yield Mismatch("model", f"its fingerprint is {model[:12]}…, the store says {told!s:.12}…")
+    told = store.attributes.get("dataset_fingerprint")
+    if not told:
+        claims.unchecked.append("the fingerprint of the data set: the store tells none")
+    elif told != (here := fingerprint.of_dataset(dataset)):
+        yield Mismatch("data set", f"its fingerprint is {here[:12]}…, the store says {told!s:.12}…")
 
 
 def _layers(store: Store, geometry: Recording) -> Iterator[tuple[str, Mismatch]]:
@@ -102,7 +106,7 @@ def _images(store: Store, dataset: Any) -> Iterator[Mismatch]:
     for lost in store.failed[:_READ]:
         if lost.index >= len(dataset):
             yield Mismatch("image", f"{lost.index} is not in the data set, and said to have failed")
-        elif not isinstance(read_item(dataset, lost.index), str):
+        elif not isinstance(read_item(dataset, lost.index), (str, Exception)):
             yield Mismatch("image", f"{lost.index} can be read, the store says: {lost.reason}")
     shape, size = told.get("batch_shape"), tuple(first_image(dataset).shape)
     if isinstance(shape, tuple) and (shape[1:] != size or shape[0] > len(dataset)):
@@ -111,17 +115,25 @@ def _images(store: Store, dataset: Any) -> Iterator[Mismatch]:
 
 
 def _preprocessing(store: Store, dataset: Any, claims: Claims) -> Iterator[Mismatch]:
-    told, own = store.attributes.get("transform"), getattr(dataset, "preprocessing", None)
-    if not told or not isinstance(own, Preprocessing):
+    told, own = known_preprocessing(store), getattr(dataset, "preprocessing", None)
+    if told is None or not isinstance(own, Preprocessing):
         claims.unchecked.append("the preprocessing: store or data set do not tell theirs")
-    elif told != own.to_json():
-        what = f"the data set has {own.to_json()}, the store says {told}"
+    elif told != own:
+        what = f"the data set has {own.to_json()}, the store says {told.to_json()}"
         yield Mismatch("preprocessing", what)
+
+
+def known_preprocessing(store: Store) -> Preprocessing | None:
+    """What a store says of it; None if it says nothing, or something in words of its own."""
+    try:
+        return Preprocessing.from_json(str(store.attributes.get("transform") or ""))
+    except ValueError:
+        return None
 
 
 def _counters(store: Store, name: str, table: LayerTable) -> Iterator[Mismatch]:
     """Counts over all images, as far as a table of the strongest bounds them."""
-    seen, positive = store.attributes.get("images_seen"), table.lit.sum(1)
+    seen, positive = store.attributes.get("images_seen"), (table.activation > 0).sum(1)
     share, first = table.nonzero, table.activation[:, 0]
     odd = (share < 0) | (share > 1) | ((share == 0) & (positive > 0)) | (table.nan < 0)
     if isinstance(seen, int) and seen > 0:
@@ -129,7 +141,7 @@ def _counters(store: Store, name: str, table: LayerTable) -> Iterator[Mismatch]:
         exact = (positive < table.k) & (share != positive / seen)
         odd |= np.where(np.isnan(share), False, exact | (share < positive / seen))
     with np.errstate(invalid="ignore"):
-        odd |= np.isfinite(first) & (table.mean > first + 1e-6 * np.abs(first) + 1e-12)
+        odd |= np.isfinite(first) & (table.mean > first + _ROUNDING * np.abs(first) + 1e-12)
     for channel in np.flatnonzero(odd)[:1]:
         at = f"mean {table.mean[channel]:g}, nonzero {share[channel]:g}, nan {table.nan[channel]}"
         what = f"{name}:{channel} and {odd.sum() - 1} more channels cannot have {at} with their "

@@ -27,8 +27,9 @@ _HELD: WeakKeyDictionary[nn.Module, _Held] = WeakKeyDictionary()
 def evaluation(model: nn.Module) -> Iterator[None]:
     """Evaluation mode for a while; every module gets back the flag it had.
 
-    Threads may work with one model at once: the first to come notes the flags, and the last to go
-    puts them back.
+    Where several threads are at work, the first to come notes the flags, and the last to go puts
+    them back. (Reading a graph is another matter: torch.fx changes ``nn.Module`` for the whole
+    process while it does, so that no other thread should run a model then.)
     """
     modules = list(model.modules())
     with _LOCK:

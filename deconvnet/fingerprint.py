@@ -17,13 +17,14 @@ from deconvnet.digest import bytes_of, few_images
 from deconvnet.graph import Graph
 from deconvnet.nodes import Node
 
+SCHEME = "2:"
 _WITHOUT_EFFECT = ("training", "inplace")  # evaluation is always meant; a value is a value
 _MADE_FROM = ("_orig", "_v")  # a weight that old-style norms and pruning make anew in each call
 _PLACES = (torch.device, torch.layout, torch.memory_format)  # where a value lies, not what it is
 
 
 def of_model(graph: Graph) -> str:
-    """SHA-256 over all that the model's values depend on, in hexadecimal.
+    """SHA-256 over all that the model's values depend on: "2:" and 64 hexadecimal digits.
 
     That is parameters, buffers and constants, and of every node what it is, what it reads, with
     which arguments, and the options of its module: a stride or a slope is in no state dict.
@@ -36,7 +37,15 @@ def of_model(graph: Graph) -> str:
         digest.update(f"{node.name} {node.kind} {','.join(node.sources)}\n".encode())
         for line in _asked(node, graph):
             digest.update(f"{line}\n".encode())
-    return digest.hexdigest()
+    return f"{SCHEME}{digest.hexdigest()}"
+
+
+def comparable(told: object) -> bool:
+    """Whether a fingerprint that a file tells of a model was made like ours, of this version.
+
+    Those before it left out all options, and say nothing of whether the model is the same.
+    """
+    return str(told or "").startswith(SCHEME)
 
 
 def of_dataset(dataset: Any) -> str:
@@ -51,11 +60,16 @@ def of_dataset(dataset: Any) -> str:
 
 
 def _state(graph: Graph) -> dict[str, Tensor]:
-    """Every tensor that the model keeps, also where a state dict has it not."""
-    model = graph.model
-    kept = {**dict(model.named_buffers()), **model.state_dict()}
-    read = [str(node.call.target) for node in graph if node.call.op == "get_attr"]
-    kept |= {path: graph.attribute(path) for path in read if path not in kept}
+    """The tensors that values depend on, also where a state dict has them not."""
+    kept = dict(graph.model.state_dict())
+    # what a forward writes into is no more than its memory of the last one
+    written = {node.sources[0] for node in graph if node.mutates and node.sources}
+    for node in graph:
+        if node.call.op == "get_attr" and node.name not in written:
+            path = str(node.call.target)
+            kept.setdefault(path, graph.attribute(path))
+        for path, buffer in node.module.named_buffers() if node.module is not None else ():
+            kept.setdefault(f"{node.name}.{path}", buffer)
     return {name: value for name, value in kept.items() if isinstance(value, Tensor)}
 
 

@@ -96,11 +96,12 @@ class Job:
         check_repeatable(dataset)
         one = blank(model, image.shape, like=image)
         graph = graphs.of(one)
+        told = _provenance(graph, dataset, told)  # before any forward: it may leave things behind
         geometry = geometry_of(graph, one)
         names = chosen(graph, geometry, layers)
         batch_size = min(batch_size, len(dataset))  # a few images need not be padded to many
         attributes = {
-            **_provenance(graph, dataset, told),
+            **told,
             "k": k,
             "input_size": list(image.shape[1:]),
             "batch_shape": [batch_size, *image.shape],

@@ -47,7 +47,12 @@ def numbers(text: str) -> list[int]:
 
 def some(text: str) -> int | None:
     """A number, or all."""
-    return None if text == "all" else numbers(text)[0]
+    if text == "all":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected a number or all") from None
 
 
 def words(text: str) -> list[str]:

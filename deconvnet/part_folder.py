@@ -70,12 +70,17 @@ class PartFolder:
         """
         found = self.headings()
         for part in found:
-            for difference in differences(request.claims(), part.request.claims(), MEANT | MADE):
+            if other := self.other(part, request):
                 raise ValueError(
-                    f"{str(self.path)!r} holds unfinished work on {difference}; write to another "
+                    f"{str(self.path)!r} holds unfinished work on {other}; write to another "
                     "file, or drop that work: resume=False, on the command line --restart"
                 )
         return found
+
+    @staticmethod
+    def other(part: Part, request: Request) -> str:
+        """How the run of a part differs from this one; empty if it does not."""
+        return next(differences(request.claims(), part.request.claims(), MEANT | MADE), "")
 
     def write(self, file: Path, part: Part) -> int:
         """Write a part whole, over an older state of it.

@@ -82,12 +82,12 @@ def exemplars(
     channels = _known(layer, table, channels)
     units: list[tuple[Unit, float]] = []
     for channel in channels:
-        for slot in range(table.k):
+        # an image that left the unit at rest is no exemplar
+        for slot in np.flatnonzero(table.lit[channel]).tolist():
             image, value = int(table.image[channel, slot]), float(table.activation[channel, slot])
-            if image >= 0 and value > 0:  # an image that left the unit at rest is no exemplar
-                place = (int(table.row[channel, slot]), int(table.col[channel, slot]))
-                position = place if table.size else None
-                units.append((Unit.at(layer, channel, position=position, image=image), value))
+            place = (int(table.row[channel, slot]), int(table.col[channel, slot]))
+            position = place if table.size else None
+            units.append((Unit.at(layer, channel, position=position, image=image), value))
     found: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
     made = _project(net, dataset, preprocessing, units)
     for unit, _ in units:
@@ -178,7 +178,7 @@ def _project(
             # one channel of a join sees less than the layer's whole field
             anchor = (over[-2] + box.top - start[-2], over[-1] + box.left - start[-1])
             patch = pictures[now.image][box.slices]
-            projection = cut.pixels.permute(1, 2, 0).cpu().numpy()
+            projection = cut.pixels.permute(1, 2, 0).float().cpu().numpy()
             made[unit] = Exemplar(unit, value, box, anchor, patch, projection)
     return made
 

@@ -30,8 +30,8 @@ A reader refuses versions that it does not know.
 
     An image stands at most once in a channel. MAY: pictures, as follows.
 ``/layers/<name>/overhang``, ``/layers/<name>/patch``
-    MAY; where one is, both MUST be. They are of the entries whose activation is above 0; of all
-    others ``overhang`` and ``offset`` are -1.
+    MAY; where one is, both MUST be. They are of the entries whose activation is above 0 and whose
+    box is not empty; of all others ``overhang`` and ``offset`` are -1.
 
     ==============  =========  ======  ========================================================
     overhang        (C, k, 2)  int32   rows and columns between the start of the layer's whole

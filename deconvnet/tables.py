@@ -72,8 +72,12 @@ class LayerTable:
 
     @property
     def lit(self) -> NDArray[np.bool_]:
-        """(channels, k) the entries of a positive activation, which may have pictures."""
-        return (self.image >= 0) & (self.activation > 0)
+        """(channels, k) the entries of a positive activation that see something of the image.
+
+        Only they have pictures; a unit at the border may see padding alone.
+        """
+        sides = self.box[..., 2:] > self.box[..., :2]
+        return (self.image >= 0) & (self.activation > 0) & sides.all(-1)
 
     def _faults(self) -> Iterable[str]:
         empty = self.image < 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from os import PathLike, fspath
 from pathlib import Path
 
 from deconvnet.request import MEANT, Request, differences
 from deconvnet.store import Store, open_store
+from deconvnet.store_format import COLUMNS, COUNTERS
 
 
 class Target:
@@ -20,13 +22,32 @@ class Target:
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path)
 
-    def mark(self) -> str:
-        """Which file stands there, so that it is known again; empty if there is none."""
+    def stamp(self) -> str:
+        """Which file stands there, as the file system tells; empty if there is none."""
         try:
             found = os.stat(self.path)
         except OSError:  # what is wrong with the path, `check_writable` says
             return ""
-        return f"{found.st_size} bytes, {found.st_mtime_ns} ns"
+        return f"{found.st_size} bytes, {found.st_mtime_ns} ns, {found.st_ino}"
+
+    def mark(self) -> str:
+        """What stands there, so that it is known again; empty if there is nothing.
+
+        A store is known by its attributes and tables: it may be copied, and pictures put into it.
+        """
+        stamp = self.stamp()
+        if not stamp or not os.path.isfile(self.path):
+            return stamp
+        try:
+            store = open_store(self.path)
+        except (ValueError, OSError):
+            return stamp
+        digest = hashlib.sha256(repr(sorted(store.attributes.items())).encode("utf-8", "replace"))
+        for name, table in store.items():
+            digest.update(repr(name).encode("utf-8", "replace"))
+            for column in (*COLUMNS, *COUNTERS):
+                digest.update(getattr(table, column).tobytes())
+        return f"store {digest.hexdigest()}"
 
     def read(self, request: Request) -> tuple[Store | None, str]:
         """The store if it is there and of this run; else what stands there instead, or nothing."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deconvnet import fields
+from deconvnet.claims import known_preprocessing
 from deconvnet.comparing import Mismatch
 from deconvnet.found import Projection
 from deconvnet.images import Preprocessing
@@ -36,11 +37,10 @@ def compare_pictures(store: Store, model: nn.Module, dataset: Any, *, chosen: Ch
         dataset: the one that was mined.
         chosen: the entries.
     """
-    transform = str(store.attributes.get("transform") or "")
-    if not transform:
+    preprocessing, nets = known_preprocessing(store), _Nets(model)
+    if preprocessing is None:
         why = "patches and projections: the store does not tell its preprocessing"
         return Looked([], [why] if store.pictures else [])
-    preprocessing, nets = Preprocessing.from_json(transform), _Nets(model)
     found: list[Mismatch | None] = []
     for layer, places in chosen.items():
         pictures = store.pictures.get(layer)
@@ -79,14 +79,14 @@ class _Nets:
         self.unknown: list[str] = []
         self._made: dict[tuple[str, str], DeconvNet | None] = {}
 
-    def overhang(self, store: Store, layer: str, place: tuple[int, int]) -> tuple[int, int]:
+    def overhang(
+        self, store: Store, layer: str, place: tuple[int, int], image: Tensor
+    ) -> tuple[int, int]:
         """What the border of the image has cut off of an entry's field, above and left."""
         net, table = self.of("identity", ""), store[layer]
         assert net is not None, "it has a rule for everything"
         at = [(int(table.row[place]), int(table.col[place])) if table.size else ()]
-        size = store.attributes["batch_shape"]
-        assert isinstance(size, tuple), "its kind was checked when the store was opened"
-        geometry = net.geometry(size[1:], [layer])
+        geometry = net.geometry(tuple(image.shape), [layer])
         (over,), (starts, _) = (
             fields.overhang(geometry, layer, at),
             fields.boxes(geometry, layer, at),
@@ -128,7 +128,10 @@ def _compare(
     new = preprocessing.picture(image)[top:bottom, left:right]
     patch = read_patch(store, layer, group, place)
     allowed = LEVEL + FAR * float(new.std((0, 1)).mean())
-    known, over = tuple(pictures.overhang[place].tolist()), nets.overhang(store, layer, place)
+    known, over = (
+        tuple(pictures.overhang[place].tolist()),
+        nets.overhang(store, layer, place, image),
+    )
     if known != over:
         yield Mismatch("picture", f"the overhang {where} is {over}, the store says {known}")
     same = patch.shape == new.shape and _error(patch, new) <= allowed
@@ -142,7 +145,7 @@ def _compare(
         unit = Unit.at(layer, place[0], position=position)
         (cut,) = net.project(image[None], units=[unit], crop=True)
         assert isinstance(cut, Projection), "crop=True gives Projections"
-        likeness = _likeness(cut.pixels.permute(1, 2, 0).cpu().numpy(), stored)
+        likeness = _likeness(cut.pixels.permute(1, 2, 0).float().cpu().numpy(), stored)
         what = f"the projection {where} by {policy} is another (likeness {likeness:.3f})"
         yield Mismatch("picture", what) if likeness < ALIKE else None
 

@@ -23,6 +23,7 @@ from deconvnet.shards import Shard
 from deconvnet.store import Store
 from deconvnet.target import Target
 
+_ASIDE = "write to another file, or replace it: resume=False, on the command line --restart"
 _TRIES = 5  # how often another process may take the parts away while they are read
 
 Reporter = Callable[[int, int], None]
@@ -50,6 +51,7 @@ class Work:
         self.job, self.path, self.shard = job, path, shard
         self.target = Target(path)
         self.replaces = ""  # the mark of the file that the store is to replace, if it may
+        self.stamp = self.target.stamp()
         self.folder = PartFolder.beside(path)
         self.file = self._new_file()
 
@@ -74,14 +76,20 @@ class Work:
             self.replaces = mark  # what has begun to replace a store goes on with it
         elif mark:
             store, other = self.target.read(self.job.request)
-            if store is not None:
-                self.folder.tidy(self.job.request)
-                return store, []
+            ours = [part for part in found if not self.folder.other(part, self.job.request)]
             if other:
                 raise ValueError(
-                    f"{fspath(self.path)!r} is there already and holds {other}; write to another "
-                    "file, or replace it: resume=False, on the command line --restart"
+                    f"{fspath(self.path)!r} is there already and holds {other}; "
+                    f"{self._aside(ours) if ours else _ASIDE}"
                 )
+            if store is not None:
+                if any(part.replaces for part in ours) and not self._whole(apart(ours)):
+                    raise ValueError(
+                        f"{fspath(self.path)!r} is finished, from the same run, and beside it is "
+                        f"work begun to replace another file; {self._aside(ours)}"
+                    )
+                self.folder.tidy(self.job.request)
+                return store, []
         self.job = self.job.like(found) if adapt else self.job
         return None, apart(self.folder.of(self.job.request))
 
@@ -157,8 +165,10 @@ class Work:
                     raise
             if refused is not None:
                 raise refused
-            if self.target.mark() == self.replaces:
+            if self.target.stamp() == self.stamp:
                 return None
+            if self.replaces and self.target.mark() == self.replaces and self.folder.names():
+                return None  # the old one still, with pictures put into it, say
             store, _ = self.target.read(self.job.request)
             if store is not None:
                 self.folder.tidy(self.job.request)
@@ -172,9 +182,14 @@ class Work:
         done = sum(part.seen for part in apart([*parts, *own]))
         images = self.job.request.images
         what = "mining was stopped" if stopped else f"shard {self.shard} is done, others are not"
+        kept = (
+            f"{done} of {images} images are done and kept in {fspath(self.folder.path)!r}; "
+            "the same call with resume=True goes on from there"
+            if done
+            else "nothing is done yet, and nothing is kept"
+        )
         return Unfinished(
-            f"{what}: {done} of {images} images are done and kept in {fspath(self.folder.path)!r}; "
-            "the same call with resume=True goes on from there",
+            f"{what}: {kept}",
             done=done,
             images=images,
             stopped=stopped,
@@ -189,6 +204,14 @@ class Work:
                 "go on with it: resume=True, or drop it: resume=False"
             )
         self.target.check_is_store()
+
+    def _aside(self, ours: Sequence[Part]) -> str:
+        """What to do where unfinished work must not be dropped for advice."""
+        done, images = sum(part.seen for part in apart(ours)), self.job.request.images
+        return (
+            f"move that file away, and what is in {fspath(self.folder.path)!r} ({done} of {images} "
+            "images) is gone on with; or remove that folder, to drop it"
+        )
 
     def _new_file(self) -> Path:
         return self.folder.new_file(f"{self.shard.index}-of-{self.shard.count}")
@@ -207,7 +230,8 @@ class Work:
 
     def _assemble(self, parts: Sequence[Part]) -> Store:
         request = self.job.request
-        if self.target.mark() not in ("", self.replaces):
+        now = self.target.stamp()
+        if now not in ("", self.stamp) and self.target.mark() != self.replaces:
             store, other = self.target.read(request)
             if other:
                 raise ValueError(

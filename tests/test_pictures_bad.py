@@ -146,7 +146,7 @@ OPENED = {
         put(f"{LAYER}/box", [-(2**31), -(2**31), 2**31 - 1, 2**31 - 1]),
         "deconvnet points out of",
     ),
-    "a box turned over": (put(f"{LAYER}/box", [9, 9, 2, 2]), "deconvnet points out of"),
+    "a box turned over": (put(f"{LAYER}/box", [9, 9, 2, 2]), "patch is not of the entries"),
     "scale 0": (put(f"{PROJECTION}/scale", 0), "a scale that is not a positive number"),
     "scale NaN": (put(f"{PROJECTION}/scale", np.nan), "a scale that is not a positive"),
     "scale inf": (put(f"{PROJECTION}/scale", np.inf), "a scale that is not a positive"),

@@ -32,7 +32,7 @@ def changed_model():
 OTHERS = {
     "model": (
         lambda: {"model": changed_model()},
-        r"another model: model_fingerprint is [0-9a-f]{64} there and [0-9a-f]{64} here",
+        r"another model: model_fingerprint is 2:[0-9a-f]{64} there and 2:[0-9a-f]{64} here",
     ),
     "data set": (
         lambda: {"data": Other(pictures(90, seed=5), broken=(17,))},

@@ -1,19 +1,16 @@
 """What stands at the path of a store, and the work beside it: nothing is lost, whoever comes."""
 
-import errno
 import os
 import shutil
-import threading
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
-import deconvnet.assembling
+from deconvnet import Preprocessing, open_store
+from deconvnet.embedding import embed
 from deconvnet.mining import Unfinished
 from deconvnet.part_folder import PartFolder
-from tests.mined import Ties
-from tests.mining_runs import COUNT, After, mined, same, stopped, the_images
+from tests.mined import SIZE, Pictures, Ties, pictures
+from tests.mining_runs import COUNT, mined, same, stopped, the_images
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*activations were NaN:UserWarning")
 
@@ -60,15 +57,66 @@ def test_several_processes_go_on_with_starting_over(tmp_path, whole, changed):
     assert os.listdir(tmp_path) == ["top.h5"]
 
 
-def test_a_store_that_came_after_is_recognised(tmp_path, whole, changed):
-    """Its process was killed before it had removed the parts."""
+@pytest.mark.parametrize("change", ["touched", "with pictures", "moved"])
+def test_the_old_store_may_change_meanwhile(tmp_path, whole, changed, change):
+    path = shutil.copy(changed, tmp_path / "top.h5")
+    stopped(path, 5, resume=False)
+    if change == "touched":
+        os.utime(path, ns=(1, 1))
+    elif change == "moved":
+        (tmp_path / "new").mkdir()
+        for name in ("top.h5", "top.h5.parts"):
+            (tmp_path / name).rename(tmp_path / "new" / name)
+        path = shutil.copy(tmp_path / "new" / "top.h5", tmp_path / "new" / "copy")
+        path = path.rename(tmp_path / "new" / "top.h5")
+    else:
+        images = pictures(COUNT, seed=6)
+        model = Ties(quantised=False, seed=3).eval()
+        data = Pictures(images, broken=(17,))
+        data.fingerprint = lambda: "a fingerprint that costs no time"
+        prepared = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        embed(open_store(path), model, data, preprocessing=prepared)
+    told = []
+    mined(path, tell=told.append)
+    assert told == [f"going on: 20 of {COUNT} images are done already"]
+    assert same(path, whole)
+
+
+def test_another_file_than_the_one_to_be_replaced(tmp_path, whole, changed):
+    """Neither the file nor the work is dropped, and the advice leads to neither."""
     path = shutil.copy(changed, tmp_path / "top.h5")
     stopped(path, 5, resume=False)
     shutil.copy(whole, path)
-    os.utime(path, ns=(1, 1))
+    before = kept(path)
+    with pytest.raises(ValueError, match=rf"is finished, .*move that file away.* \(20 of {COUNT}"):
+        mined(path)
+    assert kept(path) == before
+    path.unlink()
+    mined(path)
+    assert same(path, whole)
+
+
+def test_a_store_that_came_after_is_recognised(tmp_path, whole, changed, monkeypatch):
+    """Its process was killed before it had removed the parts."""
+    path = shutil.copy(changed, tmp_path / "top.h5")
+    stopped(path, 5, resume=False)
+    with pytest.raises(Unfinished):
+        mined(path, shard=(1, 2))
+    with monkeypatch.context() as patched:
+        patched.setattr(PartFolder, "tidy", lambda *_: None)
+        mined(path, shard=(0, 2))
+    assert len(kept(path)) == 3
     told = []
     mined(path, tell=told.append)
     assert "is finished already" in told[0]
+    assert same(path, whole)
+    assert os.listdir(tmp_path) == ["top.h5"]
+
+
+def test_what_was_stopped_before_it_began(tmp_path, changed):
+    path = shutil.copy(changed, tmp_path / "top.h5")
+    said = stopped(path, 0, resume=False)
+    assert str(said) == "mining was stopped: nothing is done yet, and nothing is kept"
     assert os.listdir(tmp_path) == ["top.h5"]
 
 
@@ -102,8 +150,17 @@ def test_unfinished_work_of_another_stays_beside_a_finished_store(tmp_path, whol
     before = kept(path)
     with pytest.raises(ValueError, match="holds unfinished work on another model"):
         mined(path)
-    os.utime(path, ns=(1, 1))  # as after a copy: it is another file, and finished
-    mined(path)
+    assert kept(path) == before != {}
+
+
+def test_a_finished_store_beside_unfinished_work_of_another(tmp_path, whole):
+    path = tmp_path / "top.h5"
+    stopped(path, 5, model=Ties(quantised=False, seed=4))
+    before = kept(path)
+    shutil.copy(whole, path)
+    told = []
+    mined(path, tell=told.append)
+    assert "is finished already" in told[0]
     assert kept(path) == before != {}
 
 
@@ -142,116 +199,3 @@ def test_two_runs_with_one_target_at_once(tmp_path, whole):
     mined(path, report=lambda *numbers: again.append(numbers))
     assert again == []
     assert same(path, whole)
-
-
-# --- what is done is kept ---------------------------------------------------------------------
-
-
-def test_a_store_that_cannot_be_written_costs_no_work(tmp_path, whole, monkeypatch):
-    path = tmp_path / "top.h5"
-
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(deconvnet.assembling, "write_store", full)
-        with pytest.raises(OSError, match="No space"):
-            mined(path)
-    again = []
-    mined(path, report=lambda *numbers: again.append(numbers))
-    assert again == []
-    assert same(path, whole)
-    assert os.listdir(tmp_path) == ["top.h5"]
-
-
-def test_the_last_process_need_not_write_its_part(tmp_path, whole, monkeypatch):
-    """The folder is somebody else's, who began the run."""
-    path = tmp_path / "top.h5"
-    stopped(path, 5)
-
-    def refuse(self, file, part):
-        raise PermissionError(errno.EACCES, "not your folder")
-
-    monkeypatch.setattr(PartFolder, "write", refuse)
-    with pytest.raises(PermissionError, match="not your folder"):
-        mined(path, shard=(0, 2))
-    mined(path)
-    assert same(path, whole)
-
-
-def test_an_earlier_process_that_still_runs(tmp_path, whole):
-    """It takes what the later one has begun, and dies."""
-    path, begun, on, end = tmp_path / "top.h5", *(threading.Event() for _ in range(3))
-
-    def zombie(done, total):
-        if done == 8:
-            begun.set()
-            on.wait(20)
-        if done == 16:
-            end.set()
-            raise KeyboardInterrupt
-
-    def first():
-        with suppress(KeyboardInterrupt):
-            mined(path, report=zombie, save_every=0.0)
-
-    def report(done, total):
-        on.set()
-        end.wait(20)
-
-    thread = threading.Thread(target=first)
-    thread.start()
-    begun.wait(20)
-    mined(path, report=report)
-    thread.join()
-    assert same(path, whole)
-    assert os.listdir(tmp_path) == ["top.h5"]
-
-
-def test_strictness_is_told_before_the_work(tmp_path):
-    path, seen = tmp_path / "top.h5", []
-    stopped(path, 6)  # image 17 is broken
-    with pytest.raises(ValueError, match="1 of 90 images cannot be read, the first is image 17"):
-        mined(path, strict=True, report=lambda *numbers: seen.append(numbers))
-    assert seen == []
-
-
-def test_parts_that_cannot_be_removed_harm_nothing(tmp_path, whole, monkeypatch):
-    path = tmp_path / "top.h5"
-    stopped(path, 5)
-
-    unlink = Path.unlink
-
-    def refuse(self, missing_ok=False):
-        if self.name.startswith("part-"):
-            raise PermissionError(errno.EACCES, "Permission denied")
-        unlink(self, missing_ok)
-
-    monkeypatch.setattr(Path, "unlink", refuse)
-    for _ in range(2):
-        with pytest.warns(UserWarning, match="parts in .*could not be removed"):
-            mined(path)
-        assert same(path, whole)
-    with pytest.raises(PermissionError):
-        mined(path, resume=False)
-
-
-def test_a_signal_that_ends_the_readers_first(tmp_path, monkeypatch):
-    """While they start, nobody has told them yet to leave it to us."""
-    path, stop = tmp_path / "top.h5", After(5)
-    mined_before = deconvnet.job.microbatches
-
-    def dying(*arguments, **options):
-        for number, batch in enumerate(mined_before(*arguments, **options)):
-            if number == 3:
-                stop.left = 0
-                raise RuntimeError("DataLoader worker (pid 7) exited unexpectedly")
-            yield batch
-
-    monkeypatch.setattr(deconvnet.job, "microbatches", dying)
-    with pytest.raises(Unfinished, match=f"stopped: 12 of {COUNT} images are done"):
-        mined(path, stop=stop)
-    assert len(kept(path)) == 1
-    stop.left = 10**6
-    with pytest.raises(RuntimeError, match="a process that reads images has died"):
-        mined(path, stop=lambda: False)

@@ -46,7 +46,10 @@ def interruptible(options: argparse.Namespace) -> Iterator[Stopping]:
         if not unfinished.stopped:
             _tell(f"this share is done; of all, {done}: the last process writes {options.output}")
             raise SystemExit(0) from None
-        _tell(f"stopped: {done} and kept; go on with\n  {_command(options)}")
+        if not unfinished.done:
+            _tell("stopped before anything was done; the same command starts again")
+        else:
+            _tell(f"stopped: {done} and kept; go on with\n  {_command(options)}")
         raise SystemExit(stopping.status) from None
     except KeyboardInterrupt:
         _tell(

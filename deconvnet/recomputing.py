@@ -1,0 +1,174 @@
+"""Entries of a store computed again, in microbatches of the shape in which they were mined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deconvnet import fields
+from deconvnet.comparing import Comparison, Entry, Mismatch
+from deconvnet.evaluating import evaluation
+from deconvnet.graph import Graph
+from deconvnet.graphs import Graphs, blank
+from deconvnet.items import checked, path_of, read_item
+from deconvnet.job import threads_of_cpu
+from deconvnet.layouts import CONTIGUOUS, laid_out
+from deconvnet.record import Recording
+from deconvnet.running import execute, plain
+from deconvnet.sampling import Chosen, draw_entries, draw_images
+from deconvnet.store import Store
+from deconvnet.topk import TopK
+
+MOST_THREADS = 256  # a file may ask for more than the system gives
+_USUAL = 16  # images at once, where a store does not say how many
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """What came of it.
+
+    Args:
+        chosen: the entries.
+        images: how many were run.
+        checked: entries compared.
+        equal: those of them whose activation is equal bit for bit.
+        mismatches: what is not as the store says.
+    """
+
+    chosen: Chosen
+    images: int
+    checked: int
+    equal: int
+    mismatches: tuple[Mismatch, ...]
+
+
+def recomputed(
+    store: Store,
+    graphs: Graphs,
+    geometry: Recording,
+    dataset: Any,
+    *,
+    layers: Sequence[str],
+    n: int | None,
+    seed: int,
+    tolerance: float,
+    report: Callable[[int, int], None] | None = None,
+) -> Recomputed:
+    """Run the images of random entries, and some others, and compare.
+
+    Args:
+        store: whose entries.
+        graphs: of the model.
+        geometry: sizes and fields of its nodes, for images of this data set.
+        dataset: gives the images by index.
+        layers: those of the store that the model has.
+        n: how many entries; None: all, and all images.
+        seed: which ones.
+        tolerance: how far an activation may be off, as a share of its layer's greatest.
+        report: called after every microbatch.
+    """
+    count, size = len(dataset), tuple(geometry.sizes[geometry.input][1:])
+    told = store.attributes.get("batch_shape")
+    batch = told[0] if isinstance(told, tuple) and told[1:] == size and told[0] <= count else _USUAL
+    own = {name: Comparison(name, store[name], tolerance) for name in layers}
+    entries = sum(int((store[name].image >= 0).sum()) for name in layers)
+    chosen = draw_entries(store, layers, entries if n is None else n, seed=seed)
+    images = draw_images(store, chosen, count=count, batch=batch, seed=seed)
+    lost = {failed.index for failed in store.failed}
+    whole = n is None or set(range(count)) <= {*images, *lost}
+    if whole:  # in the data set's own microbatches, since sums are rounded once for each
+        starts = range(0, count, batch)
+        parts = [[i for i in range(s, min(s + batch, count)) if i not in lost] for s in starts]
+        parts += [[i] for i in images if i >= count]  # which is told
+    else:
+        parts = [images[first : first + batch] for first in range(0, len(images), batch)]
+    tops = {name: TopK(store[name].channels, 1) for name in (layers if whole else ())}
+    many = blank(graphs.model, size).expand(batch, *size)
+    work = _Work(store, graphs.of(many), own, chosen, dataset, tops)
+    found = list(_boxes(store, geometry, chosen))
+    done, total = 0, sum(map(len, parts))
+    with torch.no_grad(), evaluation(graphs.model), threads_of_cpu(_threads(store)):
+        for part in parts:
+            found += work.run(part, many)
+            done += len(part)
+            if report is not None:
+                report(done, total)
+    for name, top in tops.items():
+        found += own[name].counts(top.table(), top.images)
+    checked_, equal = (sum(getattr(c, n) for c in own.values()) for n in ("checked", "equal"))
+    return Recomputed(chosen, total, checked_, equal, tuple(found))
+
+
+def _threads(store: Store) -> int | None:
+    """Of the CPU, which the last bits of large sums depend on; as many as a machine may have."""
+    told = store.attributes.get("threads")
+    return told if isinstance(told, int) and 0 < told <= MOST_THREADS else None
+
+
+def _boxes(store: Store, geometry: Recording, chosen: Chosen) -> Iterator[Mismatch]:
+    """The boxes of entries whose position exists; of others the position is said to be wrong."""
+    for name, places in chosen.items():
+        table, size = store[name], geometry.sizes[name][2:]
+        there = np.stack([table.row, table.col], -1) if size else np.empty((*table.row.shape, 0))
+        inside = [p for p in places if (there[p] >= 0).all() and (there[p] < size).all()]
+        at = [there[place] for place in inside]
+        starts, stops = fields.boxes(geometry, name, at, channels=[c for c, _ in inside])
+        for place, box in zip(inside, np.concatenate([starts, stops], 1).tolist(), strict=True):
+            if box != (told := table.box[place].tolist()):
+                where = f"{name}:{place[0]} of image {table.image[place]}"
+                yield Mismatch("box", f"{where} sees {box}, the store says {told}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """Runs microbatches and holds every layer against its table."""
+
+    store: Store
+    graph: Graph
+    layers: Mapping[str, Comparison]
+    chosen: Chosen
+    dataset: Any
+    tops: Mapping[str, TopK]
+
+    def run(self, images: Sequence[int], like: Tensor) -> Iterator[Mismatch]:
+        """One microbatch shaped like this one: places without an image are zero."""
+        pixels = torch.zeros(like.shape, dtype=like.dtype)
+        good: list[int] = []
+        for index in images:
+            item = self._item(index)
+            if isinstance(item, Mismatch):
+                yield item
+                continue
+            pixels[len(good)] = checked(item, index, tuple(like.shape[1:]))
+            good.append(index)
+            yield from self._path(index)
+        nodes = self.graph.upto(self.layers)
+        layout = str(self.store.attributes.get("layout", CONTIGUOUS))
+        given = laid_out(pixels.to(like.device), layout)
+        for node, value in execute(self.graph, given, nodes, plain(self.graph)):
+            if node.name in self.layers:
+                layer, image = self.layers[node.name], self.store[node.name].image
+                places = self.chosen.get(node.name, ())
+                here = [Entry(*p, good.index(image[p])) for p in places if image[p] in good]
+                yield from layer.entries(value, here)
+                yield from layer.absent(value, good)
+                if node.name in self.tops:
+                    indices = torch.tensor(good, dtype=torch.int64)
+                    self.tops[node.name].update(value[: len(good)], indices)
+
+    def _item(self, index: int) -> Any:
+        if index >= (count := len(self.dataset)):
+            return Mismatch("image", f"{index} is not in the data set, which has {count}")
+        item = read_item(self.dataset, index)
+        lost = isinstance(item, str)
+        return Mismatch("image", f"{index} cannot be read: {item}") if lost else item
+
+    def _path(self, index: int) -> Iterator[Mismatch]:
+        here, told = path_of(self.dataset, index), self.store.images.get(index)
+        if told is not None and told != here:
+            yield Mismatch("path", f"image {index} is {here!r}, the store says {told!r}")
