@@ -7,17 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when it is asked for
+    from deconvnet.checks.verifying import verify
     from deconvnet.embedding import embed
     from deconvnet.found import Projection
     from deconvnet.images import Preprocessing
     from deconvnet.layers import Rectifier, UnmirroredError
     from deconvnet.mining import mine
     from deconvnet.mirror import DeconvNet, Layer
+    from deconvnet.reading.untraceable import UntraceableError
     from deconvnet.record import Recording
-    from deconvnet.store import Store, open_store
+    from deconvnet.stores.store import Store, open_store
     from deconvnet.units import Box, Unit
-    from deconvnet.untraceable import UntraceableError
-    from deconvnet.verifying import verify
 
 __version__ = "0.1.0"
 
@@ -29,14 +29,14 @@ _HOMES = {
     "Projection": "found",
     "Recording": "record",
     "Rectifier": "layers",
-    "Store": "store",
+    "Store": "stores.store",
     "Unit": "units",
     "UnmirroredError": "layers",
-    "UntraceableError": "untraceable",
+    "UntraceableError": "reading.untraceable",
     "embed": "embedding",
     "mine": "mining",  # a module of the same name would take its place on import
-    "open_store": "store",
-    "verify": "verifying",
+    "open_store": "stores.store",
+    "verify": "checks.verifying",
 }
 
 __all__ = [

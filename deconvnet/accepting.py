@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from deconvnet.graphs import Graphs
+from deconvnet.reading.graphs import Graphs
 
 
 def accepted(images: Tensor, graphs: Graphs) -> Tensor:

@@ -19,14 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deconvnet.evaluating import evaluation
-from deconvnet.graph import Graph
 from deconvnet.layers import Crop, Inside, Interval, Policies, UnmirroredError, Window
 from deconvnet.layers.linear import Linear
 from deconvnet.layers.window import whole
-from deconvnet.nodes import Node, arguments
+from deconvnet.reading.evaluating import evaluation
+from deconvnet.reading.graph import Graph
+from deconvnet.reading.nodes import Node, arguments
+from deconvnet.reading.running import execute
 from deconvnet.record import Recorder, Recording, Step, bind
-from deconvnet.running import execute
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from deconvnet import fields, fingerprint
+from deconvnet.checks.recomputing import recomputed
+from deconvnet.checks.verifying import ACROSS
 from deconvnet.geometry import geometry_of
-from deconvnet.graphs import Graphs, blank
 from deconvnet.images import Preprocessing
 from deconvnet.items import checked, first_image, read_item
 from deconvnet.layers import Rectifier
@@ -24,14 +25,13 @@ from deconvnet.layers.policies import RectGrad
 from deconvnet.mirror import DeconvNet
 from deconvnet.ordinary import ordinarily
 from deconvnet.patches import exemplars, same_size
-from deconvnet.picture_coding import encode, halves
-from deconvnet.picture_reading import opened_layer
-from deconvnet.picture_writing import copy_values, spooled
-from deconvnet.recomputing import recomputed
-from deconvnet.store import Store, write_store
-from deconvnet.store_format import escape, write_attributes
-from deconvnet.tables import LayerTable
-from deconvnet.verifying import ACROSS
+from deconvnet.reading.graphs import Graphs, blank
+from deconvnet.stores.picture_coding import encode, halves
+from deconvnet.stores.picture_reading import opened_layer
+from deconvnet.stores.picture_writing import copy_values, spooled
+from deconvnet.stores.store import Store, write_store
+from deconvnet.stores.store_format import escape, write_attributes
+from deconvnet.stores.tables import LayerTable
 
 _IMAGES = ("image", "activation")  # mismatches that tell of other images
 _RECOMPUTED = 100  # entries

@@ -10,17 +10,17 @@ from typing import Any
 
 from torch import nn
 
-from deconvnet import part_format
 from deconvnet.estimating_pictures import Pictures, estimate_pictures
 from deconvnet.images import Preprocessing
 from deconvnet.items import path_of
-from deconvnet.job import Job
 from deconvnet.layers import Rectifier
-from deconvnet.miner import Miner
 from deconvnet.ordinary import integer, ordinarily
 from deconvnet.patches import AT_ONCE
 from deconvnet.record import Recording
-from deconvnet.store_format import COLUMNS, COUNTERS
+from deconvnet.runs import part_format
+from deconvnet.runs.job import Job
+from deconvnet.runs.miner import Miner
+from deconvnet.stores.store_format import COLUMNS, COUNTERS
 
 _GROUP = 2500  # bytes that HDF5 needs for a layer besides its arrays
 _FILE = 14_000  # and for the file

@@ -12,11 +12,11 @@ from deconvnet import fields
 from deconvnet.embedding import AT_ONCE
 from deconvnet.images import Preprocessing
 from deconvnet.items import checked, first_image, read_item
-from deconvnet.job import Job
 from deconvnet.layers import Rectifier
-from deconvnet.miner import Miner
 from deconvnet.mirror import DeconvNet
-from deconvnet.picture_coding import encode
+from deconvnet.runs.job import Job
+from deconvnet.runs.miner import Miner
+from deconvnet.stores.picture_coding import encode
 from deconvnet.units import Unit
 
 _TIMED = 16  # projections of a layer that are timed

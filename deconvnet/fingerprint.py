@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from deconvnet.digest import bytes_of, few_images
-from deconvnet.graph import Graph
-from deconvnet.nodes import Node
+from deconvnet.reading.graph import Graph
+from deconvnet.reading.nodes import Node
 
 SCHEME = "2:"
 _WITHOUT_EFFECT = ("training", "inplace")  # evaluation is always meant; a value is a value

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from deconvnet.graph import Graph
-from deconvnet.graphs import Graphs, blank
 from deconvnet.layers import Policies, rectifier
+from deconvnet.reading.graph import Graph
+from deconvnet.reading.graphs import Graphs, blank
 from deconvnet.record import Recording, record
 
 SETTINGS = ("kernel_size", "stride", "padding", "padding_mode", "dilation", "ceil_mode", "groups")

@@ -11,12 +11,12 @@ from typing import Any
 from torch import nn
 
 from deconvnet.atomic import check_writable
-from deconvnet.choosing import minable
-from deconvnet.job import Job
 from deconvnet.ordinary import integer, ordinarily
-from deconvnet.shards import Shard
-from deconvnet.store import Store
-from deconvnet.working import Reporter, Unfinished, Work
+from deconvnet.runs.choosing import minable
+from deconvnet.runs.job import Job
+from deconvnet.runs.shards import Shard
+from deconvnet.runs.working import Reporter, Unfinished, Work
+from deconvnet.stores.store import Store
 
 __all__ = ["Reporter", "Source", "Unfinished", "minable", "mine"]
 

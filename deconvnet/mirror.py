@@ -11,12 +11,12 @@ from deconvnet import fields
 from deconvnet.accepting import accepted, channels_of
 from deconvnet.found import Found, Projection, cropped, dense
 from deconvnet.geometry import Geometries
-from deconvnet.graph import Graph
-from deconvnet.graphs import Graphs
 from deconvnet.isolate import SEEDS, check
 from deconvnet.layers import Policies, Rectifier
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.project import from_recording
+from deconvnet.reading.graph import Graph
+from deconvnet.reading.graphs import Graphs
 from deconvnet.record import Recording, record
 from deconvnet.route import Route, check_way, route_of, travel
 from deconvnet.units import Unit

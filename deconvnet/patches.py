@@ -16,9 +16,9 @@ from deconvnet.found import Projection
 from deconvnet.images import Preprocessing
 from deconvnet.items import checked, first_image
 from deconvnet.mirror import DeconvNet
-from deconvnet.picture_reading import read_pictures
-from deconvnet.store import Store
-from deconvnet.tables import LayerTable
+from deconvnet.stores.picture_reading import read_pictures
+from deconvnet.stores.store import Store
+from deconvnet.stores.tables import LayerTable
 from deconvnet.units import Box, Unit
 
 AT_ONCE = 64  # images that are looked at together

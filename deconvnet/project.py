@@ -14,9 +14,9 @@ from deconvnet import fields
 from deconvnet.cone import Cone, ascend, cone_of
 from deconvnet.descend import descend
 from deconvnet.found import Found, by_layer
-from deconvnet.graph import Graph
 from deconvnet.isolate import isolate, resolve, values_at
 from deconvnet.layers import Crop, Policies
+from deconvnet.reading.graph import Graph
 from deconvnet.record import Recording, Step
 from deconvnet.units import Unit
 

@@ -11,9 +11,6 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from deconvnet.evaluating import evaluation
-from deconvnet.graph import Graph
-from deconvnet.inplace import refuse_shared, refuse_written
 from deconvnet.layers import (
     TABLE,
     Local,
@@ -26,9 +23,12 @@ from deconvnet.layers import (
 )
 from deconvnet.layers.crop import layout
 from deconvnet.layers.local import Traced
-from deconvnet.nodes import Node, arguments, run_call
-from deconvnet.opaque import ruled
-from deconvnet.running import execute
+from deconvnet.reading.evaluating import evaluation
+from deconvnet.reading.graph import Graph
+from deconvnet.reading.inplace import refuse_shared, refuse_written
+from deconvnet.reading.nodes import Node, arguments, run_call
+from deconvnet.reading.opaque import ruled
+from deconvnet.reading.running import execute
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from deconvnet.cone import counted
 from deconvnet.found import Found, by_layer
-from deconvnet.graph import Graph
 from deconvnet.layers import Policies
 from deconvnet.project import Part, cones, from_images, from_recording
+from deconvnet.reading.graph import Graph
 from deconvnet.record import Recording, record
 from deconvnet.units import Unit
 

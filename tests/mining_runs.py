@@ -13,10 +13,10 @@ import h5py
 import pytest
 import torch
 
-from deconvnet import part_format
 from deconvnet.mining import Unfinished, mine
-from deconvnet.part_folder import PartFolder
-from deconvnet.store import open_store
+from deconvnet.runs import part_format
+from deconvnet.runs.part_folder import PartFolder
+from deconvnet.stores.store import open_store
 from tests.mined import K, Pictures, Ties, pictures
 
 COUNT, BATCH = 90, 4  # 23 microbatches, the last one ragged

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deconvnet.tables import LayerTable
+from deconvnet.stores.tables import LayerTable
 
 MAXIMA = np.array([[3, 2], [1, np.nan]], dtype="f4")
 IMAGES = np.array([[0, 1], [1, -1]])

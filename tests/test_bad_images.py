@@ -18,7 +18,7 @@ from deconvnet import DeconvNet, Preprocessing
 from deconvnet.images import ImageError, ImageFolder
 from deconvnet.patches import exemplars
 from deconvnet.photographs import read_image
-from deconvnet.store import open_store
+from deconvnet.stores.store import open_store
 from tests.commands import said
 from tests.spoiled import BAD, GOOD, JPEG, flipped, name_of, nobody, turned
 
@@ -262,7 +262,7 @@ def test_strict_and_too_many_stop_without_a_store(folder, tmp_path, capfd):
 
 def test_a_long_summary_is_cut_short():
     from deconvnet.commands.mine import TOLD, left_out
-    from deconvnet.store import Failed
+    from deconvnet.stores.store import Failed
 
     many = [
         Failed(i, f"{i}.jpg", f"'{i}.jpg' cannot be used: it is empty") for i in range(TOLD + 5)

@@ -22,7 +22,7 @@ import deconvnet
 from deconvnet import Preprocessing
 from deconvnet.images import ImageFolder
 from deconvnet.page import Entry, write_page
-from deconvnet.store import open_store
+from deconvnet.stores.store import open_store
 from tests.commands import said
 
 PREPARE = Preprocessing((8, 8), 8)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deconvnet.blocks import checked_ranges, from_ranges, mask_of, share, to_ranges
+from deconvnet.runs.blocks import checked_ranges, from_ranges, mask_of, share, to_ranges
 
 TOTALS = (1, 2, 7, 64, 1000, 20_001)
 COUNTS = (1, 2, 3, 4, 16, 100)

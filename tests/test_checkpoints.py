@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
-import deconvnet.job
+import deconvnet.runs.job
 from deconvnet.mining import mine
-from deconvnet.part_folder import PartFolder
-from deconvnet.store import open_store
+from deconvnet.runs.part_folder import PartFolder
+from deconvnet.stores.store import open_store
 from tests.mining_runs import COUNT, mined, same, stopped, the_images, the_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*activations were NaN:UserWarning")
@@ -38,7 +38,7 @@ def test_checkpoints_keep_to_their_time(tmp_path, monkeypatch):
         clock[0] += 0.5
         return clock[0]
 
-    monkeypatch.setattr(deconvnet.job.time, "monotonic", monotonic)
+    monkeypatch.setattr(deconvnet.runs.job.time, "monotonic", monotonic)
     real = PartFolder.write
     monkeypatch.setattr(
         PartFolder, "write", lambda *args: (writes.append(clock[0]), real(*args))[1]

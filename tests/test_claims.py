@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from deconvnet import Preprocessing
+from deconvnet.checks.verifying import verify
 from deconvnet.mining import Source, mine
-from deconvnet.store import Failed, open_store
-from deconvnet.verifying import verify
+from deconvnet.stores.store import Failed, open_store
 from tests.mined import SIZE, Pictures, Ties, pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*activations were NaN:UserWarning")

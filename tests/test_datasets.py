@@ -15,7 +15,7 @@ from deconvnet import Preprocessing, zoo
 from deconvnet.datasets import anchored, dataset, mined_dataset
 from deconvnet.images import ImageFolder
 from deconvnet.mining import Source
-from deconvnet.store import open_store
+from deconvnet.stores.store import open_store
 from tests.commands import said
 
 PREPARE = Preprocessing((8, 8), 8)

@@ -16,7 +16,7 @@ from deconvnet.figures import provenance
 from deconvnet.layers.policies import RectGrad
 from deconvnet.mining import mine
 from deconvnet.patches import exemplars, stored_exemplars
-from deconvnet.picture_reading import read_pictures
+from deconvnet.stores.picture_reading import read_pictures
 from tests.commands import make_files, said
 from tests.mined import SIZE, Pictures, Ties
 

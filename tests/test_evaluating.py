@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from deconvnet.evaluating import evaluation
 from deconvnet.mining import mine
+from deconvnet.reading.evaluating import evaluation
 from tests.mined import Pictures
 from tests.mining_runs import tables
 

@@ -6,13 +6,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconvnet import UnmirroredError, fields
-from deconvnet.exporting import export
 from deconvnet.found import dense
-from deconvnet.graph import trace
 from deconvnet.layers import Policies, rectifier
 from deconvnet.project import from_recording
+from deconvnet.reading.exporting import export
+from deconvnet.reading.graph import trace
+from deconvnet.reading.untraceable import NotFollowed
 from deconvnet.record import record
-from deconvnet.untraceable import NotFollowed
 from tests.networks import live_units, network, noise, pictures
 from tests.reference import assert_same, projections
 
@@ -169,7 +169,7 @@ def test_the_comparison_catches_what_is_left_in_pieces(monkeypatch):
     """Operation by operation, response normalisation is exact under deconvnet."""
     model, images = spelled(Spelled), noise(2, 3, 12, 12)
     whole = export(model, images)
-    monkeypatch.setattr("deconvnet.exporting.collapse", lambda *_: None)
+    monkeypatch.setattr("deconvnet.reading.exporting.collapse", lambda *_: None)
     pieces = export(model, images)
     units = live_units(recorded(whole, images, whole.returned, "deconvnet"), whole.returned[0], 3)
     found = [

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from deconvnet import DeconvNet
-from deconvnet.graphs import Graphs
+from deconvnet.reading.graphs import Graphs
 from tests.networks import fill, live_units, noise
 from tests.reference import assert_same
 from tests.test_graphs import expected

@@ -15,7 +15,7 @@ from torchvision.ops import StochasticDepth
 from torchvision.transforms import InterpolationMode
 
 from deconvnet import fingerprint
-from deconvnet.graphs import Graphs, blank
+from deconvnet.reading.graphs import Graphs, blank
 from tests.mined import Pictures, Ties, pictures
 
 ROOT = Path(__file__).parents[1]

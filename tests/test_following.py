@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconvnet import DeconvNet, fields
-from deconvnet.following import follow
-from deconvnet.graph import trace
+from deconvnet.reading.following import follow
+from deconvnet.reading.graph import trace
 from tests.everywhere import check_network
 from tests.networks import noise
 

@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models.feature_extraction import get_graph_node_names
 
 from deconvnet import DeconvNet, UntraceableError
-from deconvnet.graph import trace
+from deconvnet.reading.graph import trace
 from tests.networks import NETWORKS, live_units, network, noise
 from tests.reference import assert_same, projections
 

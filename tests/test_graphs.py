@@ -5,8 +5,8 @@ import torch
 
 import deconvnet
 from deconvnet import DeconvNet, Unit, UntraceableError
-from deconvnet.exporting import export
-from deconvnet.graphs import Graphs
+from deconvnet.reading.exporting import export
+from deconvnet.reading.graphs import Graphs
 from tests.hostile import (
     HOSTILE,
     ByCount,
@@ -87,7 +87,7 @@ def test_each_size_is_read_once(monkeypatch):
         read.append(tuple(example.shape))
         return export(model, example)
 
-    monkeypatch.setattr("deconvnet.graphs.export", counted)
+    monkeypatch.setattr("deconvnet.reading.graphs.export", counted)
     net = DeconvNet(made(BySize))
     for count in (3, 2, 5, 1, 1):
         net.project(noise(count, 3, 12, 12), layer="two", channel=0)

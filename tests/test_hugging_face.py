@@ -14,7 +14,7 @@ from deconvnet import Preprocessing
 from deconvnet.datasets import anchored, dataset, mined_dataset
 from deconvnet.hugging_face import HuggingFaceImages, is_hugging_face
 from deconvnet.images import ImageError, ImageFolder
-from deconvnet.store import open_store
+from deconvnet.stores.store import open_store
 from tests.commands import said
 from tests.spoiled import BAD, GOOD, name_of, turned
 

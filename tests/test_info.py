@@ -14,7 +14,7 @@ import pytest
 
 from deconvnet.commands.info import SHOWN, lines
 from deconvnet.printing import printable
-from deconvnet.store import Failed, LayerTable, open_store, write_store
+from deconvnet.stores.store import Failed, LayerTable, open_store, write_store
 from tests.commands import said
 
 ROOT = Path(__file__).parents[1]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import deconvnet.assembling
-import deconvnet.job
+import deconvnet.runs.assembling
+import deconvnet.runs.job
 from deconvnet.mining import Unfinished
-from deconvnet.part_folder import PartFolder
+from deconvnet.runs.part_folder import PartFolder
 from tests.mining_runs import COUNT, After, mined, same, stopped
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*activations were NaN:UserWarning")
@@ -24,7 +24,7 @@ def test_a_store_that_cannot_be_written_costs_no_work(tmp_path, whole, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(deconvnet.assembling, "write_store", full)
+        patched.setattr(deconvnet.runs.assembling, "write_store", full)
         with pytest.raises(OSError, match="No space"):
             mined(path)
     again = []
@@ -109,7 +109,7 @@ def test_parts_that_cannot_be_removed_harm_nothing(tmp_path, whole, monkeypatch)
 def test_a_signal_that_ends_the_readers_first(tmp_path, monkeypatch):
     """While they start, nobody has told them yet to leave it to us."""
     path, stop = tmp_path / "top.h5", After(5)
-    mined_before = deconvnet.job.microbatches
+    mined_before = deconvnet.runs.job.microbatches
 
     def dying(*arguments, **options):
         for number, batch in enumerate(mined_before(*arguments, **options)):
@@ -118,7 +118,7 @@ def test_a_signal_that_ends_the_readers_first(tmp_path, monkeypatch):
                 raise RuntimeError("DataLoader worker (pid 7) exited unexpectedly")
             yield batch
 
-    monkeypatch.setattr(deconvnet.job, "microbatches", dying)
+    monkeypatch.setattr(deconvnet.runs.job, "microbatches", dying)
     with pytest.raises(Unfinished, match=f"stopped: 12 of {COUNT} images are done"):
         mined(path, stop=stop)
     assert len(PartFolder.beside(path).names()) == 1

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from deconvnet.merging import merge
 from deconvnet.mining import Unfinished
-from deconvnet.part_folder import PartFolder
+from deconvnet.runs.merging import merge
+from deconvnet.runs.part_folder import PartFolder
 from tests.commands import make_files, said
 from tests.mined import Ties
 from tests.mining_runs import mined, tables, the_model

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 import deconvnet
 from deconvnet.mining import Source, mine
-from deconvnet.store import Failed, open_store
+from deconvnet.stores.store import Failed, open_store
 from tests.mined import SIZE, K, Pictures, Ties, pictures, rows, slow
 
 

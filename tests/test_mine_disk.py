@@ -15,8 +15,8 @@ from torch import nn
 
 import deconvnet.atomic
 from deconvnet.mining import Unfinished
-from deconvnet.part_folder import PartFolder
-from deconvnet.store import open_store
+from deconvnet.runs.part_folder import PartFolder
+from deconvnet.stores.store import open_store
 from tests.mining_runs import ended, forked, mined, tables, torn
 
 pytestmark = [

@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-import deconvnet.feed
+import deconvnet.runs.feed
 from deconvnet import DeconvNet, Preprocessing
 from deconvnet.atomic import write_whole
+from deconvnet.checks.verifying import verify
 from deconvnet.embedding import embed
 from deconvnet.estimating import estimate
-from deconvnet.feed import microbatches
 from deconvnet.mining import Unfinished, mine
 from deconvnet.patches import exemplars
-from deconvnet.verifying import verify
+from deconvnet.runs.feed import microbatches
 from tests.mined import SIZE, Pictures, Ties
 from tests.mining_runs import tables
 
@@ -132,9 +132,11 @@ def test_a_reader_that_died_while_it_was_spoken_to(monkeypatch, error):
         def __next__(self):
             raise error
 
-    monkeypatch.setattr(deconvnet.feed, "DataLoader", Loader)
+    monkeypatch.setattr(deconvnet.runs.feed, "DataLoader", Loader)
     options = {"size": (3, 4, 4), "dtype": torch.float32}
-    with pytest.raises(deconvnet.feed.ReaderDied, match="a process that reads images has died"):
+    with pytest.raises(
+        deconvnet.runs.feed.ReaderDied, match="a process that reads images has died"
+    ):
         next(microbatches([0], 1, workers=1, **options))
     with pytest.raises(type(error)):
         next(microbatches([0], 1, **options))

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-import deconvnet.part_folder
-from deconvnet import part_format
-from deconvnet.blocks import to_ranges
-from deconvnet.part_folder import PartFolder
-from deconvnet.parts import FirstNaN, Part, apart
-from deconvnet.request import Request
-from deconvnet.store import Failed
+import deconvnet.runs.part_folder
+from deconvnet.runs import part_format
+from deconvnet.runs.blocks import to_ranges
+from deconvnet.runs.part_folder import PartFolder
+from deconvnet.runs.parts import FirstNaN, Part, apart
+from deconvnet.runs.request import Request
+from deconvnet.stores.store import Failed
 from deconvnet.topk import TopK
 
 REQUEST = Request(
@@ -264,7 +264,7 @@ def test_a_folder_may_vanish_under_a_writer(tmp_path, monkeypatch):
     """Whoever has assembled the store removes it."""
     folder, part = PartFolder.beside(tmp_path / "top.h5"), made()
     file, left = folder.new_file("0-of-2"), [3]
-    write = deconvnet.part_folder.write_whole
+    write = deconvnet.runs.part_folder.write_whole
 
     def vanishing(path, data):
         left[0] -= 1
@@ -272,7 +272,7 @@ def test_a_folder_may_vanish_under_a_writer(tmp_path, monkeypatch):
             raise FileNotFoundError(2, "gone")
         write(path, data)
 
-    monkeypatch.setattr(deconvnet.part_folder, "write_whole", vanishing)
+    monkeypatch.setattr(deconvnet.runs.part_folder, "write_whole", vanishing)
     folder.write(file, part)
     assert states(part_format.read(file)) == states(part)
     left[0] = 100

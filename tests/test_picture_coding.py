@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from deconvnet import zoo
-from deconvnet.picture_coding import LARGEST, decode, encode, halves, wholes
+from deconvnet.stores.picture_coding import LARGEST, decode, encode, halves, wholes
 
 NEEDED = 35.0  # dB
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "camera", "brick", "grass", "gravel")

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from deconvnet.reduction import maxima_and_sums
 from deconvnet.topk import TopK
+from deconvnet.topk.reduction import maxima_and_sums
 from tests.test_topk import as_lists
 
 
@@ -23,7 +23,7 @@ def odd_maps(seed):
 @pytest.mark.parametrize("cached", [1, 100, 10**6])
 @pytest.mark.parametrize("seed", range(8))
 def test_the_fast_way_is_the_plain_one(monkeypatch, seed, cached):
-    monkeypatch.setattr("deconvnet.reduction._CACHED", cached)
+    monkeypatch.setattr("deconvnet.topk.reduction._CACHED", cached)
     maps = odd_maps(seed)
     for some in (maps, maps.to(memory_format=torch.channels_last), maps[:, ::2], maps.double()):
         maxima, sums = maxima_and_sums(some, (2, 3))
@@ -38,7 +38,7 @@ def test_a_sum_has_the_same_bits_whatever_is_in_the_cache(monkeypatch):
     maps = torch.randn(9, 30, 11, 11, generator=torch.Generator().manual_seed(0))
     found = []
     for cached in (1, 5_000, 10**7):
-        monkeypatch.setattr("deconvnet.reduction._CACHED", cached)
+        monkeypatch.setattr("deconvnet.topk.reduction._CACHED", cached)
         found.append(maxima_and_sums(maps, (2, 3))[1])
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[1], found[2])

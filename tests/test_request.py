@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from deconvnet.mining import Source, Unfinished, mine
-from deconvnet.part_folder import PartFolder
-from deconvnet.request import MADE, MEANT, Request, differences, of_json
-from deconvnet.store import open_store
+from deconvnet.runs.part_folder import PartFolder
+from deconvnet.runs.request import MADE, MEANT, Request, differences, of_json
+from deconvnet.stores.store import open_store
 from tests.mined import Ties, pictures
 from tests.mining_runs import Dawdling, mined
 

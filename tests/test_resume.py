@@ -7,12 +7,12 @@ import warnings
 import pytest
 import torch
 
-import deconvnet.job
-import deconvnet.working
-from deconvnet.blocks import share
+import deconvnet.runs.job
+import deconvnet.runs.working
 from deconvnet.mining import Unfinished
-from deconvnet.part_folder import PartFolder
-from deconvnet.store import open_store
+from deconvnet.runs.blocks import share
+from deconvnet.runs.part_folder import PartFolder
+from deconvnet.stores.store import open_store
 from tests.mined import pictures
 from tests.mining_runs import (
     COUNT,
@@ -143,7 +143,7 @@ def test_work_that_counts_twice_would_be_seen(tmp_path, whole, monkeypatch):
     assert same(path, whole)
     shutil.copytree(kept, part.parent)
     path.unlink()
-    monkeypatch.setattr(deconvnet.working, "apart", list)
+    monkeypatch.setattr(deconvnet.runs.working, "apart", list)
     mined(path)
     assert tables(path) != tables(whole)
     twice = {name.rpartition("/")[2] for name, sum in tables(path).items()
@@ -153,8 +153,10 @@ def test_work_that_counts_twice_would_be_seen(tmp_path, whole, monkeypatch):
 
 def test_work_that_is_missing_would_be_seen(tmp_path, whole, monkeypatch):
     path = tmp_path / "top.h5"
-    monkeypatch.setattr(deconvnet.working, "share", lambda total, index, count: range(total - 1))
-    monkeypatch.setattr(deconvnet.working.Work, "_whole", lambda self, parts: bool(parts))
+    monkeypatch.setattr(
+        deconvnet.runs.working, "share", lambda total, index, count: range(total - 1)
+    )
+    monkeypatch.setattr(deconvnet.runs.working.Work, "_whole", lambda self, parts: bool(parts))
     mined(path)
     assert tables(path) != tables(whole)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from deconvnet.commands.device import device_of
-from deconvnet.shards import Shard, gpu, local_rank, of_environment, parse
+from deconvnet.runs.shards import Shard, gpu, local_rank, of_environment, parse
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}
 ARRAY = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "5"}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from deconvnet import open_store
-from deconvnet.shielding import Shielded
-from deconvnet.store import write_store
+from deconvnet.stores.shielding import Shielded
+from deconvnet.stores.store import write_store
 from tests.test_store_versions import DATA
 
 
@@ -67,7 +67,7 @@ def test_a_full_disk_is_an_error_of_the_system_and_nothing_worse(room):
 @pytest.mark.parametrize("room", [0, 100, 3000, 8000])
 def test_a_full_disk_leaves_the_old_store(good, monkeypatch, room):
     store, before = open_store(good), good.read_bytes()
-    monkeypatch.setattr("deconvnet.store.Shielded", lambda file: Shielded(Full(room)))
+    monkeypatch.setattr("deconvnet.stores.store.Shielded", lambda file: Shielded(Full(room)))
     parts = {name: getattr(store, name) for name in ("attributes", "layers", "images")}
     with pytest.raises(OSError, match="could not be written .No space left on device") as caught:
         write_store(good, **parts, draw=lambda name, group: group.create_group("note"))

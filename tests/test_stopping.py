@@ -9,7 +9,7 @@ import pytest
 
 import deconvnet.commands.mine
 from deconvnet.commands.running import interruptible
-from deconvnet.part_folder import PartFolder
+from deconvnet.runs.part_folder import PartFolder
 from deconvnet.stopping import Stopping
 from tests.commands import make_files, said
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import deconvnet.atomic
-from deconvnet.store import Failed, LayerTable, open_store, write_store
-from deconvnet.store_format import escape, unescape
+from deconvnet.stores.store import Failed, LayerTable, open_store, write_store
+from deconvnet.stores.store_format import escape, unescape
 
 ROOT = Path(__file__).parents[1]
 IMAGES = {index: f"n01/{index}.jpg" for index in range(0, 60, 5)}

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from deconvnet.store import open_store, write_store
+from deconvnet.stores.store import open_store, write_store
 from tests.small_tables import IMAGES, MAXIMA, table
 
 LAYER = "layers/conv"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deconvnet.patches import stored_exemplars
-from deconvnet.store import Failed, open_store
+from deconvnet.stores.store import Failed, open_store
 
 DATA = Path(__file__).parent / "data"  # written once; no test writes there
 

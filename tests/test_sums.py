@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import torch
 
-from deconvnet.sums import ExactSum
+from deconvnet.topk.sums import ExactSum
 
 
 def terms(seed):

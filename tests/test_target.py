@@ -8,7 +8,7 @@ import pytest
 from deconvnet import Preprocessing, open_store
 from deconvnet.embedding import embed
 from deconvnet.mining import Unfinished
-from deconvnet.part_folder import PartFolder
+from deconvnet.runs.part_folder import PartFolder
 from tests.mined import SIZE, Pictures, Ties, pictures
 from tests.mining_runs import COUNT, mined, same, stopped, the_images
 

@@ -274,6 +274,6 @@ def test_channels_last_and_gradients():
 
 
 def test_positions_looked_up_in_several_parts(monkeypatch):
-    monkeypatch.setattr("deconvnet.reduction._GATHERED", 20)
+    monkeypatch.setattr("deconvnet.topk.reduction._GATHERED", 20)
     activations, k = random_case(2)
     assert as_lists(fast(activations, k)) == slow(activations, k)

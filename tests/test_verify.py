@@ -8,10 +8,10 @@ import torch
 
 import deconvnet
 from deconvnet import DeconvNet
+from deconvnet.checks.sampling import draw_entries
+from deconvnet.checks.verifying import ACROSS, TOLERANCE, verify
 from deconvnet.mining import mine
-from deconvnet.sampling import draw_entries
-from deconvnet.store import open_store
-from deconvnet.verifying import ACROSS, TOLERANCE, verify
+from deconvnet.stores.store import open_store
 from tests.hostile import BySize, Refining, made
 from tests.mined import SIZE, Pictures, Ties, pictures
 

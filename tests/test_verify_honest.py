@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from deconvnet import Preprocessing
+from deconvnet.checks.verifying import verify
 from deconvnet.embedding import embed
 from deconvnet.mining import Source, mine
 from deconvnet.patches import stored_exemplars
-from deconvnet.store import open_store, write_store
-from deconvnet.verifying import verify
+from deconvnet.stores.store import open_store, write_store
 from tests.mined import SIZE, Pictures, Ties, pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*activations were NaN:UserWarning")

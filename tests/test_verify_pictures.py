@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from deconvnet import Preprocessing, open_store
+from deconvnet.checks.verifying import verify
 from deconvnet.embedding import embed
 from deconvnet.mining import Source, mine
-from deconvnet.verifying import verify
 from tests.mined import SIZE, Pictures, Ties
 
 ALL = 10_000  # more than there are entries

@@ -9,8 +9,8 @@ from typing import Any
 from deconvnet.commands import load_model, load_photographs, said
 from deconvnet.draw import METHODS, draw_comparison, provenance
 from deconvnet.figures import save, suffix_of
-from deconvnet.graphs import Graphs
 from deconvnet.models import LoadedModel
+from deconvnet.reading.graphs import Graphs
 from deconvnet.units import Unit
 
 

@@ -26,7 +26,7 @@ from deconvnet.models import load
 from deconvnet.page import Entry, write_page
 from deconvnet.patches import exemplars
 from deconvnet.progress import bar
-from deconvnet.store import Store
+from deconvnet.stores.store import Store
 from deconvnet.units import Unit
 
 MODEL, DATA = "zoo:zfnet_mini", "deconvnet.zoo:photographs"

@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from deconvnet.shards import gpu
+from deconvnet.runs.shards import gpu
 
 
 def device_of(name: str) -> torch.device:

@@ -11,11 +11,11 @@ from deconvnet.commands import said
 from deconvnet.commands.origin import the_model
 from deconvnet.datasets import mined_dataset
 from deconvnet.embedding import embed, spelled
-from deconvnet.graphs import blank
 from deconvnet.mirror import DeconvNet
 from deconvnet.models import LoadedModel
 from deconvnet.progress import bar
-from deconvnet.store import Store, open_store
+from deconvnet.reading.graphs import blank
+from deconvnet.stores.store import Store, open_store
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from deconvnet.figures import save, suffix_of
 from deconvnet.mirror import DeconvNet
 from deconvnet.models import LoadedModel
 from deconvnet.patches import Exemplar, exemplars, stored_exemplars
-from deconvnet.store import Store, open_store
-from deconvnet.tables import LayerTable
+from deconvnet.stores.store import Store, open_store
+from deconvnet.stores.tables import LayerTable
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from deconvnet.commands import said
-from deconvnet.picture_index import Pictures
 from deconvnet.printing import printable
-from deconvnet.store import Store, open_store
-from deconvnet.tables import LayerTable
+from deconvnet.stores.picture_index import Pictures
+from deconvnet.stores.store import Store, open_store
+from deconvnet.stores.tables import LayerTable
 
 SHOWN = 10  # failed images told one by one
 HEAD = ("layer", "channels", "dead", "NaN", "map", "field", "stride", "pictures")

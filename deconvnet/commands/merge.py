@@ -8,8 +8,8 @@ from typing import Any
 
 from deconvnet.commands import said
 from deconvnet.commands.origin import the_model
-from deconvnet.merging import merge, parts_in
-from deconvnet.store import Store
+from deconvnet.runs.merging import merge, parts_in
+from deconvnet.stores.store import Store
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

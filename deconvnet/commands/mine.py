@@ -13,7 +13,7 @@ from deconvnet.commands.running import interruptible, progress, shard_of
 from deconvnet.datasets import anchored, dataset
 from deconvnet.mining import Source, minable, mine
 from deconvnet.models import LoadedModel
-from deconvnet.store import Failed
+from deconvnet.stores.store import Failed
 
 TOLD = 10  # images left out that are named at the end; the store names all
 

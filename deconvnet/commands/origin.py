@@ -8,7 +8,7 @@ from deconvnet import fingerprint
 from deconvnet.images import Preprocessing
 from deconvnet.mirror import DeconvNet
 from deconvnet.models import LoadedModel, load
-from deconvnet.store import Store
+from deconvnet.stores.store import Store
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 
 from deconvnet.mining import Unfinished
 from deconvnet.progress import bar
-from deconvnet.shards import Shard, local_rank, of_environment, parse
+from deconvnet.runs.shards import Shard, local_rank, of_environment, parse
 from deconvnet.stopping import Stopping
 
 

@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Iterable
 from typing import Any
 
+from deconvnet.checks.verifying import Verification, verify
 from deconvnet.commands import said
 from deconvnet.commands.device import device_of
 from deconvnet.commands.origin import the_model
 from deconvnet.datasets import mined_dataset
 from deconvnet.progress import bar
-from deconvnet.store import Store, open_store
-from deconvnet.verifying import Verification, verify
+from deconvnet.stores.store import Store, open_store
 
 EXAMPLES = 10  # of each kind of mismatch
 

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from deconvnet import fields
-from deconvnet.comparing import Comparison, Entry, Mismatch
-from deconvnet.evaluating import evaluation
-from deconvnet.graph import Graph
-from deconvnet.graphs import Graphs, blank
+from deconvnet.checks.comparing import Comparison, Entry, Mismatch
+from deconvnet.checks.sampling import Chosen, draw_entries, draw_images
 from deconvnet.items import checked, path_of, read_item
-from deconvnet.job import threads_of_cpu
-from deconvnet.layouts import CONTIGUOUS, laid_out
+from deconvnet.reading.evaluating import evaluation
+from deconvnet.reading.graph import Graph
+from deconvnet.reading.graphs import Graphs, blank
+from deconvnet.reading.running import execute, plain
 from deconvnet.record import Recording
-from deconvnet.running import execute, plain
-from deconvnet.sampling import Chosen, draw_entries, draw_images
-from deconvnet.store import Store
+from deconvnet.runs.job import threads_of_cpu
+from deconvnet.runs.layouts import CONTIGUOUS, laid_out
+from deconvnet.stores.store import Store
 from deconvnet.topk import TopK
 
 MOST_THREADS = 256  # a file may ask for more than the system gives

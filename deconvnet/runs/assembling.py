@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from deconvnet import fields, part_format
-from deconvnet.failures import check_failed
+from deconvnet import fields
 from deconvnet.fields import Field
-from deconvnet.parts import FirstNaN, Part
 from deconvnet.record import Recording
-from deconvnet.request import Request
-from deconvnet.store import Failed, LayerTable, Store, write_store
+from deconvnet.runs import part_format
+from deconvnet.runs.failures import check_failed
+from deconvnet.runs.parts import FirstNaN, Part
+from deconvnet.runs.request import Request
+from deconvnet.stores.store import Failed, LayerTable, Store, write_store
 from deconvnet.topk import TopK
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from deconvnet.evaluating import evaluation
-from deconvnet.following import follow
-from deconvnet.inplace import functionalize, mutates
-from deconvnet.nodes import Node
-from deconvnet.tracing import attribute, constants, left_as_it_was, unwrapped
-from deconvnet.untraceable import NotFollowed, UntraceableError
+from deconvnet.reading.evaluating import evaluation
+from deconvnet.reading.following import follow
+from deconvnet.reading.inplace import functionalize, mutates
+from deconvnet.reading.nodes import Node
+from deconvnet.reading.tracing import attribute, constants, left_as_it_was, unwrapped
+from deconvnet.reading.untraceable import NotFollowed, UntraceableError
 
 
 class Graph:

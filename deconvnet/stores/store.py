@@ -1,6 +1,6 @@
 """Mined data sets on disk: written whole, read with every claim of the file checked.
 
-The file is plain HDF5; its specification is the docstring of ``deconvnet.store_format``::
+The file is plain HDF5; its specification is the docstring of ``deconvnet.stores.store_format``::
 
     with h5py.File("top9.h5") as file:
         file["layers/features.28/image"][42]  # the nine strongest images of channel 42
@@ -19,7 +19,8 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-from .atomic import write_whole
+from deconvnet.atomic import write_whole
+
 from .guarded import Room, dataset_in, group_in, read_attributes
 from .picture_index import Pictures, read_index
 from .shielding import Shielded

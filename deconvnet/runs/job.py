@@ -18,22 +18,22 @@ from torch import Tensor, nn
 
 import deconvnet
 from deconvnet import fingerprint
-from deconvnet.blocks import to_ranges
-from deconvnet.choosing import chosen
-from deconvnet.evaluating import evaluation
-from deconvnet.failures import check_failed
-from deconvnet.feed import microbatches, readers_die
 from deconvnet.geometry import geometry_of
-from deconvnet.graph import Graph
-from deconvnet.graphs import Graphs, blank
 from deconvnet.images import Preprocessing
 from deconvnet.items import check_repeatable, first_image, path_of
-from deconvnet.layouts import layout_for
-from deconvnet.miner import Miner
-from deconvnet.parts import Part
+from deconvnet.reading.evaluating import evaluation
+from deconvnet.reading.graph import Graph
+from deconvnet.reading.graphs import Graphs, blank
 from deconvnet.record import Recording
-from deconvnet.request import Request
-from deconvnet.store import Failed
+from deconvnet.runs.blocks import to_ranges
+from deconvnet.runs.choosing import chosen
+from deconvnet.runs.failures import check_failed
+from deconvnet.runs.feed import microbatches, readers_die
+from deconvnet.runs.layouts import layout_for
+from deconvnet.runs.miner import Miner
+from deconvnet.runs.parts import Part
+from deconvnet.runs.request import Request
+from deconvnet.stores.store import Failed
 
 _PATIENCE = 20  # the work between two checkpoints takes at least so many times as long as one
 

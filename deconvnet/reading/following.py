@@ -12,8 +12,8 @@ from typing import Any
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
-from deconvnet.inplace import is_number
-from deconvnet.tracing import Tracer
+from deconvnet.reading.inplace import is_number
+from deconvnet.reading.tracing import Tracer
 
 
 def follow(model: nn.Module) -> tuple[fx.Graph, Tracer]:

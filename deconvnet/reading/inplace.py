@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from deconvnet.nodes import Node
+from deconvnet.reading.nodes import Node
 
 IN_PLACE = {
     operator.iadd,

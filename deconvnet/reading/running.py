@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deconvnet.graph import Graph
-from deconvnet.nodes import Node, arguments, run_call
+from deconvnet.reading.graph import Graph
+from deconvnet.reading.nodes import Node, arguments, run_call
 
 Run = Callable[[Node, dict[str, Any], Mapping[str, int]], Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from deconvnet.store import Store
+from deconvnet.stores.store import Store
 
 Chosen = Mapping[str, Sequence[tuple[int, int]]]
 """{layer: [(channel, slot)]}"""

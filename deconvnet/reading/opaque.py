@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from deconvnet.inplace import asks_in_place
 from deconvnet.layers import Activation, MirroredLayer, Policies, UnmirroredError
 from deconvnet.layers.policies import Gradient
 from deconvnet.layers.table_of_activations import ACTIVATIONS
+from deconvnet.reading.inplace import asks_in_place
 
 SEALED = (nn.RNNBase, nn.RNNCellBase)  # their activations run where nobody can see them
 

@@ -7,9 +7,9 @@ import os
 from os import PathLike, fspath
 from pathlib import Path
 
-from deconvnet.request import MEANT, Request, differences
-from deconvnet.store import Store, open_store
-from deconvnet.store_format import COLUMNS, COUNTERS
+from deconvnet.runs.request import MEANT, Request, differences
+from deconvnet.stores.store import Store, open_store
+from deconvnet.stores.store_format import COLUMNS, COUNTERS
 
 
 class Target:

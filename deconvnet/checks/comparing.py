@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deconvnet.tables import LayerTable
+from deconvnet.stores.tables import LayerTable
 from deconvnet.topk import Table
 
 

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from deconvnet import fingerprint
-from deconvnet.claims import held_against
-from deconvnet.comparing import Mismatch
+from deconvnet.checks.claims import held_against
+from deconvnet.checks.comparing import Mismatch
+from deconvnet.checks.recomputing import recomputed
+from deconvnet.checks.verifying_pictures import compare_pictures
 from deconvnet.geometry import geometry_of
-from deconvnet.graphs import Graphs, blank
 from deconvnet.items import first_image
 from deconvnet.mirror import DeconvNet
 from deconvnet.ordinary import ordinarily
-from deconvnet.recomputing import recomputed
-from deconvnet.store import Store
-from deconvnet.verifying_pictures import compare_pictures
+from deconvnet.reading.graphs import Graphs, blank
+from deconvnet.stores.store import Store
 
 TOLERANCE = 1e-4  # of a layer's greatest activation: other processors differ in the last bits
 ACROSS = 1e-2  # where a GPU has a part in it: by default it multiplies with 10 bits

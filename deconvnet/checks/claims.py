@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from deconvnet import fields, fingerprint
-from deconvnet.comparing import Mismatch
+from deconvnet.checks.comparing import Mismatch
 from deconvnet.images import Preprocessing
 from deconvnet.items import first_image, read_item
 from deconvnet.record import Recording
-from deconvnet.store import Store
-from deconvnet.tables import LayerTable
+from deconvnet.stores.store import Store
+from deconvnet.stores.tables import LayerTable
 
 _ROUNDING = 1e-5  # of the float32 sum of a large map; a mean may come out above the maximum
 _READ = 16  # images said to be unreadable that are read

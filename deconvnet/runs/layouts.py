@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from deconvnet.evaluating import evaluation
-from deconvnet.graph import Graph
 from deconvnet.layers.crop import layout
-from deconvnet.running import execute, plain
+from deconvnet.reading.evaluating import evaluation
+from deconvnet.reading.graph import Graph
+from deconvnet.reading.running import execute, plain
 
 CONTIGUOUS, CHANNELS_LAST = "contiguous", "channels_last"
 

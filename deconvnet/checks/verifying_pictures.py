@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deconvnet import fields
-from deconvnet.claims import known_preprocessing
-from deconvnet.comparing import Mismatch
+from deconvnet.checks.claims import known_preprocessing
+from deconvnet.checks.comparing import Mismatch
+from deconvnet.checks.sampling import Chosen
 from deconvnet.found import Projection
 from deconvnet.images import Preprocessing
 from deconvnet.items import checked, read_item
 from deconvnet.mirror import DeconvNet
-from deconvnet.picture_reading import opened_layer, read_patch, read_projection
-from deconvnet.sampling import Chosen
-from deconvnet.store import Store
+from deconvnet.stores.picture_reading import opened_layer, read_patch, read_projection
+from deconvnet.stores.store import Store
 from deconvnet.units import Unit
 
 FAR = 0.5  # of a patch's contrast, for the error of a JPEG, which is nearer to a tenth of it

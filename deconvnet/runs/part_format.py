@@ -21,10 +21,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from deconvnet import request
-from deconvnet.blocks import checked_ranges
-from deconvnet.parts import FirstNaN, Part
-from deconvnet.store import Failed
+from deconvnet.runs import request
+from deconvnet.runs.blocks import checked_ranges
+from deconvnet.runs.parts import FirstNaN, Part
+from deconvnet.stores.store import Failed
 from deconvnet.topk import TopK
 
 FORMAT = "deconvnet part 2"

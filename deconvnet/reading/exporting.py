@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from deconvnet.aliasing import without_writes
-from deconvnet.collapsing import called, collapse
-from deconvnet.evaluating import evaluation
-from deconvnet.graph import Graph, assembled
-from deconvnet.tracing import Tracer, left_as_it_was
-from deconvnet.untraceable import NotFollowed
+from deconvnet.reading.aliasing import without_writes
+from deconvnet.reading.collapsing import called, collapse
+from deconvnet.reading.evaluating import evaluation
+from deconvnet.reading.graph import Graph, assembled
+from deconvnet.reading.tracing import Tracer, left_as_it_was
+from deconvnet.reading.untraceable import NotFollowed
 
 LIFTED = ("PARAMETER", "BUFFER", "CONSTANT_TENSOR")
 CHECKS = ("_assert", "sym_constrain")  # operations that compute nothing

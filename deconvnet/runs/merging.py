@@ -8,16 +8,16 @@ from pathlib import Path
 from torch import nn
 
 from deconvnet import fingerprint
-from deconvnet.assembling import publish
 from deconvnet.atomic import check_writable
-from deconvnet.blocks import from_ranges, to_ranges
 from deconvnet.geometry import geometry_of
-from deconvnet.graphs import Graphs, blank
 from deconvnet.ordinary import ordinarily
-from deconvnet.part_folder import PartFolder
-from deconvnet.parts import Part, apart
-from deconvnet.request import MADE, MEANT, differences
-from deconvnet.store import Store
+from deconvnet.reading.graphs import Graphs, blank
+from deconvnet.runs.assembling import publish
+from deconvnet.runs.blocks import from_ranges, to_ranges
+from deconvnet.runs.part_folder import PartFolder
+from deconvnet.runs.parts import Part, apart
+from deconvnet.runs.request import MADE, MEANT, differences
+from deconvnet.stores.store import Store
 
 _SHOWN = 3  # gaps that are named
 

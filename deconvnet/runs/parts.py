@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deconvnet.blocks import Ranges, mask_of
-from deconvnet.request import Request
-from deconvnet.store import Failed
+from deconvnet.runs.blocks import Ranges, mask_of
+from deconvnet.runs.request import Request
+from deconvnet.stores.store import Failed
 from deconvnet.topk import TopK
 
 _TRIED = 12  # overlapping parts among which the best choice is looked for; beyond, a good one is

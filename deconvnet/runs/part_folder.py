@@ -12,10 +12,10 @@ from fnmatch import fnmatchcase
 from os import PathLike
 from pathlib import Path
 
-from deconvnet import part_format
 from deconvnet.atomic import write_whole
-from deconvnet.parts import Part
-from deconvnet.request import MADE, MEANT, Request, differences
+from deconvnet.runs import part_format
+from deconvnet.runs.parts import Part
+from deconvnet.runs.request import MADE, MEANT, Request, differences
 
 _ENDING = ".parts"
 _PATTERN = "part-*-of-*-*-*.safetensors"

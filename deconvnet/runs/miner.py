@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from deconvnet.feed import Microbatch
-from deconvnet.graph import Graph
-from deconvnet.layouts import laid_out
-from deconvnet.parts import FirstNaN
+from deconvnet.reading.graph import Graph
+from deconvnet.reading.running import execute, plain
 from deconvnet.record import Recording
-from deconvnet.running import execute, plain
+from deconvnet.runs.feed import Microbatch
+from deconvnet.runs.layouts import laid_out
+from deconvnet.runs.parts import FirstNaN
 from deconvnet.topk import TopK
 
 

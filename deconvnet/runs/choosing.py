@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from torch import nn
 
 from deconvnet.geometry import geometry_of
-from deconvnet.graph import Graph
-from deconvnet.graphs import Graphs, blank
 from deconvnet.layers import Rectification
 from deconvnet.layers.convolution import Convolution, TransposedConvolution
 from deconvnet.layers.joining import Combination, Concatenation
 from deconvnet.layers.linear import Linear
+from deconvnet.reading.graph import Graph
+from deconvnet.reading.graphs import Graphs, blank
 from deconvnet.record import Recording
 
 MINED = (Convolution, TransposedConvolution, Linear, Rectification, Concatenation)

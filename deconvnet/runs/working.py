@@ -10,18 +10,18 @@ from operator import or_
 from os import fspath
 from pathlib import Path
 
-from deconvnet.assembling import publish
 from deconvnet.atomic import check_writable
-from deconvnet.blocks import from_ranges, share
-from deconvnet.failures import check_failed
-from deconvnet.feed import ReaderDied
-from deconvnet.job import Job, Pace, images_in
-from deconvnet.miner import Miner
-from deconvnet.part_folder import PartFolder
-from deconvnet.parts import Part, apart
-from deconvnet.shards import Shard
-from deconvnet.store import Store
-from deconvnet.target import Target
+from deconvnet.runs.assembling import publish
+from deconvnet.runs.blocks import from_ranges, share
+from deconvnet.runs.failures import check_failed
+from deconvnet.runs.feed import ReaderDied
+from deconvnet.runs.job import Job, Pace, images_in
+from deconvnet.runs.miner import Miner
+from deconvnet.runs.part_folder import PartFolder
+from deconvnet.runs.parts import Part, apart
+from deconvnet.runs.shards import Shard
+from deconvnet.runs.target import Target
+from deconvnet.stores.store import Store
 
 _ASIDE = "write to another file, or replace it: resume=False, on the command line --restart"
 _TRIES = 5  # how often another process may take the parts away while they are read

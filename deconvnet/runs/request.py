@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deconvnet.keys import LAST_IMAGE
+from deconvnet.topk.keys import LAST_IMAGE
 
 MEANT = {
     "model_fingerprint": "model",

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from deconvnet.exporting import export
-from deconvnet.graph import Graph, trace
-from deconvnet.tracing import unwrapped
-from deconvnet.untraceable import NotFollowed, UntraceableError, unreadable
+from deconvnet.reading.exporting import export
+from deconvnet.reading.graph import Graph, trace
+from deconvnet.reading.tracing import unwrapped
+from deconvnet.reading.untraceable import NotFollowed, UntraceableError, unreadable
 
 
 class Graphs:
