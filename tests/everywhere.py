@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 from deconvnet import DeconvNet, Recording
 from deconvnet.layers import Rectification
 from tests.networks import live_units
-from tests.reference import EveryRelu, assert_same, error
+from tests.reference import EveryRelu, assert_same, error, laid_out
 
 
 def probes(net: DeconvNet, images: torch.Tensor) -> list[str]:
@@ -56,7 +56,7 @@ def running(
 
 def expected(model, net, images, units, policy):
     """The signal at the pixels for each unit, by autograd through the running model."""
-    images = images.detach().clone().requires_grad_()
+    images = laid_out(images).requires_grad_()
     maps = running(model, net, images, list(dict.fromkeys(u.layer for u in units)), policy)
     found = []
     for unit in units:

@@ -123,6 +123,16 @@ def upto(model, name):
     return fx.GraphModule(model, graph).eval()
 
 
+def laid_out(images):
+    """A copy as a recording lays images out, on a CPU.
+
+    Some networks of random weights make a thousandth of the last bits that layouts differ by.
+    """
+    return images.detach().clone(
+        memory_format=torch.channels_last if images.ndim == 4 else torch.preserve_format
+    )
+
+
 def projections(model, images, units, policy, seed=1.0):
     """The signal at the pixels for several units, (units, channels, *size).
 
@@ -130,7 +140,7 @@ def projections(model, images, units, policy, seed=1.0):
     ``units`` have ``layer``, ``channel``, ``position`` and ``image``; ``policy`` is one of RULES,
     or "autograd" for plain autograd without any override.
     """
-    images = images.detach().clone().requires_grad_()
+    images = laid_out(images).requires_grad_()
     found = [None] * len(units)
     for layer in dict.fromkeys(unit.layer for unit in units):
         cut = upto(model, layer)

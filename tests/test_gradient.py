@@ -6,7 +6,7 @@ from torch import nn
 
 from deconvnet import DeconvNet
 from tests.networks import GIANTS, NETWORKS, live_units, network, noise, pictures, probes
-from tests.reference import assert_same, projections
+from tests.reference import assert_same, laid_out, projections
 
 
 def check(name):
@@ -19,7 +19,9 @@ def check(name):
     found = net.project(recording, units=units, seed="one")
     assert_same(found, projections(model, images, units, "autograd"))
     with torch.no_grad():
-        torch.testing.assert_close(recording[layers[-1]], model(images), rtol=1e-10, atol=0)
+        torch.testing.assert_close(
+            recording[layers[-1]], model(laid_out(images)), rtol=1e-10, atol=0
+        )
 
 
 @pytest.mark.parametrize("name", NETWORKS)
