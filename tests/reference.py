@@ -124,7 +124,7 @@ def upto(model, name):
 
 
 def laid_out(images):
-    """A copy as a recording lays images out, on a CPU.
+    """A copy as a recording lays images out, on a CPU, for models that run so.
 
     Some networks of random weights make a thousandth of the last bits that layouts differ by.
     """
@@ -140,7 +140,7 @@ def projections(model, images, units, policy, seed=1.0):
     ``units`` have ``layer``, ``channel``, ``position`` and ``image``; ``policy`` is one of RULES,
     or "autograd" for plain autograd without any override.
     """
-    images = laid_out(images).requires_grad_()
+    images = images.detach().clone().requires_grad_()
     found = [None] * len(units)
     for layer in dict.fromkeys(unit.layer for unit in units):
         cut = upto(model, layer)

@@ -17,7 +17,7 @@ def check(name):
     units = [unit for layer in layers for unit in live_units(recording, layer)]
     assert {unit.layer for unit in units} == set(layers), "a layer without a live unit"
     found = net.project(recording, units=units, seed="one")
-    assert_same(found, projections(model, images, units, "autograd"))
+    assert_same(found, projections(model, laid_out(images), units, "autograd"))
     with torch.no_grad():
         torch.testing.assert_close(
             recording[layers[-1]], model(laid_out(images)), rtol=1e-10, atol=0
