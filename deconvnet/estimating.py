@@ -12,9 +12,10 @@ from torch import nn
 
 from deconvnet.estimating_pictures import Pictures, estimate_pictures
 from deconvnet.images import Preprocessing
+from deconvnet.integers import integer
 from deconvnet.items import path_of
 from deconvnet.layers import Rectifier
-from deconvnet.ordinary import integer, ordinarily
+from deconvnet.ordinary import ordinarily
 from deconvnet.patches import AT_ONCE
 from deconvnet.record import Recording
 from deconvnet.runs import part_format

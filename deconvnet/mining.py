@@ -11,7 +11,8 @@ from typing import Any
 from torch import nn
 
 from deconvnet.atomic import check_writable
-from deconvnet.ordinary import integer, ordinarily
+from deconvnet.integers import integer
+from deconvnet.ordinary import ordinarily
 from deconvnet.runs.choosing import minable
 from deconvnet.runs.job import Job
 from deconvnet.runs.shards import Shard

@@ -133,10 +133,12 @@ def test_positions_of_a_whole_layer_that_are_nowhere(work):
     assert kinds(verify(lie, model, data)) == {"position"}
 
 
-def test_seeds_below_zero(work):
+def test_numbers_that_draw_nothing(work):
     store, model, data = work
     with pytest.raises(ValueError, match="seed=-1 was given"):
         verify(store, model, data, seed=-1)
+    with pytest.raises(ValueError, match="n=0 was given, expected at least one entry"):
+        verify(store, model, data, n=0)
 
 
 def test_a_layer_that_is_nowhere_positive(tmp_path):

@@ -280,12 +280,6 @@ def test_entries_are_drawn_once_each_and_by_the_seed(work):
     assert draw_entries(store, [], 5, seed=0) == {}
 
 
-def test_nothing_to_check_is_refused(work):
-    store, model, images = work
-    with pytest.raises(ValueError, match="n=0 was given, expected at least one entry"):
-        verify(store, model, Pictures(images), n=0)
-
-
 def test_the_model_comes_back_as_it_was_and_progress_is_told(work):
     store, model, images = work
     model.train()

@@ -76,14 +76,19 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize(("edit", "message"), PICTURES.values(), ids=PICTURES)
-def test_pictures_that_are_not_the_entries(illustrated, tmp_path, edit, message):
+def verified(illustrated, tmp_path, edit):
+    """What is found of a copy of the store, once it is edited."""
     store, model, data = illustrated
     path = tmp_path / "a.h5"
     path.write_bytes(store.path.read_bytes())
     with h5py.File(path, "r+") as file:
         edit(file)
-    found = verify(open_store(path), model, data, n=ALL)
+    return verify(open_store(path), model, data, n=ALL)
+
+
+@pytest.mark.parametrize(("edit", "message"), PICTURES.values(), ids=PICTURES)
+def test_pictures_that_are_not_the_entries(illustrated, tmp_path, edit, message):
+    found = verified(illustrated, tmp_path, edit)
     assert {m.kind for m in found.mismatches} == {"picture"}
     assert any(re.search(message, mismatch.what) for mismatch in found.mismatches)
 
@@ -96,11 +101,6 @@ def test_pictures_that_are_not_the_entries(illustrated, tmp_path, edit, message)
     ],
 )
 def test_policies_that_only_their_author_has_are_told(illustrated, tmp_path, edit):
-    store, model, data = illustrated
-    path = tmp_path / "a.h5"
-    path.write_bytes(store.path.read_bytes())
-    with h5py.File(path, "r+") as file:
-        edit(file)
-    found = verify(open_store(path), model, data, n=ALL)
+    found = verified(illustrated, tmp_path, edit)
     assert found.passed
     assert "there is no such policy here" in found.unchecked[-1]
