@@ -72,8 +72,8 @@ def mine(
     Longer runs leave what they have done in a folder ``<path>.parts``, again and again, until the
     store is written. With ``resume`` a later call goes on from there, whatever ended the earlier
     one, and several processes share the work: each writes its own part, none waits for another,
-    the last one writes the store. For one batch shape, number of threads, kind of machine and
-    version of PyTorch the store has the same bytes whatever the number of processes and of
+    the last one writes the store. For one batch shape, number of threads, kind of processor
+    and version of PyTorch the store has the same bytes whatever the number of processes and of
     interruptions. Two calls that do the same work at once do it twice, and that is all.
 
     Args:

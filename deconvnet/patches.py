@@ -165,7 +165,7 @@ def _project(
         projections = net.project(pixels, units=local, crop=True)
         for (unit, value), cut in zip(here, projections, strict=True):
             assert isinstance(cut, Projection), "crop=True gives Projections"
-            _compare(cut.activation, unit, value)
+            _compare(cut.activation, unit, value, torch.finfo(pixels.dtype).eps)
         positions = [unit.position or () for unit, _ in here]
         geometry = net.geometry(pixels.shape[1:], [layer])
         hang = fields.overhang(geometry, layer, positions)
@@ -195,9 +195,10 @@ def _images(dataset: Any, indices: Sequence[int]) -> Tensor:
     return torch.stack([first, *rest])
 
 
-def _compare(found: float, unit: Unit, value: float) -> None:
-    """The activation must be the one that was mined."""
-    if not (found == value or abs(found - value) <= TOLERANCE * max(1.0, abs(value))):
+def _compare(found: float, unit: Unit, value: float, eps: float) -> None:
+    """The activation must be the one that was mined, up to the last bits of its precision."""
+    tolerance = max(TOLERANCE, 8 * eps)
+    if not (found == value or abs(found - value) <= tolerance * max(1.0, abs(value))):
         raise ValueError(
             f"the data set has changed since it was mined, or the model: {unit} of image "
             f"{unit.image} was {value:.4g} and is {found:.4g}; mine again, or give what was mined"

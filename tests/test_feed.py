@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import nn
 import deconvnet
 from deconvnet import Preprocessing
 from deconvnet.images import ImageFolder
-from deconvnet.runs.feed import microbatches, readers_die
+from deconvnet.runs.feed import by_row, groups_of, microbatches, readers_die
 
 ROOT = Path(__file__).parents[1]
 PREPARE = Preprocessing((8, 8), 8)
@@ -68,17 +69,32 @@ def test_all_of_one_shape_and_bad_images_are_zero(folder):
 
 def test_some_microbatches_are_those_of_the_whole(folder):
     data = ImageFolder(folder, PREPARE)
-    every, some = read(data), read(data, numbers=[2, 0])
+    every, some = read(data), read(data, groups=groups_of([2, 0], 4, 11))
     assert [batch.number for batch in some] == [2, 0]
     assert same(some[0], every[2])
     assert same(some[1], every[0])
     assert not same(some[0], every[1])  # what it must catch
-    assert read(data, numbers=[]) == []
+    assert read(data, groups=[]) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_any_images_stand_in_the_row_that_their_number_gives_them(seed):
+    data = [torch.full((1, 2, 2), float(i + 1)) for i in range(50)]
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randperm(50, generator=generator)[: 3 + 7 * seed].tolist()
+    groups = by_row(images, 6)
+    assert sorted(i for group in groups for i in group) == sorted(images)
+    assert len(groups) == max(Counter(i % 6 for i in images).values())
+    for batch in read(data, 6, groups=groups, size=(1, 2, 2)):
+        assert batch.rows.tolist() == (batch.indices % 6).tolist()
+        assert torch.equal(batch.images[batch.rows, 0, 0, 0], batch.indices + 1.0)
+        assert (batch.images != 0).sum() == 4 * len(batch.rows)
+        assert torch.equal(batch.of_images(batch.images)[:, 0, 0, 0], batch.indices + 1.0)
 
 
 def test_the_precision_is_the_models(folder):
     data = ImageFolder(folder, PREPARE)
-    (batch,) = read(data, dtype=torch.float64, numbers=[0])
+    (batch,) = read(data, dtype=torch.float64, groups=[range(4)])
     assert batch.images.dtype == torch.float64
     assert torch.equal(batch.images[0], data[0].double())
 

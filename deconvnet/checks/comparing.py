@@ -58,7 +58,7 @@ class Comparison:
         self._undecided = np.zeros(table.channels, dtype=np.int64)
 
     def entries(self, values: Tensor, entries: Sequence[Entry]) -> Iterator[Mismatch]:
-        """Entries against (batch, channels, *positions) of the images they name."""
+        """Entries against the values (images, channels, *positions) of the images they name."""
         for entry in entries:
             self.checked += 1
             maps = values[entry.row, entry.channel].detach().float().cpu().numpy().reshape(-1)
@@ -111,10 +111,10 @@ class Comparison:
         """Images that are stronger than the last entry of a channel, and stand in no slot.
 
         Args:
-            values: (batch, channels, *positions), with an image in each of the first rows.
+            values: (images, channels, *positions).
             images: their indices.
         """
-        maxima = strongest(values[: len(images)])
+        maxima = strongest(values)
         if self.slack:
             self._undecided += (np.abs(maxima) <= self.slack).sum(0)
         last, last_image = self.table.activation[:, -1], self.table.image[:, -1]

@@ -1,4 +1,4 @@
-"""Entries of a store computed again, in microbatches of the shape in which they were mined."""
+"""Entries of a store computed again, in the batch shape and the rows in which they were mined."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from deconvnet import fields
 from deconvnet.checks.comparing import Comparison, Entry, Mismatch
 from deconvnet.checks.sampling import Chosen, draw_entries, draw_images
-from deconvnet.items import checked, path_of, read_item
+from deconvnet.items import path_of
 from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs, blank
 from deconvnet.reading.running import execute, plain
 from deconvnet.record import Recording
+from deconvnet.runs.feed import Microbatch, by_row, groups_of, microbatches
 from deconvnet.runs.job import threads_of_cpu
 from deconvnet.runs.layouts import CONTIGUOUS, laid_out
 from deconvnet.stores.store import Store
@@ -81,27 +81,30 @@ def recomputed(
     images = draw_images(store, chosen, count=count, batch=batch, seed=seed)
     lost = {failed.index for failed in store.failed}
     whole = n is None or set(range(count)) <= {*images, *lost}
+    groups = by_row((i for i in images if i < count), batch)
     if whole:  # in the data set's own microbatches, since sums are rounded once for each
-        starts = range(0, count, batch)
-        parts = [[i for i in range(s, min(s + batch, count)) if i not in lost] for s in starts]
-        parts += [[i] for i in images if i >= count]  # which is told
-    else:
-        parts = [images[first : first + batch] for first in range(0, len(images), batch)]
+        every = groups_of(range(-(-count // batch)), batch, count)
+        groups = list(filter(None, ([i for i in group if i not in lost] for group in every)))
     tops = {name: TopK(store[name].channels, 1) for name in (layers if whole else ())}
-    many = blank(graphs.model, size).expand(batch, *size)
-    work = _Work(store, graphs.of(many), own, chosen, dataset, tops)
-    found = list(_boxes(store, geometry, chosen))
-    done, total = 0, sum(map(len, parts))
+    one = blank(graphs.model, size)
+    work = _Work(store, graphs.of(one.expand(batch, *size)), own, chosen, dataset, tops)
+    found = [_gone(i, count) for i in images if i >= count]
+    found += _boxes(store, geometry, chosen)
+    done, total = 0, sum(map(len, groups))
     with torch.no_grad(), evaluation(graphs.model), threads_of_cpu(_threads(store)):
-        for part in parts:
-            found += work.run(part, many)
-            done += len(part)
+        for part in microbatches(dataset, batch, size=size, dtype=one.dtype, groups=groups):
+            found += work.run(part, one.device)
+            done += len(part.indices) + len(part.failed)
             if report is not None:
                 report(done, total)
     for name, top in tops.items():
         found += own[name].counts(top.table(), top.images)
     checked_, equal = (sum(getattr(c, n) for c in own.values()) for n in ("checked", "equal"))
     return Recomputed(chosen, total, checked_, equal, tuple(found))
+
+
+def _gone(index: int, count: int) -> Mismatch:
+    return Mismatch("image", f"{index} is not in the data set, which has {count}")
 
 
 def _threads(store: Store) -> int | None:
@@ -135,38 +138,27 @@ class _Work:
     dataset: Any
     tops: Mapping[str, TopK]
 
-    def run(self, images: Sequence[int], like: Tensor) -> Iterator[Mismatch]:
-        """One microbatch shaped like this one: places without an image are zero."""
-        pixels = torch.zeros(like.shape, dtype=like.dtype)
-        good: list[int] = []
-        for index in images:
-            item = self._item(index)
-            if isinstance(item, Mismatch):
-                yield item
-                continue
-            pixels[len(good)] = checked(item, index, tuple(like.shape[1:]))
-            good.append(index)
+    def run(self, batch: Microbatch, device: torch.device) -> Iterator[Mismatch]:
+        """One microbatch against every table."""
+        for index, reason in batch.failed.items():
+            yield Mismatch("image", f"{index} cannot be read: {reason}")
+        good = batch.indices.tolist()
+        for index in good:
             yield from self._path(index)
-        nodes = self.graph.upto(self.layers)
         layout = str(self.store.attributes.get("layout", CONTIGUOUS))
-        given = laid_out(pixels.to(like.device), layout)
+        given = laid_out(batch.images.to(device), layout)
+        nodes = self.graph.upto(self.layers)
         for node, value in execute(self.graph, given, nodes, plain(self.graph)):
-            if node.name in self.layers:
-                layer, image = self.layers[node.name], self.store[node.name].image
-                places = self.chosen.get(node.name, ())
-                here = [Entry(*p, good.index(image[p])) for p in places if image[p] in good]
-                yield from layer.entries(value, here)
-                yield from layer.absent(value, good)
-                if node.name in self.tops:
-                    indices = torch.tensor(good, dtype=torch.int64)
-                    self.tops[node.name].update(value[: len(good)], indices)
-
-    def _item(self, index: int) -> Any:
-        if index >= (count := len(self.dataset)):
-            return Mismatch("image", f"{index} is not in the data set, which has {count}")
-        item = read_item(self.dataset, index)
-        lost = isinstance(item, str)
-        return Mismatch("image", f"{index} cannot be read: {item}") if lost else item
+            if node.name not in self.layers:
+                continue
+            maps = batch.of_images(value)
+            layer, image = self.layers[node.name], self.store[node.name].image
+            places = self.chosen.get(node.name, ())
+            here = [Entry(*p, good.index(image[p])) for p in places if image[p] in good]
+            yield from layer.entries(maps, here)
+            yield from layer.absent(maps, good)
+            if node.name in self.tops:
+                self.tops[node.name].update(maps, batch.indices)
 
     def _path(self, index: int) -> Iterator[Mismatch]:
         here, told = path_of(self.dataset, index), self.store.images.get(index)

@@ -10,7 +10,7 @@ from deconvnet.stores.store import Store
 
 Chosen = Mapping[str, Sequence[tuple[int, int]]]
 """{layer: [(channel, slot)]}"""
-STRANGERS = 8  # at least as many images that no chosen entry names; more where a batch has room
+STRANGERS = 8  # at least as many images that no chosen entry names; more where rows are free
 
 
 def draw_entries(store: Store, layers: Sequence[str], n: int, *, seed: int) -> Chosen:
@@ -35,7 +35,10 @@ def draw_entries(store: Store, layers: Sequence[str], n: int, *, seed: int) -> C
 
 
 def draw_images(store: Store, chosen: Chosen, *, count: int, batch: int, seed: int) -> list[int]:
-    """The images of chosen entries, and random others that fill the microbatches.
+    """The images of chosen entries, and random others in the rows that these leave free.
+
+    Every image runs in the row that it was mined in, so that there are as many microbatches as
+    images of one row; more where there would be fewer than ``STRANGERS`` others.
 
     Args:
         store: whose entries.
@@ -45,7 +48,17 @@ def draw_images(store: Store, chosen: Chosen, *, count: int, batch: int, seed: i
         seed: which others.
     """
     named = {int(store[name].image[place]) for name, places in chosen.items() for place in places}
-    others = np.setdiff1d(np.arange(count), [*named, *(lost.index for lost in store.failed)])
-    wanted = -(-(len(named) + STRANGERS) // batch) * batch - len(named)
-    drawn = np.random.default_rng([seed, 1]).permutation(others)[:wanted]
+    known = np.array([*named, *(lost.index for lost in store.failed)], dtype=np.int64)
+    others = np.random.default_rng([seed, 1]).permutation(np.setdiff1d(np.arange(count), known))
+    used = np.bincount(np.array(sorted(named), dtype=np.int64) % batch, minlength=batch)
+    rows = others % batch
+    order = np.argsort(rows, kind="stable")
+    nth = np.empty_like(rows)  # which of the others of its row each one is
+    nth[order] = np.arange(len(rows)) - np.searchsorted(rows[order], rows[order])
+    place = np.sort(used[rows] + nth)
+    microbatches = max(1, int(used.max()))
+    if len(others):
+        enough = min(STRANGERS, len(others)) - 1
+        microbatches = max(microbatches, int(place[enough]) + 1)
+    drawn = others[used[rows] + nth < microbatches]
     return sorted(named | set(drawn.tolist()))

@@ -73,8 +73,9 @@ def verify(
     run, some drawn at random among them, must stand in each table whose last entry it beats.
     Stored pictures of the entries are held against new ones. The counters (mean, nonzero, nan)
     must be possible beside the tables; where all images are run they are counted again. Images
-    run in microbatches of the recorded shape: on the machine that mined the store the activations
-    are then equal bit for bit.
+    run in microbatches of the recorded shape, each in the row that it was mined in: on the
+    machine that mined the store the activations are then equal bit for bit. So 100 images may
+    take more than two microbatches of 64, as many as there are images of one row.
 
     Args:
         store: as ``open_store`` gives it.

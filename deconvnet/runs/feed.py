@@ -1,10 +1,10 @@
-"""A data set as fixed, padded microbatches; images that can't be read are written down."""
+"""A data set as fixed, padded microbatches, in which image i occupies row ``i % batch``."""
 
 from __future__ import annotations
 
 import pickle
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from deconvnet.items import checked, read_item
 
@@ -23,13 +23,18 @@ class ReaderDied(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Microbatch:
-    """The unit of work: a forward pass of another batch shape would differ in the last bits.
+    """The unit of work: images in one forward pass, always of the same batch shape.
+
+    The last bits of an activation depend on the shape of the batch, and on some processors on the
+    row of the image in it: a matrix product takes other instructions for rows whose memory is
+    aligned otherwise. So image i always occupies row ``i % batch``, whoever runs it and whatever
+    else is in the batch.
 
     Args:
-        number: which one of the data set: its images are number · batch and those that follow.
-        images: (batch, channels, *size), always the full batch; places without an image are zero.
-        rows: (good,) the rows that hold an image.
-        indices: (good,) int64 which image each of them is.
+        number: of the microbatch that its first image belongs to.
+        images: (batch, channels, *size), always the full batch; rows without an image are zero.
+        rows: (good,) the rows that hold an image, ascending.
+        indices: (good,) int64, the index of each of them in the data set.
         failed: {index: reason} of the images that could not be read.
     """
 
@@ -39,6 +44,12 @@ class Microbatch:
     indices: Tensor
     failed: dict[int, str]
 
+    def of_images(self, values: Tensor) -> Tensor:
+        """The rows (good, …) that hold an image, of what a layer gives for the whole batch."""
+        if len(self.rows) == len(self.images):
+            return values
+        return values[self.rows.to(values.device)]
+
 
 def microbatches(
     dataset: Any,
@@ -47,9 +58,9 @@ def microbatches(
     size: tuple[int, ...],
     dtype: torch.dtype,
     workers: int = 0,
-    numbers: Sequence[int] | None = None,
+    groups: Iterable[Sequence[int]] | None = None,
 ) -> Iterator[Microbatch]:
-    """The data set in order, or some of its microbatches in the order of their numbers.
+    """Read a data set as microbatches.
 
     Args:
         dataset: map-style; an item is a tensor (channels, *size), or a tuple that starts with one.
@@ -57,18 +68,20 @@ def microbatches(
         size: (channels, *size) of one image.
         dtype: what the model takes.
         workers: processes that read ahead; what they read does not depend on how many they are.
-        numbers: which microbatches; all of them by default.
+        groups: the images of each microbatch, ascending, no two of them of one row (``groups_of``,
+            ``by_row``); by default the whole data set in order.
 
     Raises:
         TypeError, ValueError: an item is no tensor of this size; the message names its index.
         ReaderDied: a process that reads ahead has died.
         RuntimeError: it cannot be started.
     """
-    total = len(dataset)
-    chosen = range(-(-total // batch_size)) if numbers is None else numbers
+    if groups is None:
+        total = len(dataset)
+        groups = groups_of(range(-(-total // batch_size)), batch_size, total)
     loader: DataLoader[Any] = DataLoader(
         _Numbered(dataset),
-        batch_sampler=_Ranges(chosen, batch_size, total),
+        batch_sampler=map(list, groups),
         num_workers=workers,
         collate_fn=_Stacked(batch_size, size, dtype),
         worker_init_fn=_go_on,
@@ -120,20 +133,26 @@ def _died(error: BaseException) -> ReaderDied:
     )
 
 
-@dataclass(frozen=True)
-class _Ranges(Sampler[Any]):
-    """The images of each microbatch; a list of them all would be as long as the data set."""
+def groups_of(numbers: Iterable[int], batch_size: int, total: int) -> Iterator[range]:
+    """The images of the microbatches with these numbers, of a data set of ``total`` images."""
+    for number in numbers:
+        yield range(number * batch_size, min((number + 1) * batch_size, total))
 
-    numbers: Sequence[int]
-    batch_size: int
-    total: int
 
-    def __len__(self) -> int:
-        return len(self.numbers)
+def by_row(images: Iterable[int], batch_size: int) -> list[list[int]]:
+    """Any images in as few groups as possible, each in the row that it was mined in.
 
-    def __iter__(self) -> Iterator[range]:
-        for n in self.numbers:
-            yield range(n * self.batch_size, min((n + 1) * self.batch_size, self.total))
+    Images whose indices differ by a multiple of the batch size need groups of their own.
+    """
+    groups: list[list[int]] = []
+    taken = [0] * batch_size  # how many groups have an image in this row
+    for image in sorted(images):
+        place = taken[image % batch_size]
+        if place == len(groups):
+            groups.append([])
+        groups[place].append(image)
+        taken[image % batch_size] += 1
+    return groups
 
 
 class _Numbered(Dataset[tuple[int, Any]]):
@@ -163,22 +182,23 @@ class _Stacked:
 
     def __call__(self, items: Sequence[tuple[int, Any]]) -> Microbatch | Exception:
         images = torch.zeros((self.batch_size, *self.size), dtype=self.dtype)
-        rows, indices, failed = [], [], {}
-        for row, (index, item) in enumerate(items):
+        good, failed = {}, {}
+        for index, item in items:
             if isinstance(item, str):
                 failed[index] = item
                 continue
+            row = index % self.batch_size
             try:
                 images[row] = checked(item, index, self.size)
             except (TypeError, ValueError) as error:
                 return error  # raised there, without the traceback of this process
-            rows.append(row)
-            indices.append(index)
+            good[row] = index
+        rows = sorted(good)
         return Microbatch(
             items[0][0] // self.batch_size,
             images,
             torch.tensor(rows, dtype=torch.int64),
-            torch.tensor(indices, dtype=torch.int64),
+            torch.tensor([good[row] for row in rows], dtype=torch.int64),
             failed,
         )
 

@@ -28,7 +28,7 @@ from deconvnet.record import Recording
 from deconvnet.runs.blocks import to_ranges
 from deconvnet.runs.choosing import chosen
 from deconvnet.runs.failures import check_failed
-from deconvnet.runs.feed import microbatches, readers_die
+from deconvnet.runs.feed import groups_of, microbatches, readers_die
 from deconvnet.runs.layouts import layout_for
 from deconvnet.runs.miner import Miner
 from deconvnet.runs.parts import Part
@@ -161,7 +161,7 @@ class Job:
             size=tuple(self.image.shape[1:]),
             dtype=self.image.dtype,
             workers=self.workers,
-            numbers=numbers,
+            groups=groups_of(numbers, self.request.batch, self.request.images),
         )
         model, threads = self.graph.model, self.request.attributes.get("threads")
         with readers_die(), torch.no_grad(), evaluation(model), threads_of_cpu(threads):

@@ -45,13 +45,12 @@ class Miner:
 
     def take(self, batch: Microbatch, device: torch.device) -> None:
         """Run one microbatch; rows without an image enter no table."""
-        whole = len(batch.rows) == len(batch.images)
         images = laid_out(batch.images.to(device), self.layout)
         for node, value in execute(self.graph, images, self.nodes, plain(self.graph)):
             top = self.tops.get(node.name)
             if top is None:
                 continue
-            maps = value if whole else value[batch.rows.to(value.device)]
+            maps = batch.of_images(value)
             before = top.nans
             top.update(maps, batch.indices)
             if top.nans > before and self.first_nan is None:
