@@ -136,10 +136,11 @@ def _seconds(job: Job, miner: Miner) -> float:
 
 def _live(geometry: Recording, miner: Miner) -> int:
     """The most values of one image that are held at the same time."""
-    readers = Counter(source for node in miner.nodes for source in node.sources)
+    nodes = miner.graph.upto(list(miner.tops))
+    readers = Counter(source for node in nodes for source in node.sources)
     held: dict[str, int] = {}
     most = 0
-    for node in miner.nodes:
+    for node in nodes:
         size = geometry.sizes.get(node.name)
         held[node.name] = size.numel() if size is not None else 0
         most = max(most, sum(held.values()))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,36 @@ def made_by(place: str, name: str) -> Any:
         ) from error
 
 
+class FileModules:
+    """The files that factories came from; where it is unpickled, they are imported first.
+
+    Objects of their classes can so be handed to a new process, however it is started: pickle
+    writes of a class only the name of its module.
+    """
+
+    def __reduce__(self) -> tuple[Callable[..., FileModules], tuple[tuple[tuple[str, str], ...]]]:
+        return _imported, (tuple((module.name, file) for file, module in _FILES.items()),)
+
+
+@dataclass(frozen=True)
+class _FileModule:
+    """A file that was imported: under which name, and in which state."""
+
+    name: str
+    state: tuple[int, int]
+
+
+_FILES: dict[str, _FileModule] = {}
+"""{real path: module} of every file that a factory came from."""
+
+
+def _imported(files: Sequence[tuple[str, str]]) -> FileModules:
+    for name, file in files:
+        if file not in _FILES:
+            _import_file(Path(file), name)
+    return FileModules()
+
+
 def _factory(place: str, name: str) -> Callable[[], Any]:
     try:
         module = _file_module(Path(place)) if place.endswith(".py") else _module(place)
@@ -41,7 +74,7 @@ def _factory(place: str, name: str) -> Callable[[], Any]:
         raise
     except Exception as error:  # somebody else's code may raise anything
         raise ValueError(
-            f"{place!r} cannot be imported, {type(error).__name__}: {error}; write {FORMS}"
+            f"{place!r} cannot be imported, {type(error).__name__}: {error}{_hint(place, error)}"
         ) from error
     found = getattr(module, name, None)
     if not callable(found):
@@ -51,25 +84,90 @@ def _factory(place: str, name: str) -> Callable[[], Any]:
     return made
 
 
+def _hint(place: str, error: Exception) -> str:
+    """What to do about a module that cannot be imported."""
+    if not place.endswith(".py"):
+        return f"; write {FORMS}" if isinstance(error, ModuleNotFoundError) else ""
+    if "relative import" in str(error):
+        return "; a file of a package is given as package.module:factory, from the folder above it"
+    missing = isinstance(error, ModuleNotFoundError)
+    return "; install that module, or put it beside the file" if missing else ""
+
+
 def _module(name: str) -> Any:
     """A module by its dotted name, one in the current folder too, as with ``python -m``."""
     here = os.getcwd()
-    if here in sys.path or "" in sys.path:
-        return importlib.import_module(name)
-    sys.path.append(here)
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(here)
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)  # for good: new processes import it too
+    return importlib.import_module(name)
 
 
 def _file_module(path: Path) -> Any:
+    """The module of a file, the same one each time until the file changes."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    path = path.resolve()
+    known = _FILES.get(str(path))
+    if known is not None and known.state == _state(path):
+        return sys.modules[known.name]
+    return _import_file(path, known.name if known is not None else _free_name(path))
+
+
+def _import_file(path: Path, name: str) -> Any:
+    """Run a file as a module of this name, with its folder importable as for a script."""
+    _check_siblings(path)
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None, "a file that ends in .py has a loader"
     assert spec.loader is not None, "a file that ends in .py has a loader"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
-    spec.loader.exec_module(module)
+    module, state, folder = importlib.util.module_from_spec(spec), _state(path), str(path.parent)
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    sys.path.insert(0, folder)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
+        raise
+    finally:
+        sys.path.remove(folder)
+    if folder not in sys.path:
+        sys.path.append(folder)  # for what its functions import when they are called
+    _FILES[str(path)] = _FileModule(name, state)
     return module
+
+
+def _state(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _free_name(path: Path) -> str:
+    """The file's own name; with a suffix where a module is called so already."""
+    try:
+        taken = path.stem in sys.modules or importlib.util.find_spec(path.stem) is not None
+    except (ImportError, ValueError):  # a dot in it
+        taken = True
+    return f"{path.stem}_{hashlib.sha256(bytes(path)).hexdigest()[:8]}" if taken else path.stem
+
+
+def _check_siblings(path: Path) -> None:
+    """Python knows one module by a name: a file must not be given another one than its own.
+
+    Raises:
+        ImportError: the file imports a module that lies beside it, and another module of that
+            name has been imported already.
+    """
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names = [node.module]
+        for name in {name.partition(".")[0] for name in names}:
+            beside = (path.parent / f"{name}.py", path.parent / name / "__init__.py")
+            other = getattr(sys.modules.get(name), "__file__", None)
+            if any(map(Path.is_file, beside)) and other and Path(other).resolve() not in beside:
+                raise ImportError(
+                    f"it imports {name!r}, which lies beside it, but {other!r} has been imported "
+                    "under that name already; rename one of them"
+                )

@@ -18,7 +18,8 @@ from torch import nn
 import deconvnet
 from deconvnet import Preprocessing
 from deconvnet.images import ImageFolder
-from deconvnet.runs.feed import by_row, groups_of, microbatches, readers_die
+from deconvnet.runs.feed import by_row, groups_of, microbatches
+from deconvnet.runs.readers import outlive_signals, readers_die
 
 ROOT = Path(__file__).parents[1]
 PREPARE = Preprocessing((8, 8), 8)
@@ -184,9 +185,9 @@ def test_a_reader_that_is_killed_is_an_error_that_says_so():
     assert str(caught.value).count("has died") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_to_the_whole_job_is_the_parents_to_answer(number):
-    batches = read(Deadly(number), 2, workers=1)
+    batches = read(Deadly(number), 2, workers=1, signals=outlive_signals)
     assert [batch.indices.tolist() for batch in batches] == [[i, i + 1] for i in range(0, 12, 2)]
 
 

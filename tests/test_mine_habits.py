@@ -132,10 +132,10 @@ def test_a_reader_that_died_while_it_was_spoken_to(monkeypatch, error):
         def __next__(self):
             raise error
 
-    monkeypatch.setattr(deconvnet.runs.feed, "DataLoader", Loader)
+    monkeypatch.setattr(deconvnet.runs.readers, "DataLoader", Loader)
     options = {"size": (3, 4, 4), "dtype": torch.float32}
     with pytest.raises(
-        deconvnet.runs.feed.ReaderDied, match="a process that reads images has died"
+        deconvnet.runs.readers.ReaderDied, match="a process that reads images has died"
     ):
         next(microbatches([0], 1, workers=1, **options))
     with pytest.raises(type(error)):

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from deconvnet.stores.tables import LayerTable
 from deconvnet.topk import Table
+from deconvnet.topk.reduction import strongest
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Comparison:
             values: (images, channels, *positions).
             images: their indices.
         """
-        maxima = strongest(values)
+        maxima = strongest(values).numpy()
         if self.slack:
             self._undecided += (np.abs(maxima) <= self.slack).sum(0)
         last, last_image = self.table.activation[:, -1], self.table.image[:, -1]
@@ -133,17 +133,3 @@ class Comparison:
                     f"its {self.table.k} strongest, whose last is {last[one]:.7g}; the same of "
                     f"{len(beaten) - 1} more channels",
                 )
-
-
-def strongest(values: Tensor) -> NDArray[np.float32]:
-    """The maxima (batch, channels) of maps; NaN is left out, and stays where there is no other."""
-    maps = values.detach().flatten(2).float() if values.ndim > 2 else values.detach().float()
-    if maps.ndim == 2:
-        return np.asarray(maps.cpu().numpy())
-    maxima = maps.amax(2)
-    odd = maxima.isnan()
-    if odd.any():
-        some = maps[odd]
-        rest = some.masked_fill(some.isnan(), -torch.inf).amax(1)
-        maxima[odd] = rest.masked_fill(some.isnan().all(1), torch.nan)
-    return np.asarray(maxima.cpu().numpy())

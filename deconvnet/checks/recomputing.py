@@ -16,11 +16,11 @@ from deconvnet.items import path_of
 from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs, blank
-from deconvnet.reading.running import execute, plain
 from deconvnet.record import Recording
 from deconvnet.runs.feed import Microbatch, by_row, groups_of, microbatches
 from deconvnet.runs.job import threads_of_cpu
-from deconvnet.runs.layouts import CONTIGUOUS, laid_out
+from deconvnet.runs.layouts import CONTIGUOUS
+from deconvnet.runs.miner import activations
 from deconvnet.stores.store import Store
 from deconvnet.topk import TopK
 
@@ -146,19 +146,16 @@ class _Work:
         for index in good:
             yield from self._path(index)
         layout = str(self.store.attributes.get("layout", CONTIGUOUS))
-        given = laid_out(batch.images.to(device), layout)
-        nodes = self.graph.upto(self.layers)
-        for node, value in execute(self.graph, given, nodes, plain(self.graph)):
-            if node.name not in self.layers:
-                continue
-            maps = batch.of_images(value)
-            layer, image = self.layers[node.name], self.store[node.name].image
-            places = self.chosen.get(node.name, ())
+        for name, maps in activations(
+            self.graph, batch, list(self.layers), layout=layout, device=device
+        ):
+            layer, image = self.layers[name], self.store[name].image
+            places = self.chosen.get(name, ())
             here = [Entry(*p, good.index(image[p])) for p in places if image[p] in good]
             yield from layer.entries(maps, here)
             yield from layer.absent(maps, good)
-            if node.name in self.tops:
-                self.tops[node.name].update(maps, batch.indices)
+            if name in self.tops:
+                self.tops[name].update(maps, batch.indices)
 
     def _path(self, index: int) -> Iterator[Mismatch]:
         here, told = path_of(self.dataset, index), self.store.images.get(index)

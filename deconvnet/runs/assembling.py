@@ -21,28 +21,19 @@ from deconvnet.stores.store import Failed, LayerTable, Store, write_store
 from deconvnet.topk import TopK
 
 
-def publish(
-    path: Path,
-    request: Request,
-    geometry: Recording,
-    *,
-    parts: Iterable[Part],
-    strict: bool = False,
-) -> Store:
-    """Write the store of parts that together are a whole run.
+def publish(path: Path, request: Request, found: Assembled, *, strict: bool = False) -> Store:
+    """Write the store of a whole run.
 
     Args:
         path: the store.
         request: the run.
-        geometry: see ``assemble``.
-        parts: see ``assemble``.
+        found: what ``assemble`` made of its parts.
         strict: no image may be unreadable.
 
     Raises:
-        FileNotFoundError, ValueError: as ``assemble``; or too many images are unreadable.
+        ValueError: too many images are unreadable.
         OSError: the store cannot be written.
     """
-    found = assemble(request, geometry, parts)
     reasons = {each.index: each.reason for each in found.failed}
     check_failed(reasons, request.images, strict=strict)
     if found.first_nan is not None:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
-import signal
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from deconvnet.items import checked, read_item
-
-
-class ReaderDied(RuntimeError):
-    """A process that reads images ahead has died."""
+from deconvnet.runs.readers import Handed, ignore_interrupts, reading
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +51,9 @@ def microbatches(
     dtype: torch.dtype,
     workers: int = 0,
     groups: Iterable[Sequence[int]] | None = None,
-) -> Iterator[Microbatch]:
-    """Read a data set as microbatches.
+    signals: Callable[[int], None] = ignore_interrupts,
+) -> Generator[Microbatch, None, None]:
+    """Read a data set as microbatches; close the generator, and the readers end.
 
     Args:
         dataset: map-style; an item is a tensor (channels, *size), or a tuple that starts with one.
@@ -70,6 +63,7 @@ def microbatches(
         workers: processes that read ahead; what they read does not depend on how many they are.
         groups: the images of each microbatch, ascending, no two of them of one row (``groups_of``,
             ``by_row``); by default the whole data set in order.
+        signals: what a reader does about signals, see ``reading``.
 
     Raises:
         TypeError, ValueError: an item is no tensor of this size; the message names its index.
@@ -79,58 +73,12 @@ def microbatches(
     if groups is None:
         total = len(dataset)
         groups = groups_of(range(-(-total // batch_size)), batch_size, total)
-    loader: DataLoader[Any] = DataLoader(
-        _Numbered(dataset),
-        batch_sampler=map(list, groups),
-        num_workers=workers,
-        collate_fn=_Stacked(batch_size, size, dtype),
-        worker_init_fn=_go_on,
-        generator=torch.Generator(),  # else it takes a number from the user's
-    )
-    with readers_die():
-        batches = iter(loader)
-    while True:
-        with readers_die():
-            try:
-                batch = next(batches, None)
-            except (OSError, EOFError) as error:
-                # our own data sets' are reasons by now; this one comes from talking to a reader
-                if not workers or "Caught " in str(error):
-                    raise
-                raise _died(error) from error
-        if batch is None:
-            return
-        if isinstance(batch, Exception):
-            raise batch
-        yield batch
-
-
-@contextmanager
-def readers_die() -> Iterator[None]:
-    """Say in our words when a process that reads ahead dies.
-
-    PyTorch tells of it from a signal handler, so at any line: around all work with microbatches.
-    """
-    try:
-        yield
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        if "pickle" not in str(error).lower():
-            raise
-        raise RuntimeError(
-            f"the data set cannot be handed to other processes ({error}); define its classes and "
-            "functions at the top level of a module that can be imported, or use workers=0"
-        ) from error
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error) or isinstance(error, ReaderDied):
-            raise
-        raise _died(error) from error
-
-
-def _died(error: BaseException) -> ReaderDied:
-    return ReaderDied(
-        f"a process that reads images has died ({' '.join(str(error).split())}); it may have "
-        "been out of memory: use fewer workers, or none"
-    )
+    numbered, stacked = _Numbered(dataset), _Stacked(batch_size, size, dtype)
+    with reading(numbered, groups, stacked, workers=workers, signals=signals) as batches:
+        for batch in batches:
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
 
 
 def groups_of(numbers: Iterable[int], batch_size: int, total: int) -> Iterator[range]:
@@ -155,14 +103,8 @@ def by_row(images: Iterable[int], batch_size: int) -> list[list[int]]:
     return groups
 
 
-class _Numbered(Dataset[tuple[int, Any]]):
+class _Numbered(Handed):
     """Items with their index; an image that can't be read is the reason why."""
-
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[int, Any]:
         return index, read_item(self.dataset, index)
@@ -201,16 +143,3 @@ class _Stacked:
             torch.tensor([good[row] for row in rows], dtype=torch.int64),
             failed,
         )
-
-
-def _go_on(worker: int) -> None:
-    """A signal to all processes of a job is the parent's to answer: it finishes, and ends us.
-
-    The second SIGTERM ends this process, since the first may have been sent by PyTorch.
-    """
-
-    def ignore_once(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, ignore_once)

@@ -8,7 +8,7 @@ import platform
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ import deconvnet
 from deconvnet import fingerprint
 from deconvnet.geometry import geometry_of
 from deconvnet.images import Preprocessing
-from deconvnet.items import check_repeatable, first_image, path_of
+from deconvnet.items import path_of
 from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs, blank
@@ -28,10 +28,12 @@ from deconvnet.record import Recording
 from deconvnet.runs.blocks import to_ranges
 from deconvnet.runs.choosing import chosen
 from deconvnet.runs.failures import check_failed
-from deconvnet.runs.feed import groups_of, microbatches, readers_die
+from deconvnet.runs.feed import groups_of, microbatches
 from deconvnet.runs.layouts import layout_for
+from deconvnet.runs.look import look
 from deconvnet.runs.miner import Miner
 from deconvnet.runs.parts import Part
+from deconvnet.runs.readers import ignore_interrupts, readers_die
 from deconvnet.runs.request import Request
 from deconvnet.stores.store import Failed
 
@@ -92,11 +94,12 @@ class Job:
         if nan not in ("skip", "error"):
             raise ValueError(f"nan was {nan!r}; use 'skip' or 'error'")
         graphs = Graphs(model)
-        image = first_image(dataset)
-        check_repeatable(dataset)
+        seen = look(dataset, workers)
+        image = seen.image
         one = blank(model, image.shape, like=image)
         graph = graphs.of(one)
-        told = _provenance(graph, dataset, told)  # before any forward: it may leave things behind
+        # before any forward, which may leave things behind
+        told = _provenance(graph, dataset, told) | {"dataset_fingerprint": seen.fingerprint}
         geometry = geometry_of(graph, one)
         names = chosen(graph, geometry, layers)
         batch_size = min(batch_size, len(dataset))  # a few images need not be padded to many
@@ -143,14 +146,18 @@ class Job:
         *,
         failed: int,
         after: Callable[[Miner], bool],
+        signals: Callable[[int], None] = ignore_interrupts,
     ) -> None:
         """Take microbatches until all are done, or ``after`` each says that it is enough.
+
+        The readers have ended when this returns or raises.
 
         Args:
             miner: the tables.
             numbers: which microbatches.
             failed: images that could not be read in earlier runs.
             after: called after every microbatch; true: stop here.
+            signals: what a reader does about signals, see ``readers.reading``.
 
         Raises:
             ValueError: too many images are unreadable, or do not fit.
@@ -162,9 +169,9 @@ class Job:
             dtype=self.image.dtype,
             workers=self.workers,
             groups=groups_of(numbers, self.request.batch, self.request.images),
+            signals=signals,
         )
-        model, threads = self.graph.model, self.request.attributes.get("threads")
-        with readers_die(), torch.no_grad(), evaluation(model), threads_of_cpu(threads):
+        with readers_die(), closing(feed), self.running():
             for batch in feed:
                 if batch.failed:
                     every = miner.failed | batch.failed
@@ -172,6 +179,13 @@ class Job:
                 miner.take(batch, self.image.device)
                 if after(miner):
                     return
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The model in evaluation, without gradients, with the number of threads of this run."""
+        threads = self.request.attributes.get("threads")
+        with torch.no_grad(), evaluation(self.graph.model), threads_of_cpu(threads):
+            yield
 
     def part(self, miner: Miner, label: str, *, replaces: str = "") -> Part:
         """What a miner has done so far.
@@ -246,7 +260,6 @@ def _provenance(graph: Graph, dataset: Any, told: Mapping[str, str]) -> dict[str
         "weights": told.get("weights", ""),
         "model_fingerprint": fingerprint.of_model(graph),
         "dataset": told.get("dataset") or type(dataset).__name__,
-        "dataset_fingerprint": fingerprint.of_dataset(dataset),
         "transform": told.get("transform") or _transform(dataset),
         "versions": json.dumps(versions, sort_keys=True),
     }

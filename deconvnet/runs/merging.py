@@ -12,7 +12,7 @@ from deconvnet.atomic import check_writable
 from deconvnet.geometry import geometry_of
 from deconvnet.ordinary import ordinarily
 from deconvnet.reading.graphs import Graphs, blank
-from deconvnet.runs.assembling import publish
+from deconvnet.runs.assembling import assemble, publish
 from deconvnet.runs.blocks import from_ranges, to_ranges
 from deconvnet.runs.part_folder import PartFolder
 from deconvnet.runs.parts import Part, apart
@@ -53,7 +53,7 @@ def merge(folder: str | PathLike[str], path: str | PathLike[str], model: nn.Modu
             f"is {found}; give the model and weights that were mined"
         )
     check_writable(path)
-    return publish(Path(path), request, geometry_of(graph, image), parts=parts)
+    return publish(Path(path), request, assemble(request, geometry_of(graph, image), parts))
 
 
 def parts_in(folder: str | PathLike[str]) -> list[Part]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -14,6 +14,27 @@ from deconvnet.runs.feed import Microbatch
 from deconvnet.runs.layouts import laid_out
 from deconvnet.runs.parts import FirstNaN
 from deconvnet.topk import TopK
+
+
+def activations(
+    graph: Graph, batch: Microbatch, layers: Sequence[str], *, layout: str, device: torch.device
+) -> Iterator[tuple[str, Tensor]]:
+    """Run a microbatch up to some layers.
+
+    Args:
+        graph: the model.
+        batch: its images.
+        layers: node names.
+        layout: of the images in memory, see ``layout_for``.
+        device: of the model.
+
+    Yields:
+        (layer, values): (images, channels, *positions) without the rows that hold no image.
+    """
+    images, wanted = laid_out(batch.images.to(device), layout), set(layers)
+    for node, value in execute(graph, images, graph.upto(layers), plain(graph)):
+        if node.name in wanted:
+            yield node.name, batch.of_images(value)
 
 
 class Miner:
@@ -37,7 +58,6 @@ class Miner:
         layout: str,
     ) -> None:
         self.graph, self.nan, self.layout = graph, nan, layout
-        self.nodes = graph.upto(names)
         self.tops = {name: TopK(geometry.sizes[name][1], k) for name in names}
         self.done: list[int] = []
         self.failed: dict[int, str] = {}
@@ -45,16 +65,14 @@ class Miner:
 
     def take(self, batch: Microbatch, device: torch.device) -> None:
         """Run one microbatch; rows without an image enter no table."""
-        images = laid_out(batch.images.to(device), self.layout)
-        for node, value in execute(self.graph, images, self.nodes, plain(self.graph)):
-            top = self.tops.get(node.name)
-            if top is None:
-                continue
-            maps = batch.of_images(value)
+        for name, maps in activations(
+            self.graph, batch, list(self.tops), layout=self.layout, device=device
+        ):
+            top = self.tops[name]
             before = top.nans
             top.update(maps, batch.indices)
             if top.nans > before and self.first_nan is None:
-                self._note(node.name, maps, batch)
+                self._note(name, maps, batch)
         self.failed.update(batch.failed)
         self.done.append(batch.number)
 

@@ -132,6 +132,15 @@ class PartFolder:
                 name.unlink(missing_ok=True)
         self._remove_if_empty()
 
+    def remove(self, file: Path) -> None:
+        """Remove one part, if it is there, and the folder if nothing else is in it.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        file.unlink(missing_ok=True)
+        self._remove_if_empty()
+
     def _remove_if_empty(self) -> None:
         with suppress(OSError):  # there is none, or somebody's file is in it
             self.path.rmdir()

@@ -11,14 +11,15 @@ from os import fspath
 from pathlib import Path
 
 from deconvnet.atomic import check_writable
-from deconvnet.runs.assembling import publish
+from deconvnet.runs.assembling import assemble, publish
 from deconvnet.runs.blocks import from_ranges, share
 from deconvnet.runs.failures import check_failed
-from deconvnet.runs.feed import ReaderDied
 from deconvnet.runs.job import Job, Pace, images_in
 from deconvnet.runs.miner import Miner
 from deconvnet.runs.part_folder import PartFolder
 from deconvnet.runs.parts import Part, apart
+from deconvnet.runs.readers import ReaderDied, ignore_interrupts, outlive_signals
+from deconvnet.runs.reread import ImagesDiffer, reread
 from deconvnet.runs.shards import Shard
 from deconvnet.runs.target import Target
 from deconvnet.stores.store import Store
@@ -130,8 +131,9 @@ class Work:
         failed = {each.index: each.reason for part in begun for each in part.failed}
         check_failed(failed, request.images, strict=self.job.strict)
         if numbers and not (stop is not None and stop()):
+            signals = ignore_interrupts if stop is None else outlive_signals
             try:
-                self.job.run(miner, numbers, failed=len(failed), after=after)
+                self.job.run(miner, numbers, failed=len(failed), after=after, signals=signals)
             except ReaderDied:  # of the signal that we were sent too
                 if stop is None or not stop():
                     raise
@@ -139,7 +141,22 @@ class Work:
                     self._save(miner)
         if len(miner.done) < len(numbers):
             raise self.unfinished(miner, stopped=True)
+        self._check_own(miner)
         return miner
+
+    def _check_own(self, miner: Miner) -> None:
+        """Where this share is not the whole run, whoever puts it together relies on it.
+
+        Raises:
+            ImagesDiffer: see ``reread``; the part is removed.
+        """
+        if not self.job.workers or not miner.done or len(miner.done) == self.job.request.total:
+            return
+        try:
+            reread(self.job, {name: top.table() for name, top in miner.tops.items()})
+        except ImagesDiffer:
+            self.folder.remove(self.file)
+            raise
 
     def finish(self, miner: Miner) -> Store | None:
         """Write the store if all is done, by whomever; None if it is not."""
@@ -158,6 +175,9 @@ class Work:
                     return self._assemble(parts)
                 except FileNotFoundError:  # another process has assembled it meanwhile
                     continue
+                except ImagesDiffer:
+                    self.folder.remove(self.file)
+                    raise
                 except Exception:
                     with suppress(OSError):  # a full disk takes neither
                         if own:
@@ -241,6 +261,9 @@ class Work:
             if store is not None:
                 self.folder.tidy(request)
                 return store
-        store = publish(self.path, request, self.job.geometry, parts=parts, strict=self.job.strict)
+        found = assemble(request, self.job.geometry, parts)
+        if self.job.workers:  # parts of earlier processes too
+            reread(self.job, found.layers)
+        store = publish(self.path, request, found, strict=self.job.strict)
         self.folder.tidy(request)
         return store

@@ -42,3 +42,16 @@ def first_positions(
         equal = some == values[part][:, None].to(device, some.dtype)
         found.append(equal.view(torch.uint8).argmax(1).to(rows.device))
     return torch.cat(found)
+
+
+def strongest(activations: Tensor) -> Tensor:
+    """The maxima (batch, channels) of maps, float32 on the CPU; NaN only where all of a map is."""
+    maps = activations.detach().float()
+    maps = maps.flatten(2) if maps.ndim > 2 else maps[..., None]
+    maxima = maps.amax(2)
+    odd = maxima.isnan()
+    if odd.any():
+        some = maps[odd]
+        rest = some.masked_fill(some.isnan(), -torch.inf).amax(1)
+        maxima[odd] = rest.masked_fill(some.isnan().all(1), torch.nan)
+    return maxima.cpu()
