@@ -144,12 +144,14 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 def _free_name(path: Path) -> str:
-    """The file's own name; with a suffix where a module is called so already."""
+    """The file's own name; with a suffix where another module is called so already."""
     try:
-        taken = path.stem in sys.modules or importlib.util.find_spec(path.stem) is not None
+        other = importlib.util.find_spec(path.stem)
+        taken = other is not None and other.origin != str(path)
     except (ImportError, ValueError):  # a dot in it
         taken = True
-    return f"{path.stem}_{hashlib.sha256(bytes(path)).hexdigest()[:8]}" if taken else path.stem
+    own = f"{path.stem.replace('.', '_')}_{hashlib.sha256(bytes(path)).hexdigest()[:8]}"
+    return own if taken else path.stem
 
 
 def _check_siblings(path: Path) -> None:

@@ -59,7 +59,10 @@ def reading(
     Raises:
         ReaderDied: a reader has died.
         RuntimeError: it cannot be started, or the data set cannot be handed to it.
+        ValueError: new processes are not forked, and the data set's class is in no file.
     """
+    if workers:
+        _check_importable(handed.dataset)
     loader: DataLoader[Any] = DataLoader(
         handed,
         batch_sampler=map(list, groups),
@@ -179,7 +182,7 @@ def _died(error: BaseException) -> ReaderDied:
     if script:
         return ReaderDied(
             f"a process that reads images has died ({said}): with the start method "
-            f"{multiprocessing.get_start_method()!r} each reader runs {script!r} again, which has "
+            f"{_start_method()!r} each reader runs {script!r} again, which has "
             'no line `if __name__ == "__main__":`; put what it calls under such a line, or use '
             "workers=0"
         )
@@ -189,11 +192,32 @@ def _died(error: BaseException) -> ReaderDied:
     )
 
 
+def _start_method() -> str:
+    """How new processes are started; asking for it leaves it open to be set."""
+    methods = multiprocessing.get_all_start_methods()
+    return multiprocessing.get_start_method(allow_none=True) or methods[0]
+
+
+def _check_importable(dataset: Any) -> None:
+    """New processes that are not forked know of ``__main__`` only what is in its file."""
+    if _start_method() == "fork" or getattr(sys.modules.get("__main__"), "__file__", None):
+        return
+    while dataset is not None:
+        kind = type(dataset)
+        if kind.__module__ == "__main__":
+            raise ValueError(
+                f"the class {kind.__name__} of the data set is defined in a notebook or an "
+                f"interactive session; with the start method {_start_method()!r} a process that "
+                "reads cannot import it: write it to a file and import it, or use workers=0"
+            )
+        dataset = getattr(dataset, "dataset", None)  # of a Subset, say
+
+
 def _unguarded_script() -> str:
     """The script that new processes run again from its first line to its last; empty if none."""
     main = sys.modules.get("__main__")
     script = str(getattr(main, "__file__", None) or "")
-    if multiprocessing.get_start_method() == "fork" or getattr(main, "__spec__", None) is not None:
+    if _start_method() == "fork" or getattr(main, "__spec__", None) is not None:
         return ""
     try:
         tree = ast.parse(Path(script).read_bytes())
