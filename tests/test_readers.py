@@ -4,41 +4,24 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
+from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from deconvnet.mining import mine
 from deconvnet.runs.look import look
 from deconvnet.runs.readers import ask
 from deconvnet.runs.reread import ImagesDiffer
-from tests.lazy_datasets import COUNT, KINDS, SIZE, Raw, the_images
+from scripts.lazy_readers import COUNT, KINDS, SIZE, Raw, the_images, the_model, wrong_entries
 
+ROOT = Path(__file__).parents[1]
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
 ]
-
-
-def the_model():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 8, 5, stride=2), nn.ReLU()).eval()
-
-
-def wrong_entries(store, images):
-    """Entries whose value or order is not that of all activations, computed without the package."""
-    wrong = 0
-    with torch.no_grad():
-        z = the_model()[0](torch.from_numpy(images))
-    for name, values in (("0", z), ("1", z.relu())):
-        maxima = values.amax((2, 3)).T.double()
-        right = maxima.sort(1, descending=True).values[:, : store[name].k].numpy()
-        given = maxima.gather(1, torch.from_numpy(store[name].image)).numpy()
-        off = np.abs(store[name].activation - right) > 1e-4
-        wrong += int((off | (np.abs(store[name].activation - given) > 1e-4)).sum())
-    return wrong
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -186,6 +169,25 @@ def test_a_reader_answers_or_raises():
     with pytest.raises(RuntimeError, match="Custom: 1 and 2"):
         ask(fails, Custom(1, 2))
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.slow
+def test_ten_runs_of_each_kind():
+    """By the script, whose status is 1 if any entry of any table is wrong."""
+    words = [sys.executable, "scripts/lazy_readers.py", "--times", "10", "--readers", "4"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) == len(KINDS)
+
+
+def test_the_script_counts_wrong_entries(tmp_path):
+    """Two images exchanged, as a reader would exchange them."""
+    images = the_images()
+    store = mine(the_model(), list(torch.from_numpy(images)), tmp_path / "a.h5", k=20)
+    assert wrong_entries(store, images) == 0
+    exchanged = images.copy()
+    exchanged[[3, 4]] = images[[4, 3]]
+    assert wrong_entries(store, exchanged) > 0
 
 
 def test_the_count_of_images_is_what_the_tests_mean():
