@@ -87,7 +87,7 @@ def mine(
         batch_size: images run at once, at most the whole data set; part of what a result depends
             on in its last bits.
         source: what to write down of where model and data set come from.
-        workers: processes that read images ahead.
+        workers: processes that read images ahead; the data set is then read in none but these.
         strict: stop at the first unreadable image; else they are written down and left out, up
             to one in a hundred.
         nan: activations that are NaN are left out and counted ("skip", with a warning), or stop
@@ -112,9 +112,11 @@ def mine(
         TypeError: the data set is not map-style, its items are no such tensors, or a number is no
             integer.
         ValueError: the images do not fit the model, or each other, or are others when read again;
-            too many are unreadable; what stands at ``path`` is of another model, data set,
-            preprocessing, k, choice of layers, batch shape, precision or treatment of NaN: the
-            message shows both; or it is unfinished or no store, and ``resume`` was not given.
+            too many are unreadable; the data set reads from a file that was open before its
+            readers started; what stands at ``path`` is of another model, data set, preprocessing,
+            k, choice of layers, batch shape, precision or treatment of NaN: the message shows
+            both; or it is unfinished or no store, and ``resume`` was not given.
+        ReaderDied: a process that reads images has died (a RuntimeError).
         Unfinished: ``stop`` said so, or other shards are not done.
         UntraceableError: the graph of the model cannot be read.
         OSError: the store, or a checkpoint, cannot be written; whatever was there before is

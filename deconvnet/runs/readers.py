@@ -91,7 +91,7 @@ def ask(question: Callable[[Any], T], dataset: Any) -> T:
         Whatever the function raises; ReaderDied, RuntimeError: as ``reading``.
     """
     handed = _Asked(dataset, question)
-    with reading(handed, [[0]], _first, workers=1, signals=ignore_interrupts) as answers:
+    with reading(handed, [[0]], _first, workers=1, signals=outlive_signals) as answers:
         answer = next(answers)
     if isinstance(answer, Exception):
         raise answer

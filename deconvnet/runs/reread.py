@@ -15,7 +15,7 @@ from deconvnet.runs.feed import by_row, microbatches
 from deconvnet.runs.job import Job
 from deconvnet.runs.look import IDIOM
 from deconvnet.runs.miner import activations
-from deconvnet.runs.readers import readers_die
+from deconvnet.runs.readers import outlive_signals, readers_die
 from deconvnet.topk.reduction import strongest
 
 _IMAGES = 64  # read again, at least, and two whole microbatches
@@ -52,7 +52,15 @@ def reread(job: Job, tables: Mapping[str, Any], *, seed: int = 0) -> None:
     size, device, dtype = tuple(job.image.shape[1:]), job.image.device, job.image.dtype
     slack = max(_SLACK.get(device.type, _SLACK_ELSEWHERE), 8 * torch.finfo(dtype).eps)
     groups = by_row(drawn, batch)
-    parts = microbatches(job.dataset, batch, size=size, dtype=dtype, workers=1, groups=groups)
+    parts = microbatches(
+        job.dataset,
+        batch,
+        size=size,
+        dtype=dtype,
+        workers=1,
+        groups=groups,
+        signals=outlive_signals,
+    )
     with readers_die(), closing(parts), job.running():
         for part in parts:
             for index, reason in part.failed.items():
