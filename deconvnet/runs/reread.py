@@ -51,16 +51,10 @@ def reread(job: Job, tables: Mapping[str, Any], *, seed: int = 0) -> None:
         return
     size, device, dtype = tuple(job.image.shape[1:]), job.image.device, job.image.dtype
     slack = max(_SLACK.get(device.type, _SLACK_ELSEWHERE), 8 * torch.finfo(dtype).eps)
-    groups = by_row(drawn, batch)
     parts = microbatches(
-        job.dataset,
-        batch,
-        size=size,
-        dtype=dtype,
-        workers=1,
-        groups=groups,
-        signals=outlive_signals,
-    )
+        job.dataset, batch, size=size, dtype=dtype, workers=1,
+        groups=by_row(drawn, batch), signals=outlive_signals,
+    )  # fmt: skip
     with readers_die(), closing(parts), job.running():
         for part in parts:
             for index, reason in part.failed.items():
