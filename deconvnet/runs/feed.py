@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from deconvnet.items import checked, read_item
+from deconvnet.stopping import ASKING
 
 
 class ReaderDied(RuntimeError):
@@ -192,5 +193,6 @@ def _go_on(worker: int) -> None:
     def ignore_once(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, *ASKING):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, ignore_once)
