@@ -31,9 +31,10 @@ def images():
 @pytest.fixture
 def command(tmp_path):
     (make_files(tmp_path) / "slow.py").write_text(SLOW)
-    return [sys.executable, "-m", "deconvnet", "mine", "zoo:zfnet_mini",
-            f"{tmp_path}/slow.py:images", "-o", str(tmp_path / "top.h5"), "--layers", "relu1", "--batch-size", "2",
-            "--save-every", "0", "--workers", "2"]  # fmt: skip
+    data, store = f"{tmp_path}/slow.py:images", str(tmp_path / "top.h5")
+    program = [sys.executable, "-m", "deconvnet", "mine", "zoo:zfnet_mini", data, "-o", store]
+    how = ["--layers", "relu1", "--batch-size", "2", "--save-every", "0", "--workers", "2"]
+    return program + how
 
 
 def begun(process, path):
