@@ -15,7 +15,7 @@ _LISTS = ("samples", "imgs", "_samples", "_image_files", "_images")
 
 
 def file_name(dataset: Any, index: int) -> str:
-    """What the data set calls an image: the path of its file where it is known, else ``str(index)``.
+    """What the data set calls an image: the path of its file, or ``str(index)`` if it has none.
 
     A method ``path(index)`` says it; else the lists of files of torchvision's data sets. No image
     is read. ``Subset`` and ``ConcatDataset`` of these are followed, nested however deep.

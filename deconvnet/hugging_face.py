@@ -82,7 +82,10 @@ class HuggingFaceImages(Dataset[Any]):
             value = self.preprocessing.read(value, name=name)
         if isinstance(value, Image.Image):
             return self.preprocessing.prepared(value, name)
-        return torch.as_tensor(value) if isinstance(value, list) or _is_array(value) else value
+        if isinstance(value, list):
+            made = torch.as_tensor(value)
+            return made.float() if made.is_floating_point() else made
+        return torch.as_tensor(value) if _is_array(value) else value
 
     def path(self, index: int) -> str:
         """The file an image came from, where the data set knows it; else its row."""

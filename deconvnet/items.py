@@ -93,7 +93,8 @@ def read_item(dataset: Any, index: int) -> Any:
         if unreadable(error):
             return " ".join(str(error).split()) or type(error).__name__
         broken = ValueError(
-            f"item {index} of the data set{_named(dataset, index)} cannot be made, {type(error).__name__}: {error}; "
+            f"item {index} of the data set{_named(dataset, index)} cannot be made, "
+            f"{type(error).__name__}: {error}; "
             "repair the data set, or let it raise OSError for an image to be left out"
         )
         broken.__cause__ = error

@@ -171,7 +171,8 @@ class Preprocessing:
             raise ValueError(f"{text!r} does not describe a preprocessing: {error}") from error
 
     def _colours(self) -> tuple[Tensor, Tensor]:
-        return torch.tensor(self.mean).view(3, 1, 1), torch.tensor(self.std).view(3, 1, 1)
+        mean, std = torch.tensor([self.mean, self.std], dtype=torch.float32)
+        return mean.view(3, 1, 1), std.view(3, 1, 1)
 
     def _resize(self, image: Image.Image) -> Image.Image:
         if self.resize is None:
