@@ -225,7 +225,8 @@ def _model(parser: argparse.ArgumentParser) -> None:
         help="torchvision:NAME, zoo:NAME, path/to/file.py:factory or package.module:factory",
     )
     parser.add_argument(
-        "--weights", help="a state dict (.pth, .safetensors), or DEFAULT: torchvision's own"
+        "--weights",
+        help="a state dict or checkpoint (.pth, .safetensors), or DEFAULT: torchvision's own",
     )
     parser.add_argument("--size", type=int, help="side of the model's input, pixels")
     parser.add_argument("--mean", type=_triple, help="R,G,B of the normalisation")
