@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from deconvnet.atomic import check_writable
+from deconvnet.folders import may_be_images, said_of
 from deconvnet.integers import integer
 from deconvnet.ordinary import ordinarily
 from deconvnet.runs.choosing import minable
@@ -102,7 +104,9 @@ def mine(
         threads: of the CPU, which the last bits of fully connected layers depend on; by default
             as many as unfinished work was begun with, else as PyTorch is set.
         stop: asked after every microbatch; true: keep what is done and raise ``Unfinished``.
-        tell: told in a sentence what is there already, if anything is.
+        tell: told in a sentence which files of a folder were passed over, and what is there
+            already, if anything is. Without it there is a warning of files that Pillow could
+            read, or that have no suffix.
 
     Returns:
         The store, opened.
@@ -147,6 +151,7 @@ def mine(
         done = sum(part.seen for part in begun)
         tell(f"going on: {done} of {len(dataset)} images are done already")
     check_writable(path)
+    _tell_passed_over(dataset, tell)
     for _ in range(1 if own.count > 1 else _ROUNDS):
         miner = work.go_on(begun, save_every=save_every, report=report, stop=stop)
         store = work.finish(miner)
@@ -154,6 +159,14 @@ def mine(
             return store
         begun = work.again()
     raise work.unfinished(miner, stopped=False)
+
+
+def _tell_passed_over(dataset: Any, tell: Callable[[str], object] | None) -> None:
+    passed: Mapping[str, int] = getattr(dataset, "passed_over", {})
+    if passed and tell is not None:
+        tell(said_of(passed))
+    elif passed and may_be_images(passed):
+        warnings.warn(f"{said_of(passed)}; rename them, or give a list of files", stacklevel=4)
 
 
 def _check(
