@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 import deconvnet
-from deconvnet.options import add_lasting
+from deconvnet.options import add_lasting, add_max_bad
 from deconvnet.options import command as _command
 from deconvnet.options import numbers as _numbers
 from deconvnet.options import place as _place
@@ -49,7 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `deconvnet layers MODEL | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except BAD_INPUT as error:
-        print(f"deconvnet: error: {_one_line(error)}", file=sys.stderr)
+        first, *others = getattr(error, "lines", None) or [_one_line(error)]
+        print(f"deconvnet: error: {printable(first)}", file=sys.stderr)
+        for line in others:
+            print(printable(line), file=sys.stderr)
+        if options.json and hasattr(error, "details"):
+            print(json.dumps(plain_json(error.details), indent=2))
         return 2
     except KeyboardInterrupt:
         print("deconvnet: interrupted; nothing was written", file=sys.stderr)
@@ -154,6 +159,7 @@ def _mine(commands: Any) -> None:
     add_lasting(mine)
     add_stored_pictures(mine)
     mine.add_argument("--strict", action="store_true", help="stop at an unreadable image")
+    add_max_bad(mine)
     mine.add_argument(
         "--fingerprint",
         default="size",
@@ -172,6 +178,7 @@ def _merge(commands: Any) -> None:
     )
     merge.add_argument("parts", metavar="DIR", help="the folder of parts, or one of copies of them")
     merge.add_argument("-o", "--output", default="outputs/top9.h5", help="store (%(default)s)")
+    add_max_bad(merge)
     merge.add_argument("--model", help="MODEL, if not the one the parts name")
     merge.add_argument("--weights", help="its weights, if they have moved")
 

@@ -130,7 +130,7 @@ def _seconds(job: Job, miner: Miner) -> float:
         return False
 
     few = list(range(min(2, job.request.total)))
-    job.run(miner, few, failed=0, after=note)
+    job.run(miner, few, failed={}, after=note)
     return ends[-1] - ends[-2]
 
 

@@ -16,12 +16,13 @@ from deconvnet.folders import may_be_images, said_of
 from deconvnet.integers import integer
 from deconvnet.ordinary import ordinarily
 from deconvnet.runs.choosing import minable
+from deconvnet.runs.failures import DEFAULT, Limit, TooManyBad
 from deconvnet.runs.job import Job
 from deconvnet.runs.shards import Shard
 from deconvnet.runs.working import Reporter, Unfinished, Work
 from deconvnet.stores.store import Store
 
-__all__ = ["Reporter", "Source", "Unfinished", "minable", "mine"]
+__all__ = ["Reporter", "Source", "TooManyBad", "Unfinished", "minable", "mine"]
 
 
 _ROUNDS = 3  # of a process that is alone, should an earlier one of the same run still be at work
@@ -56,6 +57,7 @@ def mine(
     source: Source | None = None,
     workers: int = 0,
     strict: bool = False,
+    max_bad: str | float = DEFAULT,
     nan: str = "skip",
     report: Reporter | None = None,
     resume: bool | None = None,
@@ -90,8 +92,10 @@ def mine(
             on in its last bits.
         source: what to write down of where model and data set come from.
         workers: processes that read images ahead.
-        strict: stop at the first unreadable image; else they are written down and left out, up
-            to one in a hundred.
+        strict: stop at the first unreadable image; else they are written down and left out.
+        max_bad: how many may be unreadable: a share of the data set ("1%", 0.01; at least one
+            image), or a number of images (20). Where there are more, the rest is read without
+            being run, so that the error names every one.
         nan: activations that are NaN are left out and counted ("skip", with a warning), or stop
             the run ("error").
         report: called after every microbatch, with the images that this call has done, of those
@@ -116,9 +120,10 @@ def mine(
         TypeError: the data set is not map-style, its items are no such tensors, or a number is no
             integer.
         ValueError: the images do not fit the model, or each other, or are others when read again;
-            too many are unreadable; what stands at ``path`` is of another model, data set,
-            preprocessing, k, choice of layers, batch shape, precision or treatment of NaN: the
-            message shows both; or it is unfinished or no store, and ``resume`` was not given.
+            what stands at ``path`` is of another model, data set, preprocessing, k, choice of
+            layers, batch shape, precision or treatment of NaN: the message shows both; or it is
+            unfinished or no store, and ``resume`` was not given.
+        TooManyBad: too many images are unreadable; its ``failed`` lists them. A ValueError.
         Unfinished: ``stop`` said so, or other shards are not done.
         UntraceableError: the graph of the model cannot be read.
         OSError: the store, or a checkpoint, cannot be written; whatever was there before is
@@ -129,6 +134,7 @@ def mine(
     k, batch_size = integer("k", k), integer("batch_size", batch_size)
     threads = threads if threads is None else integer("threads", threads)
     _check(k, batch_size, resume=resume, save_every=save_every, shard=own, threads=threads)
+    Limit(max_bad)  # a wrong one is told before any image is read
     job = Job.of(
         model,
         dataset,
@@ -140,6 +146,7 @@ def mine(
         told=asdict(source or Source()),
         workers=workers,
         strict=strict,
+        max_bad=max_bad,
     )
     work = Work(job, Path(path), own)
     store, begun = work.begin(resume=resume, adapt=threads is None)

@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             source=source,
             workers=options.workers,
             strict=options.strict,
+            max_bad=options.max_bad,
             nan=options.nan,
             report=report,
             resume=not options.restart,
@@ -86,6 +87,6 @@ def left_out(failed: Sequence[Failed], seen: int) -> Iterator[str]:
     if failed:
         yield f"left out: {len(failed)} of {len(failed) + seen} images, which cannot be used"
     for each in failed[:TOLD]:
-        yield f"  image {each.index}: {each.reason}"
+        yield f"  {each.said}"
     if len(failed) > TOLD:
         yield f"  and {len(failed) - TOLD} more; the store has them all in /failed"

@@ -14,7 +14,7 @@ from deconvnet import fields
 from deconvnet.fields import Field
 from deconvnet.record import Recording
 from deconvnet.runs import part_format
-from deconvnet.runs.failures import check_failed
+from deconvnet.runs.failures import Limit, check_failed
 from deconvnet.runs.parts import FirstNaN, Part
 from deconvnet.runs.request import Request
 from deconvnet.stores.store import Failed, LayerTable, Store, write_store
@@ -27,7 +27,7 @@ def publish(
     geometry: Recording,
     *,
     parts: Iterable[Part],
-    strict: bool = False,
+    limit: Limit,
 ) -> Store:
     """Write the store of parts that together are a whole run.
 
@@ -36,7 +36,7 @@ def publish(
         request: the run.
         geometry: see ``assemble``.
         parts: see ``assemble``.
-        strict: no image may be unreadable.
+        limit: how many images may be unreadable.
 
     Raises:
         FileNotFoundError, ValueError: as ``assemble``; or too many images are unreadable.
@@ -44,7 +44,8 @@ def publish(
     """
     found = assemble(request, geometry, parts)
     reasons = {each.index: each.reason for each in found.failed}
-    check_failed(reasons, request.images, strict=strict)
+    paths = {each.index: each.path for each in found.failed}
+    check_failed(reasons, request.images, limit=limit, name=paths.__getitem__)
     if found.first_nan is not None:
         first = found.first_nan
         warnings.warn(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import h5py
@@ -27,8 +28,8 @@ from deconvnet.reading.graphs import Graphs, blank
 from deconvnet.record import Recording
 from deconvnet.runs.blocks import to_ranges
 from deconvnet.runs.choosing import chosen
-from deconvnet.runs.failures import check_failed
-from deconvnet.runs.feed import microbatches, readers_die
+from deconvnet.runs.failures import DEFAULT, Limit, check_failed
+from deconvnet.runs.feed import Microbatch, microbatches, readers_die
 from deconvnet.runs.layouts import layout_for
 from deconvnet.runs.miner import Miner
 from deconvnet.runs.parts import Part
@@ -49,7 +50,7 @@ class Job:
         image: one image, for its size and precision, (1, channels, *size).
         request: what the tables will depend on.
         workers: processes that read images ahead.
-        strict: stop at the first unreadable image.
+        limit: how many images may be unreadable.
     """
 
     graph: Graph
@@ -58,7 +59,7 @@ class Job:
     image: Tensor
     request: Request
     workers: int
-    strict: bool
+    limit: Limit
 
     @classmethod
     def of(
@@ -74,6 +75,7 @@ class Job:
         told: Mapping[str, str],
         workers: int,
         strict: bool,
+        max_bad: str | float = DEFAULT,
     ) -> Job:
         """Look at the model and at the first image; see ``mine`` for what is raised.
 
@@ -88,6 +90,7 @@ class Job:
             told: what the caller says of model, weights, data set and transform.
             workers: processes that read images ahead.
             strict: stop at the first unreadable image.
+            max_bad: how many images may be unreadable, else.
         """
         if nan not in ("skip", "error"):
             raise ValueError(f"nan was {nan!r}; use 'skip' or 'error'")
@@ -115,7 +118,7 @@ class Job:
         channels = {name: geometry.sizes[name][1] for name in names}
         running = graphs.of(one.expand(batch_size, *image.shape))
         request = Request(attributes, len(dataset), channels)
-        return cls(running, geometry, dataset, one, request, workers, strict)
+        return cls(running, geometry, dataset, one, request, workers, Limit(max_bad, strict))
 
     def like(self, parts: Sequence[Part]) -> Job:
         """This job with as many threads as parts of it were begun with, if they agree."""
@@ -141,7 +144,7 @@ class Job:
         miner: Miner,
         numbers: Sequence[int],
         *,
-        failed: int,
+        failed: Mapping[int, str],
         after: Callable[[Miner], bool],
     ) -> None:
         """Take microbatches until all are done, or ``after`` each says that it is enough.
@@ -149,7 +152,7 @@ class Job:
         Args:
             miner: the tables.
             numbers: which microbatches.
-            failed: images that could not be read in earlier runs.
+            failed: {index: reason} of images that could not be read in earlier runs.
             after: called after every microbatch; true: stop here.
 
         Raises:
@@ -167,11 +170,17 @@ class Job:
         with readers_die(), torch.no_grad(), evaluation(model), threads_of_cpu(threads):
             for batch in feed:
                 if batch.failed:
-                    every = miner.failed | batch.failed
-                    check_failed(every, self.request.images, strict=self.strict, before=failed)
+                    self.check_failed({**failed, **miner.failed, **batch.failed}, rest=feed)
                 miner.take(batch, self.image.device)
                 if after(miner):
                     return
+
+    def check_failed(
+        self, failed: Mapping[int, str], *, rest: Iterable[Microbatch] | None = None
+    ) -> None:
+        """Stop if too many images are unreadable; see ``failures.check_failed``."""
+        name = partial(path_of, self.dataset)
+        check_failed(failed, self.request.images, limit=self.limit, name=name, rest=rest)
 
     def part(self, miner: Miner, label: str, *, replaces: str = "") -> Part:
         """What a miner has done so far.

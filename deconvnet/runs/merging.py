@@ -14,6 +14,7 @@ from deconvnet.ordinary import ordinarily
 from deconvnet.reading.graphs import Graphs, blank
 from deconvnet.runs.assembling import publish
 from deconvnet.runs.blocks import from_ranges, to_ranges
+from deconvnet.runs.failures import DEFAULT, Limit
 from deconvnet.runs.part_folder import PartFolder
 from deconvnet.runs.parts import Part, apart
 from deconvnet.runs.request import MADE, MEANT, differences
@@ -23,13 +24,20 @@ _SHOWN = 3  # gaps that are named
 
 
 @ordinarily
-def merge(folder: str | PathLike[str], path: str | PathLike[str], model: nn.Module) -> Store:
+def merge(
+    folder: str | PathLike[str],
+    path: str | PathLike[str],
+    model: nn.Module,
+    *,
+    max_bad: str | float = DEFAULT,
+) -> Store:
     """Write the store of all parts in a folder; they stay where they are.
 
     Args:
         folder: where ``mine`` left them: ``<store>.parts``, or parts gathered by hand.
         path: the store.
         model: the model that was mined; for the boxes of its units.
+        max_bad: how many images may be unreadable, as for ``mine``.
 
     Raises:
         FileNotFoundError: there are no parts.
@@ -38,6 +46,7 @@ def merge(folder: str | PathLike[str], path: str | PathLike[str], model: nn.Modu
             another one.
         OSError: the store cannot be written.
     """
+    limit = Limit(max_bad)
     parts = parts_in(folder)
     request = parts[0].request
     if Path(path).exists():
@@ -53,7 +62,7 @@ def merge(folder: str | PathLike[str], path: str | PathLike[str], model: nn.Modu
             f"is {found}; give the model and weights that were mined"
         )
     check_writable(path)
-    return publish(Path(path), request, geometry_of(graph, image), parts=parts)
+    return publish(Path(path), request, geometry_of(graph, image), parts=parts, limit=limit)
 
 
 def parts_in(folder: str | PathLike[str]) -> list[Part]:

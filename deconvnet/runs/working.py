@@ -13,7 +13,6 @@ from pathlib import Path
 from deconvnet.atomic import check_writable
 from deconvnet.runs.assembling import publish
 from deconvnet.runs.blocks import from_ranges, share
-from deconvnet.runs.failures import check_failed
 from deconvnet.runs.feed import ReaderDied
 from deconvnet.runs.job import Job, Pace, images_in
 from deconvnet.runs.miner import Miner
@@ -128,10 +127,10 @@ class Work:
             return ending
 
         failed = {each.index: each.reason for part in begun for each in part.failed}
-        check_failed(failed, request.images, strict=self.job.strict)
+        self.job.check_failed(failed)
         if numbers and not (stop is not None and stop()):
             try:
-                self.job.run(miner, numbers, failed=len(failed), after=after)
+                self.job.run(miner, numbers, failed=failed, after=after)
             except ReaderDied:  # of the signal that we were sent too
                 if stop is None or not stop():
                     raise
@@ -241,6 +240,6 @@ class Work:
             if store is not None:
                 self.folder.tidy(request)
                 return store
-        store = publish(self.path, request, self.job.geometry, parts=parts, strict=self.job.strict)
+        store = publish(self.path, request, self.job.geometry, parts=parts, limit=self.job.limit)
         self.folder.tidy(request)
         return store
