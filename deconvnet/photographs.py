@@ -17,13 +17,12 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from .paths import expanded
+from .plugins import advice, lacking, taught
+
 _LONGEST = 100
 """The largest ratio of the sides: scaled to a common short side, a longer one fills the memory."""
 _WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
-_PLUGINS = {b"avif": ("AVIF", "pillow-avif-plugin")} | dict.fromkeys(
-    (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1"), ("HEIF", "pillow-heif")
-)
-"""What a file of the kind starts with → Pillow's name for it, and a package that adds it."""
 
 
 class ImageError(ValueError):
@@ -53,13 +52,14 @@ def read_image(
             ``PIL.Image.MAX_IMAGE_PIXELS``, sides of a ratio above 100, or colours that
             ``to_rgb`` refuses.
     """
+    file = expanded(file) if isinstance(file, str | PathLike) else file
     name = name or (os.fspath(file) if isinstance(file, str | PathLike) else "an image")
     try:
         with warnings.catch_warnings(), _never_cut_short():
             warnings.simplefilter("ignore")  # what Pillow warns of is ruled here
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             _check_kind(file)
-            with Image.open(file) as image:
+            with _opened(file) as image:
                 if image.format == "EPS":  # and it would be run by another program
                     raise ImageError("it is a program in PostScript; convert it")
                 _check_size(image)
@@ -141,19 +141,33 @@ def _reason(error: Exception, file: str | PathLike[str] | BinaryIO) -> str:
     return str(error) or type(error).__name__
 
 
-def _unknown(file: str | PathLike[str] | BinaryIO) -> str:
+def _opened(file: str | PathLike[str] | BinaryIO) -> Image.Image:
+    """As ``Image.open``; a package that reads the file is registered if it has not been."""
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError:
+        kind = lacking(_start(file))
+        if not kind or not taught(kind):
+            raise
+    if not isinstance(file, str | PathLike):
+        file.seek(0)
+    return Image.open(file)
+
+
+def _start(file: str | PathLike[str] | BinaryIO) -> bytes:
     if isinstance(file, str | PathLike):
         with open(file, "rb") as opened:
-            start = opened.read(12)
-    else:
-        file.seek(0)
-        start = file.read(12)
+            return opened.read(12)
+    file.seek(0)
+    return file.read(12)
+
+
+def _unknown(file: str | PathLike[str] | BinaryIO) -> str:
+    start = _start(file)
     if not start:
         return "it is empty"
-    kind, package = _PLUGINS.get(start[8:] if start[4:8] == b"ftyp" else b"", ("", ""))
-    if kind and kind not in Image.SAVE:  # what can be saved can be read
-        return f"this format needs the package {package}; install and register it"
-    return f"it is no image that Pillow knows (it starts with {start!r})"
+    kind = lacking(start)
+    return advice(kind) if kind else f"it is no image that Pillow knows (it starts with {start!r})"
 
 
 @functools.cache
