@@ -18,10 +18,12 @@ from deconvnet.options import numbers as _numbers
 from deconvnet.options import place as _place
 from deconvnet.options import triple as _triple
 from deconvnet.options import words as _words
+from deconvnet.paths import expanded
 from deconvnet.printing import plain_json, printable
 from deconvnet.store_options import add_store_commands, add_stored_pictures
 
 EPILOG = "Every command has its own --help with an example."
+_PATHS = ("model", "weights", "data", "output", "store", "parts", "images")  # of any command
 # ours, the system's, and torch's own: out of memory is a RuntimeError
 BAD_INPUT = (ValueError, LookupError, TypeError, OSError, ImportError, RuntimeError, MemoryError)
 
@@ -34,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error that says what to do; or 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
+    _expand(options)
     options.typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with warnings.catch_warnings():
@@ -60,6 +63,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("deconvnet: interrupted; nothing was written", file=sys.stderr)
         return 130
     return 0
+
+
+def _expand(options: argparse.Namespace) -> None:
+    """Replace ``~``, which the shell leaves in ``--weights=~/w.pth``."""
+    for name in _PATHS:
+        given = getattr(options, name, None)
+        if isinstance(given, str):
+            setattr(options, name, expanded(given))
+        elif isinstance(given, list):
+            setattr(options, name, [expanded(path) for path in given])
 
 
 def _one_line(error: Exception) -> str:

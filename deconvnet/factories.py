@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from deconvnet.paths import expanded
+
 FORMS = "path/to/file.py:factory or package.module:factory"
 
 
@@ -36,7 +38,7 @@ def made_by(place: str, name: str) -> Any:
 
 def _factory(place: str, name: str) -> Callable[[], Any]:
     try:
-        module = _file_module(Path(place)) if place.endswith(".py") else _module(place)
+        module = _file_module(Path(expanded(place))) if place.endswith(".py") else _module(place)
     except FileNotFoundError:
         raise
     except Exception as error:  # somebody else's code may raise anything

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .digest import few_images
+from .paths import expanded
 from .preprocessing import Preprocessing
 
 SUFFIXES = tuple(
@@ -69,13 +70,14 @@ class ImageFolder(Dataset[Tensor]):
         self.preprocessing, self._identity = preprocessing, identity
         self._read = read or preprocessing.read
         self._usual = read is None and type(self) is ImageFolder
+        self._listed = not isinstance(folder, str | PathLike)
         if isinstance(folder, str | PathLike):
-            self._root = os.fspath(folder)
+            self._root = expanded(folder)
             self._paths, self.passed_over = _images_below(self._root)
             others = f": {said_of(self.passed_over)}" if self.passed_over else ""
             nothing = f"there is no image in {self._root!r}{others}; known are {' '.join(SUFFIXES)}"
         else:
-            self._root, self._paths = os.fspath(root), [os.fspath(path) for path in folder]
+            self._root, self._paths = expanded(root), [os.fspath(path) for path in folder]
             self.passed_over = {}
             nothing = "an empty list of files was given, expected at least one image"
         if not self._paths:
@@ -99,13 +101,14 @@ class ImageFolder(Dataset[Tensor]):
             FileNotFoundError: there is no such file, or it lists nothing.
             OSError: it cannot be read.
         """
+        file = expanded(file)
         with open(file, "rb") as text:
             lines = text.read().removeprefix(b"\xef\xbb\xbf").split(b"\n")
         names = [os.fsdecode(line.removesuffix(b"\r")) for line in lines]
         paths = [name for name in names if name.strip() and not name.startswith("#")]
         if not paths:
-            raise FileNotFoundError(f"{os.fspath(file)!r} lists no image; write one path a line")
-        root = os.path.dirname(os.fspath(file))
+            raise FileNotFoundError(f"{file!r} lists no image; write one path a line")
+        root = os.path.dirname(file)
         return cls(paths, preprocessing, root=root, identity=identity)
 
     def __len__(self) -> int:
@@ -117,8 +120,13 @@ class ImageFolder(Dataset[Tensor]):
         Raises:
             ImageError: the file cannot be used.
         """
-        file = os.path.join(self._root, self._paths[index])
+        file = self._file(self._paths[index])
         return self.preprocessing.prepared(self._read(file), file)
+
+    def _file(self, path: str) -> str:
+        """Where a file is; in a list ``~/`` is the user's home folder, in a folder it is a name."""
+        home = self._listed and path.startswith(f"~{os.sep}")
+        return os.path.join(self._root, expanded(path) if home else path)
 
     def path(self, index: int) -> str:
         """The path of one image, relative to the folder; of a list, as it was given."""
@@ -137,7 +145,7 @@ class ImageFolder(Dataset[Tensor]):
         digest, identify = hashlib.sha256(), _IDENTITIES[self._identity]
         for path in self._paths:
             try:
-                own = identify(os.path.join(self._root, path))
+                own = identify(self._file(path))
             except OSError:  # a dangling link is a bad image, not a reason to stop here
                 own = b"missing"
             digest.update(os.fsencode(path) + b"\0" + own + b"\0")

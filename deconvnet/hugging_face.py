@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .items import check_map_style, sampled
+from .paths import expanded
 from .photographs import ImageError
 from .preprocessing import Preprocessing
 
@@ -117,6 +118,7 @@ def load_from_disk(path: str | PathLike[str]) -> Any:
         FileNotFoundError: there is no such data set.
         TypeError: it holds several splits.
     """
+    path = expanded(path)
     try:
         from datasets import load_from_disk as load
     except ImportError as error:

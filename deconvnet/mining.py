@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,12 @@ from typing import Any
 from torch import nn
 
 from deconvnet.atomic import check_writable
+from deconvnet.datasets import anchored
 from deconvnet.folders import may_be_images, said_of
+from deconvnet.given import given_dataset, known_preprocessing
 from deconvnet.integers import integer
 from deconvnet.ordinary import ordinarily
+from deconvnet.paths import expanded
 from deconvnet.runs.choosing import minable
 from deconvnet.runs.failures import DEFAULT, Limit, TooManyBad
 from deconvnet.runs.job import Job
@@ -50,11 +53,12 @@ def mine(
     model: nn.Module,
     dataset: Any,
     path: str | PathLike[str],
-    layers: Sequence[str | nn.Module] | None = None,
+    layers: str | nn.Module | Sequence[str | nn.Module] | None = None,
     k: int = 9,
     batch_size: int = 64,
     *,
     source: Source | None = None,
+    preprocessing: Any = None,
     workers: int = 0,
     strict: bool = False,
     max_bad: str | float = DEFAULT,
@@ -84,13 +88,18 @@ def mine(
         model: any module that takes images; it comes back as it was.
         dataset: map-style, ``len`` and ``[i]``; an item is a float tensor (channels, height,
             width), preprocessed, or a tuple that starts with one; the same whenever it is read.
+            Or the path of a folder of images or of a list of them, or another word of the
+            command line.
         path: the HDF5 file to write.
-        layers: node names or modules; by default every convolution, linear layer, activation
-            and join.
+        layers: node names or modules, one or several; by default every convolution, linear
+            layer, activation and join.
         k: how many images to keep for each channel.
         batch_size: images run at once, at most the whole data set; part of what a result depends
             on in its last bits.
         source: what to write down of where model and data set come from.
+        preprocessing: makes tensors of images, where the data set is given as a path: a
+            ``Preprocessing``, or torchvision's weights; by default ``model.preprocessing``. Of
+            other data sets it says what was applied, and is written down.
         workers: processes that read images ahead.
         strict: stop at the first unreadable image; else they are written down and left out.
         max_bad: how many may be unreadable: a share of the data set ("1%", 0.01; at least one
@@ -129,12 +138,20 @@ def mine(
         OSError: the store, or a checkpoint, cannot be written; whatever was there before is
             intact.
     """
+    path = expanded(path)
     index, count = shard
     own = Shard(integer("shard", index), integer("shard", count))
     k, batch_size = integer("k", k), integer("batch_size", batch_size)
     threads = threads if threads is None else integer("threads", threads)
     _check(k, batch_size, resume=resume, save_every=save_every, shard=own, threads=threads)
     Limit(max_bad)  # a wrong one is told before any image is read
+    told = source or Source()
+    if isinstance(dataset, str | PathLike):
+        told = replace(told, dataset=told.dataset or anchored(fspath(dataset)))
+    dataset = given_dataset(dataset, preprocessing=preprocessing, model=model)
+    if preprocessing is not None and not told.transform:
+        known = known_preprocessing(preprocessing)
+        told = replace(told, transform=known.to_json() if known else "")
     job = Job.of(
         model,
         dataset,
@@ -143,7 +160,7 @@ def mine(
         batch_size=batch_size,
         nan=nan,
         threads=threads,
-        told=asdict(source or Source()),
+        told=asdict(told),
         workers=workers,
         strict=strict,
         max_bad=max_bad,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 import warnings
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from deconvnet.checkpoints import PLAIN, State, best, keys_of, states_in
+from deconvnet.paths import expanded
 
 
 def load_weights(model: nn.Module, file: str) -> tuple[str, ...]:
@@ -29,7 +29,7 @@ def load_weights(model: nn.Module, file: str) -> tuple[str, ...]:
         ValueError: the file is no state dict, or not one of this model.
         FileNotFoundError: no such file.
     """
-    file = os.path.expanduser(file)
+    file = expanded(file)
     states = _states(file)
     own = {key: value for key, value in model.state_dict().items() if isinstance(value, Tensor)}
     state = _chosen(states, own, file)
@@ -65,7 +65,7 @@ def read_weights(file: str) -> dict[str, Tensor]:
         ValueError: the file holds anything else; nothing in it is executed.
         FileNotFoundError: no such file.
     """
-    return dict(_states(os.path.expanduser(file))[0].tensors)
+    return dict(_states(expanded(file))[0].tensors)
 
 
 def _chosen(states: list[State], own: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -64,8 +65,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     said(f"{options.output}: top {options.k} of {units} units over {seen} images", options)
     for line in left_out(store.failed, seen):
         said(line, options)
-    last = list(store.layers)[-1]
-    said(f"next: deconvnet figure {options.output} --layer {last}", options)
+    following = ["deconvnet", "figure", options.output, "--layer", list(store.layers)[-1]]
+    said(f"next: {shlex.join(following)}", options)
     return {"store": options.output, "layers": list(store.layers), **store.attributes}
 
 

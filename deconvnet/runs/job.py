@@ -67,7 +67,7 @@ class Job:
         model: nn.Module,
         dataset: Any,
         *,
-        layers: Sequence[str | nn.Module] | None,
+        layers: str | nn.Module | Sequence[str | nn.Module] | None,
         k: int,
         batch_size: int,
         nan: str,

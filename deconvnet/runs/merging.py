@@ -11,6 +11,7 @@ from deconvnet import fingerprint
 from deconvnet.atomic import check_writable
 from deconvnet.geometry import geometry_of
 from deconvnet.ordinary import ordinarily
+from deconvnet.paths import expanded
 from deconvnet.reading.graphs import Graphs, blank
 from deconvnet.runs.assembling import publish
 from deconvnet.runs.blocks import from_ranges, to_ranges
@@ -46,7 +47,7 @@ def merge(
             another one.
         OSError: the store cannot be written.
     """
-    limit = Limit(max_bad)
+    limit, path = Limit(max_bad), expanded(path)
     parts = parts_in(folder)
     request = parts[0].request
     if Path(path).exists():
@@ -71,6 +72,7 @@ def parts_in(folder: str | PathLike[str]) -> list[Part]:
     Raises:
         FileNotFoundError, ValueError: as ``merge``.
     """
+    folder = expanded(folder)
     found = PartFolder(folder).headings()
     if not found:
         raise FileNotFoundError(

@@ -20,6 +20,7 @@ import h5py
 import numpy as np
 
 from deconvnet.atomic import write_whole
+from deconvnet.paths import expanded
 
 from .guarded import Room, dataset_in, group_in, read_attributes
 from .picture_index import Pictures, read_index
@@ -117,6 +118,7 @@ def write_store(
         TypeError: an attribute of another type.
         OSError: the file cannot be written; an old one is intact.
     """
+    path = expanded(path)
     ks = {table.k for table in layers.values()}
     if len(ks) != 1:
         raise ValueError(f"layers with k of {sorted(ks)} were given, expected one k for all")
@@ -158,7 +160,7 @@ def open_store(path: str | PathLike[str]) -> Store:
             No link out of the file is followed, nothing larger than the file is allocated. (The
             HDF5 library itself may hang on some deliberate damage: open what you trust.)
     """
-    path = Path(path)
+    path = Path(expanded(path))
     if not path.exists():
         raise FileNotFoundError(f"there is no file {str(path)!r}; mine a data set to make one")
     with path.open("rb") as file:
