@@ -29,6 +29,7 @@ from deconvnet.ordinary import ordinarily
 from deconvnet.patches import exemplars, same_size
 from deconvnet.paths import expanded
 from deconvnet.reading.graphs import Graphs, blank
+from deconvnet.stores.additions import check_additions
 from deconvnet.stores.picture_coding import encode, halves
 from deconvnet.stores.picture_reading import opened_layer
 from deconvnet.stores.picture_writing import copy_values, spooled
@@ -59,7 +60,8 @@ def embed(
     its projection, and of patches alone that of some entries. Only entries with a positive
     activation have pictures, as in ``patches.exemplars``. Patches
     are JPEGs, projections float16 with a scale of their own: exact enough that no figure shows
-    it. The tables stay as they are, and so do projections under other policies. However many
+    it. The tables stay as they are, and so do projections under other policies, and what you
+    added to the file yourself (groups, datasets, attributes). However many
     pictures there are, few are in memory; the disk needs room for those of the largest layer
     twice.
 
@@ -91,6 +93,7 @@ def embed(
         preprocessing, data=dataset, model=model, attributes=store.attributes
     )
     projections = listed(projections, str, Rectifier)
+    check_additions(store.path)
     same_size(store, dataset)
     target = Path(expanded(path or store.path))
     _check_target(target, store)
@@ -122,6 +125,7 @@ def embed(
         images=store.images,
         failed=store.failed,
         draw=artist.draw,
+        keep=store.path,
     )
 
 

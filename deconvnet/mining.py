@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from os import PathLike, fspath
+from os import PathLike, fsdecode, fspath
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ from deconvnet.given import given_dataset, known_preprocessing
 from deconvnet.integers import integer
 from deconvnet.ordinary import ordinarily
 from deconvnet.paths import expanded
+from deconvnet.preprocessing import Preprocessing
 from deconvnet.runs.choosing import minable
 from deconvnet.runs.failures import DEFAULT, Limit, TooManyBad
 from deconvnet.runs.job import Job
 from deconvnet.runs.shards import Shard
 from deconvnet.runs.working import Reporter, Unfinished, Work
 from deconvnet.stores.store import Store
+from deconvnet.stores.store_format import check_attributes
 
 __all__ = ["Reporter", "Source", "TooManyBad", "Unfinished", "minable", "mine"]
 
@@ -35,17 +37,35 @@ _ROUNDS = 3  # of a process that is alone, should an earlier one of the same run
 class Source:
     """Where model and data set come from, in words that rebuild them; goes into the store.
 
+    Paths may be given as such, and a ``Preprocessing`` for the transform; all become text.
+
     Args:
         model: model spec, such as "torchvision:vgg16".
         weights: file or name of the weights.
         dataset: folder, or "package.module:factory".
         transform: the preprocessing as JSON.
+
+    Raises:
+        TypeError: something that is no text, nor a path.
+        ValueError: a text that is too long for a store (60,000 bytes), or holds a NUL.
     """
 
-    model: str = ""
-    weights: str = ""
-    dataset: str = ""
-    transform: str = ""
+    model: str | PathLike[str] = ""
+    weights: str | PathLike[str] = ""
+    dataset: str | PathLike[str] = ""
+    transform: str | Preprocessing = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.transform, Preprocessing):
+            object.__setattr__(self, "transform", self.transform.to_json())
+        for name, given in vars(self).copy().items():
+            if not isinstance(given, str | PathLike):
+                raise TypeError(
+                    f"Source({name}={given!r}) was given, expected text or a path: it is written "
+                    "into the store"
+                )
+            object.__setattr__(self, name, fsdecode(given))
+        check_attributes(vars(self))
 
 
 @ordinarily
@@ -67,6 +87,7 @@ def mine(
     resume: bool | None = None,
     save_every: float = 30.0,
     shard: tuple[int, int] = (0, 1),
+    discard_groups: bool = False,
     threads: int | None = None,
     stop: Callable[[], bool] | None = None,
     tell: Callable[[str], object] | None = None,
@@ -114,6 +135,8 @@ def mine(
             or a file that is no store, is not dropped without a word. False: it is.
         save_every: seconds between two checkpoints; more where one takes long.
         shard: (index, count): which of several processes this is; needs ``resume=True``.
+        discard_groups: a store that is replaced may hold groups and datasets that were added to
+            it, which are lost then; by default that is refused.
         threads: of the CPU, which the last bits of fully connected layers depend on; by default
             as many as unfinished work was begun with, else as PyTorch is set.
         stop: asked after every microbatch; true: keep what is done and raise ``Unfinished``.
@@ -165,7 +188,7 @@ def mine(
         strict=strict,
         max_bad=max_bad,
     )
-    work = Work(job, Path(path), own)
+    work = Work(job, Path(path), own, discard_groups=discard_groups)
     store, begun = work.begin(resume=resume, adapt=threads is None)
     if store is not None:
         if tell is not None:

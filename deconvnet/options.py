@@ -29,6 +29,11 @@ def add_lasting(parser: argparse.ArgumentParser) -> None:
         "--restart", action="store_true", help="do everything again, and replace what is there"
     )
     parser.add_argument(
+        "--discard-groups",
+        action="store_true",
+        help="replace a store even if groups were added to it, which are lost then",
+    )
+    parser.add_argument(
         "--save-every", type=float, default=30.0, help="seconds between checkpoints (%(default)s)"
     )
     parser.add_argument(

@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             nan=options.nan,
             report=report,
             resume=not options.restart,
+            discard_groups=options.discard_groups,
             save_every=options.save_every,
             shard=(shard.index, shard.count),
             threads=options.threads,

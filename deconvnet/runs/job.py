@@ -35,6 +35,7 @@ from deconvnet.runs.miner import Miner
 from deconvnet.runs.parts import Part
 from deconvnet.runs.request import Request
 from deconvnet.stores.store import Failed
+from deconvnet.stores.store_format import check_attributes
 
 _PATIENCE = 20  # the work between two checkpoints takes at least so many times as long as one
 
@@ -115,6 +116,7 @@ class Job:
         }
         if one.device.type == "cpu":  # large sums are cut up by threads, which shows in last bits
             attributes["threads"] = threads or torch.get_num_threads()
+        check_attributes(attributes)
         channels = {name: geometry.sizes[name][1] for name in names}
         running = graphs.of(one.expand(batch_size, *image.shape))
         request = Request(attributes, len(dataset), channels)

@@ -46,8 +46,9 @@ class Unfinished(RuntimeError):
 class Work:
     """A run in one process: where it keeps what it has done, and when all is done."""
 
-    def __init__(self, job: Job, path: Path, shard: Shard) -> None:
+    def __init__(self, job: Job, path: Path, shard: Shard, *, discard_groups: bool = False) -> None:
         self.job, self.path, self.shard = job, path, shard
+        self.discard_groups = discard_groups
         self.target = Target(path)
         self.replaces = ""  # the mark of the file that the store is to replace, if it may
         self.stamp = self.target.stamp()
@@ -65,6 +66,7 @@ class Work:
             self._check_nothing_is_lost()
         if not resume:
             check_writable(self.path)
+            self._check_additions()
             self.replaces = self.target.mark()
             self.folder.clear()
             return None, []
@@ -72,6 +74,7 @@ class Work:
         found = self.folder.headings()
         mark = self.target.mark()
         if mark and mark in {part.replaces for part in found}:
+            self._check_additions()
             self.replaces = mark  # what has begun to replace a store goes on with it
         elif mark:
             store, other = self.target.read(self.job.request)
@@ -194,6 +197,10 @@ class Work:
             stopped=stopped,
         )
 
+    def _check_additions(self) -> None:
+        if not self.discard_groups:
+            self.target.check_additions()
+
     def _check_nothing_is_lost(self) -> None:
         found = self.folder.headings()
         if found:
@@ -240,6 +247,7 @@ class Work:
             if store is not None:
                 self.folder.tidy(request)
                 return store
+        self._check_additions()  # they may have come meanwhile
         store = publish(self.path, request, self.job.geometry, parts=parts, limit=self.job.limit)
         self.folder.tidy(request)
         return store
