@@ -252,6 +252,9 @@ def _model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mean", type=_triple, help="R,G,B of the normalisation")
     parser.add_argument("--std", type=_triple, help="R,G,B of the normalisation")
     parser.add_argument(
+        "--white", type=int, help="value of white in 16-bit grey files: 4095 for 12 bits (65535)"
+    )
+    parser.add_argument(
         "--exif-transpose", action="store_true", help="turn photographs as their EXIF data say"
     )
 
