@@ -9,6 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
+from deconvnet.paths import expanded
+
 # What a file system answers when it cannot sync a folder: the rename itself has succeeded by then.
 _CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM)
 _DAY = 24 * 60 * 60  # seconds
@@ -31,7 +33,7 @@ def write_whole(path: str | PathLike[str], data: bytes | Callable[[BinaryIO], No
             writable). The subclass and ``errno`` are the system's; the old target is intact and
             the temporary file is gone.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(expanded(path)))
     try:
         mode = _mode_of(target)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +53,7 @@ def check_writable(path: str | PathLike[str]) -> None:
     Raises:
         OSError: as ``write_whole``, but for a disk that will be full later.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(expanded(path)))
     try:
         _mode_of(target)
         target.parent.mkdir(parents=True, exist_ok=True)

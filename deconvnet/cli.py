@@ -12,16 +12,18 @@ from importlib import import_module
 from typing import Any
 
 import deconvnet
-from deconvnet.options import add_lasting
+from deconvnet.options import add_lasting, add_max_bad
 from deconvnet.options import command as _command
 from deconvnet.options import numbers as _numbers
 from deconvnet.options import place as _place
 from deconvnet.options import triple as _triple
 from deconvnet.options import words as _words
+from deconvnet.paths import expanded
 from deconvnet.printing import plain_json, printable
 from deconvnet.store_options import add_store_commands, add_stored_pictures
 
 EPILOG = "Every command has its own --help with an example."
+_PATHS = ("model", "weights", "data", "output", "store", "parts", "images")  # of any command
 # ours, the system's, and torch's own: out of memory is a RuntimeError
 BAD_INPUT = (ValueError, LookupError, TypeError, OSError, ImportError, RuntimeError, MemoryError)
 
@@ -34,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error that says what to do; or 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
+    _expand(options)
     options.typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with warnings.catch_warnings():
@@ -49,12 +52,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `deconvnet layers MODEL | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except BAD_INPUT as error:
-        print(f"deconvnet: error: {_one_line(error)}", file=sys.stderr)
+        first, *others = getattr(error, "lines", None) or [_one_line(error)]
+        print(f"deconvnet: error: {printable(first)}", file=sys.stderr)
+        for line in others:
+            print(printable(line), file=sys.stderr)
+        if options.json and hasattr(error, "details"):
+            print(json.dumps(plain_json(error.details), indent=2))
         return 2
     except KeyboardInterrupt:
         print("deconvnet: interrupted; nothing was written", file=sys.stderr)
         return 130
     return 0
+
+
+def _expand(options: argparse.Namespace) -> None:
+    """Replace ``~``, which the shell leaves in ``--weights=~/w.pth``."""
+    for name in _PATHS:
+        given = getattr(options, name, None)
+        if isinstance(given, str):
+            setattr(options, name, expanded(given))
+        elif isinstance(given, list):
+            setattr(options, name, [expanded(path) for path in given])
 
 
 def _one_line(error: Exception) -> str:
@@ -154,6 +172,7 @@ def _mine(commands: Any) -> None:
     add_lasting(mine)
     add_stored_pictures(mine)
     mine.add_argument("--strict", action="store_true", help="stop at an unreadable image")
+    add_max_bad(mine)
     mine.add_argument(
         "--fingerprint",
         default="size",
@@ -172,6 +191,7 @@ def _merge(commands: Any) -> None:
     )
     merge.add_argument("parts", metavar="DIR", help="the folder of parts, or one of copies of them")
     merge.add_argument("-o", "--output", default="outputs/top9.h5", help="store (%(default)s)")
+    add_max_bad(merge)
     merge.add_argument("--model", help="MODEL, if not the one the parts name")
     merge.add_argument("--weights", help="its weights, if they have moved")
 
@@ -225,11 +245,15 @@ def _model(parser: argparse.ArgumentParser) -> None:
         help="torchvision:NAME, zoo:NAME, path/to/file.py:factory or package.module:factory",
     )
     parser.add_argument(
-        "--weights", help="a state dict (.pth, .safetensors), or DEFAULT: torchvision's own"
+        "--weights",
+        help="a state dict or checkpoint (.pth, .safetensors), or DEFAULT: torchvision's own",
     )
     parser.add_argument("--size", type=int, help="side of the model's input, pixels")
     parser.add_argument("--mean", type=_triple, help="R,G,B of the normalisation")
     parser.add_argument("--std", type=_triple, help="R,G,B of the normalisation")
+    parser.add_argument(
+        "--white", type=int, help="value of white in 16-bit grey files: 4095 for 12 bits (65535)"
+    )
     parser.add_argument(
         "--exif-transpose", action="store_true", help="turn photographs as their EXIF data say"
     )

@@ -10,6 +10,7 @@ from deconvnet.factories import FORMS, made_by
 from deconvnet.folders import SUFFIXES, ImageFolder
 from deconvnet.hugging_face import HuggingFaceImages, is_hugging_face, load_from_disk
 from deconvnet.items import check_map_style
+from deconvnet.paths import expanded
 from deconvnet.preprocessing import Preprocessing
 
 LISTS = (".txt", ".lst")
@@ -41,6 +42,7 @@ def dataset(spec: str, preprocessing: Preprocessing, *, identity: str = "size") 
         path, column = _hugging_face_parts(spec)
         rows = load_from_disk(path)
         return HuggingFaceImages(rows, preprocessing, column=column, identity=identity)
+    spec = expanded(spec)
     if os.path.isdir(spec):
         return ImageFolder(spec, preprocessing, identity=identity)
     if spec.lower().endswith(LISTS):
@@ -69,7 +71,7 @@ def mined_dataset(
     Raises:
         ValueError: the store does not say how to build it; or as ``dataset``, like the others.
     """
-    word = spec or str(attributes.get("dataset", ""))
+    word = expanded(spec) if spec else str(attributes.get("dataset", ""))
     if not spec and ":" not in word and not os.path.exists(word):
         raise ValueError(
             f"the store was mined from {word!r}, which is not here; say where it is with --data"
@@ -86,6 +88,7 @@ def anchored(spec: str) -> str:
     if spec.startswith(_HUGGING_FACE):
         path, column = _hugging_face_parts(spec)
         return f"{_HUGGING_FACE}{os.path.abspath(path)}" + (f":{column}" if column else "")
+    spec = expanded(spec)
     if os.path.exists(spec):
         return os.path.abspath(spec)
     place, colon, name = spec.rpartition(":")
@@ -96,7 +99,7 @@ def anchored(spec: str) -> str:
 
 def _hugging_face_parts(spec: str) -> tuple[str, str | None]:
     """Path and column; a folder that is there is a path, whatever colons are in it."""
-    whole = spec.removeprefix(_HUGGING_FACE)
+    whole = expanded(spec.removeprefix(_HUGGING_FACE))
     path, colon, column = whole.rpartition(":")
     if not colon or os.path.isdir(whole):
         return whole, None

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import matplotlib
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 import deconvnet
@@ -30,6 +29,9 @@ from deconvnet.models import LoadedModel
 from deconvnet.patches import Exemplar
 from deconvnet.record import Recording
 from deconvnet.units import Box, Unit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 METHODS = ("gradient", "deconvnet", "guided")
 
@@ -203,5 +205,5 @@ def provenance(loaded: Named, **entries: object) -> dict[str, str]:
         "contrast": RULE,
         "deconvnet": deconvnet.__version__,
         "torch": torch.__version__,
-        "matplotlib": matplotlib.__version__,
+        "matplotlib": version("matplotlib"),
     }

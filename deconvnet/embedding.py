@@ -17,15 +17,19 @@ from deconvnet import fields, fingerprint
 from deconvnet.checks.recomputing import recomputed
 from deconvnet.checks.verifying import ACROSS
 from deconvnet.geometry import geometry_of
+from deconvnet.given import given_dataset, needed_preprocessing
 from deconvnet.images import Preprocessing
 from deconvnet.items import checked, first_image, read_item
 from deconvnet.layers import Rectifier
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.layers.policies import RectGrad
 from deconvnet.mirror import DeconvNet
+from deconvnet.one_or_more import listed
 from deconvnet.ordinary import ordinarily
 from deconvnet.patches import exemplars, same_size
+from deconvnet.paths import expanded
 from deconvnet.reading.graphs import Graphs, blank
+from deconvnet.stores.additions import check_additions
 from deconvnet.stores.picture_coding import encode, halves
 from deconvnet.stores.picture_reading import opened_layer
 from deconvnet.stores.picture_writing import copy_values, spooled
@@ -44,8 +48,8 @@ def embed(
     model: nn.Module,
     dataset: Any,
     *,
-    preprocessing: Preprocessing,
-    projections: Sequence[str | Rectifier] = (),
+    preprocessing: Any = None,
+    projections: str | Rectifier | Sequence[str | Rectifier] = (),
     elsewhere: str | None = None,
     path: str | PathLike[str] | None = None,
     report: Callable[[int, int], None] | None = None,
@@ -56,16 +60,19 @@ def embed(
     its projection, and of patches alone that of some entries. Only entries with a positive
     activation have pictures, as in ``patches.exemplars``. Patches
     are JPEGs, projections float16 with a scale of their own: exact enough that no figure shows
-    it. The tables stay as they are, and so do projections under other policies. However many
+    it. The tables stay as they are, and so do projections under other policies, and what you
+    added to the file yourself (groups, datasets, attributes). However many
     pictures there are, few are in memory; the disk needs room for those of the largest layer
     twice.
 
     Args:
         store: as ``open_store`` gives it; it may hold pictures already.
         model: the one that was mined.
-        dataset: the one that was mined.
-        preprocessing: turns tensors back into pictures.
-        projections: policies, by name or instance.
+        dataset: the one that was mined, or its path.
+        preprocessing: turns tensors back into pictures, and images into tensors where the data
+            set is given as a path: a ``Preprocessing``, or torchvision's weights; by default the
+            data set's own, else the model's, else that of the store.
+        projections: policies, by name or instance, one or several.
         elsewhere: what happens at activations that a policy has no rule for.
         path: where the new file goes; by default it takes the old one's place.
         report: told how many patches and projections are done, of how many.
@@ -79,8 +86,16 @@ def embed(
         UnmirroredError: a policy has no rule for an activation on the way.
         OSError: the file cannot be written; whatever was there before is intact.
     """
+    dataset = given_dataset(
+        dataset, preprocessing=preprocessing, model=model, attributes=store.attributes
+    )
+    preprocessing = needed_preprocessing(
+        preprocessing, data=dataset, model=model, attributes=store.attributes
+    )
+    projections = listed(projections, str, Rectifier)
+    check_additions(store.path)
     same_size(store, dataset)
-    target = Path(path or store.path)
+    target = Path(expanded(path or store.path))
     _check_target(target, store)
     size = (3, *preprocessing.size)
     plain = DeconvNet(model, "identity", input_size=size)
@@ -110,6 +125,7 @@ def embed(
         images=store.images,
         failed=store.failed,
         draw=artist.draw,
+        keep=store.path,
     )
 
 

@@ -15,6 +15,7 @@ from deconvnet.images import Preprocessing
 from deconvnet.integers import integer
 from deconvnet.items import path_of
 from deconvnet.layers import Rectifier
+from deconvnet.one_or_more import listed
 from deconvnet.ordinary import ordinarily
 from deconvnet.patches import AT_ONCE
 from deconvnet.record import Recording
@@ -55,7 +56,7 @@ class Estimate:
 def estimate(
     model: nn.Module,
     dataset: Any,
-    layers: Sequence[str | nn.Module] | None = None,
+    layers: str | nn.Module | Sequence[str | nn.Module] | None = None,
     k: int = 9,
     batch_size: int = 64,
     *,
@@ -63,7 +64,7 @@ def estimate(
     workers: int = 0,
     threads: int | None = None,
     preprocessing: Preprocessing | None = None,
-    projections: Sequence[str | Rectifier] = (),
+    projections: str | Rectifier | Sequence[str | Rectifier] = (),
     elsewhere: str | None = None,
 ) -> Estimate:
     """Run two microbatches, time the second, and say what ``mine`` with these arguments takes.
@@ -99,7 +100,11 @@ def estimate(
     pictures = Pictures()
     if preprocessing is not None:
         pictures = estimate_pictures(
-            job, miner, preprocessing=preprocessing, projections=projections, elsewhere=elsewhere
+            job,
+            miner,
+            preprocessing=preprocessing,
+            projections=listed(projections, str, Rectifier),
+            elsewhere=elsewhere,
         )
     disk = {
         "store": _store_bytes(job),
@@ -130,7 +135,7 @@ def _seconds(job: Job, miner: Miner) -> float:
         return False
 
     few = list(range(min(2, job.request.total)))
-    job.run(miner, few, failed=0, after=note)
+    job.run(miner, few, failed={}, after=note)
     return ends[-1] - ends[-2]
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deconvnet.paths import expanded
+
 FORMS = "path/to/file.py:factory or package.module:factory"
 
 
@@ -69,7 +71,7 @@ def _imported(files: Sequence[tuple[str, str]]) -> FileModules:
 
 def _factory(place: str, name: str) -> Callable[[], Any]:
     try:
-        module = _file_module(Path(place)) if place.endswith(".py") else _module(place)
+        module = _file_module(Path(expanded(place))) if place.endswith(".py") else _module(place)
     except FileNotFoundError:
         raise
     except Exception as error:  # somebody else's code may raise anything

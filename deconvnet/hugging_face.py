@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .items import check_map_style, sampled
+from .paths import expanded
 from .photographs import ImageError
 from .preprocessing import Preprocessing
 
@@ -82,7 +83,10 @@ class HuggingFaceImages(Dataset[Any]):
             value = self.preprocessing.read(value, name=name)
         if isinstance(value, Image.Image):
             return self.preprocessing.prepared(value, name)
-        return torch.as_tensor(value) if isinstance(value, list) or _is_array(value) else value
+        if isinstance(value, list):
+            made = torch.as_tensor(value)
+            return made.float() if made.is_floating_point() else made
+        return torch.as_tensor(value) if _is_array(value) else value
 
     def path(self, index: int) -> str:
         """The file an image came from, where the data set knows it; else its row."""
@@ -114,6 +118,7 @@ def load_from_disk(path: str | PathLike[str]) -> Any:
         FileNotFoundError: there is no such data set.
         TypeError: it holds several splits.
     """
+    path = expanded(path)
     try:
         from datasets import load_from_disk as load
     except ImportError as error:

@@ -40,7 +40,7 @@ def isolate(activations: Tensor, units: Sequence[Unit], *, seed: str) -> Tensor:
 def values_at(activations: Tensor, units: Sequence[Unit]) -> Tensor:
     """The activations of units of one layer, (units,)."""
     places = [(unit.image, unit.channel, *(unit.position or ())) for unit in units]
-    return activations[tuple(torch.tensor(places, device=activations.device).T)]
+    return activations[tuple(torch.tensor(places, dtype=torch.int64, device=activations.device).T)]
 
 
 def resolve(recording: Recording, unit: Unit) -> Unit:

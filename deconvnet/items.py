@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from contextlib import suppress
 from itertools import islice
-from os import fsdecode
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from deconvnet.file_names import file_name
 from deconvnet.photographs import ImageError
 
 _SAMPLED = 8  # items that stand for the whole data set
@@ -94,7 +93,8 @@ def read_item(dataset: Any, index: int) -> Any:
         if unreadable(error):
             return " ".join(str(error).split()) or type(error).__name__
         broken = ValueError(
-            f"item {index} of the data set cannot be made, {type(error).__name__}: {error}; "
+            f"item {index} of the data set{_named(dataset, index)} cannot be made, "
+            f"{type(error).__name__}: {error}; "
             "repair the data set, or let it raise OSError for an image to be left out"
         )
         broken.__cause__ = error
@@ -103,12 +103,13 @@ def read_item(dataset: Any, index: int) -> Any:
 
 def path_of(dataset: Any, index: int) -> str:
     """What the data set calls an image: its path, else its index."""
-    path = getattr(dataset, "path", None)
-    if callable(path):
-        with suppress(TypeError):  # it takes, or gives, something else: it is no path of an image
-            found = fsdecode(path(index))
-            return found if "\0" not in found else str(index)
-    return str(index)
+    return file_name(dataset, index)
+
+
+def _named(dataset: Any, index: int) -> str:
+    """The path in brackets, for a message; nothing where it is not known."""
+    path = path_of(dataset, index)
+    return f" ({path})" if path != str(index) else ""
 
 
 def unreadable(error: BaseException) -> bool:

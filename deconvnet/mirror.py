@@ -14,6 +14,7 @@ from deconvnet.geometry import Geometries
 from deconvnet.isolate import SEEDS, check
 from deconvnet.layers import Policies, Rectifier
 from deconvnet.layers import rectifier as rectifier_named
+from deconvnet.one_or_more import listed
 from deconvnet.project import from_recording
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs
@@ -122,7 +123,7 @@ class DeconvNet:
             UnmirroredError: an activation on the way has no rule under the policy.
             ValueError: the images do not fit the model.
         """
-        chosen = [layer] if isinstance(layer, (str, nn.Module)) else layer
+        chosen = None if layer is None else listed(layer, str, nn.Module)
         images = self._checked(images)
         graph = self._graph_of(images)
         names = [graph.find(one) for one in chosen] if chosen else graph.returned
@@ -135,7 +136,7 @@ class DeconvNet:
         layer: str | nn.Module | None = None,
         channel: int | None = None,
         position: tuple[int, ...] | None = None,
-        units: Sequence[Unit] | None = None,
+        units: Unit | Sequence[Unit] | None = None,
         seed: str = "activation",
         crop: bool = False,
         way: str | None = None,
@@ -152,7 +153,7 @@ class DeconvNet:
             layer: node name, as in ``layers``, or the module.
             channel: index of the feature map.
             position: (row, col) in the map.
-            units: units of these images; of any layers.
+            units: units of these images, one or several; of any layers.
             seed: "activation", "one" or "map": the recorded value at the unit, 1.0, or the whole
                 feature map of the channel.
             crop: cut each projection at the unit's receptive field.
@@ -180,6 +181,7 @@ class DeconvNet:
         if crop and seed == "map":
             raise ValueError("a whole map has no receptive field of its own: use crop=False")
         images = self._own(images) if isinstance(images, Recording) else self._checked(images)
+        units = units if units is None else listed(units, Unit)
         if units is None:
             assert layer is not None, "there is one where there are no units"
             assert channel is not None, "it comes with the layer"
@@ -205,7 +207,7 @@ class DeconvNet:
             As ``project``.
         """
         images = self._checked(images)
-        return self._routed(images, units, seed="activation", way=way)[0]
+        return self._routed(images, listed(units, Unit), seed="activation", way=way)[0]
 
     def _found(
         self, images: Tensor | Recording, units: Sequence[Unit], *, seed: str, way: str | None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from deconvnet.runs.failures import DEFAULT, Limit
+
 
 def command(commands: Any, name: str, does: str, example: str) -> argparse.ArgumentParser:
     """A parser of a command: what it does, an example below its help, and ``--json``."""
@@ -27,6 +29,11 @@ def add_lasting(parser: argparse.ArgumentParser) -> None:
         "--restart", action="store_true", help="do everything again, and replace what is there"
     )
     parser.add_argument(
+        "--discard-groups",
+        action="store_true",
+        help="replace a store even if groups were added to it, which are lost then",
+    )
+    parser.add_argument(
         "--save-every", type=float, default=30.0, help="seconds between checkpoints (%(default)s)"
     )
     parser.add_argument(
@@ -35,6 +42,25 @@ def add_lasting(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shard", metavar="I/N", help="process I of N, from 0; default: as torchrun or SLURM say"
     )
+
+
+def add_max_bad(parser: argparse.ArgumentParser) -> None:
+    """The option of how many images may be unreadable."""
+    parser.add_argument(
+        "--max-bad",
+        type=_limit,
+        default=DEFAULT,
+        metavar="N",
+        help="images that may be unreadable: a number, or a share such as 5%% (default: 1%%)",
+    )
+
+
+def _limit(text: str) -> str:
+    try:
+        Limit(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected 20 or 1%") from None
+    return text
 
 
 def numbers(text: str) -> list[int]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from deconvnet.atomic import write_whole
+from deconvnet.paths import expanded
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 62rem;
@@ -66,6 +67,7 @@ def write_page(
         '<meta name="viewport" content="width=device-width">'
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>"
     )
+    path = expanded(path)
     write_whole(path, (head + "\n".join(parts) + "</body></html>\n").encode())
     return Path(path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from torch import Tensor
 
 from deconvnet import fields
 from deconvnet.found import Projection
+from deconvnet.given import given_dataset, needed_preprocessing
 from deconvnet.images import Preprocessing
 from deconvnet.items import checked, first_image
 from deconvnet.mirror import DeconvNet
+from deconvnet.one_or_more import listed
 from deconvnet.stores.picture_reading import read_pictures
 from deconvnet.stores.store import Store
 from deconvnet.stores.tables import LayerTable
@@ -49,11 +52,11 @@ class Exemplar:
 def exemplars(
     store: Store,
     layer: str,
-    channels: Sequence[int],
+    channels: int | Sequence[int],
     *,
     net: DeconvNet,
     dataset: Any,
-    preprocessing: Preprocessing,
+    preprocessing: Any = None,
 ) -> dict[int, list[Exemplar]]:
     """Recompute what a store's strongest units saw, and project each.
 
@@ -63,10 +66,12 @@ def exemplars(
     Args:
         store: mined from this model and data set.
         layer: one of its layers.
-        channels: which of its channels.
+        channels: which of its channels, one or several.
         net: the mirrored model.
-        dataset: gives the images by index.
-        preprocessing: turns tensors back into pictures.
+        dataset: gives the images by index, or is its path.
+        preprocessing: turns tensors back into pictures, and images into tensors where the data
+            set is given as a path: a ``Preprocessing``, or torchvision's weights; by default the
+            data set's own, else the model's, else that of the store.
 
     Returns:
         {channel: exemplars}, strongest first; only those with a positive activation, so that the
@@ -77,6 +82,12 @@ def exemplars(
         ValueError: an activation is not the one in the store; an image is gone, can't be read, or
             is of another size.
     """
+    dataset = given_dataset(
+        dataset, preprocessing=preprocessing, model=net, attributes=store.attributes
+    )
+    preprocessing = needed_preprocessing(
+        preprocessing, data=dataset, model=net, attributes=store.attributes
+    )
     table = store[layer]
     same_size(store, dataset)
     channels = _known(layer, table, channels)
@@ -96,14 +107,14 @@ def exemplars(
 
 
 def stored_exemplars(
-    store: Store, layer: str, channels: Sequence[int], *, rectifier: str
+    store: Store, layer: str, channels: int | Sequence[int], *, rectifier: str
 ) -> dict[int, list[Exemplar]]:
     """The exemplars of which a store holds the pictures; neither model nor data set is needed.
 
     Args:
         store: with pictures, see ``deconvnet.embedding``.
         layer: one of its layers.
-        channels: which of its channels.
+        channels: which of its channels, one or several.
         rectifier: the policy of the projections.
 
     Returns:
@@ -133,8 +144,9 @@ def stored_exemplars(
     return found
 
 
-def _known(layer: str, table: LayerTable, channels: Sequence[int]) -> list[int]:
+def _known(layer: str, table: LayerTable, channels: int | Sequence[int]) -> list[int]:
     """The channels, each once; all of them must exist."""
+    channels = listed(channels, Integral)
     for channel in channels:
         if not 0 <= channel < table.channels:
             raise IndexError(

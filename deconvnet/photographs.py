@@ -17,13 +17,14 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from .paths import expanded
+from .plugins import advice, lacking, taught
+
+WHITE = 65535
+"""The value of white in 16-bit grey."""
 _LONGEST = 100
 """The largest ratio of the sides: scaled to a common short side, a longer one fills the memory."""
 _WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
-_PLUGINS = {b"avif": ("AVIF", "pillow-avif-plugin")} | dict.fromkeys(
-    (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1"), ("HEIF", "pillow-heif")
-)
-"""What a file of the kind starts with → Pillow's name for it, and a package that adds it."""
 
 
 class ImageError(ValueError):
@@ -35,6 +36,7 @@ def read_image(
     *,
     name: str | None = None,
     orient: Callable[[Image.Image], Image.Image] | None = None,
+    white: int = WHITE,
 ) -> Image.Image:
     """Read an image file as 8-bit RGB.
 
@@ -46,6 +48,7 @@ def read_image(
         name: what to call it in a message; by default its path.
         orient: what to do with the image before it is converted; ``PIL.ImageOps.exif_transpose``
             turns photographs the way they were taken.
+        white: the value of white in 16-bit grey, see ``to_rgb``.
 
     Raises:
         ImageError: the file cannot be read, is no image, is cut short (be it by the two bytes
@@ -53,56 +56,91 @@ def read_image(
             ``PIL.Image.MAX_IMAGE_PIXELS``, sides of a ratio above 100, or colours that
             ``to_rgb`` refuses.
     """
+    file = expanded(file) if isinstance(file, str | PathLike) else file
     name = name or (os.fspath(file) if isinstance(file, str | PathLike) else "an image")
     try:
         with warnings.catch_warnings(), _never_cut_short():
             warnings.simplefilter("ignore")  # what Pillow warns of is ruled here
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             _check_kind(file)
-            with Image.open(file) as image:
+            with _opened(file) as image:
                 if image.format == "EPS":  # and it would be run by another program
                     raise ImageError("it is a program in PostScript; convert it")
                 _check_size(image)
                 several = image.format != "MPO" and getattr(image, "is_animated", False)
                 image.load()
                 cmyk = image.mode == "CMYK"
-                rgb = to_rgb(orient(image) if orient else image)
+                greatest = _greatest(image)
+                rgb = _converted(orient(image) if orient else image, white)
     except Exception as error:  # Pillow raises nearly everything on a broken file
         reason = " ".join(_reason(error, file).split())
         raise ImageError(f"{name!r} cannot be used: {reason}") from error
     if several:
         _warn_once("an image of several frames was read, only the first is used")
+    _check_range(greatest, white)
     if cmyk:
         _warn_once("a CMYK image was converted to RGB without its colour profile")
     return rgb
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image, *, white: int = WHITE) -> Image.Image:
     """Convert to 8-bit RGB.
 
-    16-bit grey is divided by 257, transparency is laid on white, grey is repeated, palettes and
-    CMYK are converted.
+    16-bit grey is scaled so that ``white`` becomes 255, and what is brighter too; transparency is
+    laid on white, grey is repeated, palettes and CMYK are converted.
+
+    Args:
+        image: in any mode.
+        white: the value of white in 16-bit grey: 65535, or 4095 where 12 bits of 16 are used, as
+            cameras and scanners do. It is one for a whole data set: a guess from the greatest
+            value of each image would make dark images bright.
 
     Raises:
         ImageError: 32-bit integers or floats, whose range nobody knows; or a colour space that
             Pillow cannot convert.
     """
+    _check_range(_greatest(image), white)
+    return _converted(image, white)
+
+
+def _converted(image: Image.Image, white: int) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image.copy()
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        grey = (np.asarray(image).astype(np.uint32) + 128) // 257
+    if _is_16_bit(image):
+        values = np.asarray(image).astype(np.int64)
+        grey = ((2 * 255 * values + white) // (2 * white)).clip(0, 255)
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         kind = "32-bit integer" if image.mode == "I" else "floating point"
         raise ImageError(f"its pixels are {kind} of unknown range; scale them to 8 bits and save")
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
+        paper = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(paper, image).convert("RGB")
     try:
         return image.convert("RGB")
     except ValueError as error:
         raise ImageError(f"its colours ({image.mode}) cannot be converted to RGB") from error
+
+
+def _is_16_bit(image: Image.Image) -> bool:
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
+
+
+def _greatest(image: Image.Image) -> int:
+    """The greatest value of 16-bit grey; 0 of other images."""
+    return int(np.asarray(image).max()) if _is_16_bit(image) else 0
+
+
+def _check_range(greatest: int, white: int) -> None:
+    """Say it if an image of 16-bit grey comes out nearly black."""
+    if white == WHITE and 0 < greatest <= WHITE // 4:
+        bits = max(8, greatest.bit_length())
+        _warn_once(
+            f"a 16-bit grey image was read whose greatest value is {greatest}, so that it is "
+            f"nearly black; if {bits} bits are used, give the value of white, {2**bits - 1}: "
+            "Preprocessing(white=...), on the command line --white"
+        )
 
 
 @contextmanager
@@ -141,19 +179,33 @@ def _reason(error: Exception, file: str | PathLike[str] | BinaryIO) -> str:
     return str(error) or type(error).__name__
 
 
-def _unknown(file: str | PathLike[str] | BinaryIO) -> str:
+def _opened(file: str | PathLike[str] | BinaryIO) -> Image.Image:
+    """As ``Image.open``; a package that reads the file is registered if it has not been."""
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError:
+        kind = lacking(_start(file))
+        if not kind or not taught(kind):
+            raise
+    if not isinstance(file, str | PathLike):
+        file.seek(0)
+    return Image.open(file)
+
+
+def _start(file: str | PathLike[str] | BinaryIO) -> bytes:
     if isinstance(file, str | PathLike):
         with open(file, "rb") as opened:
-            start = opened.read(12)
-    else:
-        file.seek(0)
-        start = file.read(12)
+            return opened.read(12)
+    file.seek(0)
+    return file.read(12)
+
+
+def _unknown(file: str | PathLike[str] | BinaryIO) -> str:
+    start = _start(file)
     if not start:
         return "it is empty"
-    kind, package = _PLUGINS.get(start[8:] if start[4:8] == b"ftyp" else b"", ("", ""))
-    if kind and kind not in Image.SAVE:  # what can be saved can be read
-        return f"this format needs the package {package}; install and register it"
-    return f"it is no image that Pillow knows (it starts with {start!r})"
+    kind = lacking(start)
+    return advice(kind) if kind else f"it is no image that Pillow knows (it starts with {start!r})"
 
 
 @functools.cache

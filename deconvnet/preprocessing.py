@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from .photographs import ImageError, read_image, to_rgb
+from .photographs import WHITE, ImageError, read_image, to_rgb
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """The mean of R, G, B over ImageNet's training photographs, in [0, 1]."""
@@ -50,13 +50,16 @@ class Preprocessing:
     """as the pixels lie in the file, like the training code behind published weights; or "exif",
     turned the way the camera was held"""
 
+    white: int = WHITE
+    """the value of white in 16-bit grey files: 65535, or 4095 where 12 of the 16 bits are used"""
+
     def __post_init__(self) -> None:
         """Check the numbers; lists, as they come from JSON, become tuples.
 
         Raises:
             ValueError: a size is not positive, ``resize`` is smaller than the crop, a colour has
-                no finite mean or no positive standard deviation, or the interpolation or the
-                orientation is unknown.
+                no finite mean or no positive standard deviation, white is no 16-bit value, or the
+                interpolation or the orientation is unknown.
         """
         for name in ("size", "mean", "std"):
             value = getattr(self, name)
@@ -65,6 +68,10 @@ class Preprocessing:
             object.__setattr__(self, name, tuple(value))
         if len(self.size) != 2 or min(self.size) < 1:
             raise ValueError(f"size={self.size} was given, expected (height, width), both positive")
+        if isinstance(self.white, bool) or not isinstance(self.white, int):
+            raise ValueError(f"white={self.white!r} was given, expected an integer")
+        if not 1 <= self.white <= WHITE:
+            raise ValueError(f"white={self.white} was given, expected 1 to {WHITE}")
         if self.resize is not None and self.resize < max(self.size):
             raise ValueError(
                 f"resize={self.resize} leaves a shorter side that a crop of {self.size} does not "
@@ -113,7 +120,7 @@ class Preprocessing:
         Raises:
             ImageError: the file cannot be used.
         """
-        return read_image(file, name=name, orient=_ORIENTATIONS[self.orientation])
+        return read_image(file, name=name, orient=_ORIENTATIONS[self.orientation], white=self.white)
 
     def prepared(self, image: Image.Image, name: str) -> Tensor:
         """Prepare an image of a file.
@@ -135,7 +142,8 @@ class Preprocessing:
         """
         if not isinstance(image, Image.Image):
             raise TypeError(f"a {type(image).__name__} was given, expected a PIL image")
-        cropped = self._crop(self._resize(image if image.mode == "RGB" else to_rgb(image)))
+        rgb = image if image.mode == "RGB" else to_rgb(image, white=self.white)
+        cropped = self._crop(self._resize(rgb))
         pixels = torch.from_numpy(np.array(cropped)).permute(2, 0, 1).contiguous()
         mean, std = self._colours()
         return pixels.float().div_(255).sub_(mean).div_(std)
@@ -156,7 +164,10 @@ class Preprocessing:
 
     def to_json(self) -> str:
         """All of it as one line of JSON; equal preprocessings give equal lines."""
-        return json.dumps(asdict(self), sort_keys=True)
+        fields = asdict(self)
+        if self.white == WHITE:  # so that stores from before it was a choice are of the same
+            del fields["white"]
+        return json.dumps(fields, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Preprocessing:
@@ -171,7 +182,8 @@ class Preprocessing:
             raise ValueError(f"{text!r} does not describe a preprocessing: {error}") from error
 
     def _colours(self) -> tuple[Tensor, Tensor]:
-        return torch.tensor(self.mean).view(3, 1, 1), torch.tensor(self.std).view(3, 1, 1)
+        mean, std = torch.tensor([self.mean, self.std], dtype=torch.float32)
+        return mean.view(3, 1, 1), std.view(3, 1, 1)
 
     def _resize(self, image: Image.Image) -> Image.Image:
         if self.resize is None:

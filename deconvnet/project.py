@@ -212,8 +212,8 @@ def _windows(
 
 
 def _owners(units: Sequence[Unit]) -> Tensor:
-    return torch.tensor([unit.image for unit in units])
+    return torch.tensor([unit.image for unit in units], dtype=torch.int64)
 
 
 def _channels(units: Sequence[Unit], like: Tensor) -> Tensor:
-    return torch.tensor([unit.channel for unit in units], device=like.device)
+    return torch.tensor([unit.channel for unit in units], dtype=torch.int64, device=like.device)

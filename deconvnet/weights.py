@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deconvnet.checkpoints import PLAIN, State, best, keys_of, states_in
+from deconvnet.paths import expanded
+
 
 def load_weights(model: nn.Module, file: str) -> tuple[str, ...]:
     """Put a state dict into a model.
+
+    It may lie in a checkpoint, under one of the usual keys, and its names may have the prefixes
+    of wrappers: see ``deconvnet.checkpoints``.
 
     Returns:
         The modules it does not cover: only allowed above everything it does.
@@ -22,8 +29,10 @@ def load_weights(model: nn.Module, file: str) -> tuple[str, ...]:
         ValueError: the file is no state dict, or not one of this model.
         FileNotFoundError: no such file.
     """
-    state = read_weights(file)
+    file = expanded(file)
+    states = _states(file)
     own = {key: value for key, value in model.state_dict().items() if isinstance(value, Tensor)}
+    state = _chosen(states, own, file)
     counters = {key for key in own if key.endswith("num_batches_tracked")}
     extra = [key for key in state if key not in own]
     if extra:
@@ -50,12 +59,52 @@ def load_weights(model: nn.Module, file: str) -> tuple[str, ...]:
 
 
 def read_weights(file: str) -> dict[str, Tensor]:
-    """The tensors of a state dict, without the "module." that DataParallel puts before names.
+    """The tensors of a state dict, or of the first in a checkpoint, by the names in the file.
 
     Raises:
         ValueError: the file holds anything else; nothing in it is executed.
         FileNotFoundError: no such file.
     """
+    return dict(_states(expanded(file))[0].tensors)
+
+
+def _chosen(states: list[State], own: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:
+    """The state dict that fits best; what is left aside is told."""
+    taken, state = best(states, own)
+    if len(states) > 1:
+        others = " and ".join(each.key for each in states if each is not taken)
+        warnings.warn(
+            f"the weights under {taken.key!r} in {file!r} were taken, not those under {others}; "
+            "save the others alone to use them",
+            stacklevel=4,
+        )
+    dropped = len(taken.tensors) - len(state)
+    if dropped:
+        warnings.warn(
+            f"{dropped} of {len(taken.tensors)} tensors in {file!r} are not of this model, by "
+            "their prefix, and were left out",
+            stacklevel=4,
+        )
+    return state
+
+
+def _states(file: str) -> list[State]:
+    """The state dicts in a file, at least one."""
+    content = _content(file)
+    found = states_in(content)
+    if isinstance(content, Mapping) and not content:
+        raise ValueError(f"{file!r} holds an empty state dict; give the weights of a model")
+    if not found:
+        keys = f" (its keys: {keys_of(content)})" if isinstance(content, Mapping) else ""
+        raise ValueError(
+            f"{file!r} holds {type(content).__name__}, expected a state dict of tensors, or one "
+            f"under a key such as {', '.join(PLAIN[:4])}{keys}; save one with "
+            "torch.save(model.state_dict(), file)"
+        )
+    return found
+
+
+def _content(file: str) -> Any:
     path = Path(file)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file of weights {file!r}")
@@ -63,29 +112,21 @@ def read_weights(file: str) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            found: Any = load_file(path)
-        else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of pickles it will refuse anyway
-                found = torch.load(path, map_location="cpu", weights_only=True)
+            return load_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles it will refuse anyway
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        held = f" (it holds {named[1]})" if named else ""
         raise ValueError(
-            f"{file!r} is not a plain state dict, and nothing else is read because it could run "
-            "code; save one with torch.save(model.state_dict(), file)"
+            f"{file!r} is not a plain state dict{held}, and nothing else is read because it could "
+            "run code; save one with torch.save(model.state_dict(), file), or, if you trust the "
+            "file, take it out once: torch.save(torch.load(file, weights_only=False)[KEY], other)"
         ) from error
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"{file!r} cannot be read as weights: {reason}") from error
-    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
-        found = found["state_dict"]
-    if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
-        raise ValueError(
-            f"{file!r} holds {type(found).__name__}, expected a state dict of tensors; save one "
-            "with torch.save(model.state_dict(), file)"
-        )
-    if not found:
-        raise ValueError(f"{file!r} holds an empty state dict; give the weights of a model")
-    return {str(key).removeprefix("module."): value for key, value in found.items()}
 
 
 def _uncovered(keys: list[str], missing: list[str], file: str, model: nn.Module) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 
-import torch
 import torchvision
 
 import deconvnet
@@ -16,6 +15,7 @@ from deconvnet import Preprocessing
 from deconvnet.images import ImageFolder
 from deconvnet.mining import Source
 from deconvnet.progress import bar
+from deconvnet.weights import load_weights
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     trained = None if options.weights else "DEFAULT"
     model = torchvision.models.get_model(options.model, weights=trained)
     if options.weights:
-        model.load_state_dict(torch.load(options.weights, weights_only=True), strict=False)
+        load_weights(model, options.weights)
     preprocessing = Preprocessing.imagenet()
     photographs = ImageFolder(options.folder, preprocessing)
     source = Source(

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 
-import torch
 import torchvision
 
 from deconvnet import DeconvNet, Preprocessing
 from deconvnet.figures import ImageRow, UnitView, save, visualization
 from deconvnet.images import read_image
+from deconvnet.weights import load_weights
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     trained = None if options.weights else "DEFAULT"
     model = torchvision.models.get_model(options.model, weights=trained).eval()
     if options.weights:
-        model.load_state_dict(torch.load(options.weights, weights_only=True), strict=False)
+        load_weights(model, options.weights)
     preprocessing = Preprocessing.imagenet()
     image = preprocessing(read_image(options.photograph))
 

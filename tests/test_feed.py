@@ -197,10 +197,7 @@ import torch
 from deconvnet.runs.feed import microbatches
 if __name__ == "__main__":
     torch.multiprocessing.set_start_method("spawn")
-    class Local:
-        def __len__(self): return 3
-        def __getitem__(self, i): return torch.zeros(1, 2, 2)
-    data = Local()
+    data = torch.utils.data.TensorDataset(torch.zeros(3, 1, 2, 2))
     data.function = lambda: 0
     try:
         list(microbatches(data, 2, size=(1, 2, 2), dtype=torch.float32, workers=1))

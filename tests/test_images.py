@@ -185,7 +185,7 @@ def test_a_list_keeps_its_order(tmp_path):
 
 
 def test_nothing_to_find(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no image in .*known are .avif"):
+    with pytest.raises(FileNotFoundError, match="no image in .*known are .apng .avif"):
         ImageFolder(tmp_path, PREPARE)
     with pytest.raises(FileNotFoundError, match="empty list"):
         ImageFolder([], PREPARE)

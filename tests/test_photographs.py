@@ -90,10 +90,10 @@ def test_an_opened_file(tmp_path):
 
 def test_a_missing_plugin_is_told_from_a_broken_file(tmp_path, monkeypatch):
     (tmp_path / "x.avif").write_bytes(b"\0\0\0\x18ftypavif" + bytes(50))
-    monkeypatch.setitem(Image.SAVE, "AVIF", None)
+    monkeypatch.setattr(Image, "ID", [*Image.ID, "AVIF"])
     with pytest.raises(ImageError, match="no image that Pillow knows"):
         read_image(tmp_path / "x.avif")
-    monkeypatch.delitem(Image.SAVE, "AVIF")
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "AVIF"])
     with pytest.raises(ImageError, match="needs the package pillow-avif-plugin; install"):
         read_image(tmp_path / "x.avif")
 

@@ -16,6 +16,7 @@ from tests.commands import make_files, said
 MODEL = "zoo:zfnet_mini"
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+ASKING = [(signal.SIGUSR1, 138), (signal.SIGHUP, 129)]
 
 
 def twice(number, seen):
@@ -37,6 +38,31 @@ def test_the_first_signal_is_noted_and_the_second_stops(number, status):
     assert seen[0][1] is not before
     assert seen[1:] == [(True, status)]
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(("number", "status"), ASKING)
+def test_a_signal_that_asks_may_come_again(number, status):
+    """A lost connection is told by the terminal and by the shell."""
+    before = signal.getsignal(number)
+    with Stopping() as stopping:
+        for _ in range(3):
+            os.kill(os.getpid(), number)
+        assert (stopping.asked(), stopping.status) == (True, status)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(("number", "status"), ASKING)
+def test_what_nohup_ignores_stays_ignored(number, status):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Stopping() as stopping:
+            os.kill(os.getpid(), number)
+            assert not stopping.asked()
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
 
 
 def test_other_threads_change_nothing():
@@ -82,7 +108,7 @@ def signalled(monkeypatch):
     return by
 
 
-@pytest.mark.parametrize(("number", "status"), SIGNALS)
+@pytest.mark.parametrize(("number", "status"), [*SIGNALS, *ASKING])
 def test_the_command_saves_and_says_how_to_go_on(
     photos, tmp_path, capfd, monkeypatch, signalled, number, status
 ):

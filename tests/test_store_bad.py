@@ -95,7 +95,7 @@ def many_names(file, _):
 
 
 def one_text_many_times(file, _):
-    file.attrs.create("a", ["x" * 50_000] * 400, dtype=h5py.string_dtype())
+    file.attrs.create("model", ["x" * 50_000] * 400, dtype=h5py.string_dtype())
 
 
 EDITS = {
@@ -109,7 +109,10 @@ EDITS = {
     "channels": (set_attribute("channels", 3, LAYER), r"expected <f4 \(3, 2\)"),
     "negative": (set_attribute("channels", -2, LAYER), r"expected <f4 \(-2, 2\)"),
     "size": (set_attribute("size", "7x7", LAYER), "lacks channels or one of size"),
-    "empty attribute": (set_attribute("x", h5py.Empty("f4")), "'x' is neither text nor numbers"),
+    "empty attribute": (
+        set_attribute("dtype", h5py.Empty("f4")),
+        "'dtype' is neither text nor numbers",
+    ),
     "broken JSON": (set_attribute("versions", "{"), "cannot be opened"),
     "no layers": (remove("layers"), "/layers is missing"),
     "no images": (remove("images"), "/images is missing"),
@@ -139,8 +142,8 @@ EDITS = {
     "shape bomb": (shape_bomb, "declares 8796093022208 bytes that are not in the file"),
     "shape bomb that agrees": (shape_bomb_that_agrees, "declares 8796093022208 bytes"),
     "many names": (many_names, "are more than the .* bytes of the file: its parts overlap"),
-    "texts": (one_text_many_times, "attribute 'a' is neither text nor numbers"),
-    "two axes": (set_attribute("x", np.zeros((2, 2))), "'x' is neither text nor numbers"),
+    "texts": (one_text_many_times, "attribute 'model' is neither text nor numbers"),
+    "two axes": (set_attribute("dtype", np.zeros((2, 2))), "'dtype' is neither text nor numbers"),
     "shape of text": (
         set_attribute("batch_shape", "4"),
         "batch_shape is '4', expected positive in",

@@ -15,6 +15,7 @@ from deconvnet.checks.comparing import Mismatch
 from deconvnet.checks.recomputing import recomputed
 from deconvnet.checks.verifying_pictures import compare_pictures
 from deconvnet.geometry import geometry_of
+from deconvnet.given import given_dataset
 from deconvnet.items import first_image
 from deconvnet.mirror import DeconvNet
 from deconvnet.ordinary import ordinarily
@@ -64,6 +65,7 @@ def verify(
     n: int | None = 100,
     seed: int = 0,
     tolerance: float | None = None,
+    preprocessing: Any = None,
     report: Callable[[int, int], None] | None = None,
 ) -> Verification:
     """Recompute random entries of a store, and look for images that are missing from it.
@@ -80,12 +82,15 @@ def verify(
     Args:
         store: as ``open_store`` gives it.
         model: the model, or its DeconvNet.
-        dataset: gives the images by index, as when it was mined.
+        dataset: gives the images by index, as when it was mined; or its path.
         n: how many entries; all, if there are no more; None: all, and all images.
         seed: which ones.
         tolerance: how far an activation may be off, as a share of its layer's greatest; 0 for
             the last bit; by default ``TOLERANCE``, ``ACROSS`` where the store was mined, or is
             verified, on a GPU, and more for models in half precision.
+        preprocessing: makes tensors of images, where the data set is given as a path: a
+            ``Preprocessing``, or torchvision's weights; by default the
+            model's own, else that of the store.
         report: called after every microbatch.
 
     Raises:
@@ -96,6 +101,9 @@ def verify(
         raise ValueError(f"n={n} was given, expected at least one entry")
     if seed < 0:
         raise ValueError(f"seed={seed} was given, expected 0 or more")
+    dataset = given_dataset(
+        dataset, preprocessing=preprocessing, model=model, attributes=store.attributes
+    )
     graphs = Graphs(model.model if isinstance(model, DeconvNet) else model)
     image = blank(graphs.model, first_image(dataset).shape)
     graph = graphs.of(image)

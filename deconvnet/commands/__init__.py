@@ -14,7 +14,7 @@ def load_model(options: argparse.Namespace) -> LoadedModel:
     """The model the options name, with its preprocessing as they say."""
     from deconvnet.models import load
 
-    changed: dict[str, object] = {"mean": options.mean, "std": options.std}
+    changed: dict[str, object] = {"mean": options.mean, "std": options.std, "white": options.white}
     if options.exif_transpose:
         changed["orientation"] = "exif"
     if options.size is not None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from deconvnet import zoo
 from deconvnet.commands import said
@@ -28,6 +26,9 @@ from deconvnet.patches import exemplars
 from deconvnet.progress import bar
 from deconvnet.stores.store import Store
 from deconvnet.units import Unit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MODEL, DATA = "zoo:zfnet_mini", "deconvnet.zoo:photographs"
 LAYERS = ("relu1", "relu2", "relu3", "relu4", "relu5")

@@ -17,7 +17,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     parts = parts_in(options.parts)
     facts = dict(parts[0].request.attributes)
     loaded = the_model(Store(Path(options.parts), facts, {}, {}), options.model, options.weights)
-    store = merge(options.parts, options.output, loaded.model)
+    store = merge(options.parts, options.output, loaded.model, max_bad=options.max_bad)
     seen = store.attributes["images_seen"]
     said(f"{options.output}: {len(parts)} parts over {seen} images", options)
     said(f"the parts in {options.parts} are no longer needed", options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -47,9 +48,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             source=source,
             workers=options.workers,
             strict=options.strict,
+            max_bad=options.max_bad,
             nan=options.nan,
             report=report,
             resume=not options.restart,
+            discard_groups=options.discard_groups,
             save_every=options.save_every,
             shard=(shard.index, shard.count),
             threads=options.threads,
@@ -63,8 +66,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     said(f"{options.output}: top {options.k} of {units} units over {seen} images", options)
     for line in left_out(store.failed, seen):
         said(line, options)
-    last = list(store.layers)[-1]
-    said(f"next: deconvnet figure {options.output} --layer {last}", options)
+    following = ["deconvnet", "figure", options.output, "--layer", list(store.layers)[-1]]
+    said(f"next: {shlex.join(following)}", options)
     return {"store": options.output, "layers": list(store.layers), **store.attributes}
 
 
@@ -86,6 +89,6 @@ def left_out(failed: Sequence[Failed], seen: int) -> Iterator[str]:
     if failed:
         yield f"left out: {len(failed)} of {len(failed) + seen} images, which cannot be used"
     for each in failed[:TOLD]:
-        yield f"  image {each.index}: {each.reason}"
+        yield f"  {each.said}"
     if len(failed) > TOLD:
         yield f"  and {len(failed) - TOLD} more; the store has them all in /failed"

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 from deconvnet.mining import Unfinished
 from deconvnet.progress import bar
@@ -33,10 +33,10 @@ def interruptible(options: argparse.Namespace) -> Iterator[Stopping]:
     """Signals end the run in good order, and the person is told how to go on.
 
     Raises:
-        SystemExit: 130 or 143 after a signal; 0 where the share of this process is done.
+        SystemExit: 128 + the signal after one; 0 where the share of this process is done.
     """
     stopping = Stopping(
-        told="\ndeconvnet: stopping when what was begun is done; a second signal stops at once\n"
+        told="\ndeconvnet: stopping when what was begun is done; a second Ctrl-C stops at once\n"
     )
     try:
         with stopping:
@@ -60,8 +60,9 @@ def interruptible(options: argparse.Namespace) -> Iterator[Stopping]:
 
 
 def _tell(text: str) -> None:
-    sys.stderr.write(f"deconvnet: {text}\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # the connection may be lost, and the terminal with it
+        sys.stderr.write(f"deconvnet: {text}\n")
+        sys.stderr.flush()
 
 
 def _command(options: argparse.Namespace) -> str:

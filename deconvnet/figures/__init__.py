@@ -1,5 +1,6 @@
 """Figures for papers, drawn from arrays: knows inches and points, and nothing of networks."""
 
+from . import backend as backend  # before anything imports matplotlib
 from .comparison import ComparisonRow, comparison
 from .contrast import RULE, signed
 from .exemplars import ChannelBlock, figure2

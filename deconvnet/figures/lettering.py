@@ -1,27 +1,42 @@
 """Text that fits: measured with the font that will be drawn."""
 
 import re
+import unicodedata
 from bisect import bisect_left
+from contextlib import suppress
 from functools import cache, lru_cache
 
-from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib import ft2font
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.textpath import text_to_path
 
 from .style import POINTS
 
 FAMILY = "DejaVu Sans"  # as in paper.mplstyle
+_NO_LETTERS = ("Last Resort", "cm")  # a box for every letter; letters under other codes
+_JOINED = bool(getattr(ft2font, "__libraqm_version__", ""))  # matplotlib 3.11 sets Arabic
 
 
 def printable(text: str) -> str:
-    """The text on one line, a replacement sign for every character the font lacks."""
-    glyphs = _glyphs()
-    return "".join(sign if ord(sign) in glyphs else "\ufffd" for sign in " ".join(text.split()))
+    r"""The text on one line; a character that no font here draws is written as its code, \u732b.
+
+    So are letters that run from right to left, where this matplotlib would set them in the wrong
+    order and unjoined.
+    """
+    return "".join(sign if _drawable(sign) else _code(sign) for sign in " ".join(text.split()))
+
+
+def families(text: str) -> list[str]:
+    """The font, and those installed on this machine that have the letters which it lacks."""
+    others = (_cover(sign) for sign in text if ord(sign) not in _glyphs())
+    return [FAMILY, *dict.fromkeys(name for name in others if name)]
 
 
 @lru_cache(maxsize=4096)
 def measure(text: str, size: float, *, weight: str = "normal") -> float:
     """Width of a line in inches; ``size`` in points."""
-    font = FontProperties(family=FAMILY, size=size, weight=weight)
+    text = printable(text)
+    font = FontProperties(family=families(text), size=size, weight=weight)
     return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / POINTS
 
 
@@ -59,6 +74,37 @@ def fold(text: str, width: float, *, size: float) -> list[str]:
                 lines.append(shorten(piece, width, size=size))
             space = ""
     return lines
+
+
+def _drawable(sign: str) -> bool:
+    if unicodedata.bidirectional(sign) in ("R", "AL") and not _JOINED:
+        return False
+    return ord(sign) in _glyphs() or _cover(sign) is not None
+
+
+def _code(sign: str) -> str:
+    return sign.encode("unicode_escape", "surrogatepass").decode()
+
+
+@cache
+def _cover(sign: str) -> str | None:
+    """The first family of installed fonts that has a character.
+
+    TrueType alone, which PDF files hold as it is; and no font that stands for missing ones.
+    """
+    files = {font.name: font.fname for font in fontManager.ttflist}
+    for name, file in sorted(files.items()):
+        if file.lower().endswith(".ttf") and not name.startswith(_NO_LETTERS):
+            with suppress(OSError, RuntimeError, ValueError):  # broken, or gone
+                if all(_holds(name, weight, sign) for weight in ("normal", "bold")):
+                    return name
+    return None
+
+
+def _holds(name: str, weight: str, sign: str) -> bool:
+    """Whether the file that matplotlib takes for a family and a weight has a character."""
+    font = get_font(findfont(FontProperties(family=name, weight=weight)))
+    return bool(font.scalable and font.get_char_index(ord(sign)))
 
 
 @cache

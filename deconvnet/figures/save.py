@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from ..atomic import write_whole
+from ..paths import expanded
 from .metadata import metadata, suffix_of
 from .style import paper
 
@@ -42,7 +43,7 @@ def save(
         TypeError: a provenance that is not text.
         OSError: the file cannot be written; an old file of that name is then intact.
     """
-    target = Path(path)
+    target = Path(expanded(path))
     suffix = suffix_of(target)
     entries = metadata(suffix, provenance)
     buffer = io.BytesIO()

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from .grid import Picture, pixels
-from .lettering import FAMILY, printable
+from .lettering import families, printable
 from .style import INK, LABEL
 
 _STEP = 0.01  # inches: whole pixels at 100, 200, 300 or 600 dpi
@@ -61,12 +61,15 @@ class Sheet:
         rotation: float = 0.0,
     ) -> None:
         """Draw a line; ``y`` is its baseline, or its middle with ``align="middle"``."""
-        middle = align == "middle"
+        middle, shown = align == "middle", printable(text)
         self._axes.text(
             x,
             y,
-            printable(text),
-            family=[FAMILY, "sans-serif"],  # an SVG may be read where the first is missing
+            shown,
+            family=[
+                *families(shown),
+                "sans-serif",
+            ],  # an SVG may be read where the first is missing
             fontsize=size,
             color=colour,
             fontweight=weight,

@@ -90,5 +90,6 @@ def blank(model: nn.Module, size: Sequence[int], *, like: Tensor | None = None) 
         size: (channels, *size).
         like: says them for a model without parameters; by default it takes float32.
     """
-    parameter = next(model.parameters(), torch.zeros(()) if like is None else like)
+    like = torch.zeros((), dtype=torch.float32) if like is None else like
+    parameter = next(model.parameters(), like)
     return torch.zeros((1, *size), dtype=parameter.dtype, device=parameter.device)

@@ -14,28 +14,29 @@ from deconvnet import fields
 from deconvnet.fields import Field
 from deconvnet.record import Recording
 from deconvnet.runs import part_format
-from deconvnet.runs.failures import check_failed
+from deconvnet.runs.failures import Limit, check_failed
 from deconvnet.runs.parts import FirstNaN, Part
 from deconvnet.runs.request import Request
 from deconvnet.stores.store import Failed, LayerTable, Store, write_store
 from deconvnet.topk import TopK
 
 
-def publish(path: Path, request: Request, found: Assembled, *, strict: bool = False) -> Store:
+def publish(path: Path, request: Request, found: Assembled, *, limit: Limit) -> Store:
     """Write the store of a whole run.
 
     Args:
         path: the store.
         request: the run.
         found: what ``assemble`` made of its parts.
-        strict: no image may be unreadable.
+        limit: how many images may be unreadable.
 
     Raises:
         ValueError: too many images are unreadable.
         OSError: the store cannot be written.
     """
     reasons = {each.index: each.reason for each in found.failed}
-    check_failed(reasons, request.images, strict=strict)
+    paths = {each.index: each.path for each in found.failed}
+    check_failed(reasons, request.images, limit=limit, name=paths.__getitem__)
     if found.first_nan is not None:
         first = found.first_nan
         warnings.warn(

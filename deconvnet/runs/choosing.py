@@ -11,6 +11,7 @@ from deconvnet.layers import Rectification
 from deconvnet.layers.convolution import Convolution, TransposedConvolution
 from deconvnet.layers.joining import Combination, Concatenation
 from deconvnet.layers.linear import Linear
+from deconvnet.one_or_more import listed
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs, blank
 from deconvnet.record import Recording
@@ -26,11 +27,13 @@ def minable(model: nn.Module, size: Sequence[int]) -> list[str]:
 
 
 def chosen(
-    graph: Graph, geometry: Recording, layers: Sequence[str | nn.Module] | None
+    graph: Graph,
+    geometry: Recording,
+    layers: str | nn.Module | Sequence[str | nn.Module] | None,
 ) -> list[str]:
     """The names of the layers to mine; each must have feature maps."""
     if layers is not None:
-        names = list(dict.fromkeys(graph.find(layer) for layer in layers))
+        names = list(dict.fromkeys(graph.find(layer) for layer in listed(layers, str, nn.Module)))
     else:
         names = [
             step.name

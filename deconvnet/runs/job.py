@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import h5py
@@ -27,8 +28,8 @@ from deconvnet.reading.graphs import Graphs, blank
 from deconvnet.record import Recording
 from deconvnet.runs.blocks import to_ranges
 from deconvnet.runs.choosing import chosen
-from deconvnet.runs.failures import check_failed
-from deconvnet.runs.feed import groups_of, microbatches
+from deconvnet.runs.failures import DEFAULT, Limit, check_failed
+from deconvnet.runs.feed import Microbatch, groups_of, microbatches
 from deconvnet.runs.layouts import layout_for
 from deconvnet.runs.look import look
 from deconvnet.runs.miner import Miner
@@ -36,6 +37,7 @@ from deconvnet.runs.parts import Part
 from deconvnet.runs.readers import ignore_interrupts, readers_die
 from deconvnet.runs.request import Request
 from deconvnet.stores.store import Failed
+from deconvnet.stores.store_format import check_attributes
 
 _PATIENCE = 20  # the work between two checkpoints takes at least so many times as long as one
 
@@ -51,7 +53,7 @@ class Job:
         image: one image, for its size and precision, (1, channels, *size).
         request: what the tables will depend on.
         workers: processes that read images ahead.
-        strict: stop at the first unreadable image.
+        limit: how many images may be unreadable.
     """
 
     graph: Graph
@@ -60,7 +62,7 @@ class Job:
     image: Tensor
     request: Request
     workers: int
-    strict: bool
+    limit: Limit
 
     @classmethod
     def of(
@@ -68,7 +70,7 @@ class Job:
         model: nn.Module,
         dataset: Any,
         *,
-        layers: Sequence[str | nn.Module] | None,
+        layers: str | nn.Module | Sequence[str | nn.Module] | None,
         k: int,
         batch_size: int,
         nan: str,
@@ -76,6 +78,7 @@ class Job:
         told: Mapping[str, str],
         workers: int,
         strict: bool,
+        max_bad: str | float = DEFAULT,
     ) -> Job:
         """Look at the model and at the first image; see ``mine`` for what is raised.
 
@@ -90,6 +93,7 @@ class Job:
             told: what the caller says of model, weights, data set and transform.
             workers: processes that read images ahead.
             strict: stop at the first unreadable image.
+            max_bad: how many images may be unreadable, else.
         """
         if nan not in ("skip", "error"):
             raise ValueError(f"nan was {nan!r}; use 'skip' or 'error'")
@@ -115,10 +119,11 @@ class Job:
         }
         if one.device.type == "cpu":  # large sums are cut up by threads, which shows in last bits
             attributes["threads"] = threads or torch.get_num_threads()
+        check_attributes(attributes)
         channels = {name: geometry.sizes[name][1] for name in names}
         running = graphs.of(one.expand(batch_size, *image.shape))
         request = Request(attributes, len(dataset), channels)
-        return cls(running, geometry, dataset, one, request, workers, strict)
+        return cls(running, geometry, dataset, one, request, workers, Limit(max_bad, strict))
 
     def like(self, parts: Sequence[Part]) -> Job:
         """This job with as many threads as parts of it were begun with, if they agree."""
@@ -144,7 +149,7 @@ class Job:
         miner: Miner,
         numbers: Sequence[int],
         *,
-        failed: int,
+        failed: Mapping[int, str],
         after: Callable[[Miner], bool],
         signals: Callable[[int], None] = ignore_interrupts,
     ) -> None:
@@ -155,7 +160,7 @@ class Job:
         Args:
             miner: the tables.
             numbers: which microbatches.
-            failed: images that could not be read in earlier runs.
+            failed: {index: reason} of images that could not be read in earlier runs.
             after: called after every microbatch; true: stop here.
             signals: what a reader does about signals, see ``readers.reading``.
 
@@ -174,11 +179,17 @@ class Job:
         with readers_die(), closing(feed), self.running():
             for batch in feed:
                 if batch.failed:
-                    every = miner.failed | batch.failed
-                    check_failed(every, self.request.images, strict=self.strict, before=failed)
+                    self.check_failed({**failed, **miner.failed, **batch.failed}, rest=feed)
                 miner.take(batch, self.image.device)
                 if after(miner):
                     return
+
+    def check_failed(
+        self, failed: Mapping[int, str], *, rest: Iterable[Microbatch] | None = None
+    ) -> None:
+        """Stop if too many images are unreadable; see ``failures.check_failed``."""
+        name = partial(path_of, self.dataset)
+        check_failed(failed, self.request.images, limit=self.limit, name=name, rest=rest)
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -11,9 +11,11 @@ from deconvnet import fingerprint
 from deconvnet.atomic import check_writable
 from deconvnet.geometry import geometry_of
 from deconvnet.ordinary import ordinarily
+from deconvnet.paths import expanded
 from deconvnet.reading.graphs import Graphs, blank
 from deconvnet.runs.assembling import assemble, publish
 from deconvnet.runs.blocks import from_ranges, to_ranges
+from deconvnet.runs.failures import DEFAULT, Limit
 from deconvnet.runs.part_folder import PartFolder
 from deconvnet.runs.parts import Part, apart
 from deconvnet.runs.request import MADE, MEANT, differences
@@ -23,13 +25,20 @@ _SHOWN = 3  # gaps that are named
 
 
 @ordinarily
-def merge(folder: str | PathLike[str], path: str | PathLike[str], model: nn.Module) -> Store:
+def merge(
+    folder: str | PathLike[str],
+    path: str | PathLike[str],
+    model: nn.Module,
+    *,
+    max_bad: str | float = DEFAULT,
+) -> Store:
     """Write the store of all parts in a folder; they stay where they are.
 
     Args:
         folder: where ``mine`` left them: ``<store>.parts``, or parts gathered by hand.
         path: the store.
         model: the model that was mined; for the boxes of its units.
+        max_bad: how many images may be unreadable, as for ``mine``.
 
     Raises:
         FileNotFoundError: there are no parts.
@@ -38,6 +47,7 @@ def merge(folder: str | PathLike[str], path: str | PathLike[str], model: nn.Modu
             another one.
         OSError: the store cannot be written.
     """
+    limit, path = Limit(max_bad), expanded(path)
     parts = parts_in(folder)
     request = parts[0].request
     if Path(path).exists():
@@ -53,7 +63,8 @@ def merge(folder: str | PathLike[str], path: str | PathLike[str], model: nn.Modu
             f"is {found}; give the model and weights that were mined"
         )
     check_writable(path)
-    return publish(Path(path), request, assemble(request, geometry_of(graph, image), parts))
+    whole = assemble(request, geometry_of(graph, image), parts)
+    return publish(Path(path), request, whole, limit=limit)
 
 
 def parts_in(folder: str | PathLike[str]) -> list[Part]:
@@ -62,6 +73,7 @@ def parts_in(folder: str | PathLike[str]) -> list[Part]:
     Raises:
         FileNotFoundError, ValueError: as ``merge``.
     """
+    folder = expanded(folder)
     found = PartFolder(folder).headings()
     if not found:
         raise FileNotFoundError(

@@ -17,8 +17,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from deconvnet.factories import FileModules
+from deconvnet.stopping import ASKING
 
-_SIGNALS = ("SIGHUP", "SIGUSR1")  # those beside SIGTERM by which a cluster announces an end
 T = TypeVar("T")
 
 
@@ -242,8 +242,6 @@ def outlive_signals(worker: int) -> None:
     def ignore_once(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
 
-    ignore_interrupts(worker)
-    for name in _SIGNALS:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in (signal.SIGINT, *ASKING):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, ignore_once)

@@ -8,8 +8,11 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from deconvnet.runs.request import MEANT, Request, differences
+from deconvnet.stores.additions import additions
 from deconvnet.stores.store import Store, open_store
 from deconvnet.stores.store_format import COLUMNS, COUNTERS
+
+_SHOWN = 5  # names of what was added
 
 
 class Target:
@@ -61,6 +64,27 @@ class Target:
             return None, f"something else ({error})"
         other = difference(request, store)
         return (None, other) if other else (store, "")
+
+    def check_additions(self) -> None:
+        """Refuse to replace a store that holds what a user has added to it.
+
+        Raises:
+            ValueError: it does; the message names it.
+        """
+        if not os.path.isfile(self.path):
+            return
+        try:
+            open_store(self.path)
+            found = additions(self.path)
+        except (ValueError, OSError):  # no store; what becomes of it is asked elsewhere
+            return
+        if found:
+            more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+            raise ValueError(
+                f"{fspath(self.path)!r} is to be replaced, and holds {', '.join(found[:_SHOWN])}"
+                f"{more}, which somebody has added to it; move the file away, or lose them: "
+                "discard_groups=True, on the command line --discard-groups"
+            )
 
     def check_is_store(self) -> None:
         """Refuse to replace what is no store without being told to.

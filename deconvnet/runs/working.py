@@ -13,7 +13,6 @@ from pathlib import Path
 from deconvnet.atomic import check_writable
 from deconvnet.runs.assembling import assemble, publish
 from deconvnet.runs.blocks import from_ranges, share
-from deconvnet.runs.failures import check_failed
 from deconvnet.runs.job import Job, Pace, images_in
 from deconvnet.runs.miner import Miner
 from deconvnet.runs.part_folder import PartFolder
@@ -48,8 +47,9 @@ class Unfinished(RuntimeError):
 class Work:
     """A run in one process: where it keeps what it has done, and when all is done."""
 
-    def __init__(self, job: Job, path: Path, shard: Shard) -> None:
+    def __init__(self, job: Job, path: Path, shard: Shard, *, discard_groups: bool = False) -> None:
         self.job, self.path, self.shard = job, path, shard
+        self.discard_groups = discard_groups
         self.target = Target(path)
         self.replaces = ""  # the mark of the file that the store is to replace, if it may
         self.stamp = self.target.stamp()
@@ -67,6 +67,7 @@ class Work:
             self._check_nothing_is_lost()
         if not resume:
             check_writable(self.path)
+            self._check_additions()
             self.replaces = self.target.mark()
             self.folder.clear()
             return None, []
@@ -74,6 +75,7 @@ class Work:
         found = self.folder.headings()
         mark = self.target.mark()
         if mark and mark in {part.replaces for part in found}:
+            self._check_additions()
             self.replaces = mark  # what has begun to replace a store goes on with it
         elif mark:
             store, other = self.target.read(self.job.request)
@@ -129,11 +131,11 @@ class Work:
             return ending
 
         failed = {each.index: each.reason for part in begun for each in part.failed}
-        check_failed(failed, request.images, strict=self.job.strict)
+        self.job.check_failed(failed)
         if numbers and not (stop is not None and stop()):
             signals = ignore_interrupts if stop is None else outlive_signals
             try:
-                self.job.run(miner, numbers, failed=len(failed), after=after, signals=signals)
+                self.job.run(miner, numbers, failed=failed, after=after, signals=signals)
             except ReaderDied:  # of the signal that we were sent too
                 if stop is None or not stop():
                     raise
@@ -215,6 +217,10 @@ class Work:
             stopped=stopped,
         )
 
+    def _check_additions(self) -> None:
+        if not self.discard_groups:
+            self.target.check_additions()
+
     def _check_nothing_is_lost(self) -> None:
         found = self.folder.headings()
         if found:
@@ -261,9 +267,10 @@ class Work:
             if store is not None:
                 self.folder.tidy(request)
                 return store
+        self._check_additions()  # they may have come meanwhile
         found = assemble(request, self.job.geometry, parts)
         if self.job.workers:  # parts of earlier processes too
             reread(self.job, found.layers)
-        store = publish(self.path, request, found, strict=self.job.strict)
+        store = publish(self.path, request, found, limit=self.job.limit)
         self.folder.tidy(request)
         return store

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .store_format import JSON
+from .store_format import JSON, NAMED
 
 
 class Room:
@@ -43,12 +43,22 @@ class Room:
 
 
 def read_attributes(source: h5py.AttributeManager, room: Room) -> dict[str, Any]:
-    """All attributes as Python values: str, int, float, a tuple of numbers; dict for JSON.
+    """Attributes as Python values: str, int, float, a tuple of numbers; dict for JSON.
+
+    One of another kind is passed over unread, unless the format gives its name a meaning.
 
     Raises:
-        ValueError: an attribute of another kind, or broken JSON.
+        ValueError: an attribute of the format of another kind, or broken JSON.
     """
-    return {name: _attribute(source, name, room) for name in source}
+    readable = (name for name in source if name in NAMED or _is_plain(source.get_id(name)))
+    return {name: _attribute(source, name, room) for name in readable}
+
+
+def _is_plain(found: h5py.h5a.AttrID) -> bool:
+    """Whether it is one text, a number or a list of numbers."""
+    if h5py.check_string_dtype(found.dtype) is not None:
+        return bool(found.shape == ())
+    return found.dtype.kind in "iufb" and found.shape is not None and len(found.shape) < 2
 
 
 def _attribute(source: h5py.AttributeManager, name: str, room: Room) -> object:

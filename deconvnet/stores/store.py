@@ -20,7 +20,9 @@ import h5py
 import numpy as np
 
 from deconvnet.atomic import write_whole
+from deconvnet.paths import expanded
 
+from .additions import carry_over
 from .guarded import Room, dataset_in, group_in, read_attributes
 from .picture_index import Pictures, read_index
 from .shielding import Shielded
@@ -96,6 +98,7 @@ def write_store(
     images: Mapping[int, str],
     failed: Sequence[Failed] = (),
     draw: Callable[[str, h5py.Group], None] | None = None,
+    keep: str | PathLike[str] | None = None,
 ) -> Store:
     """Write a store in one step, and return it as ``open_store`` would.
 
@@ -111,12 +114,14 @@ def write_store(
         failed: the images that could not be used.
         draw: adds the pictures of a layer to its group; called for one layer after the other,
             while the file grows on the disk.
+        keep: an old store, of which everything that a user has added is copied.
 
     Raises:
         ValueError: tables of different k, an image without a path, an attribute too long.
         TypeError: an attribute of another type.
         OSError: the file cannot be written; an old one is intact.
     """
+    path = expanded(path)
     ks = {table.k for table in layers.values()}
     if len(ks) != 1:
         raise ValueError(f"layers with k of {sorted(ks)} were given, expected one k for all")
@@ -127,6 +132,8 @@ def write_store(
     def fill(target: BinaryIO) -> None:
         with h5py.File(target, "w") as file:
             _write_all(file, whole, layers, images, failed, draw)
+            if keep is not None:
+                carry_over(keep, file)
         size = target.seek(0, os.SEEK_END)
         found.append(_read(target, Path(path), size=size))  # what cannot be read is not published
 
@@ -158,7 +165,7 @@ def open_store(path: str | PathLike[str]) -> Store:
             No link out of the file is followed, nothing larger than the file is allocated. (The
             HDF5 library itself may hang on some deliberate damage: open what you trust.)
     """
-    path = Path(path)
+    path = Path(expanded(path))
     if not path.exists():
         raise FileNotFoundError(f"there is no file {str(path)!r}; mine a data set to make one")
     with path.open("rb") as file:

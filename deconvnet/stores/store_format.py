@@ -1,9 +1,9 @@
 """The file of a mined data set: HDF5, version 1, as a written specification.
 
 MUST and MAY bind whoever writes such a file. A reader refuses a file that breaks a MUST, and
-passes over attributes, groups and datasets that it does not know. So what MAY be there can grow
-within a version; the version changes when an older reader would take a file for what it is not.
-A reader refuses versions that it does not know.
+passes over attributes, groups and datasets that it does not know, and keeps them where it writes
+the file again. So what MAY be there can grow within a version; the version changes when an older
+reader would take a file for what it is not. A reader refuses versions that it does not know.
 
 ``/`` attributes
     MUST: ``format`` = "deconvnet"; ``format_version`` = 1; ``complete`` = 1; ``k`` (integer);
@@ -71,6 +71,7 @@ import json
 import numbers
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import h5py
 import numpy as np
@@ -99,6 +100,22 @@ KINDS = {
     "versions": dict,
 }
 """What the attributes of ``/`` are, where they are; a tuple is of positive integers."""
+NAMED = frozenset(
+    (*KINDS, "format", "format_version", "complete", "channels", "size", "field", "stride")
+) | {"elsewhere"}
+"""The attributes that the format gives a meaning, of ``/`` and of layers and projections."""
+_LAYER: dict[str, dict[str, Any]] = {
+    **dict.fromkeys((*COLUMNS, *COUNTERS, "overhang"), {}),
+    "patch": dict.fromkeys(("bytes", "offset", "length"), {}),
+    "projection": {"*": dict.fromkeys(("values", "offset", "scale"), {})},
+}
+CONTENT: dict[str, dict[str, Any]] = {
+    "images": {"index": {}, "path": {}},
+    "failed": {"index": {}, "path": {}, "reason": {}},
+    "layers": {"*": _LAYER},
+}
+"""The groups and datasets of a store, each with what is in it; ``*`` is for any name. All else in
+a file was added by somebody, and is kept by whatever rewrites it."""
 JSON = ("versions",)
 """Attributes that are JSON as text."""
 _LONGEST_TEXT = 60_000  # HDF5 refuses attributes above 64 kB
@@ -141,6 +158,16 @@ def write_attributes(target: h5py.AttributeManager, attributes: Mapping[str, obj
     """
     for name, value in sorted(attributes.items()):
         target[name] = _attribute(name, value)
+
+
+def check_attributes(attributes: Mapping[str, object]) -> None:
+    """See that attributes can be written, before the work that they are to be written after.
+
+    Raises:
+        TypeError, ValueError: as ``write_attributes``.
+    """
+    for name, value in attributes.items():
+        _attribute(name, value)
 
 
 def _attribute(name: str, value: object) -> object:

@@ -18,6 +18,12 @@ class Failed:
     path: str
     reason: str
 
+    @property
+    def said(self) -> str:
+        """By its index, its path where the reason does not tell it, and the reason."""
+        known = self.path in self.reason or self.path == str(self.index)
+        return f"image {self.index}{'' if known else f' ({self.path})'}: {self.reason}"
+
 
 @dataclass(frozen=True, eq=False)
 class LayerTable:

@@ -161,7 +161,9 @@ class TopK:
     def state(self) -> dict[str, Tensor]:
         """Everything, as tensors on the CPU, to be stored and given to ``from_state``."""
         tensors = {
-            "counts": torch.tensor([self.k, self._images, self._activations, self._newest]),
+            "counts": torch.tensor(
+                [self.k, self._images, self._activations, self._newest], dtype=torch.int64
+            ),
             "keys": self._keys,
             "positions": self._positions,
             "positive": self._positive,

@@ -83,7 +83,7 @@ def class_names() -> list[str]:
 
 
 def photographs(
-    names: Sequence[str] | None = None, *, scales: Sequence[float] | None = None
+    names: str | Sequence[str] | None = None, *, scales: Sequence[float] | None = None
 ) -> Photographs:
     """The embedded dataset: tiles of scikit-image's photographs, preprocessed for the network.
 
@@ -100,9 +100,11 @@ def photographs(
         ValueError: If a photograph is unknown or no tile fits.
         FileNotFoundError: If the installed scikit-image came without its pictures.
     """
+    from deconvnet.one_or_more import listed
+
     from .tiles import SCALES, SHOWN, Photographs
 
-    chosen = SHOWN if names is None else names
+    chosen = SHOWN if names is None else listed(names, str)
     return Photographs(
         chosen, preprocessing(), scales=SCALES if scales is None else scales, side=SIDE
     )

@@ -86,7 +86,8 @@ class Collage:
             labels = torch.randint(len(self.names), (count,), generator=generator)
         scale = _uniform(count, 0.45, 1.25, generator)
         wanted = CUTOUT / (self.size * scale)
-        level = (wanted[:, None] - torch.tensor(SHRINKAGES)).abs().argmin(dim=1)
+        shrinkages = torch.tensor(SHRINKAGES, dtype=torch.float32)
+        level = (wanted[:, None] - shrinkages).abs().argmin(dim=1)
         cutouts = self._objects[level, labels].float()
         grid = F.affine_grid(
             _affine(scale, generator), [count, 4, self.size, self.size], align_corners=False
@@ -100,11 +101,11 @@ class Collage:
         images = blurred(images, share=self.blurred, generator=generator)
         brightness = _uniform(count, 0.7, 1.3, generator)[:, None, None, None] / 255
         images = (images * brightness).clamp_(0, 1)
-        grey = torch.rand(count, generator=generator) < GREY
+        grey = torch.rand(count, generator=generator, dtype=torch.float32) < GREY
         return torch.where(grey[:, None, None, None], images.mean(1, keepdim=True), images), labels
 
     def _behind(self, count: int, generator: torch.Generator) -> Tensor:
-        draws = torch.rand(count, 4, generator=generator).tolist()
+        draws = torch.rand(count, 4, generator=generator, dtype=torch.float32).tolist()
         crops = []
         for which, down, across, flip in draws:
             photograph = self._backgrounds[int(which * len(self._backgrounds))]
@@ -119,19 +120,21 @@ def _affine(scale: Tensor, generator: torch.Generator) -> Tensor:
     """Where each pixel of a view looks in its cutout, ``(N, 2, 3)``, in grid_sample's units."""
     count = len(scale)
     angle = _uniform(count, -0.45, 0.45, generator)
-    shift = torch.rand(count, 2, generator=generator) * 1.4 - 0.7  # the view is 2 units wide
-    side = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
+    shift = torch.rand(count, 2, generator=generator, dtype=torch.float32)
+    shift = shift * 1.4 - 0.7  # the view is 2 units wide
+    mirrored = torch.rand(count, generator=generator, dtype=torch.float32) < 0.5
+    side = 1 - 2 * mirrored.float()
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
     turn = torch.stack([cos * side, -sin * side, sin, cos], dim=1).view(count, 2, 2)
     return torch.cat([turn, -turn @ shift[:, :, None]], dim=2)
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    return low + (high - low) * torch.rand(count, generator=generator)
+    return low + (high - low) * torch.rand(count, generator=generator, dtype=torch.float32)
 
 
 def _gain(count: int, generator: torch.Generator) -> Tensor:
-    return 0.8 + 0.4 * torch.rand(count, 3, 1, 1, generator=generator)
+    return 0.8 + 0.4 * torch.rand(count, 3, 1, 1, generator=generator, dtype=torch.float32)
 
 
 def _pictures(folder: str | Path) -> list[Path]:

@@ -28,7 +28,7 @@ def occluded(images: Tensor, covers: Tensor, *, share: float, generator: torch.G
         New images ``(N, C, H, W)``.
     """
     count, _, height, width = images.shape
-    draws = torch.rand(count, 5, generator=generator)
+    draws = torch.rand(count, 5, generator=generator, dtype=torch.float32)
     sides = NARROWEST + (WIDEST - NARROWEST) * draws[:, 1:3]
     centres = 0.25 + 0.5 * draws[:, 3:5]
     down = _within(height, centres[:, 0], sides[:, 0])
@@ -49,13 +49,14 @@ def blurred(images: Tensor, *, share: float, generator: torch.Generator) -> Tens
     Returns:
         New images ``(N, C, H, W)``, each with the sum of its weights kept at one.
     """
-    draws = torch.rand(len(images), 2, generator=generator)
+    draws = torch.rand(len(images), 2, generator=generator, dtype=torch.float32)
     which = (draws[:, 0] < share).nonzero().flatten()
     images = images.clone()
     if len(which) == 0:
         return images
     widths = SHARPEST + (SOFTEST - SHARPEST) * draws[which, 1]
-    taps = torch.exp(-0.5 * (torch.arange(-REACH, REACH + 1) / widths[:, None]).square())
+    steps = torch.arange(-REACH, REACH + 1, dtype=torch.float32)
+    taps = torch.exp(-0.5 * (steps / widths[:, None]).square())
     taps = taps / taps.sum(dim=1, keepdim=True)
     chosen = images[which]
     _, channels, height, width = chosen.shape
@@ -70,5 +71,5 @@ def blurred(images: Tensor, *, share: float, generator: torch.Generator) -> Tens
 
 def _within(length: int, centre: Tensor, side: Tensor) -> Tensor:
     """Which of ``length`` pixels lie within each side around each centre, ``(N, length)``."""
-    places = (torch.arange(length) + 0.5) / length
+    places = (torch.arange(length, dtype=torch.float32) + 0.5) / length
     return (places - centre[:, None]).abs() < side[:, None] / 2

@@ -144,9 +144,9 @@ def unseen_instances(
             f"{len(folders)} folders hold two objects or more: at least two are needed to ask "
             "which one an unseen object belongs to"
         )
-    kind = torch.tensor([folders.index(kinds[place]) for place in used])
+    kind = torch.tensor([folders.index(kinds[place]) for place in used], dtype=torch.int64)
     views = Views(collage.undisturbed(), seed, purpose=EXAMINATION, batch=batch)
-    features = _features(model, views, torch.tensor(used))
+    features = _features(model, views, torch.tensor(used, dtype=torch.int64))
     right = nearest_mean(features, kind)
     return {
         "unseen_instances": round(right, 4),

@@ -37,8 +37,8 @@ class Views:
 
     def __init__(self, collage: Collage, seed: int, *, purpose: int, batch: int) -> None:
         self.collage, self.seed, self.purpose, self.batch = collage, seed, purpose, batch
-        self._mean = torch.tensor(IMAGENET_MEAN)[:, None, None]
-        self._std = torch.tensor(IMAGENET_STD)[:, None, None]
+        self._mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float32)[:, None, None]
+        self._std = torch.tensor(IMAGENET_STD, dtype=torch.float32)[:, None, None]
 
     def draw(self, number: int, *, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One batch.

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 
-from deconvnet.figures.lettering import fold, measure, printable, shorten
+from deconvnet.figures import ImageRow, UnitView, lettering, save, visualization
+from deconvnet.figures.lettering import families, fold, measure, printable, shorten
 
 LABEL = "features.28:42 @ 7,7 = 13.2"
 
@@ -39,6 +41,72 @@ def test_long_names_break_at_dots():
 
 def test_text_is_one_line_of_known_characters():
     assert printable("a\n\tb  c") == "a b c"
-    assert printable("猫.jpg") == "\ufffd.jpg"  # not a warning at every drawing
     assert printable("für élan µ") == "für élan µ"
     assert fold("", 1.0, size=7) == []
+
+
+# --- letters that the font lacks ------------------------------------------------------------------
+
+CIRCLED = "\u24b6"  # a circled A: in STIX, which comes with matplotlib, not in DejaVu
+NAMES = (
+    "猫の写真.jpg",
+    "고양이.png",
+    "แมว.jpg",
+    "बिल्ली.png",
+    "😺🦓.jpg",
+    "\ud800.jpg",
+    "\u202egpj.exe",
+)
+
+
+@pytest.fixture
+def only(monkeypatch):
+    """As if no other fonts were installed than those that come with matplotlib."""
+
+    def fonts(*names):
+        kept = [font for font in lettering.fontManager.ttflist if font.name in names]
+        monkeypatch.setattr(lettering.fontManager, "ttflist", kept)
+        lettering._cover.cache_clear()
+
+    yield fonts
+    lettering._cover.cache_clear()
+
+
+def test_a_letter_of_no_font_is_a_code(only):
+    only("DejaVu Sans", "Last Resort High-Efficiency", "cmsy10", "cmr10")
+    assert printable("猫.jpg") == "\\u732b.jpg"
+    assert printable("😺🦓") == "😺\\U0001f993", "DejaVu has a cat, and no zebra"
+    assert printable(CIRCLED) == "\\u24b6"
+    assert families("a猫") == ["DejaVu Sans"]
+    for name in NAMES:
+        text = printable(name)
+        assert "\ufffd" not in text
+        assert printable(text) == text
+
+
+def test_a_letter_of_another_font_is_drawn_with_it(only):
+    only("DejaVu Sans", "STIXGeneral", "STIXNonUnicode")
+    assert printable(f"{CIRCLED}猫.jpg") == f"{CIRCLED}\\u732b.jpg"
+    assert families(f"a{CIRCLED}") == ["DejaVu Sans", "STIXGeneral"]
+    assert families("abc") == ["DejaVu Sans"]
+    assert 0 < measure(CIRCLED * 10, 7) < 2
+
+
+def test_right_to_left_is_set_well_or_not_at_all(monkeypatch, only):
+    only("DejaVu Sans")
+    monkeypatch.setattr(lettering, "_JOINED", False)
+    assert printable("قط.jpg") == "\\u0642\\u0637.jpg"
+    monkeypatch.setattr(lettering, "_JOINED", True)
+    assert printable("قط.jpg") == "قط.jpg"
+
+
+@pytest.mark.parametrize("suffix", [".pdf", ".png", ".svg"])
+@pytest.mark.parametrize("name", [*NAMES, "قط.jpg", f"{CIRCLED}.jpg"])
+def test_names_in_any_script_are_drawn_without_a_word(tmp_path, suffix, name):
+    """Warnings are errors here, and matplotlib warns of every glyph that is missing."""
+    picture = np.zeros((20, 20, 3))
+    view = UnitView(name, (2, 2, 8, 8), picture[2:8, 2:8], picture[2:8, 2:8])
+    row = ImageRow(picture, [view], name)
+    figure = visualization([row], width="cvpr", title=name, subtitle=name)
+    save(figure, tmp_path / f"a{suffix}", provenance={})
+    assert (tmp_path / f"a{suffix}").stat().st_size > 500
