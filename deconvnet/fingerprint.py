@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from deconvnet.digest import bytes_of, few_images
+from deconvnet.ordinary import threads_of_cpu
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.nodes import Node
 
@@ -52,7 +53,8 @@ def of_dataset(dataset: Any) -> str:
     """What the data set says of itself, else SHA-256 over its length and a few of its items."""
     own = getattr(dataset, "fingerprint", None)
     if callable(own):
-        return str(own())
+        with threads_of_cpu(1):  # as in a process that reads ahead
+            return str(own())
     digest = hashlib.sha256(f"{type(dataset).__name__} {len(dataset)}\n".encode())
     for image in few_images(dataset):
         digest.update(image)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from deconvnet.file_names import file_name
+from deconvnet.ordinary import threads_of_cpu
 from deconvnet.photographs import ImageError
 
 _SAMPLED = 8  # items that stand for the whole data set
@@ -84,9 +85,12 @@ def read_item(dataset: Any, index: int) -> Any:
 
     The exception is handed on, and raised by ``checked``: a process that reads ahead would wrap
     its traceback around it. The image is a copy: some data sets fill one tensor again and again.
+    It is read with one thread, as PyTorch sets it in a process that reads ahead: the last bits of
+    a mean over a large image depend on the number of threads.
     """
     try:
-        item = dataset[index]
+        with threads_of_cpu(1):
+            item = dataset[index]
         image = item[0] if isinstance(item, (tuple, list)) and item else item
         return image.detach().clone() if isinstance(image, Tensor) else item
     except Exception as error:  # somebody else's code may raise anything

@@ -36,3 +36,16 @@ def _plain() -> Iterator[None]:
         for kind in kinds:
             stack.enter_context(torch.autocast(kind, enabled=False))
         yield
+
+
+@contextmanager
+def threads_of_cpu(count: int | None) -> Iterator[None]:
+    """So many threads for a while; None for as many as there are."""
+    before = torch.get_num_threads()
+    try:
+        if count is not None and count != before:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)

@@ -53,7 +53,7 @@ class Lazy:
     """
 
     def __init__(self, path: str | Path, *, by_process: bool = False, count: int = COUNT) -> None:
-        self.path, self.by_process, self.count = str(path), by_process, count
+        self.file, self.by_process, self.count = str(path), by_process, count
         self.handle: Any = None
         self.process = 0
 
@@ -104,7 +104,7 @@ class Raw(Lazy):
 
     def open(self) -> Any:
         """A handle of this process."""
-        return open(self.path, "rb")
+        return open(self.file, "rb")
 
     def read(self, handle: Any, index: int) -> bytes:
         """The bytes of one image."""
@@ -129,7 +129,7 @@ class Tar(Lazy):
 
     def open(self) -> Any:
         """A handle of this process."""
-        return tarfile.open(self.path)
+        return tarfile.open(self.file)
 
     def read(self, handle: Any, index: int) -> bytes:
         """The bytes of one image."""
@@ -149,7 +149,7 @@ class Zip(Lazy):
 
     def open(self) -> Any:
         """A handle of this process."""
-        return zipfile.ZipFile(self.path)
+        return zipfile.ZipFile(self.file)
 
     def read(self, handle: Any, index: int) -> bytes:
         """The bytes of one image."""
@@ -171,7 +171,7 @@ class Sqlite(Lazy):
 
     def open(self) -> Any:
         """A handle of this process."""
-        return sqlite3.connect(self.path)
+        return sqlite3.connect(self.file)
 
     def read(self, handle: Any, index: int) -> bytes:
         """The bytes of one image."""
@@ -191,7 +191,7 @@ class Hdf5(Lazy):
 
     def open(self) -> Any:
         """A handle of this process."""
-        return h5py.File(self.path, "r")
+        return h5py.File(self.file, "r")
 
     def read(self, handle: Any, index: int) -> bytes:
         """The bytes of one image."""

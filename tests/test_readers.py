@@ -6,13 +6,15 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
 from deconvnet.mining import mine
-from deconvnet.runs.look import look
 from deconvnet.runs.readers import ask
 from deconvnet.runs.reread import ImagesDiffer
 from scripts.lazy_readers import COUNT, KINDS, SIZE, Raw, the_images, the_model, wrong_entries
@@ -115,7 +117,7 @@ class Garbling(Raw):
 
 @pytest.mark.parametrize("shard", [(0, 1), (0, 2)])
 def test_entries_are_read_once_more_by_one_reader_alone(raw, tmp_path, shard):
-    data = Garbling(raw.path)
+    data = Garbling(raw.file)
     options = {"k": 3, "batch_size": 8, "resume": True, "shard": shard, "save_every": 0.0}
     with pytest.raises(ImagesDiffer, match=r"gave [01]:\d an activation .*os\.getpid\(\)"):
         mine(the_model(), data, tmp_path / "a.h5", workers=2, **options)
@@ -130,7 +132,7 @@ def test_parts_of_an_earlier_process_are_read_again_too(raw, tmp_path):
     path, options = tmp_path / "a.h5", {"k": 3, "batch_size": 8, "resume": True, "save_every": 0.0}
     done = []
     with pytest.raises(Unfinished):
-        mine(the_model(), Garbling(raw.path), path, workers=2, **options,
+        mine(the_model(), Garbling(raw.file), path, workers=2, **options,
              stop=lambda: len(done) > 25, report=lambda *at: done.append(at))  # fmt: skip
     with pytest.raises(ImagesDiffer):
         mine(the_model(), raw, path, workers=2, **options)
@@ -139,14 +141,117 @@ def test_parts_of_an_earlier_process_are_read_again_too(raw, tmp_path):
     assert wrong_entries(store, the_images()) == 0
 
 
-def test_files_that_are_only_printed_to_do_not_count(raw, tmp_path, capfd):
-    class Talking(Raw):
-        def __getitem__(self, index):
-            os.write(1, b"read\n")
-            return super().__getitem__(index)
+class LenOpens(Raw):
+    """Its length may be asked for at any time, and opens the file."""
 
-    assert look(Talking(raw.path), 2).image.shape == SIZE
-    assert "read" in capfd.readouterr().out
+    def __len__(self):
+        if self.handle is None:
+            self.handle = self.open()
+        return self.count
+
+
+def test_a_handle_that_len_opens(raw, tmp_path):
+    data = LenOpens(raw.file)
+    with pytest.raises(ValueError, match="opened before the readers"):
+        mine(the_model(), data, tmp_path / "a.h5", k=3, batch_size=8, workers=4)
+    data.close()
+    data.by_process = True
+    store = mine(the_model(), data, tmp_path / "a.h5", k=20, batch_size=16, workers=4)
+    assert wrong_entries(store, the_images()) == 0
+    data.close()
+
+
+class Opened(Raw):
+    """What ``path`` opens is open when the last reader is started, and read by nobody else."""
+
+    def path(self, index):
+        if self.handle is None:
+            self.handle = self.open()
+        return str(index)
+
+
+def test_a_handle_that_is_opened_for_names(raw, tmp_path):
+    data = Opened(raw.file)
+    store = mine(the_model(), data, tmp_path / "a.h5", k=20, batch_size=16, workers=4)
+    assert wrong_entries(store, the_images()) == 0
+    data.close()
+
+
+# --- files that move, and are not read by readers ------------------------------------------------
+
+
+@contextmanager
+def printed(path):
+    yield lambda: os.write(1, b"read\n")
+
+
+@contextmanager
+def logged(path):
+    with open(path, "a+") as log:
+        yield lambda: (log.write("read\n"), log.flush())
+
+
+@contextmanager
+def read_elsewhere(path):
+    """By another thread of this process, which goes on and on."""
+    path.write_bytes(bytes(10**6))
+    halt = threading.Event()
+
+    def work():
+        with open(path, "rb") as file:
+            while not halt.is_set():
+                file.seek(0)
+                file.read(777)
+                time.sleep(0.001)
+                file.read(1000)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield lambda: None
+    finally:
+        halt.set()
+        thread.join()
+
+
+class Noisy(Raw):
+    """Does something else beside reading."""
+
+    def __getitem__(self, index):
+        self.beside()
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("busy", [printed, logged, read_elsewhere])
+def test_other_files_may_move(raw, tmp_path, busy):
+    with busy(tmp_path / "other") as beside:
+        data = Noisy(raw.file)
+        data.beside = beside
+        store = mine(the_model(), data, tmp_path / "a.h5", k=20, batch_size=16, workers=2)
+    assert wrong_entries(store, the_images()) == 0
+
+
+class Standardised(Raw):
+    """Each image by its own mean, whose last bits depend on the number of threads."""
+
+    def __getitem__(self, index):
+        large = super().__getitem__(index).repeat(1, 12, 12)
+        return (large - large.mean()) / large.std()
+
+
+def test_the_same_bytes_whoever_reads_with_however_many_threads(raw, tmp_path):
+    data, found = Standardised(raw.file, count=24), []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for workers in (0, 2):
+            path = tmp_path / f"{workers}.h5"
+            mine(the_model(), data, path, ["0"], k=3, batch_size=8, workers=workers)
+            found.append(path.read_bytes())
+            data.close()
+    finally:
+        torch.set_num_threads(threads)
+    assert found[0] == found[1]
 
 
 # --- questions to a reader -----------------------------------------------------------------------

@@ -13,12 +13,12 @@ from deconvnet import fields
 from deconvnet.checks.comparing import Comparison, Entry, Mismatch
 from deconvnet.checks.sampling import Chosen, draw_entries, draw_images
 from deconvnet.items import path_of
+from deconvnet.ordinary import threads_of_cpu
 from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs, blank
 from deconvnet.record import Recording
 from deconvnet.runs.feed import Microbatch, by_row, groups_of, microbatches
-from deconvnet.runs.job import threads_of_cpu
 from deconvnet.runs.layouts import CONTIGUOUS
 from deconvnet.runs.miner import activations
 from deconvnet.stores.store import Store

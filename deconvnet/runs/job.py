@@ -22,6 +22,7 @@ from deconvnet import fingerprint
 from deconvnet.geometry import geometry_of
 from deconvnet.images import Preprocessing
 from deconvnet.items import path_of
+from deconvnet.ordinary import threads_of_cpu
 from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs, blank
@@ -34,6 +35,7 @@ from deconvnet.runs.layouts import layout_for
 from deconvnet.runs.look import look
 from deconvnet.runs.miner import Miner
 from deconvnet.runs.parts import Part
+from deconvnet.runs.positions import Positions
 from deconvnet.runs.readers import ignore_interrupts, readers_die
 from deconvnet.runs.request import Request
 from deconvnet.stores.store import Failed
@@ -165,7 +167,7 @@ class Job:
             signals: what a reader does about signals, see ``readers.reading``.
 
         Raises:
-            ValueError: too many images are unreadable, or do not fit.
+            ValueError: too many images are unreadable, or do not fit; or the readers share a file.
         """
         feed = microbatches(
             self.dataset,
@@ -176,8 +178,12 @@ class Job:
             groups=groups_of(numbers, self.request.batch, self.request.images),
             signals=signals,
         )
+        positions = Positions() if self.workers else None
         with readers_die(), closing(feed), self.running():
             for batch in feed:
+                if positions is not None:  # until now nobody else has read the data set
+                    positions.check()
+                    positions = None
                 if batch.failed:
                     self.check_failed({**failed, **miner.failed, **batch.failed}, rest=feed)
                 miner.take(batch, self.image.device)
@@ -219,19 +225,6 @@ class Job:
             tops=miner.tops,
             images={i: path_of(self.dataset, i) for i in sorted(miner.kept())},
         )
-
-
-@contextmanager
-def threads_of_cpu(count: int | None) -> Iterator[None]:
-    """So many threads for a while; None for as many as there are."""
-    before = torch.get_num_threads()
-    try:
-        if count is not None and count != before:
-            torch.set_num_threads(count)
-        yield
-    finally:
-        if torch.get_num_threads() != before:
-            torch.set_num_threads(before)
 
 
 class Pace:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from deconvnet.runs.feed import by_row, microbatches
 from deconvnet.runs.job import Job
-from deconvnet.runs.look import IDIOM
 from deconvnet.runs.miner import activations
+from deconvnet.runs.positions import IDIOM
 from deconvnet.runs.readers import outlive_signals, readers_die
 from deconvnet.topk.reduction import strongest
 
