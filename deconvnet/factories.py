@@ -109,7 +109,9 @@ def _file_module(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     path = path.resolve()
-    known = _FILES.get(str(path))
+    known, imported = _FILES.get(str(path)), sys.modules.get(path.stem)
+    if known is None and getattr(imported, "__file__", None) == str(path):
+        return imported  # by an ordinary import of the user's
     if known is not None and known.state == _state(path):
         return sys.modules[known.name]
     return _import_file(path, known.name if known is not None else _free_name(path))
@@ -168,9 +170,10 @@ def _check_siblings(path: Path) -> None:
         if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names = [node.module]
         for name in {name.partition(".")[0] for name in names}:
-            beside = (path.parent / f"{name}.py", path.parent / name / "__init__.py")
             other = getattr(sys.modules.get(name), "__file__", None)
-            if any(map(Path.is_file, beside)) and other and Path(other).resolve() not in beside:
+            both = (path.parent / f"{name}.py", path.parent / name / "__init__.py")
+            beside = [file for file in both if file.is_file()]
+            if beside and other and not any(file.samefile(other) for file in beside):
                 raise ImportError(
                     f"it imports {name!r}, which lies beside it, but {other!r} has been imported "
                     "under that name already; rename one of them"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -50,15 +50,31 @@ def comparable(told: object) -> bool:
 
 
 def of_dataset(dataset: Any) -> str:
-    """What the data set says of itself, else SHA-256 over its length and a few of its items."""
+    """What the data set says of itself, else SHA-256 over its length and a few of its items.
+
+    Raises:
+        ValueError: its own method ``fingerprint`` failed.
+        OSError: a file cannot be read.
+    """
     own = getattr(dataset, "fingerprint", None)
     if callable(own):
         with threads_of_cpu(1):  # as in a process that reads ahead
-            return str(own())
+            return _called(own)
     digest = hashlib.sha256(f"{type(dataset).__name__} {len(dataset)}\n".encode())
     for image in few_images(dataset):
         digest.update(image)
     return digest.hexdigest()
+
+
+def _called(own: Callable[[], object]) -> str:
+    try:
+        return str(own())
+    except OSError:
+        raise
+    except Exception as error:  # somebody else's code may raise anything
+        raise ValueError(
+            f"the method fingerprint() of the data set failed, {type(error).__name__}: {error}"
+        ) from error
 
 
 def _state(graph: Graph) -> dict[str, Tensor]:

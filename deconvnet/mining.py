@@ -22,12 +22,13 @@ from deconvnet.preprocessing import Preprocessing
 from deconvnet.runs.choosing import minable
 from deconvnet.runs.failures import DEFAULT, Limit, TooManyBad
 from deconvnet.runs.job import Job
+from deconvnet.runs.readers import ReaderDied, ignore_interrupts, outlive_signals
 from deconvnet.runs.shards import Shard
 from deconvnet.runs.working import Reporter, Unfinished, Work
 from deconvnet.stores.store import Store
 from deconvnet.stores.store_format import check_attributes
 
-__all__ = ["Reporter", "Source", "TooManyBad", "Unfinished", "minable", "mine"]
+__all__ = ["ReaderDied", "Reporter", "Source", "TooManyBad", "Unfinished", "minable", "mine"]
 
 
 _ROUNDS = 3  # of a process that is alone, should an earlier one of the same run still be at work
@@ -177,19 +178,26 @@ def mine(
     if preprocessing is not None and not told.transform:
         known = known_preprocessing(preprocessing)
         told = replace(told, transform=known.to_json() if known else "")
-    job = Job.of(
-        model,
-        dataset,
-        layers=layers,
-        k=k,
-        batch_size=batch_size,
-        nan=nan,
-        threads=threads,
-        told=asdict(told),
-        workers=workers,
-        strict=strict,
-        max_bad=max_bad,
-    )
+    try:
+        job = Job.of(
+            model,
+            dataset,
+            layers=layers,
+            k=k,
+            batch_size=batch_size,
+            nan=nan,
+            threads=threads,
+            told=asdict(told),
+            workers=workers,
+            strict=strict,
+            max_bad=max_bad,
+            signals=ignore_interrupts if stop is None else outlive_signals,
+        )
+    except ReaderDied:  # of the signal that we were sent too
+        if stop is None or not stop():
+            raise
+        nothing = "mining was stopped before anything was done"
+        raise Unfinished(nothing, done=0, images=len(dataset), stopped=True) from None
     work = Work(job, Path(path), own, discard_groups=discard_groups)
     store, begun = work.begin(resume=resume, adapt=threads is None)
     if store is not None:
@@ -203,7 +211,12 @@ def mine(
     _tell_passed_over(dataset, tell)
     for _ in range(1 if own.count > 1 else _ROUNDS):
         miner = work.go_on(begun, save_every=save_every, report=report, stop=stop)
-        store = work.finish(miner)
+        try:
+            store = work.finish(miner)
+        except ReaderDied:
+            if stop is None or not stop():
+                raise
+            raise work.unfinished(miner, stopped=True) from None
         if store is not None:
             return store
         begun = work.again()

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import deconvnet.runs.readers
 from deconvnet.mining import mine
 from deconvnet.runs.readers import ask
-from deconvnet.runs.reread import ImagesDiffer
 from scripts.lazy_readers import COUNT, KINDS, SIZE, Raw, the_images, the_model, wrong_entries
 
 ROOT = Path(__file__).parents[1]
@@ -86,59 +86,26 @@ def raw(tmp_path):
     data.close()
 
 
+on_linux = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc")
+
+
+def wrong(data, path, **options):
+    given = {"k": 20, "batch_size": 16, "workers": 4, "resume": False, **options}
+    return wrong_entries(mine(the_model(), data, path, **given), the_images())
+
+
+@on_linux
 @pytest.mark.parametrize("workers", [1, 4])
-def test_a_handle_that_was_open_before_is_told_before_any_work(raw, tmp_path, workers):
-    """One reader alone is enough: it is not the only one that is started."""
-    raw[0]
-    with pytest.raises(ValueError, match=r"opened before the readers .*raw.*os\.getpid\(\)"):
-        mine(the_model(), raw, tmp_path / "a.h5", k=3, batch_size=8, workers=workers)
-    assert sorted(os.listdir(tmp_path)) == ["raw"]
-
-
-def test_a_handle_for_each_process_may_be_open_before(raw, tmp_path):
-    raw.by_process = True
-    raw[0]
-    store = mine(the_model(), raw, tmp_path / "a.h5", k=20, batch_size=16, workers=4)
-    assert wrong_entries(store, the_images()) == 0
-
-
-class Garbling(Raw):
-    """What shared positions do, where nothing can see them: odd images are read wrong.
-
-    Only where there are several readers, as the race would have it.
-    """
-
-    def __getitem__(self, index):
-        info = torch.utils.data.get_worker_info()
-        image = super().__getitem__(index)
-        garbled = info is not None and info.num_workers > 1 and index % 7 == 3
-        return image.flip(-1) if garbled else image
-
-
-@pytest.mark.parametrize("shard", [(0, 1), (0, 2)])
-def test_entries_are_read_once_more_by_one_reader_alone(raw, tmp_path, shard):
-    data = Garbling(raw.file)
-    options = {"k": 3, "batch_size": 8, "resume": True, "shard": shard, "save_every": 0.0}
-    with pytest.raises(ImagesDiffer, match=r"gave [01]:\d an activation .*os\.getpid\(\)"):
-        mine(the_model(), data, tmp_path / "a.h5", workers=2, **options)
-    assert sorted(os.listdir(tmp_path)) == ["raw"]  # nor is the wrong part left to be gone on with
-    assert mine(the_model(), data, tmp_path / "b.h5", k=3, batch_size=8, workers=1)
-
-
-def test_parts_of_an_earlier_process_are_read_again_too(raw, tmp_path):
-    """Mined wrong and interrupted; gone on with by readers that do nothing wrong."""
-    from deconvnet.mining import Unfinished
-
-    path, options = tmp_path / "a.h5", {"k": 3, "batch_size": 8, "resume": True, "save_every": 0.0}
-    done = []
-    with pytest.raises(Unfinished):
-        mine(the_model(), Garbling(raw.file), path, workers=2, **options,
-             stop=lambda: len(done) > 25, report=lambda *at: done.append(at))  # fmt: skip
-    with pytest.raises(ImagesDiffer):
-        mine(the_model(), raw, path, workers=2, **options)
-    assert not path.exists()
-    store = mine(the_model(), raw, path, workers=2, **{**options, "resume": False})
-    assert wrong_entries(store, the_images()) == 0
+def test_readers_have_positions_of_their_own_in_files_that_were_open_before(
+    lazy, tmp_path, workers
+):
+    """As in a notebook: looked at, mined twice, looked at again, and mined once more."""
+    kind, path = lazy
+    data = kind(path)
+    for _ in range(3):
+        assert torch.equal(data[7], torch.from_numpy(the_images()[7]))
+        assert wrong(data, tmp_path / "a.h5", workers=workers) == 0
+    data.close()
 
 
 class LenOpens(Raw):
@@ -150,19 +117,8 @@ class LenOpens(Raw):
         return self.count
 
 
-def test_a_handle_that_len_opens(raw, tmp_path):
-    data = LenOpens(raw.file)
-    with pytest.raises(ValueError, match="opened before the readers"):
-        mine(the_model(), data, tmp_path / "a.h5", k=3, batch_size=8, workers=4)
-    data.close()
-    data.by_process = True
-    store = mine(the_model(), data, tmp_path / "a.h5", k=20, batch_size=16, workers=4)
-    assert wrong_entries(store, the_images()) == 0
-    data.close()
-
-
-class Opened(Raw):
-    """What ``path`` opens is open when the last reader is started, and read by nobody else."""
+class NamesOpen(Raw):
+    """What ``path`` opens is open when the last reader is started."""
 
     def path(self, index):
         if self.handle is None:
@@ -170,10 +126,42 @@ class Opened(Raw):
         return str(index)
 
 
-def test_a_handle_that_is_opened_for_names(raw, tmp_path):
-    data = Opened(raw.file)
-    store = mine(the_model(), data, tmp_path / "a.h5", k=20, batch_size=16, workers=4)
-    assert wrong_entries(store, the_images()) == 0
+@on_linux
+@pytest.mark.parametrize("kind", [LenOpens, NamesOpen])
+def test_a_handle_that_another_method_opens(raw, tmp_path, kind):
+    data = kind(raw.file)
+    assert wrong(data, tmp_path / "a.h5") == 0
+    data.close()
+
+
+def test_a_handle_for_each_process_may_be_open_before(raw, tmp_path):
+    raw.by_process = True
+    raw[0]
+    assert wrong(raw, tmp_path / "a.h5") == 0
+
+
+def writable(data):
+    """A handle that a reader may not open again: what is written to it may be a log."""
+    data.handle = open(data.file, "r+b")
+    return data
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_handle_that_stays_shared_is_told_before_any_work(raw, tmp_path, workers):
+    """One reader alone is enough: it is not the only one that is started."""
+    with pytest.raises(ValueError, match=r"opened before the readers .*raw.*os\.getpid\(\)"):
+        mine(the_model(), writable(raw), tmp_path / "a.h5", k=3, batch_size=8, workers=workers)
+    assert sorted(os.listdir(tmp_path)) == ["raw"]
+
+
+@pytest.mark.parametrize("kind", [Raw, LenOpens])
+def test_without_positions_of_their_own_readers_are_told(raw, tmp_path, monkeypatch, kind):
+    """As on other systems than Linux."""
+    monkeypatch.setattr(deconvnet.runs.readers, "own_positions", lambda: None)
+    data = kind(raw.file)
+    data.handle = data.open() if kind is Raw else None
+    with pytest.raises(ValueError, match="opened before the readers"):
+        mine(the_model(), data, tmp_path / "a.h5", k=3, batch_size=8, workers=4)
     data.close()
 
 

@@ -10,7 +10,7 @@ from deconvnet.stores.store import Store
 
 Chosen = Mapping[str, Sequence[tuple[int, int]]]
 """{layer: [(channel, slot)]}"""
-STRANGERS = 8  # at least as many images that no chosen entry names; more where rows are free
+STRANGERS = 8  # at least as many images that no chosen entry names
 
 
 def draw_entries(store: Store, layers: Sequence[str], n: int, *, seed: int) -> Chosen:
@@ -35,10 +35,10 @@ def draw_entries(store: Store, layers: Sequence[str], n: int, *, seed: int) -> C
 
 
 def draw_images(store: Store, chosen: Chosen, *, count: int, batch: int, seed: int) -> list[int]:
-    """The images of chosen entries, and random others in the rows that these leave free.
+    """The images of chosen entries, and random others: in all, some whole microbatches full.
 
-    Every image runs in the row that it was mined in, so that there are as many microbatches as
-    images of one row; more where there would be fewer than ``STRANGERS`` others.
+    Every image runs in the row that it was mined in, so that these may be spread over more
+    microbatches, as many as there are images of one row, and others take the rows left free.
 
     Args:
         store: whose entries.
@@ -55,10 +55,9 @@ def draw_images(store: Store, chosen: Chosen, *, count: int, batch: int, seed: i
     order = np.argsort(rows, kind="stable")
     nth = np.empty_like(rows)  # which of the others of its row each one is
     nth[order] = np.arange(len(rows)) - np.searchsorted(rows[order], rows[order])
-    place = np.sort(used[rows] + nth)
-    microbatches = max(1, int(used.max()))
-    if len(others):
-        enough = min(STRANGERS, len(others)) - 1
-        microbatches = max(microbatches, int(place[enough]) + 1)
-    drawn = others[used[rows] + nth < microbatches]
+    place = used[rows] + nth  # the microbatch that each could be in
+    wanted = -(-(len(named) + STRANGERS) // batch) * batch - len(named)
+    enough = np.sort(place)[:STRANGERS]
+    microbatches = max([1, int(used.max()), *(enough[-1:] + 1).tolist()])
+    drawn = others[place < microbatches][:wanted]
     return sorted(named | set(drawn.tolist()))

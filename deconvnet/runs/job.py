@@ -21,6 +21,7 @@ import deconvnet
 from deconvnet import fingerprint
 from deconvnet.geometry import geometry_of
 from deconvnet.images import Preprocessing
+from deconvnet.integers import integer
 from deconvnet.items import path_of
 from deconvnet.ordinary import threads_of_cpu
 from deconvnet.reading.evaluating import evaluation
@@ -55,6 +56,7 @@ class Job:
         image: one image, for its size and precision, (1, channels, *size).
         request: what the tables will depend on.
         workers: processes that read images ahead.
+        signals: what these do about signals, see ``readers.reading``.
         limit: how many images may be unreadable.
     """
 
@@ -64,6 +66,7 @@ class Job:
     image: Tensor
     request: Request
     workers: int
+    signals: Callable[[int], None]
     limit: Limit
 
     @classmethod
@@ -81,6 +84,7 @@ class Job:
         workers: int,
         strict: bool,
         max_bad: str | float = DEFAULT,
+        signals: Callable[[int], None] = ignore_interrupts,
     ) -> Job:
         """Look at the model and at the first image; see ``mine`` for what is raised.
 
@@ -96,11 +100,14 @@ class Job:
             workers: processes that read images ahead.
             strict: stop at the first unreadable image.
             max_bad: how many images may be unreadable, else.
+            signals: what readers do about signals, see ``readers.reading``.
         """
+        if integer("workers", workers) < 0:
+            raise ValueError(f"workers={workers} was given, expected 0 or more processes")
         if nan not in ("skip", "error"):
             raise ValueError(f"nan was {nan!r}; use 'skip' or 'error'")
         graphs = Graphs(model)
-        seen = look(dataset, workers)
+        seen = look(dataset, workers, signals)
         image = seen.image
         one = blank(model, image.shape, like=image)
         graph = graphs.of(one)
@@ -125,7 +132,8 @@ class Job:
         channels = {name: geometry.sizes[name][1] for name in names}
         running = graphs.of(one.expand(batch_size, *image.shape))
         request = Request(attributes, len(dataset), channels)
-        return cls(running, geometry, dataset, one, request, workers, Limit(max_bad, strict))
+        limit = Limit(max_bad, strict)
+        return cls(running, geometry, dataset, one, request, workers, signals, limit)
 
     def like(self, parts: Sequence[Part]) -> Job:
         """This job with as many threads as parts of it were begun with, if they agree."""
@@ -153,7 +161,6 @@ class Job:
         *,
         failed: Mapping[int, str],
         after: Callable[[Miner], bool],
-        signals: Callable[[int], None] = ignore_interrupts,
     ) -> None:
         """Take microbatches until all are done, or ``after`` each says that it is enough.
 
@@ -164,7 +171,6 @@ class Job:
             numbers: which microbatches.
             failed: {index: reason} of images that could not be read in earlier runs.
             after: called after every microbatch; true: stop here.
-            signals: what a reader does about signals, see ``readers.reading``.
 
         Raises:
             ValueError: too many images are unreadable, or do not fit; or the readers share a file.
@@ -176,7 +182,7 @@ class Job:
             dtype=self.image.dtype,
             workers=self.workers,
             groups=groups_of(numbers, self.request.batch, self.request.images),
-            signals=signals,
+            signals=self.signals,
         )
         positions = Positions() if self.workers else None
         with readers_die(), closing(feed), self.running():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,15 +27,15 @@ class Look:
     fingerprint: str
 
 
-def look(dataset: Any, workers: int) -> Look:
+def look(dataset: Any, workers: int, signals: Callable[[int], None]) -> Look:
     """Read a few images; in a reader, if readers will be started.
 
-    A data set that opens its file when it is first read must not do so here: all readers that are
-    forked from this process would share the file's position, and read each other's images.
+    A data set that opens its file when it is first read is best opened in each reader.
 
     Args:
         dataset: map-style.
         workers: how many readers there will be; 0: this process reads.
+        signals: what a reader does about signals, see ``readers.reading``.
 
     Raises:
         TypeError: the data set is not map-style, or its items are no images.
@@ -47,7 +48,7 @@ def look(dataset: Any, workers: int) -> Look:
         return _look(dataset)
     len(dataset)  # which this process may ask for: if it opens a file, then now
     positions = Positions()
-    found = ask(_look, dataset)
+    found = ask(_look, dataset, signals=signals)
     positions.check()
     return found
 

@@ -19,6 +19,7 @@ from deconvnet.runs.request import MADE, MEANT, Request, differences
 
 _ENDING = ".parts"
 _PATTERN = "part-*-of-*-*-*.safetensors"
+_ASIDE = "doubtful-"
 _TEMPORARY = ".deconvnet-*.tmp"
 _LONGEST_NAME = 255  # bytes, on most file systems
 _NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -127,19 +128,26 @@ class PartFolder:
         Raises:
             OSError: one of them cannot be removed.
         """
-        for pattern in (_PATTERN, _TEMPORARY):
+        for pattern in (_PATTERN, _PATTERN.replace("part-", _ASIDE, 1), _TEMPORARY):
             for name in self._matching(pattern):
                 name.unlink(missing_ok=True)
         self._remove_if_empty()
 
-    def remove(self, file: Path) -> None:
-        """Remove one part, if it is there, and the folder if nothing else is in it.
+    def set_aside(self, file: Path) -> Path | None:
+        """Rename a part so that it is none any more; ``clear`` removes it with the others.
+
+        Returns:
+            Its new name; None if there is no such file.
 
         Raises:
-            OSError: it cannot be removed.
+            OSError: it cannot be renamed.
         """
-        file.unlink(missing_ok=True)
-        self._remove_if_empty()
+        aside = file.with_name(file.name.replace("part-", _ASIDE, 1))
+        try:
+            os.replace(file, aside)
+        except FileNotFoundError:
+            return None
+        return aside
 
     def _remove_if_empty(self) -> None:
         with suppress(OSError):  # there is none, or somebody's file is in it

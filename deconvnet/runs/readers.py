@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import multiprocessing
+import os
 import pickle
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -17,6 +20,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from deconvnet.factories import FileModules
+from deconvnet.runs.positions import own_positions
 from deconvnet.stopping import ASKING
 
 T = TypeVar("T")
@@ -24,6 +28,25 @@ T = TypeVar("T")
 
 class ReaderDied(RuntimeError):
     """A process that reads images has died."""
+
+
+def ignore_interrupts(worker: int) -> None:
+    """Ctrl-C goes to every process of a terminal; it is the parent's to answer, and to end us."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def outlive_signals(worker: int) -> None:
+    """The parent finishes its microbatch after a signal to the whole job, and ends us then.
+
+    The second SIGTERM ends this process: the first may have been sent to the job by a cluster.
+    """
+
+    def ignore_once(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, *ASKING):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, ignore_once)
 
 
 class Handed(Dataset[Any]):
@@ -68,30 +91,36 @@ def reading(
         batch_sampler=map(list, groups),
         num_workers=workers,
         collate_fn=collate,
-        worker_init_fn=signals,
+        worker_init_fn=partial(_begin, signals),
         generator=torch.Generator(),  # else it takes a number from the user's
     )
     before, batches = multiprocessing.active_children(), None
     try:
-        with readers_die():
+        with readers_die(), _handed_over():
             batches = iter(loader)
         yield _received(batches, workers)
     finally:
         _end(batches, before)
 
 
-def ask(question: Callable[[Any], T], dataset: Any) -> T:
+def ask(
+    question: Callable[[Any], T],
+    dataset: Any,
+    *,
+    signals: Callable[[int], None] = ignore_interrupts,
+) -> T:
     """Call a function on a data set in a reader of its own; this process leaves the data set alone.
 
     Args:
         question: a function at the top level of a module; what it returns is sent back.
         dataset: its argument.
+        signals: what the reader does about signals, see ``reading``.
 
     Raises:
         Whatever the function raises; ReaderDied, RuntimeError: as ``reading``.
     """
     handed = _Asked(dataset, question)
-    with reading(handed, [[0]], _first, workers=1, signals=outlive_signals) as answers:
+    with reading(handed, [[0]], _first, workers=1, signals=signals) as answers:
         answer = next(answers)
     if isinstance(answer, Exception):
         raise answer
@@ -137,6 +166,21 @@ def _received(batches: Iterator[Any], workers: int) -> Iterator[Any]:
         yield batch
 
 
+def _begin(signals: Callable[[int], None], worker: int) -> None:
+    """What a reader does first."""
+    signals(worker)
+    own_positions()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """PyTorch's readers notice only between two groups that their parent is gone."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _end(batches: Iterator[Any] | None, before: Sequence[Any]) -> None:
     """End the readers: asked to finish first, then killed."""
     processes = list(getattr(batches, "_workers", ()))
@@ -163,17 +207,22 @@ def readers_die() -> Iterator[None]:
     """
     try:
         yield
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        if "pickle" not in str(error).lower():
-            raise
-        raise RuntimeError(
-            f"the data set cannot be handed to other processes ({error}); define its classes and "
-            "functions at the top level of a module that can be imported, or use workers=0"
-        ) from error
     except RuntimeError as error:
         if "DataLoader worker" not in str(error) or isinstance(error, ReaderDied):
             raise
         raise _died(error) from error
+
+
+@contextmanager
+def _handed_over() -> Iterator[None]:
+    """Say in our words that a data set cannot be pickled."""
+    try:
+        yield
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise RuntimeError(
+            f"the data set cannot be handed to other processes ({error}); define its classes and "
+            "functions at the top level of a module that can be imported, or use workers=0"
+        ) from error
 
 
 def _died(error: BaseException) -> ReaderDied:
@@ -202,15 +251,20 @@ def _check_importable(dataset: Any) -> None:
     """New processes that are not forked know of ``__main__`` only what is in its file."""
     if _start_method() == "fork" or getattr(sys.modules.get("__main__"), "__file__", None):
         return
-    while dataset is not None:
-        kind = type(dataset)
+    left, seen = [dataset], []
+    while left:
+        one = left.pop()
+        seen.append(one)
+        kind = type(one)
         if kind.__module__ == "__main__":
             raise ValueError(
                 f"the class {kind.__name__} of the data set is defined in a notebook or an "
                 f"interactive session; with the start method {_start_method()!r} a process that "
                 "reads cannot import it: write it to a file and import it, or use workers=0"
             )
-        dataset = getattr(dataset, "dataset", None)  # of a Subset, say
+        # of a Subset, say, or a ConcatDataset
+        inner = [getattr(one, "dataset", None), *(getattr(one, "datasets", None) or ())]
+        left += [each for each in inner if all(each is not other for other in [None, *seen])]
 
 
 def _unguarded_script() -> str:
@@ -226,22 +280,3 @@ def _unguarded_script() -> str:
     tests = [node.test for node in tree.body if isinstance(node, ast.If)]
     names = {name.id for test in tests for name in ast.walk(test) if isinstance(name, ast.Name)}
     return "" if "__name__" in names else script
-
-
-def ignore_interrupts(worker: int) -> None:
-    """Ctrl-C goes to every process of a terminal; it is the parent's to answer, and to end us."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def outlive_signals(worker: int) -> None:
-    """The parent finishes its microbatch after a signal to the whole job, and ends us then.
-
-    The second SIGTERM ends this process: the first may have been sent to the job by a cluster.
-    """
-
-    def ignore_once(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-
-    for number in (signal.SIGINT, *ASKING):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, ignore_once)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deconvnet.runs.feed import by_row, microbatches
+from deconvnet.runs.feed import groups_of, microbatches
 from deconvnet.runs.job import Job
 from deconvnet.runs.miner import activations
 from deconvnet.runs.positions import IDIOM
-from deconvnet.runs.readers import outlive_signals, readers_die
+from deconvnet.runs.readers import readers_die
+from deconvnet.topk import Table
 from deconvnet.topk.reduction import strongest
 
-_IMAGES = 64  # read again, at least, and two whole microbatches
+_IMAGES = 64  # read again, at least, in whole microbatches
 _SLACK = {"cpu": 1e-4}  # of a layer's greatest activation; another image differs by far more
 _SLACK_ELSEWHERE = 1e-2
 
@@ -27,74 +26,75 @@ class ImagesDiffer(ValueError):
     """What was mined is not what the images give when they are read again."""
 
 
-def reread(job: Job, tables: Mapping[str, Any], *, seed: int = 0) -> None:
-    """Read random images of the tables again in one new reader, run them, and compare.
+def reread(
+    job: Job, tables: Mapping[str, Table], done: Collection[int], *, parts: int = 1, seed: int = 0
+) -> None:
+    """Read random microbatches of a part again in one new reader, run them, and compare.
 
-    Readers that were forked from a process in which the data set had its file open share the
-    file's position: one reads what another has sought, and nothing fails. A reader that is alone
-    reads what is there.
+    Readers that share the position of a file read each other's images, and nothing fails. They
+    are given positions of their own where that is possible; this is for the rest, and for data
+    sets that are not the same in every process. A reader that is alone reads what is there.
 
     Args:
-        job: the run; this process must not have read its data set.
-        tables: {layer: table}, with ``activation`` and ``image`` of shape (channels, k).
-        seed: which images.
+        job: the run.
+        tables: {layer: table} of the part.
+        done: its microbatches; those with more entries in the tables are likelier to be drawn.
+        parts: of how many parts this is one; the more, the fewer images are read of each.
+        seed: which microbatches.
 
     Raises:
-        ImagesDiffer: an entry is not what its image gives; the message names the remedy.
+        ImagesDiffer: an entry is not what its image gives, or an image is stronger than the last
+            entry and stands in none.
         ReaderDied, RuntimeError: as ``readers.reading``.
     """
-    batch, layout = job.request.batch, str(job.request.attributes["layout"])
-    images = [np.asarray(table.image).ravel() for table in tables.values()]
-    kept = np.unique(np.concatenate([[-1], *images]))[1:]
-    drawn = _drawn(kept, batch, seed=seed)
-    if not drawn:
-        return
-    size, device, dtype = tuple(job.image.shape[1:]), job.image.device, job.image.dtype
+    request = job.request
+    count = max(1, -(-_IMAGES // (request.batch * parts)))
+    numbers = _drawn(tables, sorted(done), request.batch, count=count, seed=seed)
+    device, dtype = job.image.device, job.image.dtype
     slack = max(_SLACK.get(device.type, _SLACK_ELSEWHERE), 8 * torch.finfo(dtype).eps)
-    parts = microbatches(
-        job.dataset, batch, size=size, dtype=dtype, workers=1,
-        groups=by_row(drawn, batch), signals=outlive_signals,
+    again = microbatches(
+        job.dataset, request.batch, size=tuple(job.image.shape[1:]), dtype=dtype, workers=1,
+        groups=groups_of(numbers, request.batch, request.images), signals=job.signals,
     )  # fmt: skip
-    with readers_die(), closing(parts), job.running():
-        for part in parts:
-            for index, reason in part.failed.items():
-                raise ImagesDiffer(f"image {index} could be read once, and then not: {reason}")
+    layout = str(request.attributes["layout"])
+    with readers_die(), closing(again), job.running():
+        for batch in again:  # an image that cannot be read this time tells nothing
             for layer, maps in activations(
-                job.graph, part, list(tables), layout=layout, device=device
+                job.graph, batch, list(tables), layout=layout, device=device
             ):
-                maxima = strongest(maps).numpy()
-                _compare(layer, tables[layer], maxima, part.indices, slack=slack)
+                table, maxima = tables[layer], strongest(maps).numpy()
+                for index, now in zip(batch.indices.tolist(), maxima, strict=True):
+                    _compare(layer, table, index, now, slack=slack)
 
 
-def _drawn(images: NDArray[np.int64], batch: int, *, seed: int) -> list[int]:
-    """Random ones, as many of each row of a microbatch."""
-    most = max(2, -(-_IMAGES // batch))
-    taken: Counter[int] = Counter()
-    found = []
-    for image in np.random.default_rng(seed).permutation(images).tolist():
-        if taken[image % batch] < most:
-            taken[image % batch] += 1
-            found.append(image)
-    return found
+def _drawn(
+    tables: Mapping[str, Table], done: Sequence[int], batch: int, *, count: int, seed: int
+) -> list[int]:
+    """Random microbatches, ascending; a wrong image that is strong has many entries."""
+    images = np.concatenate([table.image.numpy().ravel() for table in tables.values()])
+    entries = np.bincount(images[images >= 0] // batch, minlength=max(done) + 1)[list(done)]
+    weights = 1.0 + entries
+    some = np.random.default_rng(seed).choice(
+        done, min(count, len(done)), replace=False, p=weights / weights.sum()
+    )
+    return sorted(some.tolist())
 
 
 def _compare(
-    layer: str, table: Any, maxima: NDArray[np.float32], images: Any, *, slack: float
+    layer: str, table: Table, index: int, now: NDArray[np.float32], *, slack: float
 ) -> None:
-    """All entries of some images against the maxima (images, channels) that they give now."""
-    told, image = np.asarray(table.activation), np.asarray(table.image)
+    """The entries of an image, and those it should have, against its maxima (channels,)."""
+    told, here = table.activation.numpy(), table.image.numpy() == index
     allowed = slack * float(np.abs(told[np.isfinite(told)]).max(initial=0.0))
-    for index, now in zip(images.tolist(), maxima, strict=True):
-        channels, slots = np.nonzero(image == index)
-        with np.errstate(invalid="ignore"):
-            near = np.abs(told[channels, slots] - now[channels]) <= allowed
-        odd = np.flatnonzero(~near & (told[channels, slots] != now[channels]))
-        for at in odd[:1]:
-            was = told[channels[at], slots[at]]
-            raise ImagesDiffer(
-                f"image {index} gave {layer}:{channels[at]} an activation of {was:.7g}, and gives "
-                f"{now[channels[at]]:.7g} when one process alone reads it again; no store was "
-                "written. The processes that read have got in each other's way, by a file that was "
-                f"open before they started: {IDIOM}. Mine again with resume=False, on the command "
-                "line --restart"
-            )
+    entry, was = here.any(1), np.where(here, told, -np.inf).max(1)
+    with np.errstate(invalid="ignore"):
+        other = entry & (was != now) & ~(np.abs(was - now) <= allowed)
+        missing = ~entry & (now > told[:, -1] + allowed)
+    for channel in np.flatnonzero(other | missing)[:1]:
+        before = f"{was[channel]:.7g}" if entry[channel] else f"at most {told[channel, -1]:.7g}"
+        raise ImagesDiffer(
+            f"image {index} gave {layer}:{channel} an activation of {before}, and gives "
+            f"{now[channel]:.7g} when one process alone reads it again. Either the processes that "
+            "read share a file that was open before they started, or the data set, or the model, "
+            f"answers differently each time. For a file: {IDIOM}"
+        )

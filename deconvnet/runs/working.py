@@ -11,13 +11,14 @@ from os import fspath
 from pathlib import Path
 
 from deconvnet.atomic import check_writable
+from deconvnet.runs import part_format
 from deconvnet.runs.assembling import assemble, publish
 from deconvnet.runs.blocks import from_ranges, share
 from deconvnet.runs.job import Job, Pace, images_in
 from deconvnet.runs.miner import Miner
 from deconvnet.runs.part_folder import PartFolder
 from deconvnet.runs.parts import Part, apart
-from deconvnet.runs.readers import ReaderDied, ignore_interrupts, outlive_signals
+from deconvnet.runs.readers import ReaderDied
 from deconvnet.runs.reread import ImagesDiffer, reread
 from deconvnet.runs.shards import Shard
 from deconvnet.runs.target import Target
@@ -133,9 +134,8 @@ class Work:
         failed = {each.index: each.reason for part in begun for each in part.failed}
         self.job.check_failed(failed)
         if numbers and not (stop is not None and stop()):
-            signals = ignore_interrupts if stop is None else outlive_signals
             try:
-                self.job.run(miner, numbers, failed=failed, after=after, signals=signals)
+                self.job.run(miner, numbers, failed=failed, after=after)
             except ReaderDied:  # of the signal that we were sent too
                 if stop is None or not stop():
                     raise
@@ -143,28 +143,13 @@ class Work:
                     self._save(miner)
         if len(miner.done) < len(numbers):
             raise self.unfinished(miner, stopped=True)
-        self._check_own(miner)
         return miner
-
-    def _check_own(self, miner: Miner) -> None:
-        """Where this share is not the whole run, whoever puts it together relies on it.
-
-        Raises:
-            ImagesDiffer: see ``reread``; the part is removed.
-        """
-        if not self.job.workers or not miner.done or len(miner.done) == self.job.request.total:
-            return
-        try:
-            reread(self.job, {name: top.table() for name, top in miner.tops.items()})
-        except ImagesDiffer:
-            self.folder.remove(self.file)
-            raise
 
     def finish(self, miner: Miner) -> Store | None:
         """Write the store if all is done, by whomever; None if it is not."""
         own = [self._own(miner)] if miner.done else []
         refused: OSError | None = None
-        if own and not self._whole(own):
+        if own and (self.job.workers or not self._whole(own)):  # first kept, then looked at again
             try:
                 self.folder.write(self.file, own[0])
             except OSError as error:  # the last to finish needs its part in memory only
@@ -178,7 +163,6 @@ class Work:
                 except FileNotFoundError:  # another process has assembled it meanwhile
                     continue
                 except ImagesDiffer:
-                    self.folder.remove(self.file)
                     raise
                 except Exception:
                     with suppress(OSError):  # a full disk takes neither
@@ -254,6 +238,25 @@ class Work:
         done = reduce(or_, (part.mask for part in parts), 0)
         return done == (1 << self.job.request.total) - 1
 
+    def _reread(self, part: Part, parts: int) -> None:
+        """Look again at a part, whoever made it; one that is wrong is set aside, and done anew.
+
+        Raises:
+            FileNotFoundError: its file has gone.
+            ImagesDiffer: see ``reread``.
+        """
+        whole = part if part.path is None else part_format.read(part.path)
+        tables = {name: top.table() for name, top in whole.tops.items()}
+        try:
+            reread(self.job, tables, from_ranges(part.done), parts=parts)
+        except ImagesDiffer as error:
+            aside = self.folder.set_aside(part.path or self.file)
+            raise ImagesDiffer(
+                f"{error}. The {part.seen} images of this part ({part.process}) are not kept, "
+                f"{f'only as {aside.name!r}; ' if aside else ''}the same call with resume=True "
+                "mines them again"
+            ) from error
+
     def _assemble(self, parts: Sequence[Part]) -> Store:
         request = self.job.request
         now = self.target.stamp()
@@ -268,9 +271,10 @@ class Work:
                 self.folder.tidy(request)
                 return store
         self._check_additions()  # they may have come meanwhile
+        if self.job.workers:
+            for part in parts:
+                self._reread(part, len(parts))
         found = assemble(request, self.job.geometry, parts)
-        if self.job.workers:  # parts of earlier processes too
-            reread(self.job, found.layers)
         store = publish(self.path, request, found, limit=self.job.limit)
         self.folder.tidy(request)
         return store
