@@ -1,4 +1,4 @@
-"""Before a store is written, images are read once more by one process alone, and nothing is lost."""
+"""Before a store is written, images are read once more by one process alone; nothing is lost."""
 
 from __future__ import annotations
 
