@@ -10,7 +10,7 @@ from tests.mining_runs import mined
 HERE = Path(__file__).parent
 FLOORS = (
     "layers/", "figures/", "test_cone.py", "test_cone_situations.py", "test_demo.py",
-    "test_exporting.py", "test_gradient.py", "test_graphs.py", "test_mine.py",
+    "test_exporting.py", "test_gradient.py", "test_graphs.py", "test_mine.py", "test_parts.py",
     "test_photographs.py", "test_project.py", "test_resume.py", "test_store.py",
     "test_store_bad.py",
 )  # fmt: skip
