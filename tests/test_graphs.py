@@ -172,6 +172,21 @@ def test_nothing_of_the_reading_is_left_in_the_model():
     assert len(model.seen) == 1
 
 
+def test_torch_export_finds_the_model_as_it_was(monkeypatch):
+    """Torch 2.6 and 2.7 refuse a model whose lists or dictionaries have grown in the forward."""
+    export, found = torch.export.export, []
+
+    def looking(model, images, **rest):
+        model(*images)
+        found.append((dict(model.kept), list(model.seen), model.last))
+        return export(model, images, **rest)
+
+    monkeypatch.setattr("torch.export.export", looking)
+    assert DeconvNet(made(Keeping), input_size=(3, 12, 12)).graph
+    assert found
+    assert all(kept == ({}, [], None) for kept in found)
+
+
 def test_the_model_is_what_it_was_also_its_hooks():
     model = made(Refining).train()
     model.pool.eval()

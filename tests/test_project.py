@@ -147,7 +147,7 @@ MIXING = {
     "softmax over the batch": lambda x: torch.softmax(x, 0),
     "an einsum": lambda x: torch.einsum("nchw,mchw->nchw", x, x),
     "split": lambda x: torch.cat([x.split(1, 1)[2] * 3, x.split(3, 1)[0]], 1),
-    "split over the batch": lambda x: torch.cat(x.chunk(2), 0),
+    "split over the batch": lambda x: torch.cat([x.chunk(2)[0], x.chunk(2)[1]], 0),
     "unbound": lambda x: torch.stack([x[:, 1], x[:, 0], x[:, 3], x[:, 2]], 1),
     "one image of the batch": lambda x: x + x[:1],
     "folded into the batch": lambda x: F.avg_pool2d(x.view(-1, 1, 8, 8), 3, 1, 1).view(-1, 4, 8, 8),

@@ -8,8 +8,9 @@ import logging
 import operator
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
+from functools import wraps
 from typing import Any
 
 import torch
@@ -49,6 +50,7 @@ def export(model: nn.Module, example: Tensor) -> Graph:
     """
     try:
         with left_as_it_was(model), evaluation(model), _quiet():
+            model.forward = _keeping_nothing(model)  # ``left_as_it_was`` removes this attribute
             program, batch = _exported(model, example.detach())
         return _read(model, program, batch)
     except Exception as error:
@@ -66,6 +68,22 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+def _keeping_nothing(model: nn.Module) -> Callable[..., Any]:
+    """The model's forward, which takes back what it sets on its modules as soon as it has run.
+
+    After the forward pass torch.export compares the model's attributes with what they were before.
+    In torch 2.6 and 2.7 a list or dictionary that has grown is an error there.
+    """
+    forward = model.forward
+
+    @wraps(forward)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with left_as_it_was(model):
+            return forward(*args, **kwargs)
+
+    return run
 
 
 def _exported(model: nn.Module, example: Tensor) -> tuple[Any, int | None]:
