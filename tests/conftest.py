@@ -10,9 +10,9 @@ from tests.mining_runs import mined
 HERE = Path(__file__).parent
 FLOORS = (
     "layers/", "figures/", "test_cone.py", "test_cone_situations.py", "test_demo.py",
-    "test_exporting.py", "test_gradient.py", "test_graphs.py", "test_mine.py", "test_parts.py",
-    "test_photographs.py", "test_project.py", "test_resume.py", "test_store.py",
-    "test_store_bad.py",
+    "test_exporting.py", "test_feed.py", "test_gradient.py", "test_graphs.py", "test_mine.py",
+    "test_parts.py", "test_photographs.py", "test_project.py", "test_readers.py", "test_reread.py",
+    "test_resume.py", "test_rows.py", "test_store.py", "test_store_bad.py",
 )  # fmt: skip
 """Folders and files of tests that must also pass with the oldest versions in pyproject.toml."""
 
