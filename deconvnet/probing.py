@@ -14,7 +14,7 @@ from deconvnet.layers import Interval
 from deconvnet.layers.window import FAR, whole
 from deconvnet.record import Recording, Step
 
-LINE = 128  # cells along an axis whose fields are compared, in the middle of a map
+LINE = 64  # cells along an axis whose fields are compared, in the middle of a map
 AWAY = 2**18 * 3**3 * 5 * 7  # cells between two places far outside of a map
 
 
@@ -94,7 +94,7 @@ def _along(size: Sequence[int], axis: int) -> NDArray[np.int64]:
 
 def _average(ends: NDArray[np.int64]) -> Fraction:
     """The average step of a line of places: over a period, if it shows two or its middle does."""
-    some = ends
+    some = ends if len(set(ends.tolist())) > 1 else ends[:0]
     while len(some) > 1:
         for period in range(1, len(some) // 2 + 1):
             steps = some[period:] - some[:-period]
@@ -124,7 +124,7 @@ def _is_even(step: Step, recording: Recording) -> bool:
     """
     size = recording.sizes.get(step.name, ())
     for axis, length in enumerate(size[2:], start=2):
-        line = Interval.at(np.arange(max(2, min(length, 4 * LINE))))
+        line = Interval.at(np.arange(max(2, min(length, 8 * LINE))))
         places = [Interval.at(n // 2) for n in size[2:]]
         places[axis - 2] = line
         windows = step.layer.window((*whole(2), *places), step.record)
