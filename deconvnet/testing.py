@@ -34,7 +34,7 @@ def check_layer(
     - *forward law*: ``record`` gives what ``forward`` gives, where that is told.
     - *mirror law*: for a random signal, ``mirror`` gives what ``torch.autograd.grad`` gives.
     - *window law*: no range of output places depends on anything outside its window.
-    - *take law*: where the record is separable, units of any samples travel together through
+    - *take law*: where the record keeps samples apart, units of any samples travel together through
       ``record.take`` as each of them does alone through the whole record.
     - *inside law*: where the layer runs on windows, ``inside`` and ``within`` give there what the
       layer gives on whole maps, up and down, at the borders too.
@@ -72,7 +72,7 @@ def check_layer(
     trial = Trial(layer, inputs, forward=forward, tolerance=tolerance, seed=seed)
     _mirror_law(trial)
     _window_law(trial, np.random.default_rng(seed), exact=exact_window)
-    if trial.record.separable:
+    if trial.record.apart:
         _take_law(trial)
         inside_law(trial, np.random.default_rng(seed))
 
