@@ -164,7 +164,10 @@ class MirroredLayer(ABC):
 
     @abstractmethod
     def window(self, window: Windows, record: Any) -> tuple[Windows, ...]:
-        """The window of each input that a window of the output sees, not clipped to its size."""
+        """The window of each input that a window of the output sees, not clipped to its size.
+
+        It may depend on sizes, never on values: fields are found once for all images.
+        """
 
     def inside(self, record: Any) -> Inside | None:
         """This layer on windows of its maps, so that a unit costs no more than what it sees.
