@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,21 +10,11 @@ from numpy.typing import NDArray
 
 from deconvnet.layers import Interval, Window
 from deconvnet.layers.window import FAR, clipped, union
+from deconvnet.probing import Field, Probe, uneven
 from deconvnet.record import Recording
 from deconvnet.units import Box
 
-
-@dataclass(frozen=True)
-class Field:
-    """The receptive field of a layer, before any image border cuts it.
-
-    Args:
-        size: pixels along each axis, never more than the image has.
-        stride: pixels between the fields of neighbouring units.
-    """
-
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
+UNITS = 4096  # carried down at a time
 
 
 def boxes(
@@ -98,28 +87,31 @@ def field(recording: Recording, layer: str) -> Field:
 
 
 def of_layers(recording: Recording, layers: Sequence[str]) -> dict[str, Field]:
-    """The receptive fields of many layers, in one pass down the graph.
-
-    Each layer sends its central unit and that unit's neighbours along every axis.
+    """The receptive fields of many layers, in few passes down the graph.
 
     Args:
         recording: any recording of images of this size.
         layers: node names.
     """
-    senders = {layer: _centre_and_neighbours(recording.sizes[layer][2:]) for layer in layers}
-    count = sum(map(len, senders.values()))
-    seeds, rows, first = {}, {}, 0
-    for layer, positions in senders.items():
-        rows[layer] = slice(first, first + len(positions))
-        seeds[layer] = _seed(positions, rows[layer], count)
-        first += len(positions)
-    seen = _propagate(recording, seeds, clip=False)[2:]
-    starts, stops = (
-        np.stack([np.broadcast_to(end, count) for end in ends], axis=1)
-        for ends in ([i.start for i in seen], [i.stop for i in seen])
-    )
-    image = recording.sizes[recording.input][2:]
-    return {layer: _field(starts[own], stops[own], image) for layer, own in rows.items()}
+    odd = uneven(recording)
+    probes = {name: Probe(recording.sizes[name][2:], even=name not in odd) for name in layers}
+    found = {}
+    for some in _batches(probes):
+        count = sum(len(probe.places) for probe in some.values())
+        seeds, rows, first = {}, {}, 0
+        for layer, probe in some.items():
+            rows[layer] = slice(first, first + len(probe.places))
+            seeds[layer] = _seed(probe.places, rows[layer], count)
+            first += len(probe.places)
+        seen = _propagate(recording, seeds, clip=False)[2:]
+        starts, stops = (
+            np.stack([np.broadcast_to(end, count) for end in ends], axis=1)
+            for ends in ([i.start for i in seen], [i.stop for i in seen])
+        )
+        image = recording.sizes[recording.input][2:]
+        for layer, own in rows.items():
+            found[layer] = some[layer].field(starts[own], stops[own], image)
+    return {layer: found[layer] for layer in layers}
 
 
 def central_boxes(recording: Recording, layers: Sequence[str]) -> dict[str, Box]:
@@ -129,18 +121,24 @@ def central_boxes(recording: Recording, layers: Sequence[str]) -> dict[str, Box]
     """
     seeds = {}
     for row, layer in enumerate(layers):
-        centre = _centre_and_neighbours(recording.sizes[layer][2:])[:1]
-        seeds[layer] = _seed(centre, slice(row, row + 1), len(layers))
+        centre = [[n // 2 for n in recording.sizes[layer][2:]]]
+        seeds[layer] = _seed(np.asarray(centre, np.int64), slice(row, row + 1), len(layers))
     seen = _propagate(recording, seeds, clip=True)
     starts, stops = _on_the_image(seen, len(layers), recording)
     rows = zip(layers, starts.tolist(), stops.tolist(), strict=True)
     return {layer: Box(tuple(start), tuple(stop)) for layer, start, stop in rows}
 
 
-def _centre_and_neighbours(size: Sequence[int]) -> NDArray[np.int64]:
-    """The central position, and the next one along every axis; (1 + axes, axes)."""
-    steps = np.concatenate([np.zeros((1, len(size))), np.eye(len(size))])
-    return np.asarray([n // 2 for n in size], dtype=np.int64) + steps.astype(np.int64)
+def _batches(probes: Mapping[str, Probe]) -> Iterator[dict[str, Probe]]:
+    """Layers that are carried down together: not many units, and neighbours in the network."""
+    some: dict[str, Probe] = {}
+    for layer, probe in probes.items():
+        some[layer] = probe
+        if sum(len(one.places) for one in some.values()) >= UNITS:
+            yield some
+            some = {}
+    if some:
+        yield some
 
 
 def _seed(positions: NDArray[np.int64], rows: slice, count: int) -> Window:
@@ -149,20 +147,6 @@ def _seed(positions: NDArray[np.int64], rows: slice, count: int) -> Window:
     start[:2, rows], stop[:2, rows] = -FAR, FAR
     start[2:, rows], stop[2:, rows] = positions.T, positions.T + 1
     return tuple(Interval(a, b) for a, b in zip(start, stop, strict=True))
-
-
-def _field(starts: NDArray[np.int64], stops: NDArray[np.int64], image: Sequence[int]) -> Field:
-    """Size and stride from what a unit and its neighbours see, both (1 + axes, image axes)."""
-    sizes, strides = [], []
-    for axis, length in enumerate(image):
-        start, stop = int(starts[0, axis]), int(stops[0, axis])
-        bounded = start > -FAR and stop < FAR
-        sizes.append(min(length, stop - start) if bounded else length)
-        strides.append(length)  # where there is nothing to step along, and no neighbour
-        if 1 + axis < len(stops) and starts[1 + axis, axis] < stops[1 + axis, axis]:
-            step = int(stops[1 + axis, axis]) - stop
-            strides[axis] = step if step > 0 else length
-    return Field(tuple(sizes), tuple(strides))
 
 
 def _on_the_image(

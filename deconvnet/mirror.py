@@ -30,15 +30,17 @@ class Layer:
     Args:
         channels: number of feature maps.
         size: size of a map; empty for layers without positions.
-        field: size of the receptive field in pixels, at most the image's.
-        stride: pixels between the fields of neighbouring units.
+        field: size of the receptive field in pixels, at most the image's; the largest one where
+            those of neighbouring units differ, as they do after up-sampling.
+        stride: pixels a cell, from the field of one unit to the next; on average, and maybe a
+            fraction, after up-sampling.
         kind: "Conv2d", "ReLU", "add".
     """
 
     channels: int
     size: tuple[int, ...]
     field: tuple[int, ...]
-    stride: tuple[int, ...]
+    stride: tuple[float, ...]
     kind: str
 
 

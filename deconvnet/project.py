@@ -16,6 +16,7 @@ from deconvnet.descend import descend
 from deconvnet.found import Found, by_layer
 from deconvnet.isolate import isolate, resolve, values_at
 from deconvnet.layers import Crop, Policies
+from deconvnet.layers.packing import rounds
 from deconvnet.reading.graph import Graph
 from deconvnet.record import Recording, Step
 from deconvnet.units import Unit
@@ -53,9 +54,11 @@ def from_recording(recording: Recording, units: Sequence[Unit], *, seed: str) ->
     for layer, members in by_layer(units).items():
         some, maps = [units[i] for i in members], recording[layer]
         parts = None
-        if seed != "map" and recording.separable:
+        if seed != "map" and recording.apart:
             parts = cones(recording, some, policies=recording.policies, like=maps)
-        for part in parts or _wholes(len(some), _fitting(recording)):
+        if parts is None:
+            parts = [Part(numbers, None) for numbers in _shared_out(recording, some)]
+        for part in parts:
             chosen = [some[i] for i in part.numbers]
             values = values_at(maps, chosen)
             if part.cone is None:
@@ -139,6 +142,8 @@ def cones(
     limit = _near(whole, like)
     if len(units) <= limit:
         return [Part(every.tolist(), whole)]
+    if not geometry.separable:
+        return [Part(part, cone(np.asarray(part))) for part in _in_rounds(units, limit)]
     starts, stops = fields.boxes(geometry, layer, places)
     order = np.lexsort((stops - starts).T) if whole.alone else np.argsort(rows, kind="stable")
     parts = (order[first : first + limit] for first in range(0, len(order), limit))
@@ -153,9 +158,30 @@ def _near(cone: Cone, like: Tensor) -> int:
     return max(1, BUDGET // size)
 
 
-def _wholes(count: int, limit: int) -> Iterator[Part]:
-    for first in range(0, count, limit):
-        yield Part(list(range(first, min(count, first + limit))), None)
+def _shared_out(recording: Recording, units: Sequence[Unit]) -> Iterator[list[int]]:
+    """Numbers of units that are projected together by way of whole maps."""
+    limit = _fitting(recording)
+    if recording.apart and not recording.separable:
+        yield from _in_rounds(units, limit)
+        return
+    for first in range(0, len(units), limit):
+        yield list(range(first, min(len(units), first + limit)))
+
+
+def _in_rounds(units: Sequence[Unit], limit: int) -> Iterator[list[int]]:
+    """Numbers of units, so that few of them are of one image: they need a pass each.
+
+    A round of one unit an image is not taken apart, though it be above the limit: autograd takes
+    the whole batch in any case.
+    """
+    some: list[int] = []
+    for turn in rounds([unit.image for unit in units]):
+        if some and len(some) + len(turn) > limit:
+            yield some
+            some = []
+        some = some + turn
+    if some:
+        yield some
 
 
 def _fitting(recording: Recording) -> int:
@@ -164,7 +190,7 @@ def _fitting(recording: Recording) -> int:
     Where a node mixes the images of a batch, a unit's signal may spread to all of them: then
     every unit travels alone, through the whole recording.
     """
-    if not recording.separable:
+    if not recording.apart:
         return 1
     largest = max(size.numel() / max(size[0], 1) for size in recording.sizes.values() if size)
     itemsize = next(iter(recording.activations.values())).element_size()
@@ -175,7 +201,7 @@ def _whole(recording: Recording, units: Sequence[Unit], seed: str) -> Tensor:
     """The pixels of units of one layer, by way of whole maps."""
     layer, image = units[0].layer, recording.sizes[recording.input]
     owners, start = _owners(units), isolate(recording[layer], units, seed=seed)
-    if recording.separable:
+    if recording.apart:
         in_order = torch.equal(owners, torch.arange(recording.images))
         rows, channels = None if in_order else owners, _channels(units, start)
         signals = descend(recording.steps, layer, start, rows=rows, channels=channels)

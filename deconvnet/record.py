@@ -27,7 +27,7 @@ from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.inplace import refuse_shared, refuse_written
 from deconvnet.reading.nodes import Node, arguments, run_call
-from deconvnet.reading.opaque import ruled
+from deconvnet.reading.opaque import ruled, samples_tried
 from deconvnet.reading.running import execute
 
 
@@ -50,8 +50,17 @@ class Step:
     @property
     def separable(self) -> bool:
         """True if the samples stay apart: no signal goes to what all of them share."""
+        return self.record.separable and not self._shares
+
+    @property
+    def apart(self) -> bool:
+        """True if their signals do, which may have to be tried."""
+        return not self._shares and self.record.apart
+
+    @property
+    def _shares(self) -> bool:
         pairs = zip(self.record.shared, self.sources, strict=False)
-        return self.record.separable and not any(own and source for own, source in pairs)
+        return any(own and source for own, source in pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +90,16 @@ class Recording:
 
     @property
     def separable(self) -> bool:
-        """True if no node mixes the images of the batch, so that rows can be taken."""
+        """True if every node is known to keep the images of the batch apart."""
         return all(step.separable for step in self.steps)
+
+    @property
+    def apart(self) -> bool:
+        """True if signals of an image come back to it alone, so that rows can be taken.
+
+        Operations of which nothing is known are tried for it, once for each size.
+        """
+        return all(step.apart for step in self.steps)
 
     @property
     def switches(self) -> dict[str, Switches]:
@@ -208,7 +225,8 @@ class Recorder:
             now = {**held, **dict(zip(carried, inputs, strict=True))}
             return run_call(node, *arguments(node, self.graph.names, now))
 
-        local = Local(ruled(call, self.policies, module=node.module))
+        tried = samples_tried(node, self.policies)
+        local = Local(ruled(call, self.policies, module=node.module), tried)
         return local, tuple(held[s] for s in carried), tuple(carried)
 
 

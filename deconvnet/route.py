@@ -29,7 +29,8 @@ class Route:
             go down on what they see.
         multiply_adds: {way: multiply-adds of all filters, up and down, if every layer that can
             goes this way}, and of the way "taken"; "full" is one whole pass up and one down for
-            every unit.
+            every unit. Where nothing is known of an operation, this counts as if it mixed the
+            images of the batch; whether it does is tried later, on their recording.
         parts: {layer: parts of its units, each with its cone}, of the layers that go by cone.
     """
 

@@ -34,7 +34,9 @@ def check_layer(
     - *forward law*: ``record`` gives what ``forward`` gives, where that is told.
     - *mirror law*: for a random signal, ``mirror`` gives what ``torch.autograd.grad`` gives.
     - *window law*: no range of output places depends on anything outside its window.
-    - *take law*: where the record is separable, units of any samples travel together through
+    - *value law*: windows, and whether the layer runs on windows, are the same for other values of
+      the same sizes. Receptive fields are found once for all images, of an image of zeros.
+    - *take law*: where the record keeps samples apart, units of any samples travel together through
       ``record.take`` as each of them does alone through the whole record.
     - *inside law*: where the layer runs on windows, ``inside`` and ``within`` give there what the
       layer gives on whole maps, up and down, at the borders too.
@@ -72,7 +74,8 @@ def check_layer(
     trial = Trial(layer, inputs, forward=forward, tolerance=tolerance, seed=seed)
     _mirror_law(trial)
     _window_law(trial, np.random.default_rng(seed), exact=exact_window)
-    if trial.record.separable:
+    _value_law(trial, inputs, np.random.default_rng(seed))
+    if trial.record.apart:
         _take_law(trial)
         inside_law(trial, np.random.default_rng(seed))
 
@@ -141,6 +144,73 @@ def _window_law(trial: Trial, numbers: np.random.Generator, *, exact: bool) -> N
                         f"{_text(list(zip(start, stop, strict=True)))} see {_text(found)} of input "
                         f"{k}, but the window says {_text(told)}"
                     )
+
+
+def _value_law(trial: Trial, inputs: tuple[Any, ...], numbers: np.random.Generator) -> None:
+    boxes = [_boxes(tuple(output.shape), numbers) for output in trial.outputs]
+    before, inside = _every_window(trial, trial.record, boxes), trial.layer.inside(trial.record)
+    for redrawn in (_zeros, _rolled, _drawn(0, 1), _drawn(0, 0.5), _drawn(0.5, 1)):
+        others = pytree.tree_map(lambda x, redrawn=redrawn: redrawn(x, trial.generator), inputs)
+        try:
+            with torch.no_grad():
+                output, record = trial.layer.record(*others)
+        except (RuntimeError, ValueError):  # a matrix that must be positive, say
+            continue
+        sizes = [x.shape for x in pytree.tree_leaves(output) if carries(x)]
+        if sizes != [x.shape for x in trial.outputs]:
+            raise LawBroken(f"value law: {trial.name}, other values give outputs of sizes {sizes}")
+        if (trial.layer.inside(record) is None) != (inside is None):
+            raise LawBroken(f"value law: {trial.name} runs on windows for some values alone")
+        for (where, told), (_, now) in zip(
+            before, _every_window(trial, record, boxes), strict=True
+        ):
+            if told != now:
+                raise LawBroken(
+                    f"value law: {trial.name}, {where}: the window says {_text(told)}, and for "
+                    f"other values {_text(now)}; it may depend on sizes alone"
+                )
+
+
+def _every_window(
+    trial: Trial, record: Any, boxes: list[tuple[NDArray[Any], NDArray[Any]]]
+) -> list[tuple[str, Ranges]]:
+    """What every input shows of every box of every output, and which that is."""
+    flat, layout = pytree.tree_flatten(trial.output)
+    places = [i for i, value in enumerate(flat) if carries(value)]
+    found = []
+    for number, (starts, stops) in enumerate(boxes):
+        window = tuple(Interval(a, b) for a, b in zip(starts.T, stops.T, strict=True))
+        asked = [window if i == places[number] else None for i in range(len(flat))]
+        seen = _windows(trial.layer.window(pytree.tree_unflatten(asked, layout), record))
+        for unit, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+            box = _text(list(zip(start.tolist(), stop.tolist(), strict=True)))
+            for k, (one, input) in enumerate(zip(seen, trial.inputs, strict=True)):
+                where = f"output {number}, places {box} in input {k}"
+                found.append((where, _told(one, tuple(input.shape), unit)))
+    return found
+
+
+def _zeros(value: Tensor, generator: torch.Generator) -> Tensor:
+    """Of these the fields are found."""
+    return torch.zeros_like(value)
+
+
+def _rolled(value: Tensor, generator: torch.Generator) -> Tensor:
+    """Samples in another order."""
+    return value.roll(1, 0) if value.ndim else value
+
+
+def _drawn(low: float, high: float) -> Callable[[Tensor, torch.Generator], Tensor]:
+    """Values of the input itself, which a layer surely takes: the smaller ones, the greater."""
+
+    def draw(value: Tensor, generator: torch.Generator) -> Tensor:
+        known = value.detach().flatten().sort().values
+        first, last = int(low * known.numel()), max(1, int(high * known.numel()))
+        if first >= last:
+            return value
+        return known[torch.randint(first, last, value.shape, generator=generator)]
+
+    return draw
 
 
 Ranges = list[tuple[int, int]] | None  # one an axis; None where nothing is seen

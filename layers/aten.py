@@ -21,6 +21,7 @@ from . import (
     joining,
     normalization,
     padding,
+    picking,
     rectification,
     reducing,
     reshaping,
@@ -290,6 +291,10 @@ ATEN: dict[Any, Callable[..., Any]] = {
     # place by place, or along one axis
     **{op: elementwise(op) for op in (getattr(aten, name).default for name in PLACEWISE)},
     aten.pow.Tensor_Scalar: elementwise(aten.pow.Tensor_Scalar),
+    aten.amax.default: reducing.reduction(aten.amax.default),
+    aten.amin.default: reducing.reduction(aten.amin.default),
+    aten.logsumexp.default: reducing.reduction(aten.logsumexp.default),
+    **picking.OVERLOADS,
     aten.softmax.int: softmax(aten.softmax.int),
     aten.log_softmax.int: softmax(aten.log_softmax.int),
 }

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import InputSize, LinearMap, MirroredLayer, Record
+from .base import LinearMap, MirroredLayer, Record, take
 from .convolution import tuple_of
 from .pooling import adaptive_window
 from .window import Interval, Window
@@ -100,7 +100,7 @@ class Reduced(Record):
 
     def take(self, index: Tensor) -> Reduced:
         """The same reduction for other samples; ``axes`` are no rows to choose from."""
-        return Reduced(InputSize(self.size).take(index).size, self.axes, self.kept)
+        return Reduced(take(self.size, index), self.axes, self.kept)
 
 
 @dataclass(frozen=True, eq=False)

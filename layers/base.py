@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -40,6 +40,15 @@ class Record:
         return True
 
     @property
+    def apart(self) -> bool:
+        """True if a signal for sample ``i`` comes back to sample ``i`` alone.
+
+        Then ``take`` holds. It is so where samples are separable; an operation of which nothing
+        is known has to be tried (see ``local.Traced``).
+        """
+        return self.separable
+
+    @property
     def shared(self) -> tuple[bool, ...]:
         """For each input, True if all samples share it; empty where none can be.
 
@@ -47,7 +56,7 @@ class Record:
         """
         return ()
 
-    def take(self, index: Tensor) -> Self:
+    def take(self, index: Tensor) -> Record:
         """The same record for the samples ``index`` (repeats allowed), in this order.
 
         Args:
@@ -155,7 +164,10 @@ class MirroredLayer(ABC):
 
     @abstractmethod
     def window(self, window: Windows, record: Any) -> tuple[Windows, ...]:
-        """The window of each input that a window of the output sees, not clipped to its size."""
+        """The window of each input that a window of the output sees, not clipped to its size.
+
+        It may depend on sizes, never on values: fields are found once for all images.
+        """
 
     def inside(self, record: Any) -> Inside | None:
         """This layer on windows of its maps, so that a unit costs no more than what it sees.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.utils import _pytree as pytree
 
 from .base import Inside, MirroredLayer, Record, Signal
 from .crop import Crop
+from .packing import Packed, Signals, stay_apart
 from .window import Interval, Window, whole
 
 
@@ -73,17 +75,52 @@ class Traced(Record):
         outputs: the tensors of the output, flattened; None where a tensor carries no signal.
         layout: how the outputs lie in the output's containers.
         written: which inputs the operation wrote into.
+        tried: {sizes and types: whether samples stay apart}, to be filled; of a node's passes.
     """
 
     leaves: tuple[Any, ...]
     outputs: tuple[Tensor | None, ...]
     layout: pytree.TreeSpec
     written: tuple[int, ...] = ()
+    tried: MutableMapping[Any, bool] = field(default_factory=dict)
 
     @property
     def separable(self) -> bool:
         """Nothing is known of the operation: it may mix the samples of a batch."""
         return False
+
+    @cached_property
+    def apart(self) -> bool:
+        """Whether they stay apart in the graph that was kept, tried once for each size."""
+        there = [x for x in (*self.wanted, *self.outputs) if x is not None]
+        alike = tuple((x.shape, x.dtype, x.device) for x in there)
+        if alike not in self.tried:
+            self.tried[alike] = stay_apart(self)
+        return self.tried[alike]
+
+    def take(self, index: Tensor) -> Packed:
+        """The same graph, for signals of some samples; where they stay ``apart``."""
+        return Packed(self, index)
+
+    @cached_property
+    def wanted(self) -> list[Tensor]:
+        """The leaves that a signal can go to."""
+        flat = pytree.tree_leaves(self.leaves)
+        return [x for x in flat if isinstance(x, Tensor) and x.requires_grad]
+
+    def back(self, signals: Signals) -> list[Tensor | None]:
+        """What autograd sends to ``wanted`` for a signal at each output; None for nothing."""
+        pairs = [
+            (out, signal)
+            for out, signal in zip(self.outputs, signals, strict=True)
+            if out is not None and signal is not None
+        ]
+        if not pairs or not self.wanted:
+            return [None] * len(self.wanted)
+        outs, seeds = zip(*pairs, strict=True)
+        return list(
+            torch.autograd.grad(outs, self.wanted, seeds, retain_graph=True, allow_unused=True)
+        )
 
     @property
     def silent(self) -> bool:
@@ -101,9 +138,11 @@ class Local(MirroredLayer):
 
     Args:
         function: values (tensors, or containers of tensors) -> value.
+        tried: see ``Traced``.
     """
 
     function: Callable[..., Any]
+    tried: MutableMapping[Any, bool] = field(default_factory=dict)
 
     def record(self, *inputs: Any) -> tuple[Any, Traced]:
         """Run the operation under autograd; float tensors of the inputs become leaves."""
@@ -116,26 +155,16 @@ class Local(MirroredLayer):
         flat, layout = pytree.tree_flatten(output)
         kept = tuple(o if isinstance(o, Tensor) and o.requires_grad else None for o in flat)
         plain = [o.detach() if isinstance(o, Tensor) else o for o in flat]
-        return pytree.tree_unflatten(plain, layout), Traced(leaves, kept, layout, written)
+        traced = Traced(leaves, kept, layout, written, self.tried)
+        return pytree.tree_unflatten(plain, layout), traced
 
-    def mirror(self, signal: Signal, record: Traced) -> tuple[Signal, ...]:
+    def mirror(self, signal: Signal, record: Traced | Packed) -> tuple[Signal, ...]:
         """The vector-Jacobian product of the kept graph."""
-        signals = (
-            [signal]
-            if record.layout.num_leaves == 1 and isinstance(signal, Tensor)
-            else (_flattened(signal))
-        )
-        pairs = [
-            (out, s)
-            for out, s in zip(record.outputs, signals, strict=True)
-            if out is not None and s is not None
-        ]
-        flat, layout = pytree.tree_flatten(record.leaves)
-        wanted = [x for x in flat if isinstance(x, Tensor) and x.requires_grad]
-        if not pairs or not wanted:
-            return tuple(None for _ in record.leaves)
-        outs, seeds = zip(*pairs, strict=True)
-        found = iter(torch.autograd.grad(outs, wanted, seeds, retain_graph=True, allow_unused=True))
+        kept = record.whole if isinstance(record, Packed) else record
+        assert isinstance(kept, Traced), "nothing else is kept of this layer"
+        bare = kept.layout.num_leaves == 1 and isinstance(signal, Tensor)
+        found = iter(record.back([signal] if bare else _flattened(signal)))
+        flat, layout = pytree.tree_flatten(kept.leaves)
         back = [next(found) if isinstance(x, Tensor) and x.requires_grad else None for x in flat]
         return tuple(pytree.tree_unflatten(back, layout))
 

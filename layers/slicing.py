@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .base import InputSize, MirroredLayer, Record, adjoint
+from .base import MirroredLayer, Record, adjoint, take
 from .window import Interval, Window, union, whole
 
 
@@ -138,7 +138,7 @@ class SplitRecord(Record):
 
     def take(self, index: Tensor) -> SplitRecord:
         """The same cut for other samples."""
-        return SplitRecord(InputSize(self.size).take(index).size, self.axis, self.lengths)
+        return SplitRecord(take(self.size, index), self.axis, self.lengths)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ from . import (
     joining,
     normalization,
     padding,
+    picking,
     reducing,
     reshaping,
     resizing,
@@ -187,6 +188,7 @@ TABLE: dict[Any, Reader] = {
     **dict.fromkeys((torch.flip, "flip"), reducing.mixing(torch.flip)),
     **dict.fromkeys((torch.cumsum, "cumsum"), reducing.mixing(torch.cumsum)),
     operator.getitem: slicing.getitem,
+    getattr: picking.named_entry,
     torch.chunk: slicing.chunk,
     "chunk": slicing.chunk,
     torch.split: slicing.split,
@@ -236,6 +238,7 @@ TABLE: dict[Any, Reader] = {
     **{getattr(torch, name): reducing.reduction(getattr(torch, name)) for name in STATISTICS},
     **dict.fromkeys((torch.norm, "norm"), reducing.reduction(torch.norm, 1)),
     torch.linalg.vector_norm: reducing.reduction(torch.linalg.vector_norm, 1),
+    **picking.CALLS,  # max, min, median, topk, sort
     **ATEN,  # the same, as torch.export calls it
 }
 if hasattr(nn, "RMSNorm"):  # torch 2.4

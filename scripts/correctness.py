@@ -21,6 +21,7 @@ import torch
 from correctness_cases import ROOT, Case, networks, spellings
 from correctness_cells import METHODS, Cell, row
 from correctness_peers import PEERS, Peer
+from correctness_situations import situations
 from readme_table import paste
 
 from deconvnet.atomic import write_whole
@@ -46,7 +47,7 @@ def main() -> None:
         parser.error(f'{", ".join(missing)} not installed; pip install -e ".[bench]" first')
 
     torch.set_num_threads(1)  # the last bits of a sum depend on how many share it
-    rows = measured([*spellings(), *networks()], list(PEERS.values()))
+    rows = measured([*spellings(), *situations(), *networks()], list(PEERS.values()))
     text = markdown(rows)
     print(as_json(rows) if options.json else text)
     if options.markdown:

@@ -39,12 +39,18 @@ class Case:
         make: builds the model, in float64, the same every time.
         image: (1, channels, *size), float64.
         unruled: its first activation to which the papers give no rule; empty if there is none.
+        refused: what this toolkit's error names, where it must not give a map.
+        scores: the module whose value the scores are, for toolkits that can be asked by name.
+        twin: the same model so that the reference sees inside; by default the model.
     """
 
     name: str
     make: Callable[[], nn.Module]
     image: Tensor
     unruled: str = ""
+    refused: str = ""
+    scores: str = ""
+    twin: Callable[[], nn.Module] | None = None
 
 
 @cache
@@ -91,11 +97,11 @@ def spellings() -> list[Case]:
     }
     smooth = {"LeakyReLU": nn.LeakyReLU, "GELU": nn.GELU}
     image = 8 * of_tests("networks").noise(1, 3, 15, 15)  # beyond the ceiling of ReLU6
-    pooled = partial(_seeded, partial(Small, nn.ReLU, nn.MaxPool2d(3, 2)))
+    pooled = partial(seeded, partial(Small, nn.ReLU, nn.MaxPool2d(3, 2)))
     return [
         *(Case(name, _small(make), image) for name, make in written.items()),
         Case("3×3/2 max pooling, overlapping", pooled, image),
-        Case("pre-activation residual block", partial(_seeded, PreActivation), image),
+        Case("pre-activation residual block", partial(seeded, PreActivation), image),
         Case("`relu(h) + 5 * h`", Smallest, torch.ones(1, 2, 1, 1).double()),
         *(Case(f"`nn.{name}()`", _small(make), image, name) for name, make in smooth.items()),
     ]
@@ -159,10 +165,11 @@ class Smallest(nn.Module):
 
 
 def _small(rectifier: Callable[[], Callable[[Tensor], Tensor]]) -> Callable[[], nn.Module]:
-    return partial(_seeded, partial(Small, rectifier, nn.Identity()))
+    return partial(seeded, partial(Small, rectifier, nn.Identity()))
 
 
-def _seeded(make: Callable[[], nn.Module]) -> nn.Module:
+def seeded(make: Callable[[], nn.Module]) -> nn.Module:
+    """A model in float64, filled with the same random weights every time."""
     model = make().double().eval()
     of_tests("networks").fill(model, torch.Generator().manual_seed(0))
     return model

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import deconvnet
 from deconvnet import DeconvNet
 
-Ask = Callable[[nn.Module, Tensor, int, str], Tensor]
+Ask = Callable[[nn.Module, Tensor, int, str, str], Tensor]
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Peer:
     Args:
         name: its column.
         distribution: what pip calls it.
-        ask: model, image (1, channels, *size), class, "deconvnet" or "guided" -> map, shaped like
-            the image.
+        ask: model, image (1, channels, *size), class, "deconvnet" or "guided", the module that
+            gives the scores (empty for what the model returns) -> map, shaped like the image.
         methods: those of the two that it offers.
     """
 
@@ -43,16 +43,17 @@ class Peer:
             return ""
 
 
-def ours(model: nn.Module, image: Tensor, target: int, method: str) -> Tensor:
+def ours(model: nn.Module, image: Tensor, target: int, method: str, scores: str = "") -> Tensor:
     """This toolkit."""
     net = DeconvNet(model, method)
-    (scores,) = net.graph.returned
-    maps = net.project(image, layer=scores, channel=target, seed="one")
+    (returned,) = net.graph.returned
+    layer = scores or returned
+    maps = net.project(image, layer=layer, channel=target, seed="one")
     assert isinstance(maps, Tensor)
     return maps
 
 
-def captum(model: nn.Module, image: Tensor, target: int, method: str) -> Tensor:
+def captum(model: nn.Module, image: Tensor, target: int, method: str, scores: str = "") -> Tensor:
     """The toolkit captum (Kokhlikyan 2020)."""
     from captum.attr import Deconvolution, GuidedBackprop
 
@@ -60,7 +61,7 @@ def captum(model: nn.Module, image: Tensor, target: int, method: str) -> Tensor:
     return make(model).attribute(image, target=target)
 
 
-def zennit(model: nn.Module, image: Tensor, target: int, method: str) -> Tensor:
+def zennit(model: nn.Module, image: Tensor, target: int, method: str, scores: str = "") -> Tensor:
     """The toolkit zennit (Anders 2021)."""
     from zennit import composites
     from zennit.attribution import Gradient
@@ -75,7 +76,7 @@ def zennit(model: nn.Module, image: Tensor, target: int, method: str) -> Tensor:
     return maps
 
 
-def grad_cam(model: nn.Module, image: Tensor, target: int, method: str) -> Tensor:
+def grad_cam(model: nn.Module, image: Tensor, target: int, method: str, scores: str = "") -> Tensor:
     """The toolkit pytorch-grad-cam (Gildenblat 2021); its maps are (rows, columns, channels)."""
     from pytorch_grad_cam import GuidedBackpropReLUModel
 

@@ -19,9 +19,11 @@ with pytest.MonkeyPatch.context() as path:
     import correctness_cases as cases
     import correctness_cells as cells
     import correctness_peers as peers
+    import correctness_situations as kinds
 
 OURS = peers.PEERS["deconvnet"]
 SPELLINGS = {case.name: case for case in cases.spellings()}
+SITUATIONS = {case.name: case for case in kinds.situations()}
 NETWORKS = {case.name: case for case in cases.networks()}
 SOME = [
     pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.slow) for name in NETWORKS
@@ -31,7 +33,10 @@ SOME = [
 def ours_is_right(case):
     for method, row in cells.row(case, [OURS]).items():
         (cell,) = row.values()
-        if case.unruled:
+        if case.refused:
+            assert re.match("raises: (UnmirroredError|UntraceableError|ValueError): ", cell.said)
+            assert re.search(rf"\b{case.refused}\b", cell.said), (method, cell)
+        elif case.unruled:
             assert cell.said.startswith("raises: UnmirroredError"), (method, cell)
             assert f"has no rule for {case.unruled};" in cell.said
         else:
@@ -70,38 +75,38 @@ def test_relu6_meets_its_ceiling():
     assert cells._error(clipped.expected["guided"], other.expected["guided"]) > 0.01
 
 
-def gradient(model, image, target, method):
+def gradient(model, image, target, method, scores=""):
     return cells.reference(model, image, target, "autograd")
 
 
-def swapped(model, image, target, method):
+def swapped(model, image, target, method, scores=""):
     other = {"deconvnet": "guided", "guided": "deconvnet"}[method]
     return peers.ours(model, image, target, other)
 
 
-def a_little_off(model, image, target, method):
+def a_little_off(model, image, target, method, scores=""):
     return peers.ours(model, image, target, method) * 1.0005
 
 
-def one_pixel_off(model, image, target, method):
+def one_pixel_off(model, image, target, method, scores=""):
     maps = peers.ours(model, image, target, method)
     maps[0, 0, 7, 7] += maps.abs().max() / 1000
     return maps
 
 
-def nothing(model, image, target, method):
+def nothing(model, image, target, method, scores=""):
     return torch.zeros_like(image)
 
 
-def not_a_number(model, image, target, method):
+def not_a_number(model, image, target, method, scores=""):
     return torch.full_like(image, torch.nan)
 
 
-def flat(model, image, target, method):
+def flat(model, image, target, method, scores=""):
     return peers.ours(model, image, target, method).sum(1)
 
 
-def broken(model, image, target, method):
+def broken(model, image, target, method, scores=""):
     raise RuntimeError("view and is being modified inplace")
 
 
@@ -136,7 +141,7 @@ def test_a_gradient_where_there_is_no_rule_shows():
 
 
 def test_toolkits_get_a_copy_each():
-    def spoil(model, image, target, method):
+    def spoil(model, image, target, method, scores=""):
         with torch.no_grad():
             image.zero_()
             for parameter in model.parameters():
@@ -181,7 +186,8 @@ def no_peers(monkeypatch):
 @pytest.fixture
 def one_row(monkeypatch):
     monkeypatch.setattr(correctness, "spellings", lambda: [SPELLINGS["`x.relu()`"]])
-    monkeypatch.setattr(correctness, "networks", lambda: [])
+    for others in ("situations", "networks"):
+        monkeypatch.setattr(correctness, others, list)
 
 
 def run(monkeypatch, *arguments):
@@ -227,12 +233,14 @@ def test_the_readme_has_every_row_and_our_column_in_it():
     assert found
     lines = [[c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines()]
     rows = {line[0]: line[1:] for line in lines if len(line) == 8}
-    known = {**SPELLINGS, **NETWORKS}
+    known = {**SPELLINGS, **SITUATIONS, **NETWORKS}
     assert list(rows) == ["model", "---", *known], "refresh it: scripts/correctness.py --readme"
     ours = [i for i, name in enumerate(rows["model"]) if name.endswith(": deconvnet")]
     assert len(ours) == 2
     for name, case in known.items():
-        assert {rows[name][i] for i in ours} == {"raises" if case.unruled else "<1e-12"}, name
+        assert {rows[name][i] for i in ours} == {
+            "raises" if case.unruled or case.refused else "<1e-12"
+        }, name
 
 
 def test_outside_of_a_checkout_it_says_so(monkeypatch, tmp_path):

@@ -140,5 +140,5 @@ def _plain(line: Line) -> dict[str, Any]:
     return {**asdict(line.layer), "box": box, "rule": line.rule, "unruled": line.unruled}
 
 
-def _by(numbers: tuple[int, ...]) -> str:
-    return " x ".join(map(str, numbers))
+def _by(numbers: tuple[float, ...]) -> str:
+    return " x ".join(f"{number:g}" for number in numbers)

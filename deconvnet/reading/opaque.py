@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,27 @@ from deconvnet.layers import Activation, MirroredLayer, Policies, UnmirroredErro
 from deconvnet.layers.policies import Gradient
 from deconvnet.layers.table_of_activations import ACTIVATIONS
 from deconvnet.reading.inplace import asks_in_place
+from deconvnet.reading.nodes import Node
 
 SEALED = (nn.RNNBase, nn.RNNCellBase)  # their activations run where nobody can see them
+
+_TRIED: WeakKeyDictionary[Node, tuple[object, dict[Any, bool]]] = WeakKeyDictionary()
+
+
+def samples_tried(node: Node, policies: Policies) -> MutableMapping[Any, bool]:
+    """For which sizes it is known whether a node keeps samples apart (see ``local.Traced``).
+
+    It is forgotten when a parameter of the module has changed.
+
+    Args:
+        node: of an operation that is not looked into.
+        policies: they rule the activations inside.
+    """
+    tensors = [] if node.module is None else [*node.module.parameters(), *node.module.buffers()]
+    state = policies, [(id(x), 0 if x.is_inference() else x._version) for x in tensors]
+    if node not in _TRIED or _TRIED[node][0] != state:
+        _TRIED[node] = state, {}
+    return _TRIED[node][1]
 
 
 def ruled(

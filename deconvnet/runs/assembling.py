@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from deconvnet import fields
-from deconvnet.fields import Field
+from deconvnet.probing import Field
 from deconvnet.record import Recording
 from deconvnet.runs import part_format
 from deconvnet.runs.failures import Limit, check_failed

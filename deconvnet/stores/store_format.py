@@ -15,7 +15,9 @@ reader would take a file for what it is not. A reader refuses versions that it d
 ``/layers/<name>``
     A group for each layer, in the order of the network. In a name ``%`` is written ``%25``, ``/``
     is ``%2F``, and a name that is one dot is ``%2E``. Attributes, MUST: ``channels``, and
-    ``size``, ``field``, ``stride`` (lists of numbers, pixels; empty where there is none).
+    ``size``, ``field``, ``stride`` (lists of numbers, pixels; empty where there is none). After
+    up-sampling, ``field`` is the largest of a layer's fields, and ``stride``, the pixels from one
+    unit to the next on average, may hold fractions; then it is a list of float64, else of int64.
     Datasets, MUST, with C channels:
 
     ============  =========  =======  ==========================================================

@@ -52,9 +52,9 @@ class LayerTable:
     size: tuple[int, ...]
     """height and width of the feature map; empty for fully connected units"""
     field: tuple[float, ...]
-    """height and width of the receptive field, in pixels"""
+    """height and width of the receptive field, in pixels; the largest where they differ"""
     stride: tuple[float, ...]
-    """from one unit to the next, in pixels"""
+    """pixels a cell: from one unit to the next, on average; a fraction after up-sampling"""
 
     def __post_init__(self) -> None:
         """Check types, shapes and the order.
