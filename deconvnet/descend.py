@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ def descend(
     cone: Cone | None = None,
     channels: Tensor | None = None,
     recorded: bool = False,
+    others: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Any]:
     """Carry a signal from a layer to the images.
 
@@ -34,11 +35,12 @@ def descend(
         cone: where the units look; None for whole maps.
         channels: (units,) the only channel of each seed that is not zero, if there is one.
         recorded: the steps that the cone has windows of were recorded on whole maps.
+        others: {node: signal} of further nodes where a signal starts.
 
     Returns:
         {node: signal} of the nodes below all steps: of the images, if any signal arrives.
     """
-    signals: dict[str, Any] = {layer: seed}
+    signals: dict[str, Any] = {**(others or {}), layer: seed}
     alone = {} if channels is None else {layer: channels}  # signals of one channel
     with torch.no_grad():
         for step in reversed(steps):

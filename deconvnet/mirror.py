@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor, nn
 
 from deconvnet import fields
 from deconvnet.accepting import accepted, channels_of
+from deconvnet.checked import Checked
 from deconvnet.found import Found, Projection, cropped, dense
 from deconvnet.geometry import Geometries
 from deconvnet.isolate import SEEDS, check
@@ -82,13 +84,16 @@ class DeconvNet:
         normalization: str | None = None,
         unpooling: str = "switches",
         input_size: Sequence[int] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        check: bool = True,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"the model was {type(model).__name__}; give a torch.nn.Module")
         self.policies = Policies(
             rectifier_named(rectifier), elsewhere, normalization, unpooling=unpooling
         )
-        self._graphs = Graphs(model)
+        self._graphs = Graphs(model, inputs)
+        self._checked_graphs = Checked(self._graphs) if check else None
         self._latest: Graph | None = None
         self._geometries = Geometries(self._graphs)
         self.model = self._graphs.model
@@ -124,7 +129,7 @@ class DeconvNet:
         """
         chosen = [layer] if isinstance(layer, (str, nn.Module)) else layer
         images = self._checked(images)
-        graph = self._graph_of(images)
+        graph = self._graph_for(images, chosen or None)
         names = [graph.find(one) for one in chosen] if chosen else graph.returned
         return record(graph, images, names, policies=self.policies)
 
@@ -183,7 +188,7 @@ class DeconvNet:
         if units is None:
             assert layer is not None, "there is one where there are no units"
             assert channel is not None, "it comes with the layer"
-            unit = Unit.at(self._graph_of(images).find(layer), channel, position=position)
+            unit = Unit.at(self._graph_for(images, [layer]).find(layer), channel, position=position)
             count = images.images if isinstance(images, Recording) else len(images)
             units = [replace(unit, image=image) for image in range(count)]
         found, geometry, like = self._found(images, units, seed=seed, way=way)
@@ -227,7 +232,7 @@ class DeconvNet:
         self, images: Tensor, units: Sequence[Unit], *, seed: str, way: str | None
     ) -> tuple[Route, list[Unit], Recording]:
         """The route, the units by the names of nodes, and the recording it was chosen by."""
-        graph = self._graph_of(images)
+        graph = self._graph_for(images, [_unit(unit).layer for unit in units])
         named = [_named(unit, graph) for unit in units]
         geometry = self._geometries.fit_for(images, sorted({unit.layer for unit in named}))
         for unit in named:
@@ -278,6 +283,15 @@ class DeconvNet:
         self._input_size = tuple(images.shape[1:])
         return images
 
+    def _graph_for(
+        self, images: Tensor | Recording, layers: Sequence[str | nn.Module] | None
+    ) -> Graph:
+        """The graph for these images, which is the model up to these layers."""
+        if not isinstance(images, Recording) and self._checked_graphs is not None:
+            self._latest = self._checked_graphs.of(images, layers)
+            return self._latest
+        return self._graph_of(images)
+
     def _graph_of(self, images: Tensor | Recording) -> Graph:
         """The graph for these images, or the one they were recorded with."""
         if isinstance(images, Recording):
@@ -289,10 +303,14 @@ class DeconvNet:
 
 
 def _named(unit: Unit, graph: Graph) -> Unit:
+    name = graph.find(_unit(unit).layer)
+    return Unit.at(name, unit.channel, position=unit.position, image=unit.image)
+
+
+def _unit(unit: Unit) -> Unit:
     if not isinstance(unit, Unit):
         raise TypeError(
             f"a unit was {unit!r}; give deconvnet.Unit(layer, channel, row, col), or "
             "Unit.parse('layer:channel@row,col')"
         )
-    name = graph.find(unit.layer)
-    return Unit.at(name, unit.channel, position=unit.position, image=unit.image)
+    return unit

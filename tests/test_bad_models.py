@@ -86,6 +86,9 @@ def test_a_model_of_two_inputs():
     net = DeconvNet(TwoInputs().double())
     with pytest.raises(ValueError, match="takes a second input, 'mask'; wrap it in a module"):
         net.record(IMAGES)
+    with pytest.raises(ValueError, match="takes a second input, 'mask'"):
+        net.record(IMAGES, "filters")
+    net = DeconvNet(TwoInputs().double(), check=False)
     assert net.project(IMAGES, layer="filters", channel=0).any(), "below it, there is one input"
     optional = Optional().double()
     recording = DeconvNet(optional, "gradient").record(IMAGES)

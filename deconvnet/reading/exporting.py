@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 from deconvnet.reading.aliasing import without_writes
 from deconvnet.reading.collapsing import called, collapse
 from deconvnet.reading.evaluating import evaluation
-from deconvnet.reading.graph import Graph, assembled
+from deconvnet.reading.graph import NOTHING, Graph, assembled
 from deconvnet.reading.tracing import Tracer, left_as_it_was
 from deconvnet.reading.untraceable import NotFollowed
 
@@ -32,7 +32,7 @@ SPELLED = {  # torch's word → the node's name, as torch.fx has it
 TO_THE_END = 2**63 - 1  # as torch.export writes it
 
 
-def export(model: nn.Module, example: Tensor) -> Graph:
+def export(model: nn.Module, example: Tensor, inputs: Mapping[str, Any] = NOTHING) -> Graph:
     """Read the graph of a model by running it on images without values; it comes back as it was.
 
     Sizes are numbers here, so that python may count, compare and branch on them. The graph holds
@@ -43,6 +43,7 @@ def export(model: nn.Module, example: Tensor) -> Graph:
         model: the model.
         example: (batch, channels, *size) on the model's device and in its precision; its values
             play no part.
+        inputs: {argument: value} of the arguments of forward beside the images.
 
     Raises:
         NotFollowed: torch.export cannot follow the model.
@@ -50,7 +51,7 @@ def export(model: nn.Module, example: Tensor) -> Graph:
     try:
         with left_as_it_was(model), evaluation(model), _quiet():
             program, batch = _exported(model, example.detach())
-        return _read(model, program, batch)
+        return _read(model, program, batch, inputs)
     except Exception as error:
         raise NotFollowed.after(model, error) from error
 
@@ -90,7 +91,7 @@ def _any_number(model: nn.Module) -> Any:
     return ((free,),) if first.kind is inspect.Parameter.VAR_POSITIONAL else (free,)
 
 
-def _read(model: nn.Module, program: Any, batch: int | None) -> Graph:
+def _read(model: nn.Module, program: Any, batch: int | None, inputs: Mapping[str, Any]) -> Graph:
     graph: fx.Graph = program.graph
     constants = _lower(program, graph)
     without_writes(graph)
@@ -101,7 +102,9 @@ def _read(model: nn.Module, program: Any, batch: int | None) -> Graph:
     names = _names(graph, modules, leaf)
     for node in graph.nodes:
         node.meta = {}  # what torch.export noted is as large as the program
-    return assembled(model, graph, names, constants=constants, batch=batch)
+    return assembled(
+        model, graph, names, constants=constants, batch=batch, inputs=inputs, reader="torch.export"
+    )
 
 
 def _lower(program: Any, graph: fx.Graph) -> dict[str, Any]:

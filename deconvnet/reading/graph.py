@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -13,9 +15,12 @@ from torch import fx, nn
 from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.following import follow
 from deconvnet.reading.inplace import functionalize, mutates
-from deconvnet.reading.nodes import Node
+from deconvnet.reading.nodes import Node, target_of
 from deconvnet.reading.tracing import attribute, constants, left_as_it_was, unwrapped
 from deconvnet.reading.untraceable import NotFollowed, UntraceableError
+from deconvnet.reading.versions import contents
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Graph:
@@ -28,6 +33,9 @@ class Graph:
         returned: names of the nodes whose values the model returns.
         constants: tensors that the model's forward makes itself, by the name torch.fx gave them.
         batch: the number of images it holds for; None for any.
+        output: what the model returns, with traced nodes in it.
+        inputs: {argument: value} of the arguments of forward beside the images.
+        reader: "torch.fx" or "torch.export", which has read it.
     """
 
     def __init__(
@@ -39,6 +47,9 @@ class Graph:
         returned: list[str],
         constants: Mapping[str, Any],
         batch: int | None = None,
+        output: Any = (),
+        inputs: Mapping[str, Any] = NOTHING,
+        reader: str = "torch.fx",
     ) -> None:
         self.model = model
         self.nodes = nodes
@@ -46,11 +57,41 @@ class Graph:
         self.returned = returned
         self.constants = constants
         self.batch = batch
-        inputs = [node.name for node in nodes.values() if node.call.op == "placeholder"]
-        self.input, self.extra_inputs = inputs[0], inputs[1:]
+        self.output = output
+        self.inputs = inputs
+        self.reader = reader
+        places = [node.name for node in nodes.values() if node.call.op == "placeholder"]
+        self.input, self.extra_inputs = places[0], places[1:]
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
+
+    def over(self, model: nn.Module, constants: Mapping[str, Any]) -> Graph:
+        """The same graph of a copy of the model.
+
+        Args:
+            model: whose modules stand where they stand in this one.
+            constants: by path.
+        """
+        modules = dict(model.named_modules(remove_duplicate=False))
+        nodes = {
+            name: replace(node, module=node.module and modules[str(node.call.target)])
+            for name, node in self.nodes.items()
+        }
+        return Graph(
+            model, nodes, names=self.names, returned=self.returned, constants=constants,
+            batch=self.batch, output=self.output, inputs=self.inputs, reader=self.reader,
+        )  # fmt: skip
+
+    @cached_property
+    def signature(self) -> int:
+        """A number that two graphs share if they have the same nodes and constants."""
+        nodes = tuple(
+            (node.name, node.call.op, target_of(node), str(node.call.args), str(node.call.kwargs))
+            for node in self
+        )
+        held = tuple((path, contents(value)) for path, value in sorted(self.constants.items()))
+        return hash((nodes, held, str(self.output), self.batch))
 
     def attribute(self, path: str) -> Any:
         """A parameter, buffer or constant by the path under which a node asks for it."""
@@ -127,7 +168,7 @@ class Graph:
         return f"the layers are {', '.join(list(self.nodes)[:8])}, …; see DeconvNet.layers"
 
 
-def trace(model: nn.Module) -> Graph:
+def trace(model: nn.Module, inputs: Mapping[str, Any] = NOTHING) -> Graph:
     """Read the graph of a model; the model comes back as it was.
 
     Wrappers that change nothing of what a model computes (``torch.compile``, ``DataParallel``)
@@ -150,7 +191,7 @@ def trace(model: nn.Module) -> Graph:
             raise NotFollowed.after(model, error) from error
         written = constants(traced, model)
     functionalize(traced, dict(model.named_modules(remove_duplicate=False)))
-    return assembled(model, traced, tracer.names(traced), constants=written)
+    return assembled(model, traced, tracer.names(traced), constants=written, inputs=inputs)
 
 
 def assembled(
@@ -160,6 +201,8 @@ def assembled(
     *,
     constants: Mapping[str, Any],
     batch: int | None = None,
+    inputs: Mapping[str, Any] = NOTHING,
+    reader: str = "torch.fx",
 ) -> Graph:
     """The graph of a model from traced nodes, in which later readers read what was written.
 
@@ -179,5 +222,9 @@ def assembled(
         nodes[names[call]] = Node(names[call], call, module, sources, mutates(call, modules))
     if not any(node.call.op == "placeholder" for node in nodes.values()):
         raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
-    returned = [names[node] for node in traced.output_node().all_input_nodes]
-    return Graph(model, nodes, names=names, returned=returned, constants=constants, batch=batch)
+    end = traced.output_node()
+    returned = [names[node] for node in end.all_input_nodes]
+    return Graph(
+        model, nodes, names=names, returned=returned, constants=constants, batch=batch,
+        output=end.args[0], inputs=inputs, reader=reader,
+    )  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ class Graphs:
 
     Args:
         model: any module that takes images, in a wrapper or not.
+        inputs: {argument: value} of the arguments of forward beside the images.
 
     Attributes:
         model: without its wrapper.
@@ -30,13 +32,14 @@ class Graphs:
         UntraceableError: the model is none that can be read.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, inputs: Mapping[str, Any] | None = None) -> None:
         self.model = unwrapped(model)
+        self.inputs = dict(inputs or {})
         self.any_size: Graph | None = None
         self._refusal: NotFollowed | None = None
         self._exported: dict[tuple[int | None, ...], Graph] = {}
         try:
-            self.any_size = trace(model)
+            self.any_size = trace(model, self.inputs)
         except NotFollowed as refusal:
             self._refusal = refusal
 
@@ -52,6 +55,31 @@ class Graphs:
         graph = self.held(images.shape)
         if graph is None:
             graph = self._read(images)
+            self._exported[graph.batch, *images.shape[1:]] = graph
+        return graph
+
+    def again(self, images: Tensor) -> Graph | None:
+        """What torch.fx reads now; None if it is nothing else than before."""
+        if self.any_size is None:
+            return None
+        graph = trace(self.model, self.inputs)
+        return None if graph.signature == self.any_size.signature else graph
+
+    def exported(self, images: Tensor) -> Graph | None:
+        """What torch.export reads for images like these, where torch.fx has read something else.
+
+        Raises:
+            NotFollowed: it cannot.
+        """
+        return None if self.any_size is None else export(self.model, images, self.inputs)
+
+    def adopted(self, graph: Graph, images: Tensor) -> Graph:
+        """Hand out this graph from now on."""
+        if graph.reader == "torch.fx":
+            self.any_size = graph
+        elif self.any_size is not None:
+            self.any_size = None
+            self._refusal = NotFollowed(self.model, "what it reads is not the model")
             self._exported[graph.batch, *images.shape[1:]] = graph
         return graph
 
@@ -77,7 +105,7 @@ class Graphs:
     def _read(self, images: Tensor) -> Graph:
         assert self._refusal is not None, "without a graph there is a reason"
         try:
-            return export(self.model, images)
+            return export(self.model, images, self.inputs)
         except NotFollowed as refusal:
             raise unreadable(self._refusal, refusal) from refusal
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision
@@ -40,6 +42,47 @@ class NotFollowed(UntraceableError):
         """Made of what torch raised while it read the model."""
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return cls(model, lines[0][:_LONGEST].rstrip("."), where=_where(error))
+
+
+class NotTheModel(UntraceableError):
+    """A graph that was read, and computes something else than the model it was read from."""
+
+    @classmethod
+    def at(
+        cls, model: nn.Module, differs: Sequence[tuple[str, Any]], refusals: Sequence[Exception]
+    ) -> NotTheModel:
+        """Made of where each graph first differs, and of why others could not be read.
+
+        Args:
+            model: the model.
+            differs: (which way the graph was read, the row of the comparison) of each.
+            refusals: what was raised by the ways that read none.
+        """
+        told = [f"by {reader} it is another {_told(row)}" for reader, row in differs if row]
+        told += [str(refusal).partition(". ")[0] for refusal in refusals]
+        return cls(
+            f"the graph of {type(model).__name__} is not the model: {'; '.join(told)}. Take "
+            "branches on types or values, and constants made of parameters, out of forward; or "
+            "ask for a layer below, or give a part of the model: DeconvNet(model.PART). "
+            "check=False goes on with the graph as it is"
+        )
+
+    @classmethod
+    def unsteady(cls, model: nn.Module, name: str) -> NotTheModel:
+        """Made where a model gives two answers to one input, first at this node."""
+        return cls(
+            f"{type(model).__name__} gives two answers to one input, first at {name}: in "
+            "evaluation mode it still draws random numbers, or keeps a state from call to call, so that no "
+            "graph of it can be checked. Make it give one answer, ask for a layer below, or go on "
+            "without the check: check=False"
+        )
+
+
+def _told(row: Any) -> str:
+    kind = f" ({row.kind})" if row.kind else ""
+    if not row.found:
+        return f"in that it stops: {row.name}"
+    return f"at {row.name}{kind}: {row.found}, the model gives {row.expected}"
 
 
 def unreadable(traced: NotFollowed, exported: NotFollowed) -> UntraceableError:

@@ -1,0 +1,39 @@
+"""The state of a model, to see whether it is still the one that a graph was compared with."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor, nn
+
+PLAIN = (bool, int, float, str, type(None))
+
+
+def state_of(model: nn.Module) -> int:
+    """A number that changes with parameters, buffers, hooks and settings of a model's modules."""
+    found: list[object] = []
+    for module in model.modules():
+        names = vars(module)
+        found += [id(module), *hooks_of(module)]
+        found += [v for k, v in names.items() if isinstance(v, PLAIN) and k != "training"]
+        found += map(_tensor, module._parameters.values())
+        found += map(_tensor, module._buffers.values())
+    return hash(tuple(found))
+
+
+def hooks_of(module: nn.Module) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The numbers of the hooks that a call of a module runs, before and after it."""
+    return tuple(module._forward_pre_hooks), tuple(module._forward_hooks)
+
+
+def _tensor(value: Tensor | None) -> object:
+    return None if value is None else (id(value), value._version, value.data_ptr())
+
+
+def contents(value: object) -> object:
+    """What tells a constant apart: the bytes of a tensor, else the object itself."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized:
+        return id(value)
+    plain = value.detach().cpu().contiguous().flatten().view(torch.uint8)
+    return value.dtype, tuple(value.shape), hashlib.sha256(plain.numpy().tobytes()).hexdigest()
