@@ -72,7 +72,7 @@ class NotTheModel(UntraceableError):
         """Made where a model gives two answers to one input, first at this node."""
         return cls(
             f"{type(model).__name__} gives two answers to one input, first at {name}: in "
-            "evaluation mode it still draws random numbers, or keeps a state from call to call, so that no "
+            "evaluation mode it still draws random numbers, or keeps a state, so that no "
             "graph of it can be checked. Make it give one answer, ask for a layer below, or go on "
             "without the check: check=False"
         )
