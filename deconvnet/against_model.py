@@ -16,10 +16,12 @@ from deconvnet.agreement import agrees, difference, tensors, told
 from deconvnet.descend import descend
 from deconvnet.layers import Policies, rectifier
 from deconvnet.layers.crop import layout
-from deconvnet.reading.calling import called, image_argument, without_traces
+from deconvnet.reading.calling import without_traces
 from deconvnet.reading.graph import Graph
+from deconvnet.reading.hooks import Hooks
 from deconvnet.reading.nodes import filled
 from deconvnet.reading.running import Run, execute, plain
+from deconvnet.reading.signatures import called, image_argument
 from deconvnet.record import Recorder, Step
 
 OUTPUT = "the model's output"
@@ -156,11 +158,11 @@ class _Beside:
     def run(self) -> Comparison:
         """Run both."""
         leaf = self.images.clone().requires_grad_(self.gradient)
-        given = leaf.clone() if self.gradient else leaf
         argument = image_argument(self.graph.model, self.inputs)
         watched = _captured(self.calls, self._meet, heed=lambda: not self.ahead)
         with torch.set_grad_enabled(self.gradient), watched:
             try:
+                given = leaf.clone() if self.gradient else leaf
                 output = called(self.graph.model, given, self.inputs, argument=argument)
             except torch.OutOfMemoryError as error:
                 error.add_note("while the graph was held against the model; check=False does not")
@@ -272,6 +274,8 @@ def calls_of(graph: Graph) -> dict[nn.Module, list[str]]:
     for node in graph:
         if node.module is not None:
             found[modules[str(node.call.target)]].append(node.name)
+        elif isinstance(node.call.target, Hooks) and node.call.target.after:
+            found[modules[node.call.target.path]].append(node.name)
     return dict(found)
 
 
@@ -290,6 +294,7 @@ def _captured(
             name = next(names, None) if heed() and threading.get_ident() == thread else None
             return None if name is None else meet(name, output)
 
+        tell.of_the_check = True  # type: ignore[attr-defined]
         return module.register_forward_hook(tell)
 
     with ExitStack() as stack:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from deconvnet.against_model import GRADIENT, OUTPUT, Comparison, Row, calls_of, compare, unsteady
-from deconvnet.reading.calling import missing
 from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs
 from deconvnet.reading.running import execute, plain, second_input
+from deconvnet.reading.signatures import missing
 from deconvnet.reading.untraceable import NotTheModel, UntraceableError
 from deconvnet.reading.versions import state_of
 

@@ -24,6 +24,7 @@ from deconvnet.layers.linear import Linear
 from deconvnet.layers.window import whole
 from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.graph import Graph
+from deconvnet.reading.hooks import make_weights, watched
 from deconvnet.reading.nodes import Node, arguments
 from deconvnet.reading.running import execute
 from deconvnet.record import Recorder, Recording, Step, bind
@@ -121,6 +122,7 @@ def cone_of(
     """
     asked: dict[str, list[Window | None]] = defaultdict(list)
     asked[layer].append(tuple(Interval.at(place) for place in positions.T))
+    seeing = _watched(graph)
     for name in _unmirrored(graph, layer, {step.name for step in recording.steps}):
         asked[name].append(None)
     held: dict[str, Crop] = {}
@@ -133,7 +135,7 @@ def cone_of(
         below[step.name] = step
         crop = _hull(asked[step.name], recording.sizes.get(step.name), rows)
         inside = None if crop is None else _inside(step, recording.sizes, policies)
-        if crop is None or inside is None:
+        if crop is None or inside is None or step.name in seeing:
             for source in filter(None, step.sources):
                 asked[source].append(None)
             continue
@@ -161,6 +163,12 @@ def _places(step: Step, size: torch.Size | None) -> tuple[int, ...]:
     if size is None:
         return (0,)
     return tuple(size[1:-1] if isinstance(step.layer, Linear) else size[2:])
+
+
+def _watched(graph: Graph | None) -> set[str]:
+    """The nodes whose hooks see values, which are to be whole."""
+    nodes = () if graph is None else graph
+    return {n.name for n in nodes if n.module is not None and watched(n.module)}
 
 
 def _unmirrored(graph: Graph | None, layer: str, mirrored: set[str]) -> set[str]:
@@ -222,14 +230,18 @@ def ascend(
             for source, crop in zip(map(str, known.sources), cone.seen[node.name], strict=True)
         }
         # read anew, since the user may have given the model other parameters
+        if node.module is not None:
+            make_weights(node.module)
         bound = bind(node, *arguments(node, graph.names, {**values, **given}), given)
         assert bound is not None, "the table has read this node before"
         layer, inputs, sources = bound
         inside = layer.under(policies).inside(known.record)
         assert inside is not None, "the layer is of the kind that it was"
-        output, kept = inside.layer.record(*inputs)
+        with node.state.entered():
+            output, kept = inside.layer.record(*inputs)
         recorder.carriers.add(node.name)
-        recorder.steps.append(Step(node.name, inside.layer, kept, sources))
+        step = Step(node.name, inside.layer, kept, sources, node.state, known.dtypes)
+        recorder.steps.append(step)
         return output
 
     top: Tensor | None = None

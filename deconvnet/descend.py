@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -66,6 +67,17 @@ def descend(
 
 def _mirror(step: Step, signal: Any, record: Any, lone: Tensor | None) -> tuple[Any, ...]:
     """One step down; a signal of one channel needs no filter but its own."""
+    if not step.state.autocast:
+        return _of_layer(step, signal, record, lone)
+    with step.state.entered():
+        parts = _of_layer(step, signal, record, lone)
+    return tuple(
+        part.to(dtype) if isinstance(part, Tensor) and dtype is not None else part
+        for part, dtype in zip(parts, step.dtypes or [None] * len(parts), strict=True)
+    )
+
+
+def _of_layer(step: Step, signal: Any, record: Any, lone: Tensor | None) -> tuple[Any, ...]:
     if lone is not None and isinstance(step.layer, Convolution):
         return step.layer.mirror_alone(signal, lone, record)
     return step.layer.mirror(signal, record)
@@ -80,7 +92,7 @@ def _on_windows(
         inside = step.layer.inside(step.record)
         assert inside is not None, "the cone has windows of this node"
         kept = step.record.within(cone.held[step.name], crops)
-        known = Step(step.name, inside.layer, kept, step.sources)
+        known = replace(step, layer=inside.layer, record=kept)
     below: list[Tensor | None] = []
     parts = _mirror(known, signal, known.record, lone)
     for source, crop, part in zip(step.sources, crops, parts, strict=True):

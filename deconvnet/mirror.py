@@ -19,6 +19,7 @@ from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.project import from_recording
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs
+from deconvnet.reading.hooks import refuse_backward_hooks
 from deconvnet.record import Recording, record
 from deconvnet.route import Route, check_way, route_of, travel
 from deconvnet.units import Unit
@@ -131,6 +132,7 @@ class DeconvNet:
         images = self._checked(images)
         graph = self._graph_for(images, chosen or None)
         names = [graph.find(one) for one in chosen] if chosen else graph.returned
+        refuse_backward_hooks(graph.model, (node.name for node in graph.upto(names)))
         return record(graph, images, names, policies=self.policies)
 
     def project(
@@ -234,6 +236,8 @@ class DeconvNet:
         """The route, the units by the names of nodes, and the recording it was chosen by."""
         graph = self._graph_for(images, [_unit(unit).layer for unit in units])
         named = [_named(unit, graph) for unit in units]
+        below = graph.upto({unit.layer for unit in named})
+        refuse_backward_hooks(graph.model, (node.name for node in below))
         geometry = self._geometries.fit_for(images, sorted({unit.layer for unit in named}))
         for unit in named:
             check(unit, (len(images), *geometry.sizes[unit.layer][1:]))

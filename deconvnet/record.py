@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from deconvnet.hooked import Opaque, after, before, of_container
 from deconvnet.layers import (
     TABLE,
     Local,
@@ -24,11 +25,15 @@ from deconvnet.layers import (
 from deconvnet.layers.crop import layout
 from deconvnet.layers.local import Traced
 from deconvnet.reading.evaluating import evaluation
+from deconvnet.reading.functions import Applied
 from deconvnet.reading.graph import Graph
+from deconvnet.reading.hooks import Hooks, hooked
 from deconvnet.reading.inplace import refuse_shared, refuse_written
 from deconvnet.reading.nodes import Node, arguments, run_call
 from deconvnet.reading.opaque import ruled
 from deconvnet.reading.running import execute
+from deconvnet.reading.states import PLAIN, State
+from deconvnet.reading.unseen import applied, refuse_unseen
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +45,16 @@ class Step:
         layer: its mirrored layer.
         record: what the mirror needs.
         sources: the node each of the layer's inputs came from; None for parameters.
+        state: what context managers of the model's had set.
+        dtypes: of the inputs, where autocast changes them.
     """
 
     name: str
     layer: MirroredLayer
     record: Record
     sources: tuple[str | None, ...]
+    state: State = PLAIN
+    dtypes: tuple[torch.dtype | None, ...] = ()
 
     @property
     def separable(self) -> bool:
@@ -172,23 +181,91 @@ class Recorder:
         """
         args, kwargs = arguments(node, self.graph.names, values)
         carried = [source for source in node.sources if source in self.carriers]
-        if not carried:
+        if not carried or not node.state.grad:
             return run_call(node, args, kwargs)
         if node.mutates:
             refuse_shared(node, values, readers)
         try:
-            layer, inputs, sources = self._bind(node, values, carried, args, kwargs)
-            layer = layer.under(self.policies)
-            output, kept = layer.record(*inputs)
+            with node.state.entered():
+                return self._recorded(node, values, readers, carried, args, kwargs)
         except UnmirroredError as error:
             raise UnmirroredError(f"at {node.name}: {error}") from None
+
+    def _recorded(
+        self,
+        node: Node,
+        values: dict[str, Any],
+        readers: Mapping[str, int],
+        carried: list[str],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        held = {source: values[source] for source in carried}
+        if isinstance(node.call.target, Hooks):
+            found = of_container(node.call.target, args, held, self.policies)
+            self._add(node, node.name, found)
+            return found.value
+        if node.module is not None and hooked(node.module) and reader_for(node.module):
+            done, output = self._hooked(node, values, held, args, kwargs)
+            if done:
+                return output
+        layer, inputs, sources = self._bind(node, values, carried, args, kwargs)
+        layer = layer.under(self.policies)
+        output, kept = layer.record(*inputs)
         if isinstance(kept, Traced):
+            refuse_unseen(kept.outputs, self.policies)
             refuse_written(node, [sources[i] for i in kept.written], readers)
+        self._step(node, node.name, (layer, inputs, sources), output, kept)
+        return output
+
+    def _hooked(
+        self,
+        node: Node,
+        values: dict[str, Any],
+        entry: dict[str, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> tuple[bool, Any]:
+        """A module between its hooks: whether it could be recorded so, and its output."""
+        assert node.module is not None, "only modules have hooks"
+
+        def filled(now: Mapping[str, Any]) -> Any:
+            return arguments(node, self.graph.names, {**values, **now})
+
+        first = before(node.module, filled, entry, self.policies)
+        alone = first.alone() if first is not None else None
+        if first is not None:
+            if alone is None:
+                return False, None
+            args, kwargs = first.value
+            entry = {f"{node.name}<": alone[0]}
+        bound = bind(node, args, kwargs, entry)
+        if bound is None:
+            return False, None
+        layer, inputs, sources = bound[0].under(self.policies), *bound[1:]
+        output, kept = layer.record(*inputs)
+        last = after(node.module, (args, kwargs), {f"{node.name}=": output}, entry, self.policies)
+        if alone is not None:
+            self._add(node, f"{node.name}<", alone[1])
+        name = node.name if last is None else f"{node.name}="
+        self._step(node, name, (layer, inputs, sources), output, kept)
+        if last is None:
+            return True, output
+        self._add(node, node.name, last)
+        return True, last.value
+
+    def _add(self, node: Node, name: str, found: Opaque) -> None:
+        bound = found.layer, (), found.sources
+        self._step(node, name, bound, found.value, found.record)
+
+    def _step(self, node: Node, name: str, bound: Bound, output: Any, kept: Record) -> None:
+        """Write a step down, if a signal can come back through it."""
+        layer, inputs, sources = bound
         silent = isinstance(kept, Traced) and kept.silent
         if _carries(output) and not silent:
-            self.carriers.add(node.name)
-            self.steps.append(Step(node.name, layer, kept, sources))
-        return output
+            self.carriers.add(name)
+            dtypes = tuple(getattr(x, "dtype", None) for x in inputs) if node.state.autocast else ()
+            self.steps.append(Step(name, layer, kept, sources, node.state, dtypes))
 
     def _bind(
         self,
@@ -208,8 +285,12 @@ class Recorder:
             now = {**held, **dict(zip(carried, inputs, strict=True))}
             return run_call(node, *arguments(node, self.graph.names, now))
 
-        local = Local(ruled(call, self.policies, module=node.module))
-        return local, tuple(held[s] for s in carried), tuple(carried)
+        layer: MirroredLayer
+        if isinstance(node.call.target, Applied):
+            layer = applied(node.call.target, call, len(carried), self.policies)
+        else:
+            layer = Local(ruled(call, self.policies, module=node.module))
+        return layer, tuple(held[s] for s in carried), tuple(carried)
 
 
 def bind(

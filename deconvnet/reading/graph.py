@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from deconvnet.ordinary import plain as plain_state
 from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.following import follow
 from deconvnet.reading.inplace import functionalize, mutates
 from deconvnet.reading.nodes import Node, target_of
+from deconvnet.reading.signatures import image_argument
 from deconvnet.reading.tracing import attribute, constants, left_as_it_was, unwrapped
 from deconvnet.reading.untraceable import NotFollowed, UntraceableError
 from deconvnet.reading.versions import contents
@@ -43,7 +45,7 @@ class Graph:
         model: nn.Module,
         nodes: dict[str, Node],
         *,
-        names: dict[fx.Node, str],
+        names: Mapping[fx.Node, str],
         returned: list[str],
         constants: Mapping[str, Any],
         batch: int | None = None,
@@ -184,9 +186,11 @@ def trace(model: nn.Module, inputs: Mapping[str, Any] = NOTHING) -> Graph:
             f"{type(model).__name__} is compiled by torch.jit and no longer says what it does; "
             "give the nn.Module it was made from"
         )
-    with left_as_it_was(model), evaluation(model):
+    if not image_argument(model, inputs):
+        raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
+    with left_as_it_was(model), evaluation(model), plain_state(), torch.enable_grad():
         try:
-            traced, tracer = follow(model)
+            traced, tracer = follow(model, inputs)
         except Exception as error:
             raise NotFollowed.after(model, error) from error
         written = constants(traced, model)
@@ -197,7 +201,7 @@ def trace(model: nn.Module, inputs: Mapping[str, Any] = NOTHING) -> Graph:
 def assembled(
     model: nn.Module,
     traced: fx.Graph,
-    names: dict[fx.Node, str],
+    names: Mapping[fx.Node, str],
     *,
     constants: Mapping[str, Any],
     batch: int | None = None,

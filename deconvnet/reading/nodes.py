@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from deconvnet.reading.states import PLAIN, State
+
 
 @dataclass(frozen=True, eq=False)
 class Node:
@@ -27,6 +29,12 @@ class Node:
     module: nn.Module | None
     sources: tuple[str, ...]
     mutates: bool
+
+    @property
+    def state(self) -> State:
+        """What context managers of the model's had set when it ran."""
+        state: State = self.call.meta.get("state", PLAIN)
+        return state
 
     @property
     def kind(self) -> str:
@@ -48,7 +56,14 @@ def target_of(node: Node) -> object:
 
 
 def run_call(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """What a node computes, by the model's own module, function or method."""
+    """What a node computes, by the model's own module, function or method, in its state."""
+    if node.state.autocast:
+        with node.state.entered():
+            return _run(node, args, kwargs)
+    return _run(node, args, kwargs)
+
+
+def _run(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     if node.module is not None:
         return node.module(*args, **kwargs)
     target: Any = node.call.target

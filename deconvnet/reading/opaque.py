@@ -14,7 +14,7 @@ from deconvnet.layers.policies import Gradient
 from deconvnet.layers.table_of_activations import ACTIVATIONS
 from deconvnet.reading.inplace import asks_in_place
 
-SEALED = (nn.RNNBase, nn.RNNCellBase)  # their activations run where nobody can see them
+SEALED = (nn.RNNBase, nn.RNNCellBase, torch.jit.ScriptModule)  # nobody sees their activations
 
 
 def ruled(
