@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deconvnet.agreement import agrees, difference, tensors, told
 from deconvnet.descend import descend
@@ -18,11 +16,11 @@ from deconvnet.layers import Policies, rectifier
 from deconvnet.layers.crop import layout
 from deconvnet.reading.calling import without_traces
 from deconvnet.reading.graph import Graph
-from deconvnet.reading.hooks import Hooks
 from deconvnet.reading.nodes import filled
 from deconvnet.reading.running import Run, execute, plain
 from deconvnet.reading.signatures import called, image_argument
 from deconvnet.record import Recorder, Step
+from deconvnet.watching import by_node, calls_of, captured
 
 OUTPUT = "the model's output"
 GRADIENT = "the gradient at the images"
@@ -126,7 +124,7 @@ def unsteady(graph: Graph, images: Tensor, inputs: Mapping[str, Any]) -> str | N
     argument = image_argument(graph.model, inputs)
     with _ONE_AT_A_TIME, without_traces(graph.model), torch.no_grad():
         for _ in range(2):
-            with _captured(calls_of(graph), meet, heed=lambda: True):
+            with captured(calls_of(graph), meet, heed=lambda: True):
                 meet(OUTPUT, called(graph.model, images.clone(), inputs, argument=argument))
     return differing[0] if differing else None
 
@@ -144,8 +142,9 @@ class _Beside:
         cloned: bool = False,
     ) -> None:
         self.graph, self.images, self.inputs, self.cloned = graph, images, inputs, cloned
-        self.gradient, self.seeds = seeds is not None, tuple(seeds or graph.returned)
         self.calls = calls_of(graph)
+        last = [name for name in graph.nodes if any(name in c for c in self.calls.values())][-1:]
+        self.gradient, self.seeds = seeds is not None, tuple(seeds or graph.returned or last)
         wanted = [*graph.returned, *(name for names in self.calls.values() for name in names)]
         self.recorder = Recorder(graph, Policies(rectifier("gradient")))
         run: Run = self.recorder.run if self.gradient else plain(graph)
@@ -159,7 +158,7 @@ class _Beside:
         """Run both."""
         leaf = self.images.clone().requires_grad_(self.gradient)
         argument = image_argument(self.graph.model, self.inputs)
-        watched = _captured(self.calls, self._meet, heed=lambda: not self.ahead)
+        watched = captured(self.calls, self._meet, heed=lambda: not self.ahead)
         with torch.set_grad_enabled(self.gradient), watched:
             try:
                 given = leaf.clone() if self.gradient else leaf
@@ -196,7 +195,7 @@ class _Beside:
         values = {name: self.held[name] for name in self.graph.returned}
         found = filled(self.graph.output, self.graph.names, values)
         self._compare(OUTPUT, "", found, _detached(output))
-        returned = _by_node(self.graph, output)
+        returned = by_node(self.graph, output)
         self.tops |= {name: returned[name] for name in self.seeds if name in returned}
 
     def _reached(self, name: str) -> bool:
@@ -265,61 +264,6 @@ def mirrored(steps: Sequence[Step], seeds: Mapping[str, Tensor]) -> dict[str, An
         return {}
     (first, seed), *others = seeds.items()
     return descend(steps, first, seed, others=dict(others))
-
-
-def calls_of(graph: Graph) -> dict[nn.Module, list[str]]:
-    """{module: names of its calls, in order}, of the modules whose output is a node."""
-    found: dict[nn.Module, list[str]] = defaultdict(list)
-    modules = dict(graph.model.named_modules(remove_duplicate=False))
-    for node in graph:
-        if node.module is not None:
-            found[modules[str(node.call.target)]].append(node.name)
-        elif isinstance(node.call.target, Hooks) and node.call.target.after:
-            found[modules[node.call.target.path]].append(node.name)
-    return dict(found)
-
-
-@contextmanager
-def _captured(
-    calls: Mapping[nn.Module, Sequence[str]],
-    meet: Callable[[str, Any], Any],
-    *,
-    heed: Callable[[], bool],
-) -> Iterator[None]:
-    """While the model runs, tell what each call of a module gave, after hooks of the user's."""
-    thread = threading.get_ident()
-
-    def watch(module: nn.Module, names: Iterator[str]) -> Any:
-        def tell(_: nn.Module, __: Any, output: Any) -> Any:
-            name = next(names, None) if heed() and threading.get_ident() == thread else None
-            return None if name is None else meet(name, output)
-
-        tell.of_the_check = True  # type: ignore[attr-defined]
-        return module.register_forward_hook(tell)
-
-    with ExitStack() as stack:
-        for module, names in calls.items():
-            stack.callback(watch(module, iter(names)).remove)
-        yield
-
-
-def _by_node(graph: Graph, output: Any) -> dict[str, Tensor]:
-    """{node: the model's own tensor} of what a model returns."""
-    names = {name: name for name in graph.returned}
-    words = filled(graph.output, graph.names, names)
-    flat = [w for w in _flat(words) if w in names]
-    values = list(tensors(output))
-    return dict(zip(flat, values, strict=True)) if len(flat) == len(values) else {}
-
-
-def _flat(part: Any) -> Iterator[str]:
-    if isinstance(part, str):
-        yield part
-    elif isinstance(part, (tuple, list)):
-        for one in part:
-            yield from _flat(one)
-    elif isinstance(part, dict):
-        yield from _flat(list(part.values()))
 
 
 def _random(tops: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from deconvnet.against_model import GRADIENT, OUTPUT, Comparison, Row, calls_of, compare, unsteady
+from deconvnet.against_model import GRADIENT, OUTPUT, Comparison, Row, compare, unsteady
 from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs
@@ -19,6 +19,7 @@ from deconvnet.reading.running import execute, plain, second_input
 from deconvnet.reading.signatures import missing
 from deconvnet.reading.untraceable import NotTheModel, UntraceableError
 from deconvnet.reading.versions import state_of
+from deconvnet.watching import calls_of
 
 IMAGES = 2  # of a batch are compared where gradients are, which takes the memory of training
 COARSE = 1e-2  # a difference that is none of rounding, where float64 cannot be asked
@@ -229,11 +230,9 @@ def _doubled(value: Any) -> Any:
 
 
 def _named(graph: Graph, layers: Sequence[str | nn.Module] | None) -> list[str] | None:
-    if layers is None:
-        return graph.returned
     try:
-        return [graph.find(layer) for layer in layers]
-    except KeyError:
+        return graph.named(layers)
+    except (KeyError, UntraceableError):
         return None
 
 
@@ -254,8 +253,7 @@ def _refused(
     """Why none of the graphs can be used for the layers."""
     graph, judgement = judged[0]
     if layers is not None and all(_named(one, layers) is None for one, _ in judged):
-        for layer in layers:
-            graph.find(layer)  # raises what is said of unknown names
+        graph.named(layers)  # raises what is said of unknown names
     if judgement.unsteady:
         return NotTheModel.unsteady(graph.model, judgement.unsteady)
     if judgement.error is not None:

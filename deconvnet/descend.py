@@ -25,6 +25,7 @@ def descend(
     channels: Tensor | None = None,
     recorded: bool = False,
     others: Mapping[str, Tensor] | None = None,
+    ends: list[str] | None = None,
 ) -> dict[str, Any]:
     """Carry a signal from a layer to the images.
 
@@ -37,6 +38,7 @@ def descend(
         channels: (units,) the only channel of each seed that is not zero, if there is one.
         recorded: the steps that the cone has windows of were recorded on whole maps.
         others: {node: signal} of further nodes where a signal starts.
+        ends: the nodes are added to it that a signal reaches and does not leave.
 
     Returns:
         {node: signal} of the nodes below all steps: of the images, if any signal arrives.
@@ -54,6 +56,8 @@ def descend(
             else:
                 record = step.record if rows is None else step.record.take(rows)
                 parts = _mirror(step, signal, record, lone)
+            if ends is not None and all(part is None for part in parts):
+                ends.append(step.name)
             for source, part in zip(step.sources, parts, strict=True):
                 if source is None or part is None:
                     continue

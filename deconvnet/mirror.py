@@ -9,13 +9,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from deconvnet import fields
-from deconvnet.accepting import accepted, channels_of
+from deconvnet.accepting import accepted, channels_of, check_asked, checked_unit, named_in
 from deconvnet.checked import Checked
 from deconvnet.found import Found, Projection, cropped, dense
 from deconvnet.geometry import Geometries
-from deconvnet.isolate import SEEDS, check
+from deconvnet.isolate import check
 from deconvnet.layers import Policies, Rectifier
 from deconvnet.layers import rectifier as rectifier_named
+from deconvnet.ordinary import ordinarily
 from deconvnet.project import from_recording
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs
@@ -76,6 +77,7 @@ class DeconvNet:
         torch.Size([2, 3, 16, 16])
     """
 
+    @ordinarily
     def __init__(
         self,
         model: nn.Module,
@@ -114,6 +116,7 @@ class DeconvNet:
             raise self._graphs.unseen()
         return graph
 
+    @ordinarily
     def record(
         self, images: Tensor, layer: str | nn.Module | Sequence[str | nn.Module] | None = None
     ) -> Recording:
@@ -131,10 +134,10 @@ class DeconvNet:
         chosen = [layer] if isinstance(layer, (str, nn.Module)) else layer
         images = self._checked(images)
         graph = self._graph_for(images, chosen or None)
-        names = [graph.find(one) for one in chosen] if chosen else graph.returned
-        refuse_backward_hooks(graph.model, (node.name for node in graph.upto(names)))
+        names = graph.named(chosen or None)
         return record(graph, images, names, policies=self.policies)
 
+    @ordinarily
     def project(
         self,
         images: Tensor | Recording,
@@ -175,17 +178,10 @@ class DeconvNet:
             UnmirroredError: an activation on the way has no rule under the policy.
             ValueError: the images do not fit the model, or the arguments each other.
         """
-        if (units is None) == (layer is None) or (layer is None) != (channel is None):
-            raise ValueError("give either layer= and channel=, or units=")
-        if units is not None and position is not None:
-            raise ValueError(
-                f"position={position} was given beside units=; each unit has its own position"
-            )
-        if seed not in SEEDS:
-            raise ValueError(f"the seed was {seed!r}; use one of {', '.join(SEEDS)}")
+        check_asked(
+            layer=layer, channel=channel, position=position, units=units, seed=seed, crop=crop
+        )
         check_way(way)
-        if crop and seed == "map":
-            raise ValueError("a whole map has no receptive field of its own: use crop=False")
         images = self._own(images) if isinstance(images, Recording) else self._checked(images)
         if units is None:
             assert layer is not None, "there is one where there are no units"
@@ -196,6 +192,7 @@ class DeconvNet:
         found, geometry, like = self._found(images, units, seed=seed, way=way)
         return cropped(found, len(units), geometry) if crop else dense(found, len(units), like)
 
+    @ordinarily
     def route(self, images: Tensor, units: Sequence[Unit], *, way: str | None = None) -> Route:
         """Which way ``project`` takes with these images and units, and what it costs.
 
@@ -220,7 +217,7 @@ class DeconvNet:
         """What units respond to, a recording to read boxes off, and a tensor like the images."""
         if isinstance(images, Recording):
             graph = self._graph_of(images)
-            named = [_named(unit, graph) for unit in units]
+            named = [named_in(unit, graph) for unit in units]
             like = images.empty.expand(images.sizes[images.input])
             return from_recording(images, named, seed=seed), images, like
         route, named, geometry = self._routed(images, units, seed=seed, way=way)
@@ -234,10 +231,8 @@ class DeconvNet:
         self, images: Tensor, units: Sequence[Unit], *, seed: str, way: str | None
     ) -> tuple[Route, list[Unit], Recording]:
         """The route, the units by the names of nodes, and the recording it was chosen by."""
-        graph = self._graph_for(images, [_unit(unit).layer for unit in units])
-        named = [_named(unit, graph) for unit in units]
-        below = graph.upto({unit.layer for unit in named})
-        refuse_backward_hooks(graph.model, (node.name for node in below))
+        graph = self._graph_for(images, [checked_unit(unit).layer for unit in units])
+        named = [named_in(unit, graph) for unit in units]
         geometry = self._geometries.fit_for(images, sorted({unit.layer for unit in named}))
         for unit in named:
             check(unit, (len(images), *geometry.sizes[unit.layer][1:]))
@@ -261,6 +256,7 @@ class DeconvNet:
             found[name] = Layer(channels, tuple(places), field.size, field.stride, kind)
         return found
 
+    @ordinarily
     def geometry(self, size: Sequence[int], layers: Sequence[str] | None = None) -> Recording:
         """A recording of one empty image: for sizes and fields.
 
@@ -291,10 +287,13 @@ class DeconvNet:
         self, images: Tensor | Recording, layers: Sequence[str | nn.Module] | None
     ) -> Graph:
         """The graph for these images, which is the model up to these layers."""
-        if not isinstance(images, Recording) and self._checked_graphs is not None:
-            self._latest = self._checked_graphs.of(images, layers)
-            return self._latest
-        return self._graph_of(images)
+        if isinstance(images, Recording) or self._checked_graphs is None:
+            graph = self._graph_of(images)
+        else:
+            graph = self._latest = self._checked_graphs.of(images, layers)
+        names = graph.named(layers)
+        refuse_backward_hooks(graph.model, (node.name for node in graph.upto(names)))
+        return graph
 
     def _graph_of(self, images: Tensor | Recording) -> Graph:
         """The graph for these images, or the one they were recorded with."""
@@ -304,17 +303,3 @@ class DeconvNet:
             return held
         self._latest = self._graphs.of(images)
         return self._latest
-
-
-def _named(unit: Unit, graph: Graph) -> Unit:
-    name = graph.find(_unit(unit).layer)
-    return Unit.at(name, unit.channel, position=unit.position, image=unit.image)
-
-
-def _unit(unit: Unit) -> Unit:
-    if not isinstance(unit, Unit):
-        raise TypeError(
-            f"a unit was {unit!r}; give deconvnet.Unit(layer, channel, row, col), or "
-            "Unit.parse('layer:channel@row,col')"
-        )
-    return unit

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +17,6 @@ from deconvnet.layers import (
     MirroredLayer,
     Policies,
     Record,
-    Switches,
     UnmirroredError,
     reader_for,
 )
@@ -32,78 +30,10 @@ from deconvnet.reading.inplace import refuse_shared, refuse_written
 from deconvnet.reading.nodes import Node, arguments, run_call
 from deconvnet.reading.opaque import ruled
 from deconvnet.reading.running import execute
-from deconvnet.reading.states import PLAIN, State
 from deconvnet.reading.unseen import applied, refuse_unseen
+from deconvnet.recording import Recording, Step
 
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One node of a recording: its layer, what it remembers, where its inputs came from.
-
-    Args:
-        name: the node.
-        layer: its mirrored layer.
-        record: what the mirror needs.
-        sources: the node each of the layer's inputs came from; None for parameters.
-        state: what context managers of the model's had set.
-        dtypes: of the inputs, where autocast changes them.
-    """
-
-    name: str
-    layer: MirroredLayer
-    record: Record
-    sources: tuple[str | None, ...]
-    state: State = PLAIN
-    dtypes: tuple[torch.dtype | None, ...] = ()
-
-    @property
-    def separable(self) -> bool:
-        """True if the samples stay apart: no signal goes to what all of them share."""
-        pairs = zip(self.record.shared, self.sources, strict=False)
-        return self.record.separable and not any(own and source for own, source in pairs)
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """What a forward pass of a batch of images left behind.
-
-    Args:
-        input: name of the node that is the images.
-        steps: the nodes that carry a signal, in forward order.
-        activations: {layer: (batch, channels, ...)} the values of the recorded layers.
-        sizes: {node: size of its value} for every node whose value is a tensor.
-        policies: under which it was made; they decided what is remembered.
-        empty: a number of the images' type, on their device.
-    """
-
-    input: str
-    steps: tuple[Step, ...]
-    activations: dict[str, Tensor]
-    sizes: dict[str, torch.Size]
-    policies: Policies
-    empty: Tensor
-
-    @property
-    def images(self) -> int:
-        """How many images were recorded."""
-        return self.sizes[self.input][0]
-
-    @property
-    def separable(self) -> bool:
-        """True if no node mixes the images of the batch, so that rows can be taken."""
-        return all(step.separable for step in self.steps)
-
-    @property
-    def switches(self) -> dict[str, Switches]:
-        """{node: switches} of every max pooling."""
-        return {s.name: s.record for s in self.steps if isinstance(s.record, Switches)}
-
-    def __getitem__(self, layer: str) -> Tensor:
-        """The activations of a recorded layer, (batch, channels, ...)."""
-        if layer not in self.activations:
-            names = ", ".join(self.activations)
-            raise KeyError(f"{layer!r} was not recorded; this recording holds {names}")
-        return self.activations[layer]
+__all__ = ["Bound", "Recorder", "Recording", "Step", "bind", "record"]
 
 
 def record(
@@ -134,7 +64,10 @@ def record(
             if keep and node.name in layers:
                 activations[node.name] = _activation(node, value)
     empty = images.new_empty(1)
-    return Recording(graph.input, tuple(recorder.steps), activations, sizes, policies, empty)
+    return Recording(
+        graph.input, tuple(recorder.steps), activations, sizes, policies, empty,
+        tuple(recorder.blocks),
+    )  # fmt: skip
 
 
 def _activation(node: Node, value: Any) -> Tensor:
@@ -160,6 +93,7 @@ class Recorder:
     Attributes:
         steps: the nodes that carry a signal, as far as they have run.
         carriers: their names, and the images'.
+        blocks: the nodes that read one of these and give tensors that carry no signal.
     """
 
     def __init__(self, graph: Graph, policies: Policies) -> None:
@@ -167,6 +101,7 @@ class Recorder:
         self.policies = policies
         self.steps: list[Step] = []
         self.carriers = {graph.input}
+        self.blocks: list[str] = []
 
     def run(self, node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> Any:
         """The node's value, as ``execute`` wants it.
@@ -181,13 +116,24 @@ class Recorder:
         """
         args, kwargs = arguments(node, self.graph.names, values)
         carried = [source for source in node.sources if source in self.carriers]
-        if not carried or not node.state.grad:
+        if not carried:
             return run_call(node, args, kwargs)
+        if not node.state.grad:
+            output = run_call(node, args, kwargs)
+        else:
+            output = self._in_its_state(node, values, readers, carried, args, kwargs)
+        if node.name not in self.carriers and any(map(torch.is_tensor, pytree.tree_leaves(output))):
+            self.blocks.append(node.name)
+        return output
+
+    def _in_its_state(
+        self, node: Node, values: dict[str, Any], readers: Mapping[str, int], *call: Any
+    ) -> Any:
         if node.mutates:
             refuse_shared(node, values, readers)
         try:
             with node.state.entered():
-                return self._recorded(node, values, readers, carried, args, kwargs)
+                return self._recorded(node, values, readers, *call)
         except UnmirroredError as error:
             raise UnmirroredError(f"at {node.name}: {error}") from None
 

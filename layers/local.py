@@ -123,7 +123,7 @@ class Local(MirroredLayer):
         signals = (
             [signal]
             if record.layout.num_leaves == 1 and isinstance(signal, Tensor)
-            else (_flattened(signal))
+            else _flattened(signal, record.layout)
         )
         pairs = [
             (out, s)
@@ -164,13 +164,16 @@ def _copy(value: Any) -> Any:
     return value.clone(memory_format=usual) if isinstance(value, Tensor) else value
 
 
-def _flattened(signal: Signal) -> list[Any]:
+def _flattened(signal: Signal, layout: pytree.TreeSpec) -> list[Any]:
     """The signals in the order of the outputs, with None where nothing arrives."""
-    if isinstance(signal, (tuple, list)):
-        return [leaf for part in signal for leaf in _flattened(part)]
-    if isinstance(signal, dict):
-        return [leaf for part in signal.values() for leaf in _flattened(part)]
-    return [signal]
+    if signal is None:
+        return [None] * layout.num_leaves
+    if layout.is_leaf():
+        return [signal]
+    parts = signal.values() if isinstance(signal, dict) else signal
+    below = layout.children() if hasattr(layout, "children") else layout.children_specs
+    pairs = zip(parts, below, strict=True)
+    return [leaf for part, one in pairs for leaf in _flattened(part, one)]
 
 
 def along(*axes: int) -> Callable[[Window, tuple[Tensor, ...]], tuple[Window, ...]]:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
-from deconvnet import DeconvNet
+from deconvnet import DeconvNet, Unit, UnmirroredError, UntraceableError
 from tests.networks import live_units, noise
 from tests.reference import EveryRelu, assert_same, error
 
@@ -372,3 +372,270 @@ def test_states_within_forward(kind):
     with torch.no_grad():
         right_in_no_grad = DeconvNet(kind().double(), "gradient").record(IMAGES)
     assert right_in_no_grad.activations
+
+
+# recurrent parts, results that are read in part (A6)
+class Recurrent(nn.Module):
+    def __init__(self, kind, *, read):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.cells, self.read = nn.Conv2d(3, 4, 3), kind(4, 5, batch_first=True), read
+
+    def forward(self, x):
+        y = self.conv(x).flatten(2).transpose(1, 2)
+        return self.read(self.cells(y))
+
+
+READ = {
+    "gru outputs": (nn.GRU, lambda found: found[0]),
+    "gru last": (nn.GRU, lambda found: found[1].transpose(0, 1).flatten(1)),
+    "lstm outputs": (nn.LSTM, lambda found: found[0]),
+    "lstm hidden": (nn.LSTM, lambda found: found[1][0].transpose(0, 1).flatten(1)),
+    "lstm cell": (nn.LSTM, lambda found: found[1][1].transpose(0, 1).flatten(1)),
+    "rnn both": (nn.RNN, lambda found: found[0].mean(1) + found[1][0]),
+}
+
+
+@pytest.mark.parametrize("read", READ)
+def test_recurrent_parts(read):
+    kind, function = READ[read]
+    right(Recurrent(kind, read=function).double(), IMAGES)
+
+
+@torch.fx.wrap
+def nested(x):
+    return {"a": (x.sin(), [x.cos(), x.exp()]), "b": x}
+
+
+class Nested(Normed):
+    def forward(self, x):
+        found = nested(self.conv(x))
+        return found["a"][1][0] * 2 + found["a"][0]
+
+
+def test_nested_results_that_are_read_in_part():
+    right(Nested().double(), IMAGES)
+
+
+# compiled parts (A7)
+def swish(x):
+    return torch.relu(x) * 2.0
+
+
+def compiled(how):
+    torch.manual_seed(0)
+    block = nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU()).double().eval()
+    if how == "scripted":
+        part = torch.jit.script(block)
+    elif how == "traced":
+        part = torch.jit.trace(block, noise(1, 4, 7, 7))
+    else:
+        part = Wrapping()
+    return nn.Sequential(nn.Conv2d(3, 4, 3), part, nn.Conv2d(4, 2, 1)).double().eval()
+
+
+@torch.fx.wrap
+def wrapped(x):
+    return SCRIPTED[0](x)
+
+
+SCRIPTED = []
+
+
+class Wrapping(nn.Module):
+    def forward(self, x):
+        return wrapped(x)
+
+
+class Calling(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+jit = pytest.mark.filterwarnings("ignore:.*torch.jit.*")
+
+
+@jit
+@pytest.mark.parametrize("how", ["scripted", "traced", "wrapped"])
+def test_compiled_parts_are_refused_by_name(how):
+    SCRIPTED[:] = [torch.jit.script(swish)]
+    for _ in range(3):  # after which it is one operation to autograd
+        SCRIPTED[0](IMAGES.clone().requires_grad_())
+    model = compiled(how)
+    for policy in ("deconvnet", "guided", "rectgrad"):
+        net = DeconvNet(model, policy)
+        with pytest.raises(UnmirroredError, match=r"at 1.*(Script|Trac|Relu|Module|compiled)"):
+            net.project(IMAGES, layer="2", channel=0)
+        assert net.project(IMAGES, layer="0", channel=0).any(), "below it there is nothing hidden"
+    right(model, IMAGES)
+
+
+@jit
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_compiled_function_is_opened(policy):
+    scripted, plain = (
+        nn.Sequential(nn.Conv2d(3, 4, 3), Calling(f), nn.Conv2d(4, 2, 1)).double()
+        for f in (torch.jit.script(swish), swish)
+    )
+    plain.load_state_dict(scripted.state_dict())
+    nets = [DeconvNet(model, policy) for model in (scripted, plain)]
+    units = live_units(nets[1].record(IMAGES), "2", 2)
+    assert_same(*(net.project(IMAGES, units=units, seed="one") for net in nets))
+
+
+# an own function is an activation without a rule (A4)
+@pytest.mark.parametrize("act", ["apply", "alias", "opaque"])
+@pytest.mark.parametrize("policy", ["deconvnet", "guided"])
+def test_autograd_functions_have_no_rule(act, policy):
+    model = Stretching({**ACTS, "opaque": lambda m, x: opaque(x)}[act]).double()
+    with pytest.raises(UnmirroredError, match="at .*no rule for Sign.*elsewhere='derivative'"):
+        DeconvNet(model, policy).record(IMAGES)
+    by_derivative = DeconvNet(model, policy, elsewhere="derivative")
+    units = live_units(by_derivative.record(IMAGES), "two", 2)
+    found = by_derivative.project(IMAGES, units=units, seed="one")
+    plain = DeconvNet(model, "gradient").project(IMAGES, units=units, seed="one")
+    assert_same(found, plain)
+
+
+@torch.fx.wrap
+def opaque(x):
+    return Sign.apply(x) if x.mean() < 100 else x
+
+
+def test_an_autograd_function_is_rectified_where_that_is_asked_for():
+    model = Stretching(ACTS["apply"]).double()
+    net = DeconvNet(model, "guided", elsewhere="rectify")
+    units = live_units(net.record(IMAGES), "two", 2)
+    leaf = IMAGES.clone().requires_grad_()
+    low = model.one(leaf)
+    top = model.two(low.detach().sign().requires_grad_())
+    seen = low.detach().sign().requires_grad_()
+    top = model.two(seen)
+    expected = []
+    for unit in units:
+        value = top[(unit.image, unit.channel, *unit.position)]
+        (signal,) = torch.autograd.grad(value, seen, retain_graph=True)
+        (below,) = torch.autograd.grad(low, leaf, signal.clamp(min=0), retain_graph=True)
+        expected.append(below[unit.image])
+    assert_same(net.project(IMAGES, units=units, seed="one"), torch.stack(expected))
+
+
+# paths that end before the pixels (A8)
+class Rounded(Normed):
+    def forward(self, x):
+        y = self.conv(x)
+        return F.relu((y * 100).to(torch.int32).to(y.dtype) / 100)
+
+
+class Blocked(Normed):
+    def forward(self, x):
+        return F.relu(self.conv(x).detach()) + 1
+
+
+class Constant(Normed):
+    def forward(self, x):
+        self.conv(x)
+        return F.relu(self.conv(torch.ones_like(x)))
+
+
+ENDS = {Rounded: "to,", Blocked: "detach,", Constant: "ones_like,"}
+
+
+@pytest.mark.parametrize("kind", ENDS)
+@pytest.mark.parametrize("how", ["units", "recording", "map"])
+def test_a_path_that_ends_before_the_pixels(kind, how):
+    net = DeconvNet(kind().double(), "gradient")
+    recording = net.record(IMAGES)
+    (last,) = net.graph.returned
+    calls = {
+        "units": lambda: net.project(IMAGES, units=[Unit(last, 1, 2, 2)]),
+        "recording": lambda: net.project(recording, layer=last, channel=1),
+        "map": lambda: net.project(IMAGES, layer=last, channel=1, seed="map"),
+    }
+    with pytest.raises(
+        ValueError, match=f"no signal reaches the images from {last}.*ends at ({ENDS[kind]})"
+    ):
+        calls[how]()
+    assert net.project(IMAGES, layer="conv", channel=1).any()
+
+
+# names (A9)
+class Named(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.relu_1 = nn.Conv2d(3, 4, 3), nn.ReLU()
+        self.add, self.conv_1 = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Tanh()), nn.Conv2d(4, 3, 1)
+
+    def forward(self, x):
+        x = F.relu(self.conv(x) - 0.1) - 0.2
+        x = F.relu(x) - 0.1
+        x = self.relu_1(x) + 1
+        x = self.conv(self.conv_1(self.add(x)))
+        if x.shape[2] < 0:
+            raise ValueError
+        return x + 1
+
+
+class NamedForExport(Named):
+    def forward(self, x):
+        return super().forward(x) if x.shape[-1] > 3 else x
+
+
+@pytest.mark.parametrize("kind", [Named, NamedForExport])
+def test_a_modules_path_is_its_name(kind):
+    model = kind().double()
+    for path in ("relu_1", "conv_1", "add", "add.0"):
+        right(model, IMAGES, path)
+    net = right(model, IMAGES, "conv_1")
+    assert net.graph.nodes["relu_1"].module is model.relu_1
+    assert net.graph.find("add") == "add.1"
+    assert {"relu", "relu_2", "conv", "conv_2"} <= set(net.graph.nodes)
+
+
+# a place that cannot be read (A10)
+class Decoding(nn.Module):
+    def __init__(self, *, normalized=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.backbone = small()
+        self.head = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x):
+        y = self.head(self.backbone(x))
+        return sorted(y.flatten().tolist())
+
+
+def test_layers_below_a_place_that_cannot_be_read():
+    model = Decoding().double()
+    for layer in ("backbone.0", "backbone.2.0", "head", "backbone"):
+        right(model, IMAGES, layer)
+    net = DeconvNet(model, "guided")
+    assert net.project(IMAGES, layer=model.backbone, channel=1).shape == IMAGES.shape
+    for ask in (lambda: net.record(IMAGES), lambda: net.record(IMAGES, "decode")):
+        with pytest.raises(UntraceableError, match=r"tolist.*DeconvNet\(model.backbone\).*below"):
+            ask()
+    right(model.backbone, IMAGES)
+
+
+def test_normalisation_as_the_first_layer():
+    from torchvision.transforms import Normalize, v2
+
+    for kind in (Normalize, v2.Normalize):
+        model = nn.Sequential(kind([0.5, 0.4, 0.3], [0.2, 0.3, 0.4]), *small())
+        for policy in ("gradient", "guided"):
+            net = right(model, IMAGES, policy=policy)
+        unit = [Unit("2", 1, 2, 2)]
+        assert net.route(IMAGES, unit).way == "cone"
+        right(nn.Sequential(kind([0.5], [0.25]), *small()), IMAGES)
+
+
+def test_other_preprocessing_within_a_model():
+    from torchvision import transforms
+
+    model = nn.Sequential(transforms.CenterCrop(7), transforms.Resize(8, antialias=True), *small())
+    right(model, IMAGES)

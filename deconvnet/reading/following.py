@@ -29,7 +29,7 @@ def follow(
         the traced graph, and the tracer, which knows the names of its nodes.
 
     Raises:
-        Exception: whatever stops torch.fx elsewhere.
+        Halted: whatever stops torch.fx elsewhere.
     """
     closed: list[FunctionType] = []
     while True:
@@ -40,8 +40,21 @@ def follow(
         except Exception as error:
             helper = _helper(error)
             if helper is None or helper in closed:
-                raise
+                raise Halted(error, tracer) from error
             closed.append(helper)
+
+
+class Halted(Exception):
+    """Where torch.fx could not go on.
+
+    Args:
+        error: what stopped it.
+        tracer: it has the nodes up to there.
+    """
+
+    def __init__(self, error: Exception, tracer: Tracer) -> None:
+        super().__init__(str(error))
+        self.error, self.tracer = error, tracer
 
 
 def _helper(error: Exception) -> FunctionType | None:

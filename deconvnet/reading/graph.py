@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -14,7 +14,7 @@ from torch import fx, nn
 
 from deconvnet.ordinary import plain as plain_state
 from deconvnet.reading.evaluating import evaluation
-from deconvnet.reading.following import follow
+from deconvnet.reading.following import Halted, follow
 from deconvnet.reading.inplace import functionalize, mutates
 from deconvnet.reading.nodes import Node, target_of
 from deconvnet.reading.signatures import image_argument
@@ -62,6 +62,7 @@ class Graph:
         self.output = output
         self.inputs = inputs
         self.reader = reader
+        self.stopped: UntraceableError | None = None  # why it ends before the model does
         places = [node.name for node in nodes.values() if node.call.op == "placeholder"]
         self.input, self.extra_inputs = places[0], places[1:]
 
@@ -132,6 +133,19 @@ class Graph:
             not in ("torch", "_operator", "math", "builtins", "None")
         }
 
+    def named(self, layers: Sequence[str | nn.Module] | None) -> list[str]:
+        """The names of nodes; of those that the model returns, for None.
+
+        Raises:
+            KeyError: see ``find``.
+            UntraceableError: the graph could not be read as far as that.
+        """
+        if layers is not None:
+            return [self.find(layer) for layer in layers]
+        if self.stopped is not None:
+            raise self.stopped
+        return self.returned
+
     def find(self, layer: str | nn.Module) -> str:
         """The name of a node, by its name, its module, or a module that contains it.
 
@@ -145,8 +159,10 @@ class Graph:
         if layer in self.nodes:
             return layer
         inside = [name for name in self.nodes if name.startswith(f"{layer}.")]
-        if inside:
+        if inside and (self.stopped is None or layer in self.whole):
             return inside[-1]
+        if self.stopped is not None:
+            raise self.stopped
         raise KeyError(f"no layer is called {layer!r}; {self._nearest(layer)}")
 
     def _find_module(self, module: nn.Module) -> str:
@@ -162,6 +178,12 @@ class Graph:
             if candidate is module and path:
                 return self.find(path)
         raise KeyError(f"this {type(module).__name__} is no part of the model")
+
+    @property
+    def whole(self) -> set[str]:
+        """The paths of the modules that the graph holds to their end, where it ends early."""
+        refusal = self.stopped
+        return set(getattr(refusal, "followed", ()))
 
     def _nearest(self, layer: str) -> str:
         near = get_close_matches(layer, self.nodes, n=4, cutoff=0.4)
@@ -189,13 +211,21 @@ def trace(model: nn.Module, inputs: Mapping[str, Any] = NOTHING) -> Graph:
     if not image_argument(model, inputs):
         raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
     with left_as_it_was(model), evaluation(model), plain_state(), torch.enable_grad():
+        refusal: NotFollowed | None = None
         try:
             traced, tracer = follow(model, inputs)
-        except Exception as error:
-            raise NotFollowed.after(model, error) from error
+        except Halted as halt:
+            refusal = NotFollowed.after(model, halt.error, followed=halt.tracer.done)
+            traced, tracer = halt.tracer.graph, halt.tracer
+            traced.output(())
         written = constants(traced, model)
     functionalize(traced, dict(model.named_modules(remove_duplicate=False)))
-    return assembled(model, traced, tracer.names(traced), constants=written, inputs=inputs)
+    graph = assembled(model, traced, tracer.names(traced), constants=written, inputs=inputs)
+    if refusal is None:
+        return graph
+    if any(node.module is not None for node in graph):
+        refusal.below = graph
+    raise refusal from refusal.cause
 
 
 def assembled(
@@ -226,9 +256,26 @@ def assembled(
         nodes[names[call]] = Node(names[call], call, module, sources, mutates(call, modules))
     if not any(node.call.op == "placeholder" for node in nodes.values()):
         raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
-    end = traced.output_node()
-    returned = [names[node] for node in end.all_input_nodes]
+    output = _opened(traced.output_node().args[0])
+    returned = list(dict.fromkeys(names[node] for node in _nodes(output)))
     return Graph(
         model, nodes, names=names, returned=returned, constants=constants, batch=batch,
-        output=end.args[0], inputs=inputs, reader=reader,
+        output=output, inputs=inputs, reader=reader,
     )  # fmt: skip
+
+
+def _opened(part: Any) -> Any:
+    """What is returned, with named tuples and data classes as plain containers of nodes."""
+    if isinstance(part, fx.Node):
+        made = part.op == "call_function" and isinstance(part.target, type)
+        return [_opened([*part.args, *part.kwargs.values()])] if made else part
+    if isinstance(part, dict):
+        return {key: _opened(one) for key, one in part.items()}
+    return [_opened(one) for one in part] if isinstance(part, (tuple, list)) else part
+
+
+def _nodes(part: Any) -> Iterator[fx.Node]:
+    if isinstance(part, fx.Node):
+        yield part
+    for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from _nodes(one)

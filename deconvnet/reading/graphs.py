@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from deconvnet.reading.exporting import export
 from deconvnet.reading.graph import Graph, trace
 from deconvnet.reading.tracing import unwrapped
-from deconvnet.reading.untraceable import NotFollowed, UntraceableError, unreadable
+from deconvnet.reading.untraceable import NotFollowed, Stopped, UntraceableError, unreadable
 
 
 class Graphs:
@@ -55,6 +56,8 @@ class Graphs:
         graph = self.held(images.shape)
         if graph is None:
             graph = self._read(images)
+            if graph.stopped is not None:
+                return graph
             self._exported[graph.batch, *images.shape[1:]] = graph
         return graph
 
@@ -86,6 +89,9 @@ class Graphs:
     def held(self, shape: Sequence[int]) -> Graph | None:
         """The graph that is already there for images of this (batch, channels, *size)."""
         batch, *size = shape
+        below = self._refusal.below if self._refusal is not None else None
+        if below is not None and below.stopped is not None:
+            return below  # type: ignore[no-any-return]
         free = None if batch == 1 else self._exported.get((None, *size))
         return self.any_size or self._exported.get((batch, *size)) or free
 
@@ -107,16 +113,33 @@ class Graphs:
         try:
             return export(self.model, images, self.inputs)
         except NotFollowed as refusal:
-            raise unreadable(self._refusal, refusal) from refusal
+            both, graph = unreadable(self._refusal, refusal), self._refusal.below
+            if graph is None:
+                raise both from refusal
+            graph.stopped = Stopped(both, self._refusal.followed)
+            return graph  # type: ignore[no-any-return]
 
 
 def blank(model: nn.Module, size: Sequence[int], *, like: Tensor | None = None) -> Tensor:
     """An empty image as a model takes it, (1, channels, *size).
 
     Args:
-        model: its first parameter says device and precision.
+        model: its parameters say device and precision, see ``taken``.
         size: (channels, *size).
-        like: says them for a model without parameters; by default it takes float32.
+        like: says the precision where the parameters leave it open; by default float32.
     """
-    parameter = next(model.parameters(), torch.zeros(()) if like is None else like)
-    return torch.zeros((1, *size), dtype=parameter.dtype, device=parameter.device)
+    dtype, device = taken(model, torch.zeros(()) if like is None else like)
+    return torch.zeros((1, *size), dtype=dtype, device=device)
+
+
+def taken(model: nn.Module, images: Tensor) -> tuple[torch.dtype, torch.device]:
+    """The precision and the device in which a model takes images.
+
+    The precision is the images' own if any parameter has it, else that of most parameters. Those
+    that are integers, of a quantised part, say nothing.
+    """
+    parameters = list(model.parameters())
+    counts = Counter(p.dtype for p in parameters if p.is_floating_point())
+    device = parameters[0].device if parameters else images.device
+    own = images.dtype in counts or not counts
+    return (images.dtype if own else counts.most_common(1)[0][0]), device

@@ -44,7 +44,7 @@ def execute(
         given = _given(graph, images, node)
         try:
             value = run(node, values, readers) if given is None else given[0]
-        except (RuntimeError, IndexError, TypeError) as error:
+        except (RuntimeError, LookupError, TypeError, AttributeError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             raise ValueError(_misfit(images, node, error)) from error

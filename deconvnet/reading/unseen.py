@@ -26,7 +26,10 @@ ACTIVATIONS = (
     "Mish", "Hardswish", "Hardsigmoid", "Softplus", "Hardshrink", "Softshrink", "LogSigmoid",
     "Sigmoid", "Tanh", "Glu", "Rrelu",
 )  # fmt: skip
-"""How autograd calls the activations: "ReluBackward0"."""
+"""How autograd calls activations, as in "ReluBackward0"."""
+
+COMPILED = "what torch.jit has compiled"
+RULED = ("Relu", "Hardtanh", COMPILED)
 
 
 def applied(
@@ -79,18 +82,14 @@ def refuse_unseen(outputs: Sequence[Tensor | None], policies: Policies) -> None:
     if isinstance(policies.rectifier, Gradient):
         return
     for name in sorted(set(_hidden(outputs))):
-        rule = policies.rule(Activation(name, torch.tanh))
-        rules_all = not isinstance(rule, Gradient) or policies.rectifier.rules(_relu(name))
-        if rules_all:
+        hidden = Activation(name, torch.tanh, float("inf") if name in RULED else None)
+        ruled = policies.rectifier.rules(hidden)
+        if ruled or not isinstance(policies.rule(hidden), Gradient):
             raise UnmirroredError(
                 f"the policy '{policies.rectifier.name}' cannot be applied to {name}, which runs "
                 "where it cannot be seen (compiled by torch.jit, or inside an extension); give the "
                 "module in plain PyTorch, or use rectifier='gradient'"
             )
-
-
-def _relu(name: str) -> Activation:
-    return Activation(name, torch.relu, float("inf") if name in ("Relu", "Hardtanh") else None)
 
 
 def _hidden(outputs: Sequence[Tensor | None]) -> Iterator[str]:
@@ -105,6 +104,8 @@ def _hidden(outputs: Sequence[Tensor | None]) -> Iterator[str]:
             yield name
         elif name in ACTIVATIONS:
             yield name
+        elif name == "DifferentiableGraph":
+            yield COMPILED
         for below, _ in step.next_functions:
             if below is not None and below not in met:
                 met.add(below)

@@ -31,17 +31,31 @@ class NotFollowed(UntraceableError):
         model: which could not be read.
         reason: in a line.
         where: "at FILE:LINE, `CODE`" of the model, or nothing.
+        followed: paths of the modules that were followed to their end.
+
+    Attributes:
+        below: the graph as far as it was read, if there are layers in it.
+        cause: what torch raised.
     """
 
-    def __init__(self, model: nn.Module, reason: str, *, where: str = "") -> None:
-        self.model, self.reason, self.where = model, reason, where
+    def __init__(
+        self, model: nn.Module, reason: str, *, where: str = "", followed: Sequence[str] = ()
+    ) -> None:
+        self.model, self.reason, self.where, self.followed = model, reason, where, followed
+        self.below: Any = None
+        self.cause: Exception | None = None
         super().__init__(f"{type(model).__name__} cannot be traced{where}: {reason}. {_REMEDY}")
 
     @classmethod
-    def after(cls, model: nn.Module, error: Exception) -> NotFollowed:
+    def after(
+        cls, model: nn.Module, error: Exception, *, followed: Sequence[str] = ()
+    ) -> NotFollowed:
         """Made of what torch raised while it read the model."""
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        return cls(model, lines[0][:_LONGEST].rstrip("."), where=_where(error))
+        reason = lines[0][:_LONGEST].rstrip(".")
+        refusal = cls(model, reason, where=_where(error), followed=followed)
+        refusal.cause = error
+        return refusal
 
 
 class NotTheModel(UntraceableError):
@@ -90,7 +104,33 @@ def unreadable(traced: NotFollowed, exported: NotFollowed) -> UntraceableError:
     return UntraceableError(
         f"{type(traced.model).__name__} cannot be traced{exported.where or traced.where}: torch.fx "
         f"says: {traced.reason}; torch.export says: {exported.reason}. {_REMEDY}"
+        f"{_part(traced.model, traced.followed)}"
     )
+
+
+class Stopped(UntraceableError):
+    """What was asked for lies beyond the place up to which a model can be read.
+
+    Args:
+        refusal: why it cannot be read to its end.
+        followed: paths of the modules that were read to theirs.
+    """
+
+    def __init__(self, refusal: UntraceableError, followed: Sequence[str]) -> None:
+        self.followed = followed
+        super().__init__(f"{refusal}. Layers below that place can be asked for by their names")
+
+
+def _part(model: nn.Module, followed: Sequence[str]) -> str:
+    """What part of a model to give instead: the largest of those that could be read."""
+    if not followed:
+        return ""
+    least = min(path.count(".") for path in followed)
+    top = [path for path in followed if path.count(".") == least]
+    best = max(top, key=lambda path: sum(1 for _ in model.get_submodule(path).modules()))
+    plain = all(part.isidentifier() for part in best.split("."))
+    word = f"model.{best}" if plain else f"model.get_submodule({best!r})"
+    return f"; or give the part that can be read: DeconvNet({word})"
 
 
 def _where(error: Exception) -> str:

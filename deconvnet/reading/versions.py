@@ -28,7 +28,10 @@ def hooks_of(module: nn.Module) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _tensor(value: Tensor | None) -> object:
-    return None if value is None else (id(value), value._version, value.data_ptr())
+    if value is None:
+        return None
+    version = 0 if value.is_inference() else value._version
+    return id(value), version, value.data_ptr()
 
 
 def contents(value: object) -> object:

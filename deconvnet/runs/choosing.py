@@ -32,6 +32,8 @@ def chosen(
     if layers is not None:
         names = list(dict.fromkeys(graph.find(layer) for layer in layers))
     else:
+        if graph.stopped is not None:
+            raise graph.stopped
         names = [
             step.name
             for step in geometry.steps
