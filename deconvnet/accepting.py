@@ -7,8 +7,10 @@ import operator
 from torch import Tensor, nn
 
 from deconvnet.isolate import SEEDS
+from deconvnet.layers import Policies
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs, taken
+from deconvnet.recording import Recording
 from deconvnet.units import Unit
 
 _WRAPPED = (
@@ -56,9 +58,9 @@ def _refuse_inference(model: nn.Module) -> None:
 
 
 def check_asked(
-    *,
     layer: object,
     channel: object,
+    *,
     position: object,
     units: object,
     seed: str,
@@ -84,6 +86,20 @@ def check_asked(
         raise ValueError(f"the seed was {seed!r}; use one of {', '.join(SEEDS)}")
     if crop and seed == "map":
         raise ValueError("a whole map has no receptive field of its own: use crop=False")
+
+
+def check_own(recording: Recording, policies: Policies) -> None:
+    """See that a recording was made under these policies: others remember other things.
+
+    Raises:
+        ValueError: it was made by another DeconvNet.
+    """
+    if recording.policies is not policies:
+        raise ValueError(
+            f"this recording was made by another DeconvNet (its policy is "
+            f"'{recording.policies.rectifier.name}', here it is '{policies.rectifier.name}'); "
+            "record the images with this one"
+        )
 
 
 _SEVERAL = ", or for several units=[Unit(layer, channel), …]"

@@ -224,7 +224,8 @@ class _Beside:
 
     def _meet_gradient(self, leaf: Tensor) -> None:
         """Carry one random signal down both ways."""
-        tops = {n: t for n, t in self.tops.items() if t.is_floating_point()}
+        own = _of_the_user(self.recorder.steps)
+        tops = {n: t for n, t in self.tops.items() if t.is_floating_point() and n not in own}
         seeds = _random(tops)
         alive = {n: t for n, t in tops.items() if t.requires_grad}
         expected = torch.zeros_like(leaf)
@@ -256,6 +257,16 @@ class _Beside:
 
 class _NotDifferentiated(Exception):
     """Autograd cannot go through the model as it is written."""
+
+
+def _of_the_user(steps: Sequence[Step]) -> set[str]:
+    """The nodes of layers that are not ours, and all that are made of their values."""
+    found: set[str] = set()
+    for step in steps:
+        ours = type(step.layer).__module__.startswith("deconvnet.")
+        if not ours or not found.isdisjoint(filter(None, step.sources)):
+            found.add(step.name)
+    return found
 
 
 def mirrored(steps: Sequence[Step], seeds: Mapping[str, Tensor]) -> dict[str, Any]:

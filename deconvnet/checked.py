@@ -111,10 +111,9 @@ class Checked:
     def _judged(self, graph: Graph, images: Tensor, *, gradient: bool) -> Judgement:
         known = _KNOWN.setdefault(graph.model, {})
         state = state_of(graph.model)
-        size = (tuple(images.shape[1:]), graph.batch and len(images))
+        count = len(images) if graph.batch or not gradient else None
+        size = (count, *images.shape[1:])
         key = (graph.signature, state, size, images.dtype, images.device, repr_of(graph.inputs))
-        if (key, True) in known:  # gradients were compared
-            return known[key, True]
         if (key, gradient) not in known:
             known[key, gradient] = judge(graph, images, gradient=gradient)
         return known[key, gradient]
@@ -137,6 +136,21 @@ class Checked:
                 judgement.tried.add(name)
                 judgement.covered |= covered_below(graph, images, name, gradient=gradient)
         return set(names) <= judgement.covered
+
+
+def settled(graphs: Graphs, like: Tensor, layers: Sequence[str | nn.Module] | None = None) -> Graph:
+    """The graph for images like this one; its values are held against the model's on noise.
+
+    Args:
+        graphs: of the model.
+        like: (1, channels, *size), of any content.
+        layers: node names or modules up to which it is to be the model; None for all of it.
+
+    Raises:
+        As ``Checked.of``.
+    """
+    noise = torch.randn(like.shape, generator=torch.Generator().manual_seed(0))
+    return Checked(graphs).of(noise.to(like), layers, gradient=False)
 
 
 def judge(graph: Graph, images: Tensor, *, gradient: bool) -> Judgement:

@@ -9,7 +9,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from deconvnet import fields
-from deconvnet.accepting import accepted, channels_of, check_asked, checked_unit, named_in
+from deconvnet.accepting import (
+    accepted,
+    channels_of,
+    check_asked,
+    check_own,
+    checked_unit,
+    named_in,
+)
 from deconvnet.checked import Checked
 from deconvnet.found import Found, Projection, cropped, dense
 from deconvnet.geometry import Geometries
@@ -92,9 +99,8 @@ class DeconvNet:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"the model was {type(model).__name__}; give a torch.nn.Module")
-        self.policies = Policies(
-            rectifier_named(rectifier), elsewhere, normalization, unpooling=unpooling
-        )
+        rule = rectifier_named(rectifier)
+        self.policies = Policies(rule, elsewhere, normalization, unpooling=unpooling)
         self._graphs = Graphs(model, inputs)
         self._checked_graphs = Checked(self._graphs) if check else None
         self._latest: Graph | None = None
@@ -178,11 +184,12 @@ class DeconvNet:
             UnmirroredError: an activation on the way has no rule under the policy.
             ValueError: the images do not fit the model, or the arguments each other.
         """
-        check_asked(
-            layer=layer, channel=channel, position=position, units=units, seed=seed, crop=crop
-        )
+        check_asked(layer, channel, position=position, units=units, seed=seed, crop=crop)
         check_way(way)
-        images = self._own(images) if isinstance(images, Recording) else self._checked(images)
+        if isinstance(images, Recording):
+            check_own(images, self.policies)
+        else:
+            images = self._checked(images)
         if units is None:
             assert layer is not None, "there is one where there are no units"
             assert channel is not None, "it comes with the layer"
@@ -216,8 +223,7 @@ class DeconvNet:
     ) -> tuple[Iterator[Found], Recording, Tensor]:
         """What units respond to, a recording to read boxes off, and a tensor like the images."""
         if isinstance(images, Recording):
-            graph = self._graph_of(images)
-            named = [named_in(unit, graph) for unit in units]
+            named = [named_in(unit, self._graph_of(images)) for unit in units]
             like = images.empty.expand(images.sizes[images.input])
             return from_recording(images, named, seed=seed), images, like
         route, named, geometry = self._routed(images, units, seed=seed, way=way)
@@ -267,16 +273,6 @@ class DeconvNet:
         self._latest = self._graphs.of_size(size)
         return self._geometries.of(size, layers)
 
-    def _own(self, recording: Recording) -> Recording:
-        """A recording that this DeconvNet made: another policy remembers other things."""
-        if recording.policies is not self.policies:
-            raise ValueError(
-                f"this recording was made by another DeconvNet (its policy is "
-                f"'{recording.policies.rectifier.name}', here it is "
-                f"'{self.policies.rectifier.name}'); record the images with this one"
-            )
-        return recording
-
     def _checked(self, images: Tensor) -> Tensor:
         """The images as the model takes them; their size is the current one from now on."""
         images = accepted(images, self._graphs)
@@ -291,8 +287,7 @@ class DeconvNet:
             graph = self._graph_of(images)
         else:
             graph = self._latest = self._checked_graphs.of(images, layers)
-        names = graph.named(layers)
-        refuse_backward_hooks(graph.model, (node.name for node in graph.upto(names)))
+        refuse_backward_hooks(graph.model, graph.upto(graph.named(layers)))
         return graph
 
     def _graph_of(self, images: Tensor | Recording) -> Graph:

@@ -13,6 +13,7 @@ from deconvnet.reading.exporting import export
 from deconvnet.reading.graph import Graph, trace
 from deconvnet.reading.tracing import unwrapped
 from deconvnet.reading.untraceable import NotFollowed, Stopped, UntraceableError, unreadable
+from deconvnet.reading.versions import hooks_of
 
 
 class Graphs:
@@ -39,8 +40,15 @@ class Graphs:
         self.any_size: Graph | None = None
         self._refusal: NotFollowed | None = None
         self._exported: dict[tuple[int | None, ...], Graph] = {}
+        self._hooks: object = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Read the model by torch.fx, as it is now."""
+        self._hooks = [hooks_of(module) for module in self.model.modules()]
+        self._exported, self._refusal, self.any_size = {}, None, None
         try:
-            self.any_size = trace(model, self.inputs)
+            self.any_size = trace(self.model, self.inputs)
         except NotFollowed as refusal:
             self._refusal = refusal
 
@@ -53,6 +61,8 @@ class Graphs:
         Raises:
             UntraceableError: neither way reads the model; the message says why.
         """
+        if self._hooks != [hooks_of(module) for module in self.model.modules()]:
+            self._begin()  # hooks of containers are nodes
         graph = self.held(images.shape)
         if graph is None:
             graph = self._read(images)

@@ -12,6 +12,8 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.utils import _pytree as pytree
 
+from deconvnet.reading.nodes import Node
+
 MAKE_WEIGHTS = (WeightNorm, SpectralNorm, BasePruningMethod)
 """Hooks of torch that set a weight before a call, and look at nothing that enters it."""
 
@@ -116,19 +118,19 @@ HOLE = object()
 """Stands in ``Hooks.rest`` where a node's value goes."""
 
 
-def refuse_backward_hooks(model: nn.Module, names: Iterable[str]) -> None:
+def refuse_backward_hooks(model: nn.Module, nodes: Iterable[Node]) -> None:
     """See that no module on the way has hooks that may change gradients.
 
     Args:
         model: the model.
-        names: of the nodes on the way.
+        nodes: those on the way.
 
     Raises:
         ValueError: one has; the message names it.
     """
     needed = {""}
-    for name in names:
-        parts = name.split(".")
+    for node in nodes:
+        parts = node.name.split(".")
         needed.update(".".join(parts[: i + 1]) for i in range(len(parts)))
     for path, module in model.named_modules(remove_duplicate=False):
         if path in needed and (module._backward_hooks or module._backward_pre_hooks):

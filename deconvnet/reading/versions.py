@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import torch
+import torch.nn.modules.module as everywhere
 from torch import Tensor, nn
 
 PLAIN = (bool, int, float, str, type(None))
@@ -12,7 +13,8 @@ PLAIN = (bool, int, float, str, type(None))
 
 def state_of(model: nn.Module) -> int:
     """A number that changes with parameters, buffers, hooks and settings of a model's modules."""
-    found: list[object] = []
+    found: list[object] = [tuple(everywhere._global_forward_hooks)]
+    found.append(tuple(everywhere._global_forward_pre_hooks))
     for module in model.modules():
         names = vars(module)
         found += [id(module), *hooks_of(module)]
@@ -24,7 +26,8 @@ def state_of(model: nn.Module) -> int:
 
 def hooks_of(module: nn.Module) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The numbers of the hooks that a call of a module runs, before and after it."""
-    return tuple(module._forward_pre_hooks), tuple(module._forward_hooks)
+    after = (n for n, hook in module._forward_hooks.items() if not hasattr(hook, "of_the_check"))
+    return tuple(module._forward_pre_hooks), tuple(after)
 
 
 def _tensor(value: Tensor | None) -> object:

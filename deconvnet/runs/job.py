@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 import deconvnet
 from deconvnet import fingerprint
+from deconvnet.checked import Checked, settled
 from deconvnet.geometry import geometry_of
 from deconvnet.images import Preprocessing
 from deconvnet.items import check_repeatable, first_image, path_of
@@ -50,6 +51,7 @@ class Job:
         request: what the tables will depend on.
         workers: processes that read images ahead.
         strict: stop at the first unreadable image.
+        checked: holds the graph against the model, on the first microbatch.
     """
 
     graph: Graph
@@ -59,6 +61,7 @@ class Job:
     request: Request
     workers: int
     strict: bool
+    checked: Checked
 
     @classmethod
     def of(
@@ -95,7 +98,7 @@ class Job:
         image = first_image(dataset)
         check_repeatable(dataset)
         one = blank(model, image.shape, like=image)
-        graph = graphs.of(one)
+        graph = settled(graphs, one, layers)
         told = _provenance(graph, dataset, told)  # before any forward: it may leave things behind
         geometry = geometry_of(graph, one)
         names = chosen(graph, geometry, layers)
@@ -115,7 +118,7 @@ class Job:
         channels = {name: geometry.sizes[name][1] for name in names}
         running = graphs.of(one.expand(batch_size, *image.shape))
         request = Request(attributes, len(dataset), channels)
-        return cls(running, geometry, dataset, one, request, workers, strict)
+        return cls(running, geometry, dataset, one, request, workers, strict, Checked(graphs))
 
     def like(self, parts: Sequence[Part]) -> Job:
         """This job with as many threads as parts of it were begun with, if they agree."""
@@ -134,6 +137,7 @@ class Job:
             k=self.request.k,
             nan=str(self.request.attributes["nan_policy"]),
             layout=str(self.request.attributes["layout"]),
+            checked=self.checked,
         )
 
     def run(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from deconvnet.checked import Checked
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.running import execute, plain
 from deconvnet.record import Recording
@@ -35,7 +36,9 @@ class Miner:
         k: int,
         nan: str,
         layout: str,
+        checked: Checked | None = None,
     ) -> None:
+        self.checked = checked
         self.graph, self.nan, self.layout = graph, nan, layout
         self.nodes = graph.upto(names)
         self.tops = {name: TopK(geometry.sizes[name][1], k) for name in names}
@@ -47,6 +50,9 @@ class Miner:
         """Run one microbatch; rows without an image enter no table."""
         whole = len(batch.rows) == len(batch.images)
         images = laid_out(batch.images.to(device), self.layout)
+        if self.checked is not None:
+            self.graph = self.checked.of(images, list(self.tops), gradient=False)
+            self.nodes, self.checked = self.graph.upto(self.tops), None
         for node, value in execute(self.graph, images, self.nodes, plain(self.graph)):
             top = self.tops.get(node.name)
             if top is None:
