@@ -155,7 +155,7 @@ def settled(graphs: Graphs, like: Tensor, layers: Sequence[str | nn.Module] | No
 
 def judge(graph: Graph, images: Tensor, *, gradient: bool) -> Judgement:
     """Compare a whole graph with its model."""
-    found, single = _compared(graph, images, () if gradient else None)
+    found, single = compared(graph, images, () if gradient else None)
     if gradient and not found.wrong and found.error is None and not found.alive:
         found = _alive(graph, single, found)
     judgement = Judgement(error=found.error)
@@ -173,7 +173,7 @@ def covered_below(graph: Graph, images: Tensor, layer: str, *, gradient: bool) -
     point = _point(graph, layer)
     if point is None:
         return set()
-    found, _ = _compared(graph, images, (point,) if gradient else None)
+    found, _ = compared(graph, images, (point,) if gradient else None)
     below = {node.name for node in graph.upto([layer, point])}
     wrong = {row.name for row in found.wrong if row.name in below or row.name == GRADIENT}
     return set() if wrong or point not in found.right else below
@@ -203,7 +203,7 @@ def _alive(graph: Graph, images: Tensor, found: Comparison) -> Comparison:
     return found
 
 
-def _compared(
+def compared(
     graph: Graph, images: Tensor, seeds: Sequence[str] | None
 ) -> tuple[Comparison, Tensor]:
     """The comparison, in float64 where the images' precision leaves it open, and its images."""
