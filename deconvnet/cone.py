@@ -24,7 +24,7 @@ from deconvnet.layers.linear import Linear
 from deconvnet.layers.window import whole
 from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.graph import Graph
-from deconvnet.reading.hooks import make_weights, watched
+from deconvnet.reading.hooks import make_weights
 from deconvnet.reading.nodes import Node, arguments
 from deconvnet.reading.running import execute
 from deconvnet.record import Recorder, Recording, Step, bind
@@ -122,7 +122,6 @@ def cone_of(
     """
     asked: dict[str, list[Window | None]] = defaultdict(list)
     asked[layer].append(tuple(Interval.at(place) for place in positions.T))
-    seeing = _watched(graph)
     for name in _unmirrored(graph, layer, {step.name for step in recording.steps}):
         asked[name].append(None)
     held: dict[str, Crop] = {}
@@ -135,7 +134,7 @@ def cone_of(
         below[step.name] = step
         crop = _hull(asked[step.name], recording.sizes.get(step.name), rows)
         inside = None if crop is None else _inside(step, recording.sizes, policies)
-        if crop is None or inside is None or step.name in seeing:
+        if crop is None or inside is None:
             for source in filter(None, step.sources):
                 asked[source].append(None)
             continue
@@ -163,12 +162,6 @@ def _places(step: Step, size: torch.Size | None) -> tuple[int, ...]:
     if size is None:
         return (0,)
     return tuple(size[1:-1] if isinstance(step.layer, Linear) else size[2:])
-
-
-def _watched(graph: Graph | None) -> set[str]:
-    """The nodes whose hooks see values, which are to be whole."""
-    nodes = () if graph is None else graph
-    return {n.name for n in nodes if n.module is not None and watched(n.module)}
 
 
 def _unmirrored(graph: Graph | None, layer: str, mirrored: set[str]) -> set[str]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from deconvnet.layers import Policies, rectifier
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs, blank
+from deconvnet.reading.hooks import watched
 from deconvnet.reading.versions import hooks_of
 from deconvnet.record import Recording, record
 
@@ -62,7 +63,7 @@ class Geometries:
         graph = self._graphs.of(empty)
         hooks = [hooks_of(module) for module in model.modules()]
         asked = (graph, empty.shape, empty.dtype, layers and tuple(layers), settings(model), hooks)
-        if self._latest is None or self._latest[0] != asked:
+        if self._latest is None or self._latest[0] != asked or any(map(watched, model.modules())):
             self._latest = asked, geometry_of(graph, empty, layers)
         return self._latest[1]
 

@@ -27,7 +27,7 @@ from deconvnet.ordinary import ordinarily
 from deconvnet.project import from_recording
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs
-from deconvnet.reading.hooks import refuse_backward_hooks
+from deconvnet.reading.hooks import hooks_see, refuse_backward_hooks
 from deconvnet.record import Recording, record
 from deconvnet.route import Route, check_way, route_of, travel
 from deconvnet.units import Unit
@@ -242,7 +242,7 @@ class DeconvNet:
         geometry = self._geometries.fit_for(images, sorted({unit.layer for unit in named}))
         for unit in named:
             check(unit, (len(images), *geometry.sizes[unit.layer][1:]))
-        free = seed != "map" and self._graphs.any_size is not None
+        free = seed != "map" and self._graphs.any_size is not None and not hooks_see(graph)
         placed = named if free else [replace(u, row=None, col=None, depth=None) for u in named]
         route = route_of(geometry, graph, placed, policies=self.policies, like=images, way=way)
         return route, named, geometry

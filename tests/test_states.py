@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deconvnet import DeconvNet, Unit
+from tests.beside import right, small
 from tests.networks import live_units, noise
 from tests.reference import assert_same, error, projections
-from tests.test_kinds import right, small
 
 IMAGES = noise(2, 3, 9, 9)
 POLICIES = ("gradient", "deconvnet", "guided")

@@ -13,6 +13,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from torch.utils import _pytree as pytree
 
 from deconvnet.reading.nodes import Node
+from deconvnet.reading.versions import of_everyone
 
 MAKE_WEIGHTS = (WeightNorm, SpectralNorm, BasePruningMethod)
 """Hooks of torch that set a weight before a call, and look at nothing that enters it."""
@@ -20,12 +21,12 @@ MAKE_WEIGHTS = (WeightNorm, SpectralNorm, BasePruningMethod)
 
 def before_hooks(module: nn.Module) -> dict[int, Any]:
     """The hooks that run before a module, by number."""
-    return {**everywhere._global_forward_pre_hooks, **module._forward_pre_hooks}
+    return {**of_everyone(everywhere._global_forward_pre_hooks), **module._forward_pre_hooks}
 
 
 def after_hooks(module: nn.Module) -> dict[int, Any]:
     """The hooks that run after a module, by number; without those that the check has set."""
-    found = {**everywhere._global_forward_hooks, **module._forward_hooks}
+    found = {**of_everyone(everywhere._global_forward_hooks), **module._forward_hooks}
     return {n: hook for n, hook in found.items() if not hasattr(hook, "of_the_check")}
 
 
@@ -38,6 +39,14 @@ def watched(module: nn.Module) -> bool:
     """Whether hooks see what enters or leaves a module, which must be there whole then."""
     hooks = (*before_hooks(module).values(), *after_hooks(module).values())
     return any(not isinstance(hook, MAKE_WEIGHTS) for hook in hooks)
+
+
+def hooks_see(nodes: Iterable[Node]) -> bool:
+    """Whether values of these nodes are seen by hooks, to which they must be there whole."""
+    return any(
+        isinstance(node.call.target, Hooks) or (node.module is not None and watched(node.module))
+        for node in nodes
+    )
 
 
 def make_weights(module: nn.Module) -> None:

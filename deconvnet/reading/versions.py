@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.modules.module as everywhere
@@ -13,8 +15,10 @@ PLAIN = (bool, int, float, str, type(None))
 
 def state_of(model: nn.Module) -> int:
     """A number that changes with parameters, buffers, hooks and settings of a model's modules."""
-    found: list[object] = [tuple(everywhere._global_forward_hooks)]
-    found.append(tuple(everywhere._global_forward_pre_hooks))
+    found: list[object] = [
+        tuple(of_everyone(everywhere._global_forward_hooks)),
+        tuple(of_everyone(everywhere._global_forward_pre_hooks)),
+    ]
     for module in model.modules():
         names = vars(module)
         found += [id(module), *hooks_of(module)]
@@ -22,6 +26,15 @@ def state_of(model: nn.Module) -> int:
         found += map(_tensor, module._parameters.values())
         found += map(_tensor, module._buffers.values())
     return hash(tuple(found))
+
+
+def of_everyone(hooks: Mapping[int, Any]) -> dict[int, Any]:
+    """Hooks for all modules, without those by which torch itself counts and profiles."""
+    return {
+        number: hook
+        for number, hook in hooks.items()
+        if not str(getattr(hook, "__module__", "")).startswith("torch.")
+    }
 
 
 def hooks_of(module: nn.Module) -> tuple[tuple[int, ...], tuple[int, ...]]:
