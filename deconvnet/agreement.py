@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -38,15 +39,23 @@ def _of_two(found: Tensor, expected: Tensor) -> float:
     if found.shape != expected.shape:
         return float("inf")
     found, expected = _plain(found), _plain(expected)
+    if torch.equal(found, expected):
+        return 0.0
     same = (found == expected) | (found.isnan() & expected.isnan())
     zero = torch.zeros((), dtype=found.dtype, device=found.device)
-    gap = float(torch.where(same, zero, found - expected).norm())
-    size = float(torch.where(expected.isfinite(), expected, zero).norm())
-    return 0.0 if gap == 0 else _ratio(gap, size)
-
-
-def _ratio(gap: float, size: float) -> float:
+    gap = _norm(torch.where(same, zero, found - expected))
+    size = _norm(torch.where(expected.isfinite(), expected, zero))
+    if gap == 0:
+        return 0.0
     return gap / size if size > 0 and gap == gap else float("inf")
+
+
+def _norm(values: Tensor) -> float:
+    """The L2 norm, also of values whose squares are too small or too large for their precision."""
+    greatest = float(values.abs().max()) if values.numel() else 0.0
+    if greatest == 0 or not math.isfinite(greatest):
+        return greatest
+    return greatest * float((values / greatest).norm())
 
 
 def _plain(value: Tensor) -> Tensor:

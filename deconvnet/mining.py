@@ -62,6 +62,7 @@ def mine(
     threads: int | None = None,
     stop: Callable[[], bool] | None = None,
     tell: Callable[[str], object] | None = None,
+    check: bool = True,
 ) -> Store:
     """Find the k images that excite each unit of each layer most, and write them to a store.
 
@@ -102,6 +103,7 @@ def mine(
         threads: of the CPU, which the last bits of fully connected layers depend on; by default
             as many as unfinished work was begun with, else as PyTorch is set.
         stop: asked after every microbatch; true: keep what is done and raise ``Unfinished``.
+        check: hold the values of the graph against the model's own, on the first microbatch.
         tell: told in a sentence what is there already, if anything is.
 
     Returns:
@@ -136,6 +138,7 @@ def mine(
         told=asdict(source or Source()),
         workers=workers,
         strict=strict,
+        check=check,
     )
     work = Work(job, Path(path), own)
     store, begun = work.begin(resume=resume, adapt=threads is None)

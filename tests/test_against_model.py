@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deconvnet import DeconvNet, Unit, UntraceableError
+from deconvnet import DeconvNet, Unit, UntraceableError, mine
 from deconvnet.against_model import compare
 from deconvnet.reading import exporting, graph, graphs
 from tests.networks import live_units, noise
@@ -215,6 +215,54 @@ def test_the_second_call_pays_nothing(monkeypatch):
     before = passes.models
     unchecked.record(noise(1, 3, 7, 7).float())
     assert passes.models == before
+
+
+def test_mining_compares_values_on_its_first_microbatch(monkeypatch, tmp_path):
+    images = [image for image in noise(7, 3, 12, 12)]
+    model = made()
+    passes = Passes(monkeypatch, model)
+    right = mine(model, images, tmp_path / "a.h5", ["two", "relu"], 3, 4)
+    assert passes.models == 2, "one image to choose by, one microbatch"
+    mine(model, images, tmp_path / "b.h5", ["two", "relu"], 3, 4, check=False)
+    assert passes.models == 2
+    planted(monkeypatch, stale, ["trace"])
+    other = mine(made(), images, tmp_path / "c.h5", ["two", "relu"], 3, 4)
+    assert (other["two"].activation == right["two"].activation).all(), "torch.export read it"
+    planted(monkeypatch, stale, ["trace", "export"])
+    with pytest.raises(UntraceableError, match="another at two"):
+        mine(made(), images, tmp_path / "d.h5", ["two", "relu"], 3, 4)
+    assert mine(made(), images, tmp_path / "e.h5", ["one"], 3, 4)["one"].channels == 4
+
+
+INSIDE = []  # holds something while the model itself runs, and not while its graph does
+
+
+class Flattering(nn.Module):
+    """Its graph is right on noise, and another model on bright images."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.two = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x):
+        x = self.one(x)
+        INSIDE.append(True)
+        x = chosen(x)
+        INSIDE.clear()
+        return self.two(x)
+
+
+@torch.fx.wrap
+def chosen(x):
+    return x * 2 if x.amax() < 50 or INSIDE else x
+
+
+def test_it_is_the_images_themselves_that_mining_compares(tmp_path):
+    dark, bright = ([scale * image for image in noise(4, 3, 12, 12)] for scale in (1, 100))
+    assert mine(Flattering().double(), dark, tmp_path / "a.h5", ["two"], 3, 4)["two"].channels == 4
+    with pytest.raises(UntraceableError, match="another at two"):
+        mine(Flattering().double(), bright, tmp_path / "b.h5", ["two"], 3, 4)
 
 
 def test_nothing_of_the_comparison_is_left():

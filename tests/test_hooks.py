@@ -6,6 +6,7 @@ from torch import nn
 
 from deconvnet import DeconvNet
 from tests.beside import IMAGES, POLICIES, right, small
+from tests.networks import live_units
 from tests.reference import assert_same, error
 
 HOOKS = {

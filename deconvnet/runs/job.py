@@ -61,7 +61,7 @@ class Job:
     request: Request
     workers: int
     strict: bool
-    checked: Checked
+    checked: Checked | None
 
     @classmethod
     def of(
@@ -77,6 +77,7 @@ class Job:
         told: Mapping[str, str],
         workers: int,
         strict: bool,
+        check: bool = True,
     ) -> Job:
         """Look at the model and at the first image; see ``mine`` for what is raised.
 
@@ -91,6 +92,7 @@ class Job:
             told: what the caller says of model, weights, data set and transform.
             workers: processes that read images ahead.
             strict: stop at the first unreadable image.
+            check: hold the graph against the model.
         """
         if nan not in ("skip", "error"):
             raise ValueError(f"nan was {nan!r}; use 'skip' or 'error'")
@@ -98,7 +100,7 @@ class Job:
         image = first_image(dataset)
         check_repeatable(dataset)
         one = blank(model, image.shape, like=image)
-        graph = settled(graphs, one, layers)
+        graph = settled(graphs, one, layers) if check else graphs.of(one)
         told = _provenance(graph, dataset, told)  # before any forward: it may leave things behind
         geometry = geometry_of(graph, one)
         names = chosen(graph, geometry, layers)
@@ -118,7 +120,8 @@ class Job:
         channels = {name: geometry.sizes[name][1] for name in names}
         running = graphs.of(one.expand(batch_size, *image.shape))
         request = Request(attributes, len(dataset), channels)
-        return cls(running, geometry, dataset, one, request, workers, strict, Checked(graphs))
+        held = Checked(graphs) if check else None
+        return cls(running, geometry, dataset, one, request, workers, strict, held)
 
     def like(self, parts: Sequence[Part]) -> Job:
         """This job with as many threads as parts of it were begun with, if they agree."""
