@@ -1,98 +1,19 @@
 """The graph is held against the model: a planted wrong graph is caught, whoever read it."""
 
-from contextlib import contextmanager
-from dataclasses import replace
+import copy
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from deconvnet import DeconvNet, Unit, UntraceableError, mine
+from deconvnet import DeconvNet, Unit, UntraceableError
 from deconvnet.against_model import compare
-from deconvnet.reading import exporting, graph, graphs
-from tests.networks import live_units, noise
+from deconvnet.checked import judge
+from deconvnet.layers import TABLE, MirroredLayer, Nothing
+from deconvnet.reading import graph
+from tests.networks import live_units
+from tests.planted import IMAGES, WRONG, made, planted, stale
 from tests.reference import assert_same, projections
-
-IMAGES = noise(3, 3, 12, 12)
-
-
-class Model(nn.Module):
-    """Two convolutions whose values meet again; ``flip`` is python's to branch on."""
-
-    def __init__(self, *, flip=False):
-        super().__init__()
-        torch.manual_seed(0)
-        self.one, self.two = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
-        self.norm, self.flip, self.calls = nn.BatchNorm2d(4), flip, 0
-
-    def forward(self, x):
-        self.calls += 1
-        x = F.relu(self.one(x))
-        x = x + self.norm(self.two(x))
-        return -x if self.flip else F.relu(x - 0.1)
-
-
-def made(**settings):
-    return Model(**settings).double().eval()
-
-
-def dropped(read, name="relu"):
-    """A node is left out: who read it reads what it read."""
-    (source,) = read.nodes[name].call.all_input_nodes
-    read.nodes[name].call.replace_all_uses_with(source)
-    model, names, nodes = read.model, read.names, dict(read.nodes)
-    for each, node in nodes.items():
-        nodes[each] = replace(node, sources=tuple(names[n] for n in node.call.all_input_nodes))
-    end = next(iter(read.names)).graph.output_node()
-    return graph.Graph(
-        model, nodes, names=names, returned=read.returned, constants=read.constants,
-        output=end.args[0], reader=read.reader, batch=read.batch,
-    )  # fmt: skip
-
-
-def stale(read):
-    """A module has another weight than the model's has now."""
-    node = read.nodes["two"]
-    old = nn.Conv2d(4, 4, 3, padding=1).double()
-    old.load_state_dict(node.module.state_dict())
-    old.weight.data[1] *= 1.05
-    target = node.call.target
-    nodes = {**read.nodes, "two": replace(node, module=old)}
-    assert target == "two"
-    return graph.Graph(
-        read.model, nodes, names=read.names, returned=read.returned, constants=read.constants,
-        output=read.output, reader=read.reader, batch=read.batch,
-    )  # fmt: skip
-
-
-@contextmanager
-def branched(model):
-    """The model is read as if a setting were another."""
-    model.flip = not model.flip
-    yield
-    model.flip = not model.flip
-
-
-def planted(monkeypatch, wrong, ways):
-    """Let these ways of reading a model read it wrongly."""
-    read = {"trace": graph.trace, "export": exporting.export}
-    for way in ways:
-
-        def reading(model, *args, way=way):
-            if wrong is not branched:
-                return wrong(read[way](model, *args))
-            with branched(model):
-                return read[way](model, *args)
-
-        monkeypatch.setattr(graphs, way, reading)
-
-
-WRONG = {
-    "a node dropped": (dropped, "two"),
-    "a weight stale": (stale, "two"),
-    "a branch taken otherwise": (branched, "the model's output"),
-}
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -164,149 +85,56 @@ def test_a_wrong_gradient_is_caught_where_all_values_agree(monkeypatch):
     monkeypatch.setattr(
         nn.Conv2d, "forward", lambda self, x: run(self, Halved.apply(x))
     )  # the table still reads the module as the convolution that it is
-    from deconvnet.layers import TABLE
-
-    assert nn.Conv2d in TABLE
     found = compare(read, IMAGES, {}, seeds=())
     assert [row.name for row in found.wrong] == ["the gradient at the images"]
     assert compare(read, IMAGES, {}, seeds=None).wrong == []
 
 
-class Passes:
-    """How often a model is called by its user's door, and how often its convolutions run."""
-
-    def __init__(self, monkeypatch, model):
-        self.models, run = 0, type(model).forward
-
-        def forward(module, x):
-            self.models += isinstance(x, torch.Tensor)  # not while it is read
-            return run(module, x)
-
-        monkeypatch.setattr(type(model), "forward", forward)
-
-
-def test_the_second_call_pays_nothing(monkeypatch):
-    model = made()
-    net, other = DeconvNet(model), DeconvNet(model, "guided")
-    passes = Passes(monkeypatch, model)
-    net.project(IMAGES, layer="two", channel=0)
-    assert passes.models == 1
-    net.project(IMAGES[:1], layer="relu_1", channel=0)
-    net.record(IMAGES + 1)
-    other.record(IMAGES)
-    assert passes.models == 1, "once for a size, up to whatever layer, for every DeconvNet"
-    net.record(noise(1, 3, 9, 9))
-    assert passes.models == 2, "another size"
-    model.two.weight.data.mul_(1.1)
-    model.two.weight.data = model.two.weight.data.clone()
-    net.record(IMAGES)
-    assert passes.models == 3, "other parameters"
-    with torch.no_grad():
-        model.one.bias.add_(1)
-    net.record(IMAGES)
-    assert passes.models == 4, "a parameter was written into"
-    model.norm.register_forward_hook(lambda *args: None)
-    net.record(IMAGES)
-    assert passes.models == 5, "another hook"
-    model.float()
-    net.record(IMAGES)
-    assert passes.models >= 6, "another precision"
-    unchecked = DeconvNet(model, check=False)
-    before = passes.models
-    unchecked.record(noise(1, 3, 7, 7).float())
-    assert passes.models == before
-
-
-def test_mining_compares_values_on_its_first_microbatch(monkeypatch, tmp_path):
-    images = [image for image in noise(7, 3, 12, 12)]
-    model = made()
-    passes = Passes(monkeypatch, model)
-    right = mine(model, images, tmp_path / "a.h5", ["two", "relu"], 3, 4)
-    assert passes.models == 2, "one image to choose by, one microbatch"
-    mine(model, images, tmp_path / "b.h5", ["two", "relu"], 3, 4, check=False)
-    assert passes.models == 2
-    planted(monkeypatch, stale, ["trace"])
-    other = mine(made(), images, tmp_path / "c.h5", ["two", "relu"], 3, 4)
-    assert (other["two"].activation == right["two"].activation).all(), "torch.export read it"
-    planted(monkeypatch, stale, ["trace", "export"])
-    with pytest.raises(UntraceableError, match="another at two"):
-        mine(made(), images, tmp_path / "d.h5", ["two", "relu"], 3, 4)
-    assert mine(made(), images, tmp_path / "e.h5", ["one"], 3, 4)["one"].channels == 4
-
-
-INSIDE = []  # holds something while the model itself runs, and not while its graph does
-
-
-class Flattering(nn.Module):
-    """Its graph is right on noise, and another model on bright images."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.one, self.two = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1)
+class Twice(nn.Module):
+    """A user's own module."""
 
     def forward(self, x):
-        x = self.one(x)
-        INSIDE.append(True)
-        x = chosen(x)
-        INSIDE.clear()
-        return self.two(x)
+        return 2 * x + 1
 
 
-@torch.fx.wrap
-def chosen(x):
-    return x * 2 if x.amax() < 50 or INSIDE else x
+class Doubling(MirroredLayer):
+    """A user's own mirror of it, which is no gradient; where ``shift`` is 1 its values are right."""
+
+    shift = 1
+
+    def record(self, input):
+        return 2 * input + self.shift, Nothing()
+
+    def mirror(self, signal, record):
+        return (7 * signal,)
+
+    def window(self, window, record):
+        return (window,)
 
 
-def test_it_is_the_images_themselves_that_mining_compares(tmp_path):
-    dark, bright = ([scale * image for image in noise(4, 3, 12, 12)] for scale in (1, 100))
-    assert mine(Flattering().double(), dark, tmp_path / "a.h5", ["two"], 3, 4)["two"].channels == 4
-    with pytest.raises(UntraceableError, match="another at two"):
-        mine(Flattering().double(), bright, tmp_path / "b.h5", ["two"], 3, 4)
+def test_mirrors_of_a_users_own_are_held_to_their_values_alone(monkeypatch):
+    monkeypatch.setattr(Twice, "__module__", "torch.nn.own")  # a leaf, as modules of torch are
+    monkeypatch.setitem(TABLE, Twice, lambda module, x: (Doubling(), (x,)))
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), Twice(), nn.Conv2d(4, 2, 1)).double()
+    found = DeconvNet(model, "gradient").project(IMAGES, layer="2", channel=0, seed="one")
+    monkeypatch.delitem(TABLE, Twice)
+    right = DeconvNet(model, "gradient").project(IMAGES, layer="2", channel=0, seed="one")
+    torch.testing.assert_close(found, 3.5 * right)
+    monkeypatch.setitem(TABLE, Twice, lambda module, x: (Doubling(), (x,)))
+    monkeypatch.setattr(Doubling, "shift", 2)
+    with pytest.raises(UntraceableError, match="another at 1"):
+        DeconvNet(copy.deepcopy(model), "gradient").record(IMAGES)
 
 
-def test_nothing_of_the_comparison_is_left():
-    model = made().train()
-    model.norm.eval()
-    calls, buffers = model.calls, [b.clone() for b in model.buffers()]
-    state, images = torch.get_rng_state(), IMAGES.clone()
-    DeconvNet(model).record(images)
-    assert model.calls == calls
-    assert all(torch.equal(a, b) for a, b in zip(model.buffers(), buffers, strict=True))
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(images, IMAGES)
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
-    assert all(p.grad is None for p in model.parameters())
-    assert model.training
-    assert not model.norm.training
-
-
-def test_rounding_is_settled_in_float64(monkeypatch):
-    from deconvnet import agreement, checked
-
-    monkeypatch.setitem(agreement.TOLERANCE, torch.float32, 0.0)
-    asked = []
-    run = checked.compare
-    monkeypatch.setattr(
-        checked, "compare", lambda g, x, *a, **k: asked.append(x.dtype) or run(g, x, *a, **k)
-    )
-    DeconvNet(made().float()).record(IMAGES.float())
-    assert asked == [torch.float32, torch.float64]
-
-
-class Rolling(nn.Module):
-    """Not the same twice."""
-
-    def __init__(self):
-        super().__init__()
-        self.one = nn.Conv2d(3, 4, 3)
-
-    def forward(self, x):
-        return F.dropout(self.one(x), training=True)
-
-
-def test_two_answers_to_one_input_are_told_as_such():
-    net = DeconvNet(Rolling().double())
-    with pytest.raises(UntraceableError, match="two answers to one input, first at the model's"):
-        net.record(IMAGES)
-    assert net.project(IMAGES, layer="one", channel=0).any(), "below there is one answer"
+def test_a_dead_gradient_is_no_proof(monkeypatch):
+    """The last layer is zero, as where training begins: the signal starts below it."""
+    model = nn.Sequential(made(), nn.Conv2d(4, 2, 1).double())
+    nn.init.zeros_(model[1].weight)
+    read = graph.trace(model)
+    assert not compare(read, IMAGES, {}, seeds=()).alive
+    assert judge(read, IMAGES, gradient=True).fine
+    run = nn.Conv2d.forward
+    monkeypatch.setattr(nn.Conv2d, "forward", lambda self, x: run(self, Halved.apply(x)))
+    judgement = judge(read, IMAGES, gradient=True)
+    assert judgement.problem is not None
+    assert judgement.problem.name == "the gradient at the images"

@@ -9,7 +9,7 @@ from torch import nn
 from deconvnet.testing import check_model
 from tests.commands import said
 from tests.networks import noise
-from tests.test_against_model import IMAGES, made, planted, stale
+from tests.planted import IMAGES, made, planted, stale
 
 NETS = """
 import torch
