@@ -122,10 +122,14 @@ def unsteady(graph: Graph, images: Tensor, inputs: Mapping[str, Any]) -> str | N
             differing.append(name)
 
     argument = image_argument(graph.model, inputs)
-    with _ONE_AT_A_TIME, without_traces(graph.model), torch.no_grad():
+    with _ONE_AT_A_TIME, without_traces(graph.model), torch.enable_grad():
         for _ in range(2):
+            given = images.detach().requires_grad_().clone()
             with captured(calls_of(graph), meet, heed=lambda: True):
-                meet(OUTPUT, called(graph.model, images.clone(), inputs, argument=argument))
+                try:
+                    meet(OUTPUT, called(graph.model, given, inputs, argument=argument))
+                except Exception:  # of the model's own, which was told already
+                    return None
     return differing[0] if differing else None
 
 

@@ -13,6 +13,7 @@ from deconvnet.layers import Local, MirroredLayer, Nothing, Policies, Record
 from deconvnet.layers.local import Traced
 from deconvnet.reading.hooks import Hooks, run_after, run_before
 from deconvnet.reading.opaque import ruled
+from deconvnet.reading.unseen import refuse_unseen
 
 Carried = dict[str, Any]
 
@@ -158,4 +159,5 @@ def of_container(
 def _opaque(run: Callable[..., Any], inputs: Carried, policies: Policies) -> Opaque:
     local = Local(ruled(run, policies, module=None))
     value, record = local.record(*inputs.values())
+    refuse_unseen(record.outputs, policies)
     return Opaque(value, local, record, tuple(inputs))

@@ -98,7 +98,7 @@ class Twice(nn.Module):
 
 
 class Doubling(MirroredLayer):
-    """A user's own mirror of it, which is no gradient; where ``shift`` is 1 its values are right."""
+    """A user's own mirror of it, no gradient; where ``shift`` is 1 its values are right."""
 
     shift = 1
 

@@ -8,6 +8,7 @@ from torch import nn
 from deconvnet import DeconvNet, UntraceableError, mine
 from tests.networks import noise
 from tests.planted import IMAGES, made, planted, stale
+from tests.reference import error
 
 
 class Passes:
@@ -148,3 +149,68 @@ def test_two_answers_to_one_input_are_told_as_such():
     with pytest.raises(UntraceableError, match="two answers to one input, first at the model's"):
         net.record(IMAGES)
     assert net.project(IMAGES, layer="one", channel=0).any(), "below there is one answer"
+
+
+class Baked(nn.Module):
+    """Python computes with a buffer while the model is read, so that the result is a constant."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.plain = nn.Conv2d(3, 4, 3), torch.ones(4, 1, 1).double()
+        self.register_buffer("gamma", torch.ones(4, 1, 1))
+
+    def forward(self, x):
+        return self.conv(x) * (self.gamma * 2) + self.plain.exp()
+
+
+def test_constants_made_of_buffers_are_made_anew():
+    model = Baked().double()
+    net = DeconvNet(model, "gradient")
+    first = net.record(IMAGES)["add"]
+    for change in (
+        lambda: model.gamma.mul_(3),
+        lambda: model.load_state_dict({k: v + 1 for k, v in model.state_dict().items()}),
+        lambda: setattr(model, "plain", model.plain * 2),
+        lambda: model.plain.add_(1),
+    ):
+        change()
+        torch.testing.assert_close(net.record(IMAGES)["add"], model(IMAGES).detach())
+    assert error(net.record(IMAGES)["add"], first) > 0.1
+
+
+def test_a_change_that_nobody_could_see_is_stale_without_the_check():
+    """The planted wrong case of the law above."""
+    model = Baked().double()
+    net = DeconvNet(model, "gradient", check=False)
+    net.record(IMAGES)
+    model.gamma.mul_(3)
+    assert error(net.record(IMAGES)["add"], model(IMAGES).detach()) > 0.1
+
+
+class TensorHook(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        x = self.conv(x)
+        x.register_hook(lambda signal: 2 * signal)
+        return F.relu(x)
+
+
+class NoGradInPlace(TensorHook):
+    def forward(self, x):
+        x = self.conv(x)
+        with torch.no_grad():
+            x.mul_(2)
+        return F.relu(x)
+
+
+@pytest.mark.parametrize("kind", [TensorHook, NoGradInPlace])
+def test_what_only_autograd_knows_is_one_error(kind):
+    net = DeconvNet(kind().double(), "gradient")
+    with pytest.raises(UntraceableError, match="is not the model: .*the gradient at the images"):
+        net.record(IMAGES)
+    if kind is NoGradInPlace:  # the other one doubles what comes back from the convolution itself
+        assert net.project(IMAGES, layer="conv", channel=0).any()

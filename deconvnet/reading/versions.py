@@ -23,6 +23,7 @@ def state_of(model: nn.Module) -> int:
         names = vars(module)
         found += [id(module), *hooks_of(module)]
         found += [v for k, v in names.items() if isinstance(v, PLAIN) and k != "training"]
+        found += [_tensor(value) for value in names.values() if isinstance(value, Tensor)]
         found += map(_tensor, module._parameters.values())
         found += map(_tensor, module._buffers.values())
     return hash(tuple(found))
