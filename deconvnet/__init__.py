@@ -59,6 +59,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "testing":
+        return import_module("deconvnet.testing")
     if name not in _HOMES:
         raise AttributeError(f"module 'deconvnet' has no attribute {name!r}")
     return getattr(import_module(f"deconvnet.{_HOMES[name]}"), name)

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import operator
+
 from torch import Tensor, nn
 
-from deconvnet.reading.graphs import Graphs
+from deconvnet.isolate import SEEDS
+from deconvnet.layers import Policies
+from deconvnet.reading.graph import Graph
+from deconvnet.reading.graphs import Graphs, taken
+from deconvnet.recording import Recording
+from deconvnet.units import Unit
+
+_WRAPPED = (
+    "; a model that takes a dictionary or a list is wrapped in a module whose forward takes the "
+    "images alone and makes it of them"
+)
 
 
 def accepted(images: Tensor, graphs: Graphs) -> Tensor:
@@ -15,9 +27,10 @@ def accepted(images: Tensor, graphs: Graphs) -> Tensor:
         ValueError: they have no batch axis, or are not preprocessed.
     """
     if not isinstance(images, Tensor):
+        inside = isinstance(images, (dict, list, tuple))
         raise TypeError(
             f"images were {type(images).__name__}; give a tensor (batch, channels, *size), "
-            "for photographs as deconvnet.Preprocessing makes it"
+            "for photographs as deconvnet.Preprocessing makes it" + (_WRAPPED if inside else "")
         )
     if images.ndim < 3 or (images.ndim == 3 and axes_of(graphs) >= 2):
         raise ValueError(
@@ -29,8 +42,75 @@ def accepted(images: Tensor, graphs: Graphs) -> Tensor:
             f"images of type {images.dtype} are not preprocessed; the model takes floats, "
             "normalised as it was trained (see deconvnet.Preprocessing)"
         )
-    parameter = next(graphs.model.parameters(), images)
-    return images.detach().to(device=parameter.device, dtype=parameter.dtype)
+    _refuse_inference(graphs.model)
+    dtype, device = taken(graphs.model, images)
+    found = images.detach().to(device=device, dtype=dtype)
+    return found.clone() if found.is_inference() else found
+
+
+def _refuse_inference(model: nn.Module) -> None:
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_inference():
+            raise ValueError(
+                f"{name} of the model was made within torch.inference_mode(), where nothing has a "
+                "derivative; make or load the model outside of it"
+            )
+
+
+def check_asked(
+    layer: object,
+    channel: object,
+    *,
+    position: object,
+    units: object,
+    seed: str,
+    crop: bool,
+) -> None:
+    """See that what ``project`` was asked for fits together.
+
+    Raises:
+        TypeError: several layers or channels were given where one is expected.
+        ValueError: arguments exclude each other.
+    """
+    if (units is None) == (layer is None) or (layer is None) != (channel is None):
+        raise ValueError("give either layer= and channel=, or units=")
+    if units is not None and position is not None:
+        raise ValueError(
+            f"position={position} was given beside units=; each unit has its own position"
+        )
+    if layer is not None and not isinstance(layer, (str, nn.Module)):
+        raise TypeError(f"the layer was {layer!r}; give the name of one, or its module{_SEVERAL}")
+    if channel is not None and not _index(channel):
+        raise TypeError(f"the channel was {channel!r}; give the index of one{_SEVERAL}")
+    if seed not in SEEDS:
+        raise ValueError(f"the seed was {seed!r}; use one of {', '.join(SEEDS)}")
+    if crop and seed == "map":
+        raise ValueError("a whole map has no receptive field of its own: use crop=False")
+
+
+def check_own(recording: Recording, policies: Policies) -> None:
+    """See that a recording was made under these policies: others remember other things.
+
+    Raises:
+        ValueError: it was made by another DeconvNet.
+    """
+    if recording.policies is not policies:
+        raise ValueError(
+            f"this recording was made by another DeconvNet (its policy is "
+            f"'{recording.policies.rectifier.name}', here it is '{policies.rectifier.name}'); "
+            "record the images with this one"
+        )
+
+
+_SEVERAL = ", or for several units=[Unit(layer, channel), …]"
+
+
+def _index(value: object) -> bool:
+    try:
+        operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
 
 
 def channels_of(graphs: Graphs) -> int:
@@ -54,3 +134,26 @@ def _modules(graphs: Graphs) -> list[nn.Module]:
     if graphs.any_size is None:
         return list(graphs.model.modules())
     return [node.module for node in graphs.any_size if node.module is not None]
+
+
+def named_in(unit: Unit, graph: Graph) -> Unit:
+    """A unit by the name of the node that its layer stands for."""
+    name = graph.find(checked_unit(unit).layer)
+    return Unit.at(name, unit.channel, position=unit.position, image=unit.image)
+
+
+def checked_unit(unit: Unit) -> Unit:
+    """See that a unit is one.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(unit, Unit):
+        raise TypeError(
+            f"a unit was {unit!r}; give deconvnet.Unit(layer, channel, row, col), or "
+            "Unit.parse('layer:channel@row,col')"
+        )
+    given = (unit.channel, unit.image, *(unit.position or ()))
+    if not all(map(_index, given)):
+        raise TypeError(f"a unit was {unit!r}; its numbers are integers, one each{_SEVERAL}")
+    return unit

@@ -123,6 +123,9 @@ def _layers(commands: Any) -> None:
     _model(layers)
     layers.add_argument("--kinds", type=_words, help="K[,K...]: only layers of these kinds")
     layers.add_argument("--depth", type=int, help="one line a module at this depth of names")
+    layers.add_argument(
+        "--check", action="store_true", help="hold every node against the model itself, on noise"
+    )
     _policy(layers)
 
 

@@ -24,6 +24,7 @@ from deconvnet.layers.linear import Linear
 from deconvnet.layers.window import whole
 from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.graph import Graph
+from deconvnet.reading.hooks import make_weights
 from deconvnet.reading.nodes import Node, arguments
 from deconvnet.reading.running import execute
 from deconvnet.record import Recorder, Recording, Step, bind
@@ -222,14 +223,18 @@ def ascend(
             for source, crop in zip(map(str, known.sources), cone.seen[node.name], strict=True)
         }
         # read anew, since the user may have given the model other parameters
+        if node.module is not None:
+            make_weights(node.module)
         bound = bind(node, *arguments(node, graph.names, {**values, **given}), given)
         assert bound is not None, "the table has read this node before"
         layer, inputs, sources = bound
         inside = layer.under(policies).inside(known.record)
         assert inside is not None, "the layer is of the kind that it was"
-        output, kept = inside.layer.record(*inputs)
+        with node.state.entered():
+            output, kept = inside.layer.record(*inputs)
         recorder.carriers.add(node.name)
-        recorder.steps.append(Step(node.name, inside.layer, kept, sources))
+        step = Step(node.name, inside.layer, kept, sources, node.state, known.dtypes)
+        recorder.steps.append(step)
         return output
 
     top: Tensor | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ def descend(
     cone: Cone | None = None,
     channels: Tensor | None = None,
     recorded: bool = False,
+    others: Mapping[str, Tensor] | None = None,
+    ends: list[str] | None = None,
 ) -> dict[str, Any]:
     """Carry a signal from a layer to the images.
 
@@ -34,11 +37,13 @@ def descend(
         cone: where the units look; None for whole maps.
         channels: (units,) the only channel of each seed that is not zero, if there is one.
         recorded: the steps that the cone has windows of were recorded on whole maps.
+        others: {node: signal} of further nodes where a signal starts.
+        ends: the nodes are added to it that a signal reaches and does not leave.
 
     Returns:
         {node: signal} of the nodes below all steps: of the images, if any signal arrives.
     """
-    signals: dict[str, Any] = {layer: seed}
+    signals: dict[str, Any] = {**(others or {}), layer: seed}
     alone = {} if channels is None else {layer: channels}  # signals of one channel
     with torch.no_grad():
         for step in reversed(steps):
@@ -51,6 +56,8 @@ def descend(
             else:
                 record = step.record if rows is None else step.record.take(rows)
                 parts = _mirror(step, signal, record, lone)
+            if ends is not None and all(part is None for part in parts):
+                ends.append(step.name)
             for source, part in zip(step.sources, parts, strict=True):
                 if source is None or part is None:
                     continue
@@ -64,6 +71,17 @@ def descend(
 
 def _mirror(step: Step, signal: Any, record: Any, lone: Tensor | None) -> tuple[Any, ...]:
     """One step down; a signal of one channel needs no filter but its own."""
+    if not step.state.autocast:
+        return _of_layer(step, signal, record, lone)
+    with step.state.entered():
+        parts = _of_layer(step, signal, record, lone)
+    return tuple(
+        part.to(dtype) if isinstance(part, Tensor) and dtype is not None else part
+        for part, dtype in zip(parts, step.dtypes or [None] * len(parts), strict=True)
+    )
+
+
+def _of_layer(step: Step, signal: Any, record: Any, lone: Tensor | None) -> tuple[Any, ...]:
     if lone is not None and isinstance(step.layer, Convolution):
         return step.layer.mirror_alone(signal, lone, record)
     return step.layer.mirror(signal, record)
@@ -78,7 +96,7 @@ def _on_windows(
         inside = step.layer.inside(step.record)
         assert inside is not None, "the cone has windows of this node"
         kept = step.record.within(cone.held[step.name], crops)
-        known = Step(step.name, inside.layer, kept, step.sources)
+        known = replace(step, layer=inside.layer, record=kept)
     below: list[Tensor | None] = []
     parts = _mirror(known, signal, known.record, lone)
     for source, crop, part in zip(step.sources, crops, parts, strict=True):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from deconvnet import fields, fingerprint
+from deconvnet.checked import settled
 from deconvnet.checks.recomputing import recomputed
 from deconvnet.checks.verifying import ACROSS
 from deconvnet.geometry import geometry_of
@@ -152,7 +153,7 @@ def _check_images(store: Store, net: DeconvNet, dataset: Any) -> None:
     graphs, size = Graphs(net.model), tuple(first_image(dataset).shape)
     image = blank(net.model, size)
     entries = recomputed(
-        store, graphs, geometry_of(graphs.of(image), image), dataset,
+        store, graphs, geometry_of(settled(graphs, image, list(store)), image), dataset,
         layers=list(store), n=_RECOMPUTED, seed=0, tolerance=ACROSS,
     )  # fmt: skip
     found = [each for each in entries.mismatches if each.kind in _IMAGES]

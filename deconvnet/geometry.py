@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from deconvnet.layers import Policies, rectifier
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs, blank
+from deconvnet.reading.hooks import watched
+from deconvnet.reading.versions import hooks_of
 from deconvnet.record import Recording, record
 
 SETTINGS = ("kernel_size", "stride", "padding", "padding_mode", "dilation", "ceil_mode", "groups")
@@ -48,14 +50,21 @@ class Geometries:
         self._latest: tuple[object, Recording] | None = None
 
     def of(
-        self, size: Sequence[int], layers: Sequence[str] | None = None, *, images: int = 1
+        self,
+        size: Sequence[int],
+        layers: Sequence[str] | None = None,
+        *,
+        images: int = 1,
+        like: Tensor | None = None,
     ) -> Recording:
         """Of so many images of this (channels, *size), up to these layers or everywhere."""
         model = self._graphs.model
-        asked = (tuple(size), images, layers and tuple(layers), settings(model))
-        if self._latest is None or self._latest[0] != asked:
-            empty = blank(model, size).expand(images, *size)
-            self._latest = asked, geometry_of(self._graphs.of(empty), empty, layers)
+        empty = blank(model, size, like=like).expand(images, *size)
+        graph = self._graphs.of(empty)
+        hooks = [hooks_of(module) for module in model.modules()]
+        asked = (graph, empty.shape, empty.dtype, layers and tuple(layers), settings(model), hooks)
+        if self._latest is None or self._latest[0] != asked or any(map(watched, model.modules())):
+            self._latest = asked, geometry_of(graph, empty, layers)
         return self._latest[1]
 
     def fit_for(self, images: Tensor, layers: Sequence[str]) -> Recording:
@@ -68,7 +77,7 @@ class Geometries:
         size, count = images.shape[1:], len(images)
         if count > 2 and self._graphs.any_size is not None:
             try:
-                return self.of(size, layers, images=2)
+                return self.of(size, layers, images=2, like=images)
             except ValueError:  # a model may take batches of some sizes only
                 pass
-        return self.of(size, layers, images=count)
+        return self.of(size, layers, images=count, like=images)

@@ -92,6 +92,7 @@ def mine(
     threads: int | None = None,
     stop: Callable[[], bool] | None = None,
     tell: Callable[[str], object] | None = None,
+    check: bool = True,
 ) -> Store:
     """Find the k images that excite each unit of each layer most, and write them to a store.
 
@@ -141,6 +142,7 @@ def mine(
         threads: of the CPU, which the last bits of fully connected layers depend on; by default
             as many as unfinished work was begun with, else as PyTorch is set.
         stop: asked after every microbatch; true: keep what is done and raise ``Unfinished``.
+        check: hold the values of the graph against the model's own, on the first microbatch.
         tell: told in a sentence which files of a folder were passed over, and what is there
             already, if anything is. Without it there is a warning of files that Pillow could
             read, or that have no suffix.
@@ -191,6 +193,7 @@ def mine(
             workers=workers,
             strict=strict,
             max_bad=max_bad,
+            check=check,
             signals=ignore_interrupts if stop is None else outlive_signals,
         )
     except ReaderDied:  # of the signal that we were sent too

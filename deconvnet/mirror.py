@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor, nn
 
 from deconvnet import fields
-from deconvnet.accepting import accepted, channels_of
+from deconvnet.accepting import (
+    accepted,
+    channels_of,
+    check_asked,
+    check_own,
+    checked_unit,
+    named_in,
+)
+from deconvnet.checked import Checked
 from deconvnet.found import Found, Projection, cropped, dense
 from deconvnet.geometry import Geometries
-from deconvnet.isolate import SEEDS, check
+from deconvnet.isolate import check
 from deconvnet.layers import Policies, Rectifier
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.one_or_more import listed
+from deconvnet.ordinary import ordinarily
 from deconvnet.project import from_recording
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs
+from deconvnet.reading.hooks import hooks_see, refuse_backward_hooks
 from deconvnet.record import Recording, record
 from deconvnet.route import Route, check_way, route_of, travel
 from deconvnet.units import Unit
@@ -76,6 +87,7 @@ class DeconvNet:
         torch.Size([2, 3, 16, 16])
     """
 
+    @ordinarily
     def __init__(
         self,
         model: nn.Module,
@@ -85,13 +97,15 @@ class DeconvNet:
         normalization: str | None = None,
         unpooling: str = "switches",
         input_size: Sequence[int] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        check: bool = True,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"the model was {type(model).__name__}; give a torch.nn.Module")
-        self.policies = Policies(
-            rectifier_named(rectifier), elsewhere, normalization, unpooling=unpooling
-        )
-        self._graphs = Graphs(model)
+        rule = rectifier_named(rectifier)
+        self.policies = Policies(rule, elsewhere, normalization, unpooling=unpooling)
+        self._graphs = Graphs(model, inputs)
+        self._checked_graphs = Checked(self._graphs) if check else None
         self._latest: Graph | None = None
         self._geometries = Geometries(self._graphs)
         self.model = self._graphs.model
@@ -111,6 +125,7 @@ class DeconvNet:
             raise self._graphs.unseen()
         return graph
 
+    @ordinarily
     def record(
         self, images: Tensor, layer: str | nn.Module | Sequence[str | nn.Module] | None = None
     ) -> Recording:
@@ -127,10 +142,11 @@ class DeconvNet:
         """
         chosen = None if layer is None else listed(layer, str, nn.Module)
         images = self._checked(images)
-        graph = self._graph_of(images)
-        names = [graph.find(one) for one in chosen] if chosen else graph.returned
+        graph = self._graph_for(images, chosen or None)
+        names = graph.named(chosen or None)
         return record(graph, images, names, policies=self.policies)
 
+    @ordinarily
     def project(
         self,
         images: Tensor | Recording,
@@ -171,28 +187,23 @@ class DeconvNet:
             UnmirroredError: an activation on the way has no rule under the policy.
             ValueError: the images do not fit the model, or the arguments each other.
         """
-        if (units is None) == (layer is None) or (layer is None) != (channel is None):
-            raise ValueError("give either layer= and channel=, or units=")
-        if units is not None and position is not None:
-            raise ValueError(
-                f"position={position} was given beside units=; each unit has its own position"
-            )
-        if seed not in SEEDS:
-            raise ValueError(f"the seed was {seed!r}; use one of {', '.join(SEEDS)}")
+        check_asked(layer, channel, position=position, units=units, seed=seed, crop=crop)
         check_way(way)
-        if crop and seed == "map":
-            raise ValueError("a whole map has no receptive field of its own: use crop=False")
-        images = self._own(images) if isinstance(images, Recording) else self._checked(images)
+        if isinstance(images, Recording):
+            check_own(images, self.policies)
+        else:
+            images = self._checked(images)
         units = units if units is None else listed(units, Unit)
         if units is None:
             assert layer is not None, "there is one where there are no units"
             assert channel is not None, "it comes with the layer"
-            unit = Unit.at(self._graph_of(images).find(layer), channel, position=position)
+            unit = Unit.at(self._graph_for(images, [layer]).find(layer), channel, position=position)
             count = images.images if isinstance(images, Recording) else len(images)
             units = [replace(unit, image=image) for image in range(count)]
         found, geometry, like = self._found(images, units, seed=seed, way=way)
         return cropped(found, len(units), geometry) if crop else dense(found, len(units), like)
 
+    @ordinarily
     def route(self, images: Tensor, units: Sequence[Unit], *, way: str | None = None) -> Route:
         """Which way ``project`` takes with these images and units, and what it costs.
 
@@ -216,8 +227,7 @@ class DeconvNet:
     ) -> tuple[Iterator[Found], Recording, Tensor]:
         """What units respond to, a recording to read boxes off, and a tensor like the images."""
         if isinstance(images, Recording):
-            graph = self._graph_of(images)
-            named = [_named(unit, graph) for unit in units]
+            named = [named_in(unit, self._graph_of(images)) for unit in units]
             like = images.empty.expand(images.sizes[images.input])
             return from_recording(images, named, seed=seed), images, like
         route, named, geometry = self._routed(images, units, seed=seed, way=way)
@@ -231,12 +241,12 @@ class DeconvNet:
         self, images: Tensor, units: Sequence[Unit], *, seed: str, way: str | None
     ) -> tuple[Route, list[Unit], Recording]:
         """The route, the units by the names of nodes, and the recording it was chosen by."""
-        graph = self._graph_of(images)
-        named = [_named(unit, graph) for unit in units]
+        graph = self._graph_for(images, [checked_unit(unit).layer for unit in units])
+        named = [named_in(unit, graph) for unit in units]
         geometry = self._geometries.fit_for(images, sorted({unit.layer for unit in named}))
         for unit in named:
             check(unit, (len(images), *geometry.sizes[unit.layer][1:]))
-        free = seed != "map" and self._graphs.any_size is not None
+        free = seed != "map" and self._graphs.any_size is not None and not hooks_see(graph)
         placed = named if free else [replace(u, row=None, col=None, depth=None) for u in named]
         route = route_of(geometry, graph, placed, policies=self.policies, like=images, way=way)
         return route, named, geometry
@@ -256,6 +266,7 @@ class DeconvNet:
             found[name] = Layer(channels, tuple(places), field.size, field.stride, kind)
         return found
 
+    @ordinarily
     def geometry(self, size: Sequence[int], layers: Sequence[str] | None = None) -> Recording:
         """A recording of one empty image: for sizes and fields.
 
@@ -266,21 +277,22 @@ class DeconvNet:
         self._latest = self._graphs.of_size(size)
         return self._geometries.of(size, layers)
 
-    def _own(self, recording: Recording) -> Recording:
-        """A recording that this DeconvNet made: another policy remembers other things."""
-        if recording.policies is not self.policies:
-            raise ValueError(
-                f"this recording was made by another DeconvNet (its policy is "
-                f"'{recording.policies.rectifier.name}', here it is "
-                f"'{self.policies.rectifier.name}'); record the images with this one"
-            )
-        return recording
-
     def _checked(self, images: Tensor) -> Tensor:
         """The images as the model takes them; their size is the current one from now on."""
         images = accepted(images, self._graphs)
         self._input_size = tuple(images.shape[1:])
         return images
+
+    def _graph_for(
+        self, images: Tensor | Recording, layers: Sequence[str | nn.Module] | None
+    ) -> Graph:
+        """The graph for these images, which is the model up to these layers."""
+        if isinstance(images, Recording) or self._checked_graphs is None:
+            graph = self._graph_of(images)
+        else:
+            graph = self._latest = self._checked_graphs.of(images, layers)
+        refuse_backward_hooks(graph.model, graph.upto(graph.named(layers)))
+        return graph
 
     def _graph_of(self, images: Tensor | Recording) -> Graph:
         """The graph for these images, or the one they were recorded with."""
@@ -290,13 +302,3 @@ class DeconvNet:
             return held
         self._latest = self._graphs.of(images)
         return self._latest
-
-
-def _named(unit: Unit, graph: Graph) -> Unit:
-    if not isinstance(unit, Unit):
-        raise TypeError(
-            f"a unit was {unit!r}; give deconvnet.Unit(layer, channel, row, col), or "
-            "Unit.parse('layer:channel@row,col')"
-        )
-    name = graph.find(unit.layer)
-    return Unit.at(name, unit.channel, position=unit.position, image=unit.image)

@@ -22,14 +22,15 @@ def ordinarily(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _plain():
+        with plain():
             return function(*args, **kwargs)
 
     return run
 
 
 @contextmanager
-def _plain() -> Iterator[None]:
+def plain() -> Iterator[None]:
+    """Neither autocast nor inference mode for a while."""
     kinds = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -199,18 +200,36 @@ def _fitting(recording: Recording) -> int:
 
 def _whole(recording: Recording, units: Sequence[Unit], seed: str) -> Tensor:
     """The pixels of units of one layer, by way of whole maps."""
-    layer, image = units[0].layer, recording.sizes[recording.input]
+    layer = units[0].layer
     owners, start = _owners(units), isolate(recording[layer], units, seed=seed)
     if recording.apart:
         in_order = torch.equal(owners, torch.arange(recording.images))
         rows, channels = None if in_order else owners, _channels(units, start)
-        signals = descend(recording.steps, layer, start, rows=rows, channels=channels)
-        found: Tensor | None = signals.get(recording.input)
-        return start.new_zeros((len(units), *image[1:])) if found is None else found
+        ends: list[str] = []
+        signals = descend(recording.steps, layer, start, rows=rows, channels=channels, ends=ends)
+        return _arrived(signals, recording.input, layer, [*recording.blocks, *ends])
     spread = start.new_zeros((recording.images, *start.shape[1:]))
     spread[owners] = start
-    found = descend(recording.steps, layer, spread).get(recording.input)
-    return start.new_zeros((len(units), *image[1:])) if found is None else found[owners]
+    ends = []
+    signals = descend(recording.steps, layer, spread, ends=ends)
+    return _arrived(signals, recording.input, layer, [*recording.blocks, *ends])[owners]
+
+
+def _arrived(signals: Mapping[str, Any], input: str, layer: str, ends: Sequence[str]) -> Tensor:
+    """The signal at the images.
+
+    Raises:
+        ValueError: none arrives there.
+    """
+    found: Tensor | None = signals.get(input)
+    if found is None:
+        last = dict.fromkeys(ends) or signals
+        raise ValueError(
+            f"no signal reaches the images from {layer}: the path ends at {', '.join(last)}, where "
+            "no derivative by what is below is taken (integers, rounding, detach, no_grad, or no "
+            "use of the images at all); choose a layer below"
+        )
+    return found
 
 
 def _windows(
@@ -228,13 +247,12 @@ def _windows(
     isolated = torch.ones_like(values) if seed == "one" else values
     start.flatten(1).scatter_(1, channels[:, None], isolated[:, None])
     rows = torch.from_numpy(cone.rows)
+    ends: list[str] = []
     signals = descend(
-        steps, cone.layer, start, rows=rows, cone=cone, channels=channels, recorded=recorded
-    )
-    found: Tensor | None = signals.get(cone.input)
-    if found is None:
-        found = start.new_zeros(cone.lies(cone.input).sized(cone.sizes[cone.input]))
-    return found
+        steps, cone.layer, start, rows=rows, cone=cone, channels=channels, recorded=recorded,
+        ends=ends,
+    )  # fmt: skip
+    return _arrived(signals, cone.input, cone.layer, ends)
 
 
 def _owners(units: Sequence[Unit]) -> Tensor:

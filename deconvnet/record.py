@@ -4,114 +4,36 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from deconvnet.hooked import Opaque, after, before, of_container
 from deconvnet.layers import (
     TABLE,
     Local,
     MirroredLayer,
     Policies,
     Record,
-    Switches,
     UnmirroredError,
     reader_for,
 )
 from deconvnet.layers.crop import layout
 from deconvnet.layers.local import Traced
 from deconvnet.reading.evaluating import evaluation
+from deconvnet.reading.functions import Applied
 from deconvnet.reading.graph import Graph
+from deconvnet.reading.hooks import Hooks, hooked
 from deconvnet.reading.inplace import refuse_shared, refuse_written
 from deconvnet.reading.nodes import Node, arguments, run_call
 from deconvnet.reading.opaque import ruled, samples_tried
 from deconvnet.reading.running import execute
+from deconvnet.reading.unseen import applied, refuse_unseen
+from deconvnet.recording import Recording, Step
 
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One node of a recording: its layer, what it remembers, where its inputs came from.
-
-    Args:
-        name: the node.
-        layer: its mirrored layer.
-        record: what the mirror needs.
-        sources: the node each of the layer's inputs came from; None for parameters.
-    """
-
-    name: str
-    layer: MirroredLayer
-    record: Record
-    sources: tuple[str | None, ...]
-
-    @property
-    def separable(self) -> bool:
-        """True if the samples stay apart: no signal goes to what all of them share."""
-        return self.record.separable and not self._shares
-
-    @property
-    def apart(self) -> bool:
-        """True if their signals do, which may have to be tried."""
-        return not self._shares and self.record.apart
-
-    @property
-    def _shares(self) -> bool:
-        pairs = zip(self.record.shared, self.sources, strict=False)
-        return any(own and source for own, source in pairs)
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """What a forward pass of a batch of images left behind.
-
-    Args:
-        input: name of the node that is the images.
-        steps: the nodes that carry a signal, in forward order.
-        activations: {layer: (batch, channels, ...)} the values of the recorded layers.
-        sizes: {node: size of its value} for every node whose value is a tensor.
-        policies: under which it was made; they decided what is remembered.
-        empty: a number of the images' type, on their device.
-    """
-
-    input: str
-    steps: tuple[Step, ...]
-    activations: dict[str, Tensor]
-    sizes: dict[str, torch.Size]
-    policies: Policies
-    empty: Tensor
-
-    @property
-    def images(self) -> int:
-        """How many images were recorded."""
-        return self.sizes[self.input][0]
-
-    @property
-    def separable(self) -> bool:
-        """True if every node is known to keep the images of the batch apart."""
-        return all(step.separable for step in self.steps)
-
-    @property
-    def apart(self) -> bool:
-        """True if signals of an image come back to it alone, so that rows can be taken.
-
-        Operations of which nothing is known are tried for it, once for each size.
-        """
-        return all(step.apart for step in self.steps)
-
-    @property
-    def switches(self) -> dict[str, Switches]:
-        """{node: switches} of every max pooling."""
-        return {s.name: s.record for s in self.steps if isinstance(s.record, Switches)}
-
-    def __getitem__(self, layer: str) -> Tensor:
-        """The activations of a recorded layer, (batch, channels, ...)."""
-        if layer not in self.activations:
-            names = ", ".join(self.activations)
-            raise KeyError(f"{layer!r} was not recorded; this recording holds {names}")
-        return self.activations[layer]
+__all__ = ["Bound", "Recorder", "Recording", "Step", "bind", "record"]
 
 
 def record(
@@ -142,7 +64,10 @@ def record(
             if keep and node.name in layers:
                 activations[node.name] = _activation(node, value)
     empty = images.new_empty(1)
-    return Recording(graph.input, tuple(recorder.steps), activations, sizes, policies, empty)
+    return Recording(
+        graph.input, tuple(recorder.steps), activations, sizes, policies, empty,
+        tuple(recorder.blocks),
+    )  # fmt: skip
 
 
 def _activation(node: Node, value: Any) -> Tensor:
@@ -168,6 +93,7 @@ class Recorder:
     Attributes:
         steps: the nodes that carry a signal, as far as they have run.
         carriers: their names, and the images'.
+        blocks: the nodes that read one of these and give tensors that carry no signal.
     """
 
     def __init__(self, graph: Graph, policies: Policies) -> None:
@@ -175,6 +101,7 @@ class Recorder:
         self.policies = policies
         self.steps: list[Step] = []
         self.carriers = {graph.input}
+        self.blocks: list[str] = []
 
     def run(self, node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> Any:
         """The node's value, as ``execute`` wants it.
@@ -191,21 +118,100 @@ class Recorder:
         carried = [source for source in node.sources if source in self.carriers]
         if not carried:
             return run_call(node, args, kwargs)
+        if not node.state.grad:
+            output = run_call(node, args, kwargs)
+        else:
+            output = self._in_its_state(node, values, readers, carried, args, kwargs)
+        if node.name not in self.carriers and any(map(torch.is_tensor, pytree.tree_leaves(output))):
+            self.blocks.append(node.name)
+        return output
+
+    def _in_its_state(
+        self, node: Node, values: dict[str, Any], readers: Mapping[str, int], *call: Any
+    ) -> Any:
         if node.mutates:
             refuse_shared(node, values, readers)
         try:
-            layer, inputs, sources = self._bind(node, values, carried, args, kwargs)
-            layer = layer.under(self.policies)
-            output, kept = layer.record(*inputs)
+            with node.state.entered():
+                return self._recorded(node, values, readers, *call)
         except UnmirroredError as error:
             raise UnmirroredError(f"at {node.name}: {error}") from None
+
+    def _recorded(
+        self,
+        node: Node,
+        values: dict[str, Any],
+        readers: Mapping[str, int],
+        carried: list[str],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        held = {source: values[source] for source in carried}
+        if isinstance(node.call.target, Hooks):
+            found = of_container(node.call.target, args, held, self.policies)
+            self._add(node, node.name, found)
+            return found.value
+        if node.module is not None and hooked(node.module) and reader_for(node.module):
+            done, output = self._hooked(node, values, held, args, kwargs)
+            if done:
+                return output
+        layer, inputs, sources = self._bind(node, values, carried, args, kwargs)
+        layer = layer.under(self.policies)
+        output, kept = layer.record(*inputs)
         if isinstance(kept, Traced):
+            refuse_unseen(kept.outputs, self.policies)
             refuse_written(node, [sources[i] for i in kept.written], readers)
+        self._step(node, node.name, (layer, inputs, sources), output, kept)
+        return output
+
+    def _hooked(
+        self,
+        node: Node,
+        values: dict[str, Any],
+        entry: dict[str, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> tuple[bool, Any]:
+        """A module between its hooks: whether it could be recorded so, and its output."""
+        assert node.module is not None, "only modules have hooks"
+
+        def filled(now: Mapping[str, Any]) -> Any:
+            return arguments(node, self.graph.names, {**values, **now})
+
+        first = before(node.module, filled, entry, self.policies)
+        alone = first.alone() if first is not None else None
+        if first is not None:
+            if alone is None:
+                return False, None
+            args, kwargs = first.value
+            entry = {f"{node.name}<": alone[0]}
+        bound = bind(node, args, kwargs, entry)
+        if bound is None:
+            return False, None
+        layer, inputs, sources = bound[0].under(self.policies), *bound[1:]
+        output, kept = layer.record(*inputs)
+        last = after(node.module, (args, kwargs), {f"{node.name}=": output}, entry, self.policies)
+        if alone is not None:
+            self._add(node, f"{node.name}<", alone[1])
+        name = node.name if last is None else f"{node.name}="
+        self._step(node, name, (layer, inputs, sources), output, kept)
+        if last is None:
+            return True, output
+        self._add(node, node.name, last)
+        return True, last.value
+
+    def _add(self, node: Node, name: str, found: Opaque) -> None:
+        bound = found.layer, (), found.sources
+        self._step(node, name, bound, found.value, found.record)
+
+    def _step(self, node: Node, name: str, bound: Bound, output: Any, kept: Record) -> None:
+        """Write a step down, if a signal can come back through it."""
+        layer, inputs, sources = bound
         silent = isinstance(kept, Traced) and kept.silent
         if _carries(output) and not silent:
-            self.carriers.add(node.name)
-            self.steps.append(Step(node.name, layer, kept, sources))
-        return output
+            self.carriers.add(name)
+            dtypes = tuple(getattr(x, "dtype", None) for x in inputs) if node.state.autocast else ()
+            self.steps.append(Step(name, layer, kept, sources, node.state, dtypes))
 
     def _bind(
         self,
@@ -225,9 +231,13 @@ class Recorder:
             now = {**held, **dict(zip(carried, inputs, strict=True))}
             return run_call(node, *arguments(node, self.graph.names, now))
 
-        tried = samples_tried(node, self.policies)
-        local = Local(ruled(call, self.policies, module=node.module), tried)
-        return local, tuple(held[s] for s in carried), tuple(carried)
+        layer: MirroredLayer
+        if isinstance(node.call.target, Applied):
+            layer = applied(node.call.target, call, len(carried), self.policies)
+        else:
+            tried = samples_tried(node, self.policies)
+            layer = Local(ruled(call, self.policies, module=node.module), tried)
+        return layer, tuple(held[s] for s in carried), tuple(carried)
 
 
 def bind(

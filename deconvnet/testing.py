@@ -13,9 +13,10 @@ from torch.utils import _pytree as pytree
 
 from deconvnet.inside_law import inside_law
 from deconvnet.layers import Interval, MirroredLayer, Policies, rectifier
+from deconvnet.report import ModelReport, check_model
 from deconvnet.trial import LawBroken, Trial, carries
 
-__all__ = ["LawBroken", "check_layer"]
+__all__ = ["LawBroken", "ModelReport", "check_layer", "check_model"]
 
 BOXES = 12  # random ranges of output places whose windows are tried, beside the corners
 

@@ -163,7 +163,7 @@ class Local(MirroredLayer):
         kept = record.whole if isinstance(record, Packed) else record
         assert isinstance(kept, Traced), "nothing else is kept of this layer"
         bare = kept.layout.num_leaves == 1 and isinstance(signal, Tensor)
-        found = iter(record.back([signal] if bare else _flattened(signal)))
+        found = iter(record.back([signal] if bare else _flattened(signal, kept.layout)))
         flat, layout = pytree.tree_flatten(kept.leaves)
         back = [next(found) if isinstance(x, Tensor) and x.requires_grad else None for x in flat]
         return tuple(pytree.tree_unflatten(back, layout))
@@ -193,13 +193,16 @@ def _copy(value: Any) -> Any:
     return value.clone(memory_format=usual) if isinstance(value, Tensor) else value
 
 
-def _flattened(signal: Signal) -> list[Any]:
+def _flattened(signal: Signal, layout: pytree.TreeSpec) -> list[Any]:
     """The signals in the order of the outputs, with None where nothing arrives."""
-    if isinstance(signal, (tuple, list)):
-        return [leaf for part in signal for leaf in _flattened(part)]
-    if isinstance(signal, dict):
-        return [leaf for part in signal.values() for leaf in _flattened(part)]
-    return [signal]
+    if signal is None:
+        return [None] * layout.num_leaves
+    if layout.is_leaf():
+        return [signal]
+    parts = signal.values() if isinstance(signal, dict) else signal
+    below = layout.children() if hasattr(layout, "children") else layout.children_specs
+    pairs = zip(parts, below, strict=True)
+    return [leaf for part, one in pairs for leaf in _flattened(part, one)]
 
 
 def along(*axes: int) -> Callable[[Window, tuple[Tensor, ...]], tuple[Window, ...]]:

@@ -84,6 +84,17 @@ def batch_call(
     return BatchNormalization(running_mean, running_var, weight, bias, eps), (input,)
 
 
+def preprocessing_module(module: nn.Module, input: Tensor) -> Any:
+    """The layer and the inputs of a call of ``torchvision.transforms.Normalize``."""
+    m: Any = module
+    channels = input.shape[1]
+    mean, deviation = (
+        torch.as_tensor(x, dtype=input.dtype, device=input.device).expand(channels)
+        for x in (m.mean, m.std)
+    )
+    return BatchNormalization(mean, deviation.square(), None, None, 0.0), (input,)
+
+
 def _places(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window]:
     """Every place, of the same channels."""
     return ((*window[:2], *[Interval.whole()] * (len(window) - 2)),)

@@ -89,11 +89,12 @@ def _cut(kept: Any, crop: Crop) -> Any:
 
 def of_module(module: nn.Module, input: Tensor) -> tuple[Rectification, tuple[Tensor]]:
     """The layer and the inputs of a call of any activation module."""
-    function: Any = module
+    bare: Any = module
     if getattr(module, "inplace", False):
-        function = copy.copy(module)  # shares the parameters; the user's module stays as it is
-        function.inplace = False
-    activation = Activation(type(module).__name__, function, module_ceiling(module))
+        bare = copy.copy(module)  # shares the parameters; the user's module stays as it is
+        bare.inplace = False
+    # its hooks are run by whoever runs it
+    activation = Activation(type(module).__name__, bare.forward, module_ceiling(module))
     return Rectification(activation), (input,)
 
 

@@ -185,7 +185,7 @@ def view(input: Tensor, *size: Any, **kwargs: Any) -> Any:
 
 def flatten_module(module: nn.Module, input: Tensor) -> Any:
     """The layer and the inputs of a call of ``nn.Flatten`` or ``nn.Unflatten``."""
-    return Reshape(lambda x: module(x)), (input,)
+    return Reshape(module.forward), (input,)
 
 
 @dataclass(frozen=True, eq=False)

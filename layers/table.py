@@ -13,8 +13,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchvision import transforms
 from torchvision.models.swin_transformer import shifted_window_attention
 from torchvision.ops import FrozenBatchNorm2d, StochasticDepth, stochastic_depth
+from torchvision.transforms import v2
 
 from . import (
     averaging,
@@ -100,6 +102,8 @@ TABLE: dict[Any, Reader] = {
     nn.BatchNorm3d: normalization.batch_module,
     nn.SyncBatchNorm: normalization.batch_module,
     FrozenBatchNorm2d: normalization.batch_module,
+    transforms.Normalize: normalization.preprocessing_module,
+    v2.Normalize: normalization.preprocessing_module,
     F.batch_norm: normalization.batch_call,
     nn.InstanceNorm1d: spatial(1, normalization.instance_module),
     nn.InstanceNorm2d: spatial(2, normalization.instance_module),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -13,6 +14,7 @@ from benchmark_cases import Case
 from benchmark_timing import interleaved, ratios, settled
 
 from deconvnet import DeconvNet
+from deconvnet.checked import judge
 
 SIDES = ("ours", "captum", "forward")
 
@@ -32,6 +34,7 @@ class Row:
         way: the way our projection took.
         multiply_adds: {way: multiply-adds of our projection}, and of the way "taken".
         peaks: {side: bytes}.
+        check: seconds that it takes to hold the graph against the model, once; in no other figure.
     """
 
     units: int
@@ -44,6 +47,7 @@ class Row:
     way: str
     multiply_adds: dict[str, int]
     peaks: dict[str, int]
+    check: float = 0.0
 
     @property
     def faster(self) -> list[float]:
@@ -68,8 +72,8 @@ class Row:
 def row(case: Case, *, rounds: int, device: str = "cpu", threads: int = 1) -> Row:
     """Measure a case.
 
-    The comparison is the warm-up too: it runs both sides whole. A GPU, whose comparison runs
-    in another precision, has a first round more that does not count.
+    The comparison is the warm-up too: it runs both sides whole, and our check of the graph. A GPU,
+    whose comparison runs in another precision, has a first round more that does not count.
 
     Raises:
         ValueError: the results differ.
@@ -79,6 +83,10 @@ def row(case: Case, *, rounds: int, device: str = "cpu", threads: int = 1) -> Ro
     units = cases.units_of(case, model, images)
     found = runners.compare(case, model, images, units=units)
     net, few = DeconvNet(model, case.rule), images[: runners.TOGETHER]
+    begin = time.perf_counter()
+    judge(net.graph, images, gradient=True)
+    settled(device)()
+    check = time.perf_counter() - begin
     route = net.route(images, units)
     forwarded = runners.multiply_adds(model, few)
     runners.forward(model, few)
@@ -108,4 +116,5 @@ def row(case: Case, *, rounds: int, device: str = "cpu", threads: int = 1) -> Ro
         way=route.way,
         multiply_adds=dict(route.multiply_adds),
         peaks=peaks,
+        check=check,
     )

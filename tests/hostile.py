@@ -76,16 +76,6 @@ class Writing(Net):
         return x
 
 
-class Arguments(Net):
-    """Takes whatever it is given."""
-
-    def forward(self, *args):
-        return super().forward(args[0])
-
-    def between(self, x):
-        return x
-
-
 class ByCount(Net):
     """Treats a single image in another way."""
 
@@ -120,7 +110,7 @@ class Keeping(BySize):
         return super().between(x * self.kept["ramp"])
 
 
-HOSTILE = (BySize, ByChannel, BySample, Iterating, Unpacking, Refining, Writing, Arguments)
+HOSTILE = (BySize, ByChannel, BySample, Iterating, Unpacking, Refining, Writing)
 
 
 def made(kind):

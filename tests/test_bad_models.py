@@ -16,6 +16,7 @@ IMAGES = noise(2, 3, 12, 12)
 @pytest.mark.parametrize("smooth", [nn.GELU, nn.SiLU, nn.Tanh, nn.LeakyReLU, nn.Softplus])
 @pytest.mark.parametrize("policy", ["deconvnet", "guided", "rectgrad"])
 def test_an_activation_without_a_rule(smooth, policy):
+    torch.manual_seed(1)
     broken = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), smooth()).double()
     net = DeconvNet(broken, policy)
     with pytest.raises(UnmirroredError) as caught:
@@ -86,6 +87,9 @@ def test_a_model_of_two_inputs():
     net = DeconvNet(TwoInputs().double())
     with pytest.raises(ValueError, match="takes a second input, 'mask'; wrap it in a module"):
         net.record(IMAGES)
+    with pytest.raises(ValueError, match="takes a second input, 'mask'"):
+        net.record(IMAGES, "filters")
+    net = DeconvNet(TwoInputs().double(), check=False)
     assert net.project(IMAGES, layer="filters", channel=0).any(), "below it, there is one input"
     optional = Optional().double()
     recording = DeconvNet(optional, "gradient").record(IMAGES)

@@ -83,9 +83,9 @@ def test_images_of_another_size_take_another_way():
 def test_each_size_is_read_once(monkeypatch):
     read = []
 
-    def counted(model, example):
+    def counted(model, example, *inputs):
         read.append(tuple(example.shape))
-        return export(model, example)
+        return export(model, example, *inputs)
 
     monkeypatch.setattr("deconvnet.reading.graphs.export", counted)
     net = DeconvNet(made(BySize))
@@ -120,9 +120,9 @@ def test_before_images_are_seen():
 def test_if_both_fail_the_error_says_why(kind, line, capfd, tmp_path):
     model = made(kind)
     calls = (
-        lambda: DeconvNet(model, input_size=(3, 12, 12)),
+        lambda: DeconvNet(model, input_size=(3, 12, 12)).record(IMAGES),
         lambda: DeconvNet(model).record(IMAGES),
-        lambda: DeconvNet(model).layers,
+        lambda: DeconvNet(model).record(IMAGES, "top"),
         lambda: deconvnet.mine(model, list(IMAGES), tmp_path / "a.h5"),
     )
     before = {name: frozen(vars(m)) for name, m in model.named_modules()}
@@ -134,6 +134,7 @@ def test_if_both_fail_the_error_says_why(kind, line, capfd, tmp_path):
             "torch.export says: ", "data-dependent", "torch.fx.wrap",
         ):  # fmt: skip
             assert part in str(caught.value), part
+    assert list(DeconvNet(model).layers) == ["one", "relu"], "those below the line are there"
     assert {name: frozen(vars(m)) for name, m in model.named_modules()} == before
     assert capfd.readouterr() == ("", ""), "torch.export writes to the terminal"
 

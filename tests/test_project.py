@@ -73,7 +73,7 @@ def test_more_units_than_fit_take_more_passes(monkeypatch):
 
 
 def test_images_go_up_once_and_no_further_than_they_must():
-    net, images = DeconvNet(network("resnet18")), noise(2, 3, 48, 48)
+    net, images = DeconvNet(network("resnet18"), check=False), noise(2, 3, 48, 48)
     units = [
         Unit("layer1.1.add", c, i, j, image=i % 2)
         for c in range(8)

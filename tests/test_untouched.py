@@ -34,7 +34,6 @@ def model():
     made.two.weight.requires_grad_(False)
     made.one.weight.grad = torch.ones_like(made.one.weight)
     made.relu.register_forward_hook(lambda *args: None)
-    made.register_full_backward_hook(lambda *args: None)
     made.two.anything = "of the user's"
     return made
 

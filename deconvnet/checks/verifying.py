@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from deconvnet import fingerprint
+from deconvnet.checked import settled
 from deconvnet.checks.claims import held_against
 from deconvnet.checks.comparing import Mismatch
 from deconvnet.checks.recomputing import recomputed
@@ -106,7 +107,7 @@ def verify(
     )
     graphs = Graphs(model.model if isinstance(model, DeconvNet) else model)
     image = blank(graphs.model, first_image(dataset).shape)
-    graph = graphs.of(image)
+    graph = settled(graphs, image, list(store))
     here = fingerprint.of_model(graph)  # before any forward, which may leave something behind
     geometry = geometry_of(graph, image)
     claims = held_against(store, here, geometry, dataset)

@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from deconvnet.checked import settled
 from deconvnet.commands import load_model, load_photographs, said
 from deconvnet.draw import METHODS, draw_comparison, provenance
 from deconvnet.figures import save, suffix_of
 from deconvnet.models import LoadedModel
-from deconvnet.reading.graphs import Graphs
+from deconvnet.reading.graphs import Graphs, blank
 from deconvnet.units import Unit
 
 
@@ -47,7 +48,8 @@ def _unit(options: argparse.Namespace, loaded: LoadedModel) -> Unit | None:
         raise ValueError("--layer and --channel go together; give both, or --class, or neither")
     if options.layer is not None and options.class_ is not None:
         raise ValueError("give --layer and --channel, or --class, not both")
-    graph = Graphs(loaded.model).of_size((3, *loaded.preprocessing.size))
+    image = blank(loaded.model, (3, *loaded.preprocessing.size))
+    graph = settled(Graphs(loaded.model), image)
     if options.layer is not None:
         return Unit(graph.find(options.layer), options.channel)
     output = graph.returned[0]

@@ -7,9 +7,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import torch
+
 from deconvnet import fields, rules
 from deconvnet.commands import load_model, said
 from deconvnet.mirror import DeconvNet, Layer
+from deconvnet.models import LoadedModel
+from deconvnet.report import check_model
 from deconvnet.units import Box
 
 HEADER = ("layer", "kind", "channels", "map", "field", "stride", "box")
@@ -37,6 +41,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Print the table of layers."""
     loaded = load_model(options)
     size = (3, *loaded.preprocessing.size)
+    if options.check:
+        return _checked(options, loaded, size)
     net = DeconvNet(loaded.model, options.rectifier, elsewhere=options.elsewhere, input_size=size)
     every = _lines(net, size)
     lines = _chosen(_upto(net, every, options.depth), options.kinds)
@@ -54,6 +60,27 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "rectifier": net.policies.rectifier.name,
         "layers": {name: _plain(line) for name, line in lines.items()},
     }
+
+
+def _checked(
+    options: argparse.Namespace, loaded: LoadedModel, size: tuple[int, ...]
+) -> dict[str, Any]:
+    """Print how far each node is from the model.
+
+    Raises:
+        ValueError: one is another than the model's.
+    """
+    noise = torch.randn((2, *size), generator=torch.Generator().manual_seed(0))
+    report = check_model(loaded.model, noise)
+    if not options.json:
+        said(str(report), options)
+    if not report.ok:
+        wrong = [row.name for row in report.rows if not row.ok]
+        raise ValueError(
+            f"the graph of {loaded.spec} is not the model: {report.error or ', '.join(wrong)}"
+        )
+    rows = [{"node": r.name, "kind": r.kind, "difference": r.difference} for r in report.rows]
+    return {"model": loaded.spec, "input_size": size, "read_by": report.reader, "checked": rows}
 
 
 def _lines(net: DeconvNet, size: tuple[int, ...]) -> dict[str, Line]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import logging
 import operator
@@ -16,10 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from deconvnet.layers import reader_for
+from deconvnet.ordinary import plain
 from deconvnet.reading.aliasing import without_writes
 from deconvnet.reading.collapsing import called, collapse
 from deconvnet.reading.evaluating import evaluation
-from deconvnet.reading.graph import Graph, assembled
+from deconvnet.reading.graph import NOTHING, Graph, assembled
+from deconvnet.reading.hiding import Hider, hidden
+from deconvnet.reading.hooks import Hooks
+from deconvnet.reading.naming import numbered
+from deconvnet.reading.regions import inlined, state_of
+from deconvnet.reading.signatures import image_argument
 from deconvnet.reading.tracing import Tracer, left_as_it_was
 from deconvnet.reading.untraceable import NotFollowed
 
@@ -33,7 +39,7 @@ SPELLED = {  # torch's word → the node's name, as torch.fx has it
 TO_THE_END = 2**63 - 1  # as torch.export writes it
 
 
-def export(model: nn.Module, example: Tensor) -> Graph:
+def export(model: nn.Module, example: Tensor, inputs: Mapping[str, Any] = NOTHING) -> Graph:
     """Read the graph of a model by running it on images without values; it comes back as it was.
 
     Sizes are numbers here, so that python may count, compare and branch on them. The graph holds
@@ -44,15 +50,17 @@ def export(model: nn.Module, example: Tensor) -> Graph:
         model: the model.
         example: (batch, channels, *size) on the model's device and in its precision; its values
             play no part.
+        inputs: {argument: value} of the arguments of forward beside the images.
 
     Raises:
         NotFollowed: torch.export cannot follow the model.
     """
     try:
-        with left_as_it_was(model), evaluation(model), _quiet():
+        with left_as_it_was(model), evaluation(model), _quiet(), plain():
             model.forward = _keeping_nothing(model)  # ``left_as_it_was`` removes this attribute
-            program, batch = _exported(model, example.detach())
-        return _read(model, program, batch)
+            with hidden(model, inputs, alone=_alone) as hider:
+                program, batch = _exported(model, example.detach())
+        return _read(model, program, batch, inputs, hider)
     except Exception as error:
         raise NotFollowed.after(model, error) from error
 
@@ -91,7 +99,7 @@ def _exported(model: nn.Module, example: Tensor) -> tuple[Any, int | None]:
     with torch.enable_grad():
         if len(example) > 1:  # torch.export takes an axis of length one for a number
             try:
-                return _run(model, example, _any_number(model)), None
+                return _run(model, example, ({0: torch.export.Dim("batch")},)), None
             except Exception:  # the model asks how many images there are
                 pass
         return _run(model, example, None), len(example)
@@ -101,25 +109,29 @@ def _run(model: nn.Module, example: Tensor, dynamic: Any) -> Any:
     return torch.export.export(model, (example,), dynamic_shapes=dynamic, strict=False)
 
 
-def _any_number(model: nn.Module) -> Any:
-    """The number of images is free; written as forward takes them, ``x`` or ``*x``."""
-    free = {0: torch.export.Dim("batch")}
-    first = next(iter(inspect.signature(model.forward).parameters.values()))
-    return ((free,),) if first.kind is inspect.Parameter.VAR_POSITIONAL else (free,)
+def _alone(module: nn.Module) -> bool:
+    """Whether the table has a line for a module, whose operations become one node again."""
+    return Tracer().is_leaf_module(module, "") and reader_for(module) is not None
 
 
-def _read(model: nn.Module, program: Any, batch: int | None) -> Graph:
+def _read(
+    model: nn.Module, program: Any, batch: int | None, inputs: Mapping[str, Any], hider: Hider
+) -> Graph:
+    inlined(program.graph_module)
     graph: fx.Graph = program.graph
     constants = _lower(program, graph)
     without_writes(graph)
+    hider.put_back(graph)
     modules = dict(model.named_modules(remove_duplicate=False))
     leaf = Tracer().is_leaf_module
     collapse(graph, modules, leaf)
     _clean(graph)
-    names = _names(graph, modules, leaf)
+    names = _names(graph, modules, leaf, image_argument(model, inputs))
     for node in graph.nodes:
-        node.meta = {}  # what torch.export noted is as large as the program
-    return assembled(model, graph, names, constants=constants, batch=batch)
+        node.meta = {"state": state_of(node)}  # what torch.export noted is as large as the program
+    return assembled(
+        model, graph, names, constants=constants, batch=batch, inputs=inputs, reader="torch.export"
+    )
 
 
 def _lower(program: Any, graph: fx.Graph) -> dict[str, Any]:
@@ -157,31 +169,30 @@ def _clean(graph: fx.Graph) -> None:
             graph.erase_node(node)
 
 
-def _names(graph: fx.Graph, modules: Mapping[str, nn.Module], leaf: Any) -> dict[fx.Node, str]:
+def _names(
+    graph: fx.Graph, modules: Mapping[str, nn.Module], leaf: Any, argument: str
+) -> Mapping[fx.Node, str]:
     """Torchvision's names: the module's path and the function's name, numbered if repeated."""
     calls = [node for node in graph.nodes if node.op == "call_function"]
     alone = Counter(_innermost(node, modules) for node in calls)
     last = {_call(node): node for node in calls if node.target is not operator.getitem}
     final = set(last.values())  # of what one function became, the node that is its result
-    names: dict[fx.Node, str] = {}
-    taken: Counter[str] = Counter()
+    words: list[tuple[fx.Node, str, bool]] = []
     for node in graph.nodes:
         if node.op == "output":
             continue
-        name = str(node.target)
-        if node.op == "call_function":
+        name = argument if node.op == "placeholder" else str(node.target)
+        owns = node.op == "call_module"
+        if isinstance(node.target, Hooks) and node.target.after and node.target.path:
+            name, owns = node.target.path, True
+        elif node.op == "call_function":
             key, path = _innermost(node, modules)
             is_leaf = bool(path) and leaf(modules[path], path)
             word = _word(node, called(node) if node in final else "")
-            inside = not (is_leaf and alone[key, path] == 1)
-            name = ".".join(part for part in (path, word * inside) if part)
-        free = name
-        while free in taken:
-            taken[name] += 1
-            free = f"{name}_{taken[name]}"
-        taken[free] = 0
-        names[node] = free
-    return names
+            owns = is_leaf and alone[key, path] == 1
+            name = ".".join(part for part in (path, word * (not owns)) if part)
+        words.append((node, name, owns))
+    return numbered(words, filter(None, modules))
 
 
 def _word(node: fx.Node, function: str) -> str:

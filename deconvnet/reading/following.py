@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
-from types import FrameType, FunctionType
+from types import FrameType, FunctionType, MappingProxyType
 from typing import Any
 
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
+from deconvnet.reading.functions import kept_whole
 from deconvnet.reading.inplace import is_number
 from deconvnet.reading.tracing import Tracer
 
 
-def follow(model: nn.Module) -> tuple[fx.Graph, Tracer]:
+def follow(
+    model: nn.Module, inputs: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[fx.Graph, Tracer]:
     """Trace a model; a helper that torch.fx cannot enter becomes a node if it sees sizes alone.
 
     "Same" padding is computed by such helpers, ``max(needed - length, 0)``. No signal passes
@@ -26,19 +29,32 @@ def follow(model: nn.Module) -> tuple[fx.Graph, Tracer]:
         the traced graph, and the tracer, which knows the names of its nodes.
 
     Raises:
-        Exception: whatever stops torch.fx elsewhere.
+        Halted: whatever stops torch.fx elsewhere.
     """
     closed: list[FunctionType] = []
     while True:
-        tracer = Tracer()
+        tracer = Tracer(inputs)
         try:
-            with _closed(closed, tracer):
+            with _closed(closed, tracer), kept_whole(tracer.hide):
                 return tracer.trace(model), tracer
         except Exception as error:
             helper = _helper(error)
             if helper is None or helper in closed:
-                raise
+                raise Halted(error, tracer) from error
             closed.append(helper)
+
+
+class Halted(Exception):
+    """Where torch.fx could not go on.
+
+    Args:
+        error: what stopped it.
+        tracer: it has the nodes up to there.
+    """
+
+    def __init__(self, error: Exception, tracer: Tracer) -> None:
+        super().__init__(str(error))
+        self.error, self.tracer = error, tracer
 
 
 def _helper(error: Exception) -> FunctionType | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +12,8 @@ from torch import Tensor, nn
 from deconvnet.reading.exporting import export
 from deconvnet.reading.graph import Graph, trace
 from deconvnet.reading.tracing import unwrapped
-from deconvnet.reading.untraceable import NotFollowed, UntraceableError, unreadable
+from deconvnet.reading.untraceable import NotFollowed, Stopped, UntraceableError, unreadable
+from deconvnet.reading.versions import hooks_of
 
 
 class Graphs:
@@ -21,6 +24,7 @@ class Graphs:
 
     Args:
         model: any module that takes images, in a wrapper or not.
+        inputs: {argument: value} of the arguments of forward beside the images.
 
     Attributes:
         model: without its wrapper.
@@ -30,13 +34,21 @@ class Graphs:
         UntraceableError: the model is none that can be read.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, inputs: Mapping[str, Any] | None = None) -> None:
         self.model = unwrapped(model)
+        self.inputs = dict(inputs or {})
         self.any_size: Graph | None = None
         self._refusal: NotFollowed | None = None
         self._exported: dict[tuple[int | None, ...], Graph] = {}
+        self._hooks: object = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Read the model by torch.fx, as it is now."""
+        self._hooks = [hooks_of(module) for module in self.model.modules()]
+        self._exported, self._refusal, self.any_size = {}, None, None
         try:
-            self.any_size = trace(model)
+            self.any_size = trace(self.model, self.inputs)
         except NotFollowed as refusal:
             self._refusal = refusal
 
@@ -49,15 +61,47 @@ class Graphs:
         Raises:
             UntraceableError: neither way reads the model; the message says why.
         """
+        if self._hooks != [hooks_of(module) for module in self.model.modules()]:
+            self._begin()  # hooks of containers are nodes
         graph = self.held(images.shape)
         if graph is None:
             graph = self._read(images)
+            if graph.stopped is not None:
+                return graph
+            self._exported[graph.batch, *images.shape[1:]] = graph
+        return graph
+
+    def again(self, images: Tensor) -> Graph | None:
+        """What torch.fx reads now; None if it is nothing else than before."""
+        if self.any_size is None:
+            return None
+        graph = trace(self.model, self.inputs)
+        return None if graph.signature == self.any_size.signature else graph
+
+    def exported(self, images: Tensor) -> Graph | None:
+        """What torch.export reads for images like these, where torch.fx has read something else.
+
+        Raises:
+            NotFollowed: it cannot.
+        """
+        return None if self.any_size is None else export(self.model, images, self.inputs)
+
+    def adopted(self, graph: Graph, images: Tensor) -> Graph:
+        """Hand out this graph from now on."""
+        if graph.reader == "torch.fx":
+            self.any_size = graph
+        elif self.any_size is not None:
+            self.any_size = None
+            self._refusal = NotFollowed(self.model, "what it reads is not the model")
             self._exported[graph.batch, *images.shape[1:]] = graph
         return graph
 
     def held(self, shape: Sequence[int]) -> Graph | None:
         """The graph that is already there for images of this (batch, channels, *size)."""
         batch, *size = shape
+        below = self._refusal.below if self._refusal is not None else None
+        if below is not None and below.stopped is not None:
+            return below  # type: ignore[no-any-return]
         free = None if batch == 1 else self._exported.get((None, *size))
         return self.any_size or self._exported.get((batch, *size)) or free
 
@@ -77,19 +121,35 @@ class Graphs:
     def _read(self, images: Tensor) -> Graph:
         assert self._refusal is not None, "without a graph there is a reason"
         try:
-            return export(self.model, images)
+            return export(self.model, images, self.inputs)
         except NotFollowed as refusal:
-            raise unreadable(self._refusal, refusal) from refusal
+            both, graph = unreadable(self._refusal, refusal), self._refusal.below
+            if graph is None:
+                raise both from refusal
+            graph.stopped = Stopped(both, self._refusal.followed)
+            return graph  # type: ignore[no-any-return]
 
 
 def blank(model: nn.Module, size: Sequence[int], *, like: Tensor | None = None) -> Tensor:
     """An empty image as a model takes it, (1, channels, *size).
 
     Args:
-        model: its first parameter says device and precision.
+        model: its parameters say device and precision, see ``taken``.
         size: (channels, *size).
-        like: says them for a model without parameters; by default it takes float32.
+        like: says the precision where the parameters leave it open; by default float32.
     """
-    like = torch.zeros((), dtype=torch.float32) if like is None else like
-    parameter = next(model.parameters(), like)
-    return torch.zeros((1, *size), dtype=parameter.dtype, device=parameter.device)
+    dtype, device = taken(model, torch.zeros((), dtype=torch.float32) if like is None else like)
+    return torch.zeros((1, *size), dtype=dtype, device=device)
+
+
+def taken(model: nn.Module, images: Tensor) -> tuple[torch.dtype, torch.device]:
+    """The precision and the device in which a model takes images.
+
+    The precision is the images' own if any parameter has it, else that of most parameters. Those
+    that are integers, of a quantised part, say nothing.
+    """
+    parameters = list(model.parameters())
+    counts = Counter(p.dtype for p in parameters if p.is_floating_point())
+    device = parameters[0].device if parameters else images.device
+    own = images.dtype in counts or not counts
+    return (images.dtype if own else counts.most_common(1)[0][0]), device

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from deconvnet.reading.states import PLAIN, State
+
 
 @dataclass(frozen=True, eq=False)
 class Node:
@@ -29,6 +31,12 @@ class Node:
     mutates: bool
 
     @property
+    def state(self) -> State:
+        """What context managers of the model's had set when it ran."""
+        state: State = self.call.meta.get("state", PLAIN)
+        return state
+
+    @property
     def kind(self) -> str:
         """What it is: "Conv2d", "ReLU", "add"."""
         if self.module is not None:
@@ -41,8 +49,21 @@ class Node:
         return target if isinstance(target, str) else getattr(target, "__name__", str(target))
 
 
+def target_of(node: Node) -> object:
+    """What a node calls, told apart from everything else that is called so."""
+    target = node.call.target
+    return target if isinstance(target, str) else (str(target), id(target)), id(node.module)
+
+
 def run_call(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """What a node computes, by the model's own module, function or method."""
+    """What a node computes, by the model's own module, function or method, in its state."""
+    if node.state.autocast:
+        with node.state.entered():
+            return _run(node, args, kwargs)
+    return _run(node, args, kwargs)
+
+
+def _run(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     if node.module is not None:
         return node.module(*args, **kwargs)
     target: Any = node.call.target
@@ -55,17 +76,19 @@ def arguments(
     node: Node, names: Mapping[fx.Node, str], values: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A node's arguments with the values of the nodes in them."""
+    return filled(node.call.args, names, values), filled(node.call.kwargs, names, values)
 
-    def filled(part: Any) -> Any:
-        # torch.fx's own map_arg makes lists that refuse to be written into, as some models do
-        if isinstance(part, fx.Node):
-            return values[names[part]]
-        if isinstance(part, list):
-            return [filled(one) for one in part]
-        if isinstance(part, dict):
-            return {key: filled(one) for key, one in part.items()}
-        if isinstance(part, slice):
-            return slice(filled(part.start), filled(part.stop), filled(part.step))
-        return tuple(filled(one) for one in part) if type(part) is tuple else part
 
-    return filled(node.call.args), filled(node.call.kwargs)
+def filled(part: Any, names: Mapping[fx.Node, str], values: Mapping[str, Any]) -> Any:
+    """Arguments of a traced call, or a part of them, with values in place of nodes."""
+    # torch.fx's own map_arg makes lists that refuse to be written into, as some models do
+    if isinstance(part, fx.Node):
+        return values[names[part]]
+    if isinstance(part, list):
+        return [filled(one, names, values) for one in part]
+    if isinstance(part, dict):
+        return {key: filled(one, names, values) for key, one in part.items()}
+    if isinstance(part, slice):
+        ends = (part.start, part.stop, part.step)
+        return slice(*(filled(one, names, values) for one in ends))
+    return tuple(filled(one, names, values) for one in part) if type(part) is tuple else part

@@ -16,7 +16,7 @@ from deconvnet.layers.table_of_activations import ACTIVATIONS
 from deconvnet.reading.inplace import asks_in_place
 from deconvnet.reading.nodes import Node
 
-SEALED = (nn.RNNBase, nn.RNNCellBase)  # their activations run where nobody can see them
+SEALED = (nn.RNNBase, nn.RNNCellBase, torch.jit.ScriptModule)  # nobody sees their activations
 
 _TRIED: WeakKeyDictionary[Node, tuple[object, dict[Any, bool]]] = WeakKeyDictionary()
 

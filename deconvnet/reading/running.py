@@ -44,7 +44,7 @@ def execute(
         given = _given(graph, images, node)
         try:
             value = run(node, values, readers) if given is None else given[0]
-        except (RuntimeError, IndexError, TypeError) as error:
+        except (RuntimeError, LookupError, TypeError, AttributeError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             raise ValueError(_misfit(images, node, error)) from error
@@ -67,11 +67,16 @@ def _given(graph: Graph, images: Tensor, node: Node) -> tuple[Any] | None:
     if node.name == graph.input:
         return (images,)
     if not node.call.args:
-        raise ValueError(
-            f"the model takes a second input, {node.name!r}; wrap it in a module whose forward "
-            "takes the images alone"
-        )
+        raise second_input(node.name)
     return (node.call.args[0],)
+
+
+def second_input(name: str) -> ValueError:
+    """What to say of an argument beside the images that was not given."""
+    return ValueError(
+        f"the model takes a second input, {name!r}; wrap it in a module whose forward takes the "
+        f"images alone, or say what it is for every image: DeconvNet(model, inputs={{{name!r}: …}})"
+    )
 
 
 def _misfit(images: Tensor, node: Node, error: Exception) -> str:

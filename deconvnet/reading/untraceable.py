@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision
@@ -29,17 +31,72 @@ class NotFollowed(UntraceableError):
         model: which could not be read.
         reason: in a line.
         where: "at FILE:LINE, `CODE`" of the model, or nothing.
+        followed: paths of the modules that were followed to their end.
+
+    Attributes:
+        below: the graph as far as it was read, if there are layers in it.
+        cause: what torch raised.
     """
 
-    def __init__(self, model: nn.Module, reason: str, *, where: str = "") -> None:
-        self.model, self.reason, self.where = model, reason, where
+    def __init__(
+        self, model: nn.Module, reason: str, *, where: str = "", followed: Sequence[str] = ()
+    ) -> None:
+        self.model, self.reason, self.where, self.followed = model, reason, where, followed
+        self.below: Any = None
+        self.cause: Exception | None = None
         super().__init__(f"{type(model).__name__} cannot be traced{where}: {reason}. {_REMEDY}")
 
     @classmethod
-    def after(cls, model: nn.Module, error: Exception) -> NotFollowed:
+    def after(
+        cls, model: nn.Module, error: Exception, *, followed: Sequence[str] = ()
+    ) -> NotFollowed:
         """Made of what torch raised while it read the model."""
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        return cls(model, lines[0][:_LONGEST].rstrip("."), where=_where(error))
+        reason = lines[0][:_LONGEST].rstrip(".")
+        refusal = cls(model, reason, where=_where(error), followed=followed)
+        refusal.cause = error
+        return refusal
+
+
+class NotTheModel(UntraceableError):
+    """A graph that was read, and computes something else than the model it was read from."""
+
+    @classmethod
+    def at(
+        cls, model: nn.Module, differs: Sequence[tuple[str, Any]], refusals: Sequence[Exception]
+    ) -> NotTheModel:
+        """Made of where each graph first differs, and of why others could not be read.
+
+        Args:
+            model: the model.
+            differs: (which way the graph was read, the row of the comparison) of each.
+            refusals: what was raised by the ways that read none.
+        """
+        told = [f"by {reader} it is another {_told(row)}" for reader, row in differs if row]
+        told += [str(refusal).partition(". ")[0] for refusal in refusals]
+        return cls(
+            f"the graph of {type(model).__name__} is not the model: {'; '.join(told)}. Take "
+            "branches on types or values, and constants made of parameters, out of forward; or "
+            "ask for a layer below, or give a part of the model: DeconvNet(model.PART). "
+            "check=False goes on with the graph as it is"
+        )
+
+    @classmethod
+    def unsteady(cls, model: nn.Module, name: str) -> NotTheModel:
+        """Made where a model gives two answers to one input, first at this node."""
+        return cls(
+            f"{type(model).__name__} gives two answers to one input, first at {name}: in "
+            "evaluation mode it still draws random numbers, or keeps a state, so that no "
+            "graph of it can be checked. Make it give one answer, ask for a layer below, or go on "
+            "without the check: check=False"
+        )
+
+
+def _told(row: Any) -> str:
+    kind = f" ({row.kind})" if row.kind else ""
+    if not row.found:
+        return f"in that it stops: {row.name}"
+    return f"at {row.name}{kind}: {row.found}, the model gives {row.expected}"
 
 
 def unreadable(traced: NotFollowed, exported: NotFollowed) -> UntraceableError:
@@ -47,7 +104,33 @@ def unreadable(traced: NotFollowed, exported: NotFollowed) -> UntraceableError:
     return UntraceableError(
         f"{type(traced.model).__name__} cannot be traced{exported.where or traced.where}: torch.fx "
         f"says: {traced.reason}; torch.export says: {exported.reason}. {_REMEDY}"
+        f"{_part(traced.model, traced.followed)}"
     )
+
+
+class Stopped(UntraceableError):
+    """What was asked for lies beyond the place up to which a model can be read.
+
+    Args:
+        refusal: why it cannot be read to its end.
+        followed: paths of the modules that were read to theirs.
+    """
+
+    def __init__(self, refusal: UntraceableError, followed: Sequence[str]) -> None:
+        self.followed = followed
+        super().__init__(f"{refusal}. Layers below that place can be asked for by their names")
+
+
+def _part(model: nn.Module, followed: Sequence[str]) -> str:
+    """What part of a model to give instead: the largest of those that could be read."""
+    if not followed:
+        return ""
+    least = min(path.count(".") for path in followed)
+    top = [path for path in followed if path.count(".") == least]
+    best = max(top, key=lambda path: sum(1 for _ in model.get_submodule(path).modules()))
+    plain = all(part.isidentifier() for part in best.split("."))
+    word = f"model.{best}" if plain else f"model.get_submodule({best!r})"
+    return f"; or give the part that can be read: DeconvNet({word})"
 
 
 def _where(error: Exception) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from deconvnet.checked import settled
 from deconvnet.geometry import geometry_of
 from deconvnet.layers import Rectification
 from deconvnet.layers.convolution import Convolution, TransposedConvolution
@@ -22,7 +23,7 @@ MINED = (Convolution, TransposedConvolution, Linear, Rectification, Concatenatio
 def minable(model: nn.Module, size: Sequence[int]) -> list[str]:
     """The layers that ``mine`` takes by default, for images of (channels, height, width)."""
     image = blank(model, size)
-    graph = Graphs(model).of(image)
+    graph = settled(Graphs(model), image)
     return chosen(graph, geometry_of(graph, image), None)
 
 
@@ -35,6 +36,8 @@ def chosen(
     if layers is not None:
         names = list(dict.fromkeys(graph.find(layer) for layer in listed(layers, str, nn.Module)))
     else:
+        if graph.stopped is not None:
+            raise graph.stopped
         names = [
             step.name
             for step in geometry.steps

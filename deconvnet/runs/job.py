@@ -19,10 +19,12 @@ from torch import Tensor, nn
 
 import deconvnet
 from deconvnet import fingerprint
+from deconvnet.checked import Checked, settled
 from deconvnet.geometry import geometry_of
 from deconvnet.images import Preprocessing
 from deconvnet.integers import integer
 from deconvnet.items import path_of
+from deconvnet.one_or_more import listed
 from deconvnet.ordinary import threads_of_cpu
 from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.graph import Graph
@@ -58,6 +60,7 @@ class Job:
         workers: processes that read images ahead.
         signals: what these do about signals, see ``readers.reading``.
         limit: how many images may be unreadable.
+        checked: holds the graph against the model, on the first microbatch.
     """
 
     graph: Graph
@@ -68,6 +71,7 @@ class Job:
     workers: int
     signals: Callable[[int], None]
     limit: Limit
+    checked: Checked | None
 
     @classmethod
     def of(
@@ -85,6 +89,7 @@ class Job:
         strict: bool,
         max_bad: str | float = DEFAULT,
         signals: Callable[[int], None] = ignore_interrupts,
+        check: bool = True,
     ) -> Job:
         """Look at the model and at the first image; see ``mine`` for what is raised.
 
@@ -101,6 +106,7 @@ class Job:
             strict: stop at the first unreadable image.
             max_bad: how many images may be unreadable, else.
             signals: what readers do about signals, see ``readers.reading``.
+            check: hold the graph against the model.
         """
         if integer("workers", workers) < 0:
             raise ValueError(f"workers={workers} was given, expected 0 or more processes")
@@ -110,11 +116,11 @@ class Job:
         seen = look(dataset, workers, signals)
         image = seen.image
         one = blank(model, image.shape, like=image)
-        graph = graphs.of(one)
-        # before any forward, which may leave things behind
+        some = layers if layers is None else listed(layers, str, nn.Module)
+        graph = settled(graphs, one, some) if check else graphs.of(one)
         told = _provenance(graph, dataset, told) | {"dataset_fingerprint": seen.fingerprint}
         geometry = geometry_of(graph, one)
-        names = chosen(graph, geometry, layers)
+        names = chosen(graph, geometry, some)
         batch_size = min(batch_size, len(dataset))  # a few images need not be padded to many
         attributes = {
             **told,
@@ -132,8 +138,8 @@ class Job:
         channels = {name: geometry.sizes[name][1] for name in names}
         running = graphs.of(one.expand(batch_size, *image.shape))
         request = Request(attributes, len(dataset), channels)
-        limit = Limit(max_bad, strict)
-        return cls(running, geometry, dataset, one, request, workers, signals, limit)
+        held, limit = Checked(graphs) if check else None, Limit(max_bad, strict)
+        return cls(running, geometry, dataset, one, request, workers, signals, limit, held)
 
     def like(self, parts: Sequence[Part]) -> Job:
         """This job with as many threads as parts of it were begun with, if they agree."""
@@ -152,6 +158,7 @@ class Job:
             k=self.request.k,
             nan=str(self.request.attributes["nan_policy"]),
             layout=str(self.request.attributes["layout"]),
+            checked=self.checked,
         )
 
     def run(

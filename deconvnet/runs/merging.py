@@ -9,6 +9,7 @@ from torch import nn
 
 from deconvnet import fingerprint
 from deconvnet.atomic import check_writable
+from deconvnet.checked import settled
 from deconvnet.geometry import geometry_of
 from deconvnet.ordinary import ordinarily
 from deconvnet.paths import expanded
@@ -55,7 +56,7 @@ def merge(
             f"{fspath(path)!r} is there already; write to another file, or delete it first"
         )
     image = blank(model, tuple(request.attributes["batch_shape"][1:]))
-    graph = Graphs(model).of(image)
+    graph = settled(Graphs(model), image, list(request.channels))
     mined, found = request.attributes.get("model_fingerprint"), fingerprint.of_model(graph)
     if mined != found:
         raise ValueError(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from deconvnet.checked import Checked
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.running import execute, plain
 from deconvnet.record import Recording
@@ -56,7 +57,9 @@ class Miner:
         k: int,
         nan: str,
         layout: str,
+        checked: Checked | None = None,
     ) -> None:
+        self.checked = checked
         self.graph, self.nan, self.layout = graph, nan, layout
         self.tops = {name: TopK(geometry.sizes[name][1], k) for name in names}
         self.done: list[int] = []
@@ -65,6 +68,10 @@ class Miner:
 
     def take(self, batch: Microbatch, device: torch.device) -> None:
         """Run one microbatch; rows without an image enter no table."""
+        if self.checked is not None:
+            images = laid_out(batch.images.to(device), self.layout)
+            self.graph = self.checked.of(images, list(self.tops), gradient=False)
+            self.checked = None
         for name, maps in activations(
             self.graph, batch, list(self.tops), layout=self.layout, device=device
         ):

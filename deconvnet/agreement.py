@@ -1,0 +1,95 @@
+"""How far two values are from each other, and how far they may be in each precision."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TOLERANCE = {
+    torch.float64: 1e-8,
+    torch.float32: 1e-4,
+    torch.float16: 2e-2,
+    torch.bfloat16: 5e-2,
+}
+"""The relative L2 difference at which two values no longer agree."""
+
+
+def agrees(difference: float, dtype: torch.dtype) -> bool:
+    """Whether a relative L2 difference is explained by rounding in this precision."""
+    return difference <= TOLERANCE.get(dtype, 1e-4)
+
+
+def difference(found: Any, expected: Any) -> float:
+    """The greatest relative L2 difference of the tensors in two values.
+
+    Infinite where the values hold other numbers of tensors, or tensors of another shape.
+    """
+    pairs = list(tensors(found)), list(tensors(expected))
+    if len(pairs[0]) != len(pairs[1]):
+        return float("inf")
+    return max((_of_two(a, b) for a, b in zip(*pairs, strict=True)), default=0.0)
+
+
+def _of_two(found: Tensor, expected: Tensor) -> float:
+    if found.shape != expected.shape:
+        return float("inf")
+    found, expected = _plain(found), _plain(expected)
+    if torch.equal(found, expected):
+        return 0.0
+    same = (found == expected) | (found.isnan() & expected.isnan())
+    zero = torch.zeros((), dtype=found.dtype, device=found.device)
+    gap = _norm(torch.where(same, zero, found - expected))
+    size = _norm(torch.where(expected.isfinite(), expected, zero))
+    if gap == 0:
+        return 0.0
+    return gap / size if size > 0 and gap == gap else float("inf")
+
+
+def _norm(values: Tensor) -> float:
+    """The L2 norm, also of values whose squares are too small or too large for their precision."""
+    greatest = float(values.abs().max()) if values.numel() else 0.0
+    if greatest == 0 or not math.isfinite(greatest):
+        return greatest
+    return greatest * float((values / greatest).norm())
+
+
+def _plain(value: Tensor) -> Tensor:
+    """On this device and in a precision that norms can be taken in."""
+    if value.is_quantized:
+        value = value.dequantize()
+    value = value.detach()
+    return value if value.dtype.is_complex or value.dtype == torch.float64 else value.float()
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in a value: in tuples, lists, dictionaries and data classes."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from tensors(part)
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from tensors(part)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from tensors(getattr(value, field.name))
+
+
+def told(found: Any, expected: Any) -> tuple[str, str]:
+    """Two values at the place where they differ most, as a line each."""
+    pairs = list(tensors(found)), list(tensors(expected))
+    if len(pairs[0]) != len(pairs[1]):
+        return f"{len(pairs[0])} tensors", f"{len(pairs[1])} tensors"
+    one, other = max(zip(*pairs, strict=True), key=lambda pair: _of_two(*pair))
+    if one.shape != other.shape:
+        return f"shape {tuple(one.shape)}", f"shape {tuple(other.shape)}"
+    gap = (_plain(one) - _plain(other)).abs().nan_to_num(nan=float("inf"))
+    at = tuple(int(i) for i in torch.unravel_index(gap.argmax(), gap.shape))
+    where = f" at {at}" if at else ""
+    return f"{_plain(one)[at]:.5g}{where}", f"{_plain(other)[at]:.5g}{where}"
