@@ -169,3 +169,26 @@ def test_a_hook_that_changes_its_mind(path):
     assert_same(net.project(IMAGES, units=units, seed="one"), after)
     assert_same(net.project(IMAGES, units=units, seed="one", way="cone"), after)
     right(model, IMAGES)
+
+
+@pytest.mark.parametrize("path", ["", "2", "2.1"])
+def test_a_forward_that_was_put_in_its_place(path):
+    model = small()
+    module = model.get_submodule(path)
+    run = module.forward
+    module.forward = lambda x: 2 * run(x) + 1
+    for policy in POLICIES:
+        right(model, IMAGES, policy=policy)
+
+
+class Called(nn.Sequential):
+    """Does more when it is called than its forward says."""
+
+    def __call__(self, x):
+        return super().__call__(2 * x)
+
+
+def test_a_call_that_is_no_forward():
+    model = Called(*small())
+    assert right(model, IMAGES).graph.reader == "torch.export", "torch.fx looks at forward"
+    right(nn.Sequential(nn.Conv2d(3, 3, 1).double(), model), IMAGES)

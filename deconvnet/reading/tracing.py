@@ -95,7 +95,8 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
 
         def run(root: nn.Module, images: Any) -> Any:
             def forward(*args: Any, **kwargs: Any) -> Any:
-                return root_fn(root, *args, **kwargs)
+                own = vars(root).get("forward")  # of this one alone
+                return root_fn(root, *args, **kwargs) if own is None else own(*args, **kwargs)
 
             def call(*args: Any, **kwargs: Any) -> Any:
                 return self._between_hooks(root, "", forward, args, kwargs)

@@ -75,7 +75,7 @@ def alone(name, function):
 def by_export(monkeypatch):
     """Everything is read by torch.export, also what torch.fx can follow."""
 
-    def refuse(model):
+    def refuse(model, *inputs):
         raise NotFollowed(model, "refused by the test")
 
     monkeypatch.setattr("deconvnet.reading.graphs.trace", refuse)
