@@ -73,6 +73,9 @@ class DeconvNet:
             to the "centre" of its window, or in equal parts to all of it ("uniform").
         input_size: (channels, *size) of one image, for ``layers`` and for models that only
             torch.export can read; by default that of the last images seen, else 224 x 224.
+        inputs: {argument of forward: value} of a model that takes more than the images.
+        check: hold the graph against the model, values and one gradient, when images of a size
+            come for the first time, and again when parameters or hooks have changed.
 
     Raises:
         UntraceableError: the graph of the model cannot be read. Where torch.fx alone fails, this

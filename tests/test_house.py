@@ -12,7 +12,7 @@ import pytest
 import deconvnet
 
 ROOT = Path(__file__).resolve().parents[1]
-LONGEST = 300
+LONGEST = 350  # 300 is a sign; a file that holds one idea may be longer
 PRODUCT = ("deconvnet", "layers", "scripts")
 MAY_PRINT = ("deconvnet/cli.py", "deconvnet/commands/__init__.py", "scripts/")
 # in two pieces, so that this file does not contain what it looks for

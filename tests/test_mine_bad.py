@@ -195,18 +195,18 @@ class Shapes(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def test_every_image_is_run_once_in_batches_of_one_shape(tmp_path):
+BLANK = [1, 1]  # the sizes of the layers, the layout
+NOISE = [1, 1]  # the graph beside the model, before anything else is done
+BESIDE = [4, 4]  # the same on the first microbatch
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_every_image_is_run_once_in_batches_of_one_shape(tmp_path, check):
     done = []
     with Shapes() as shapes:
-        mine(tiny(), Pictures(images(10), broken=[4]), tmp_path / "a.h5", batch_size=4,
+        mine(tiny(), Pictures(images(10), broken=[4]), tmp_path / "a.h5", batch_size=4, check=check,
              report=lambda *numbers: done.append(numbers))  # fmt: skip
-    assert shapes.seen == [
-        1,
-        1,
-        4,
-        4,
-        4,
-    ]  # two blank ones first: the sizes of the layers, the layout
+    assert shapes.seen == [*(NOISE if check else []), *BLANK, *(BESIDE if check else []), 4, 4, 4]
     assert done == [(4, 10), (8, 10), (10, 10)]
 
 
