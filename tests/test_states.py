@@ -18,10 +18,17 @@ IMAGES = noise(2, 3, 9, 9)
 POLICIES = ("gradient", "deconvnet", "guided")
 
 
+class Summed(nn.Module):
+    """An operation that only autograd knows how to carry back."""
+
+    def forward(self, x):
+        return x.cumsum(1) * x
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 def test_within_inference_mode(policy):
-    model = small()
-    units = live_units(DeconvNet(model, policy).record(IMAGES), "3", 2)
+    model = nn.Sequential(*small(), Summed())
+    units = live_units(DeconvNet(model, policy).record(IMAGES), "4.mul", 2)
     expected = projections(model, IMAGES, units, policy)
     with torch.inference_mode():
         net = DeconvNet(model, policy)
