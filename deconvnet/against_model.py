@@ -167,7 +167,7 @@ class _Beside:
             try:
                 given = leaf.clone() if self.gradient else leaf
                 output = called(self.graph.model, given, self.inputs, argument=argument)
-            except torch.OutOfMemoryError as error:
+            except torch.cuda.OutOfMemoryError as error:
                 error.add_note("while the graph was held against the model; check=False does not")
                 raise
             except Exception as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +10,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from deconvnet.against_model import GRADIENT, OUTPUT, Comparison, Row, compare, unsteady
+from deconvnet.against_model import GRADIENT, OUTPUT, Comparison, Row, unsteady
+from deconvnet.float64 import compared
 from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs
@@ -21,8 +21,7 @@ from deconvnet.reading.untraceable import NotTheModel, UntraceableError
 from deconvnet.reading.versions import state_of
 from deconvnet.watching import calls_of
 
-IMAGES = 2  # of a batch are compared where gradients are, which takes the memory of training
-COARSE = 1e-2  # a difference that is none of rounding, where float64 cannot be asked
+MOST = 64  # judgements that are remembered of a model
 
 
 @dataclass
@@ -114,9 +113,14 @@ class Checked:
         count = len(images) if graph.batch or not gradient else None
         size = (count, *images.shape[1:])
         key = (graph.signature, state, size, images.dtype, images.device, repr_of(graph.inputs))
-        if (key, gradient) not in known:
-            known[key, gradient] = judge(graph, images, gradient=gradient)
-        return known[key, gradient]
+        if (key, gradient) in known:
+            return known[key, gradient]
+        judgement = judge(graph, images, gradient=gradient)
+        if len(known) >= MOST:  # a model in training has another state at every step
+            known.clear()
+        if judgement.error is None:  # other images may fit the model
+            known[key, gradient] = judgement
+        return judgement
 
     def _covers(
         self,
@@ -156,6 +160,9 @@ def settled(graphs: Graphs, like: Tensor, layers: Sequence[str | nn.Module] | No
 def judge(graph: Graph, images: Tensor, *, gradient: bool) -> Judgement:
     """Compare a whole graph with its model."""
     found, single = compared(graph, images, () if gradient else None)
+    if gradient and found.error is not None:  # a hook may not like values with a derivative
+        values, _ = compared(graph, images, None)
+        found = found if values.error is not None else values
     if gradient and not found.wrong and found.error is None and not found.alive:
         found = _alive(graph, single, found)
     judgement = Judgement(error=found.error)
@@ -197,50 +204,10 @@ def _alive(graph: Graph, images: Tensor, found: Comparison) -> Comparison:
     order = [node.name for node in graph if node.name in visible]
     for share in (7 / 8, 3 / 4, 1 / 2, 1 / 4, 0):
         if order:
-            again = compare(graph, images, graph.inputs, seeds=(order[int(share * len(order))],))
+            again, _ = compared(graph, images, (order[int(share * len(order))],))
             if again.alive or again.wrong:
                 return again
     return found
-
-
-def compared(
-    graph: Graph, images: Tensor, seeds: Sequence[str] | None
-) -> tuple[Comparison, Tensor]:
-    """The comparison, in float64 where the images' precision leaves it open, and its images."""
-    some = images if seeds is None or graph.batch else images[:IMAGES]
-    found = compare(graph, some, graph.inputs, seeds=seeds)
-    if found.error is not None and len(some) < len(images):  # it may count the images
-        some = images
-        found = compare(graph, some, graph.inputs, seeds=seeds)
-    if not found.wrong or images.dtype == torch.float64 or found.stopped is not None:
-        return found, some
-    one = some if graph.batch else some[:1]
-    try:
-        exact = compare(_in_double(graph), one.double(), _doubled(graph.inputs), seeds=seeds)
-    except Exception:  # the model cannot be copied
-        exact = Comparison(error="it cannot be copied")
-    if exact.error is not None or exact.stopped is not None:  # nor run in float64
-        rows = [row if row.difference > COARSE else _accepted(row) for row in found.rows]
-        return Comparison(rows, found.error, found.stopped, found.alive), some
-    return exact, some
-
-
-def _accepted(row: Row) -> Row:
-    return Row(row.name, row.kind, row.difference, ok=True)
-
-
-def _in_double(graph: Graph) -> Graph:
-    """The same graph of a copy of the model in float64."""
-    model = copy.deepcopy(graph.model).double()
-    return graph.over(model, {path: _doubled(value) for path, value in graph.constants.items()})
-
-
-def _doubled(value: Any) -> Any:
-    if isinstance(value, Tensor) and value.is_floating_point():
-        return value.double()
-    if isinstance(value, Mapping):
-        return {name: _doubled(one) for name, one in value.items()}
-    return value
 
 
 def _named(graph: Graph, layers: Sequence[str | nn.Module] | None) -> list[str] | None:

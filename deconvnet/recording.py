@@ -16,7 +16,7 @@ class Step:
     """One node of a recording: its layer, what it remembers, where its inputs came from.
 
     Args:
-        name: the node.
+        name: the node; with "<" or "=" behind it for what comes before its hooks.
         layer: its mirrored layer.
         record: what the mirror needs.
         sources: the node each of the layer's inputs came from; None for parameters.
@@ -30,6 +30,11 @@ class Step:
     sources: tuple[str | None, ...]
     state: State = PLAIN
     dtypes: tuple[torch.dtype | None, ...] = ()
+
+    @property
+    def node(self) -> str:
+        """The node it belongs to: hooks that change values make several steps of one node."""
+        return self.name.rstrip("<=")
 
     @property
     def separable(self) -> bool:
@@ -90,7 +95,7 @@ class Recording:
     @property
     def switches(self) -> dict[str, Switches]:
         """{node: switches} of every max pooling."""
-        return {s.name: s.record for s in self.steps if isinstance(s.record, Switches)}
+        return {s.node: s.record for s in self.steps if isinstance(s.record, Switches)}
 
     def __getitem__(self, layer: str) -> Tensor:
         """The activations of a recorded layer, (batch, channels, ...)."""

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from deconvnet.accepting import accepted
 from deconvnet.against_model import Row
-from deconvnet.checked import Checked, compared
+from deconvnet.checked import Checked
+from deconvnet.float64 import compared
 from deconvnet.ordinary import ordinarily
 from deconvnet.reading.graphs import Graphs
 from deconvnet.reading.untraceable import NotTheModel

@@ -126,7 +126,7 @@ def _central(unit: Unit, geometry: Recording) -> Unit:
 def _up_to(geometry: Recording, graph: Graph, layers: Sequence[str]) -> int:
     """Multiply-adds of one whole image up to some layers."""
     names = {node.name for node in graph.upto(layers)}
-    return counted([step for step in geometry.steps if step.name in names], geometry.sizes)
+    return counted([step for step in geometry.steps if step.node in names], geometry.sizes)
 
 
 def _counts(parts: Sequence[Part]) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from deconvnet.record import Recording
 def activations(recording: Recording) -> dict[str, str]:
     """{node: "ReLU"} of the nodes that are activations."""
     return {
-        step.name: step.layer.activation.name
+        step.node: step.layer.activation.name
         for step in recording.steps
         if isinstance(step.layer, Rectification)
     }
@@ -29,11 +29,11 @@ def unruled(recording: Recording, policies: Policies) -> dict[str, tuple[str, ..
         {node: nodes of activations without a rule, in forward order}; of every node that carries
         a signal, and empty where it can be projected.
     """
-    order = [step.name for step in recording.steps if not _ruled(step.layer, policies)]
+    order = [step.node for step in recording.steps if not _ruled(step.layer, policies)]
     met: dict[str, set[str]] = {recording.input: set()}
     for step in recording.steps:
         below = (met[source] for source in step.sources if source in met)
-        met[step.name] = {step.name}.intersection(order).union(*below)
+        met[step.name] = {step.node}.intersection(order).union(*below)
     return {name: tuple(one for one in order if one in met[name]) for name in met}
 
 

@@ -121,13 +121,13 @@ def test_nothing_of_the_comparison_is_left():
 
 
 def test_rounding_is_settled_in_float64(monkeypatch):
-    from deconvnet import agreement, checked
+    from deconvnet import agreement, float64
 
     monkeypatch.setitem(agreement.TOLERANCE, torch.float32, 0.0)
     asked = []
-    run = checked.compare
+    run = float64.compare
     monkeypatch.setattr(
-        checked, "compare", lambda g, x, *a, **k: asked.append(x.dtype) or run(g, x, *a, **k)
+        float64, "compare", lambda g, x, *a, **k: asked.append(x.dtype) or run(g, x, *a, **k)
     )
     DeconvNet(made().float()).record(IMAGES.float())
     assert asked == [torch.float32, torch.float64]
@@ -214,3 +214,38 @@ def test_what_only_autograd_knows_is_one_error(kind):
         net.record(IMAGES)
     if kind is NoGradInPlace:  # the other one doubles what comes back from the convolution itself
         assert net.project(IMAGES, layer="conv", channel=0).any()
+
+
+class Batched(nn.Module):
+    """Takes no image alone."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        return self.conv(x) - nn.functional.batch_norm(x, None, None, training=True).mean()
+
+
+def test_what_does_not_fit_is_not_remembered():
+    model = Batched().double()
+    net = DeconvNet(model, "gradient")
+    with pytest.raises(ValueError, match="do not fit the model|cannot be called"):
+        net.record(noise(1, 3, 1, 1))
+    with pytest.raises(ValueError, match="do not fit the model|cannot be called"):
+        net.record(noise(1, 4, 9, 9))
+    for count in (2, 3):
+        assert net.record(noise(count, 3, 9, 9)).images == count
+
+
+def test_a_hook_that_takes_no_derivatives():
+    model, seen = made(), []
+    model.two.register_forward_hook(lambda m, i, o: seen.append(o.numpy().copy()))
+    net = DeconvNet(model, "gradient")
+    found = net.project(IMAGES, layer="relu_1", channel=1, seed="map")
+    with torch.no_grad():
+        model(IMAGES)
+    assert abs(seen[-1] - seen[-2]).max() < 1e-12
+    plain = DeconvNet(made(), "gradient")
+    assert error(found, plain.project(IMAGES, layer="relu_1", channel=1, seed="map")) < 1e-10

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from deconvnet import DeconvNet
+from deconvnet import DeconvNet, mine, rules, verify
 from tests.beside import IMAGES, POLICIES, right, small
-from tests.networks import live_units
+from tests.networks import live_units, noise
 from tests.reference import assert_same, error
 
 HOOKS = {
@@ -179,6 +179,27 @@ def test_a_forward_that_was_put_in_its_place(path):
     module.forward = lambda x: 2 * run(x) + 1
     for policy in POLICIES:
         right(model, IMAGES, policy=policy)
+
+
+def test_hooked_layers_are_mined_and_listed(tmp_path):
+    model, images = small(), list(noise(6, 3, 9, 9))
+    model[0].register_forward_hook(lambda m, i, o: 3 * o)
+    model[2].register_forward_hook(lambda m, i, o: 2 * o + 1)
+    store = mine(model, images, tmp_path / "a.h5", k=2)
+    assert list(store) == ["0", "1", "2.0", "2.1"]
+    maps = DeconvNet(model, "gradient").record(torch.stack(images), ["0", "2"])
+    for layer in ("0", "2"):
+        again = mine(model, images, tmp_path / f"{layer}.h5", [layer], k=1)
+        strongest = maps[layer].flatten(2).amax((0, 2)).float()
+        assert torch.equal(torch.from_numpy(again[layer].activation[:, 0]), strongest)
+        assert verify(again, model, images).mismatches == ()
+    layers = DeconvNet(model, input_size=(3, 9, 9)).layers
+    assert {"0", "2", "2.0"} <= set(layers)
+    assert layers["0"].kind == "Conv2d"
+    assert not [name for name in layers if name[-1] in "<="]
+    recording = DeconvNet(model).record(images[0][None])
+    assert rules.activations(recording) == {"1": "ReLU", "2.1": "ReLU"}
+    assert list(recording.switches) == ["3"]
 
 
 class Called(nn.Sequential):

@@ -24,9 +24,8 @@ def inlined(module: fx.GraphModule) -> None:
         place = 1 if _kind(call) == "wrap_with_set_grad_enabled" else 4
         region = getattr(module, str(call.args[place].target))
         inlined(region)
-        values = dict(
-            zip(region.graph.find_nodes(op="placeholder"), call.args[place + 1 :], strict=True)
-        )
+        places = [node for node in region.graph.nodes if node.op == "placeholder"]
+        values = dict(zip(places, call.args[place + 1 :], strict=True))
         results: Any = ()
         for node in region.graph.nodes:
             if node.op == "output":

@@ -39,14 +39,14 @@ def chosen(
         if graph.stopped is not None:
             raise graph.stopped
         names = [
-            step.name
+            step.node
             for step in geometry.steps
             if isinstance(step.layer, MINED)
             or (isinstance(step.layer, Combination) and len(step.layer.factors) > 1)
         ]
         last = _channels_last(geometry)
         names = [n for n in names if len(geometry.sizes[n]) in (2, 4) and n not in last]
-    carried = {step.name for step in geometry.steps}
+    carried = {step.node for step in geometry.steps}
     for name in names:
         size = geometry.sizes.get(name)
         if name not in carried or size is None or len(size) not in (2, 4):
@@ -61,7 +61,7 @@ def chosen(
                 "not (batch, channels, rows, cols); choose a layer before or after it"
             )
     if not names:
-        others = [step.name for step in geometry.steps if isinstance(step.layer, MINED)]
+        others = [step.node for step in geometry.steps if isinstance(step.layer, MINED)]
         if others:
             found = f"that of {others[0]} is {tuple(geometry.sizes[others[0]])}"
             raise ValueError(
@@ -76,7 +76,7 @@ def _channels_last(geometry: Recording) -> set[str]:
     """Fully connected layers on maps: theirs are (batch, rows, cols, channels), as in ConvNeXt."""
     found: set[str] = set()
     for step in geometry.steps:
-        maps = isinstance(step.layer, Linear) and len(geometry.sizes[step.name]) > 2
+        maps = isinstance(step.layer, Linear) and len(geometry.sizes[step.node]) > 2
         if maps or (isinstance(step.layer, Rectification) and step.sources[0] in found):
-            found.add(step.name)
+            found.add(step.node)
     return found
