@@ -90,7 +90,9 @@ def test_an_opened_file(tmp_path):
 
 def test_a_missing_plugin_is_told_from_a_broken_file(tmp_path, monkeypatch):
     (tmp_path / "x.avif").write_bytes(b"\0\0\0\x18ftypavif" + bytes(50))
+    Image.init()
     monkeypatch.setattr(Image, "ID", [*Image.ID, "AVIF"])
+    monkeypatch.setitem(Image.OPEN, "AVIF", Image.OPEN["PNG"])  # which does not know it either
     with pytest.raises(ImageError, match="no image that Pillow knows"):
         read_image(tmp_path / "x.avif")
     monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "AVIF"])
