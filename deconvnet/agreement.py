@@ -17,6 +17,8 @@ TOLERANCE = {
     torch.bfloat16: 5e-2,
 }
 """The relative L2 difference at which two values no longer agree."""
+_PARTED = (torch.float32, torch.float64)  # in lower precisions single channels are rounded off
+_LEAST = 0.1  # of the root mean square of all channels: a weaker one counts as one of this size
 
 
 def agrees(difference: float, dtype: torch.dtype) -> bool:
@@ -26,6 +28,9 @@ def agrees(difference: float, dtype: torch.dtype) -> bool:
 
 def difference(found: Any, expected: Any) -> float:
     """The greatest relative L2 difference of the tensors in two values.
+
+    It is taken of each channel of each image: beside large values, small ones may be wrong and
+    not be seen in a norm over all of them.
 
     Infinite where the values hold other numbers of tensors, or tensors of another shape.
     """
@@ -38,16 +43,29 @@ def difference(found: Any, expected: Any) -> float:
 def _of_two(found: Tensor, expected: Tensor) -> float:
     if found.shape != expected.shape:
         return float("inf")
+    dtype = expected.dtype
     found, expected = _plain(found), _plain(expected)
     if torch.equal(found, expected):
         return 0.0
     same = (found == expected) | (found.isnan() & expected.isnan())
     zero = torch.zeros((), dtype=found.dtype, device=found.device)
-    gap = _norm(torch.where(same, zero, found - expected))
-    size = _norm(torch.where(expected.isfinite(), expected, zero))
+    gaps = torch.where(same, zero, found - expected)
+    sizes = torch.where(expected.isfinite(), expected, zero)
+    gap, size = _norm(gaps), _norm(sizes)
     if gap == 0:
         return 0.0
-    return gap / size if size > 0 and gap == gap else float("inf")
+    if not size > 0 or gap != gap:
+        return float("inf")
+    if dtype not in _PARTED or found.ndim < 2:
+        return gap / size
+    parts, wholes = (_of_channels(values / size) for values in (gaps, sizes))
+    least = _LEAST * float(wholes.square().mean().sqrt())
+    return max(gap / size, float((parts / wholes.clamp(min=least)).max()))
+
+
+def _of_channels(values: Tensor) -> Tensor:
+    """The L2 norm of each channel of each image."""
+    return values.abs().flatten(2).norm(dim=2) if values.ndim > 2 else values.abs()
 
 
 def _norm(values: Tensor) -> float:

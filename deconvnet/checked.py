@@ -118,7 +118,8 @@ class Checked:
         judgement = judge(graph, images, gradient=gradient)
         if len(known) >= MOST:  # a model in training has another state at every step
             known.clear()
-        if judgement.error is None:  # other images may fit the model
+        # other images may fit the model, or wake what these leave at rest
+        if judgement.error is None and not _blank(images):
             known[key, gradient] = judgement
         return judgement
 
@@ -153,8 +154,13 @@ def settled(graphs: Graphs, like: Tensor, layers: Sequence[str | nn.Module] | No
     Raises:
         As ``Checked.of``.
     """
-    noise = torch.randn(like.shape, generator=torch.Generator().manual_seed(0))
+    noise = 3 * torch.randn(like.shape, generator=torch.Generator().manual_seed(0))
     return Checked(graphs).of(noise.to(like), layers, gradient=False)
+
+
+def _blank(images: Tensor) -> bool:
+    """Whether there is nothing to be seen in images, nor in what a model makes of them."""
+    return not images.numel() or bool((images == images.flatten()[0]).all())
 
 
 def judge(graph: Graph, images: Tensor, *, gradient: bool) -> Judgement:

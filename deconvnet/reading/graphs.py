@@ -72,28 +72,33 @@ class Graphs:
         return graph
 
     def again(self, images: Tensor) -> Graph | None:
-        """What torch.fx reads now; None if it is nothing else than before."""
-        if self.any_size is None:
+        """What torch.fx reads now; None if it reads nothing, or nothing else than before."""
+        try:
+            graph = trace(self.model, self.inputs)
+        except NotFollowed:
             return None
-        graph = trace(self.model, self.inputs)
-        return None if graph.signature == self.any_size.signature else graph
+        same = self.any_size is not None and graph.signature == self.any_size.signature
+        return None if same else graph
 
     def exported(self, images: Tensor) -> Graph | None:
-        """What torch.export reads for images like these, where torch.fx has read something else.
+        """What torch.export reads now for images like these; None if nothing else than before.
 
         Raises:
             NotFollowed: it cannot.
         """
-        return None if self.any_size is None else export(self.model, images, self.inputs)
+        graph = export(self.model, images, self.inputs)
+        before = None if self.any_size is not None else self.held(images.shape)
+        return None if before is not None and graph.signature == before.signature else graph
 
     def adopted(self, graph: Graph, images: Tensor) -> Graph:
         """Hand out this graph from now on."""
         if graph.reader == "torch.fx":
             self.any_size = graph
-        elif self.any_size is not None:
+            return graph
+        if self.any_size is not None:
             self.any_size = None
             self._refusal = NotFollowed(self.model, "what it reads is not the model")
-            self._exported[graph.batch, *images.shape[1:]] = graph
+        self._exported[graph.batch, *images.shape[1:]] = graph
         return graph
 
     def held(self, shape: Sequence[int]) -> Graph | None:

@@ -3,30 +3,83 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from itertools import islice
 from typing import Any
 
 import torch
 import torch.nn.modules.module as everywhere
 from torch import Tensor, nn
 
-PLAIN = (bool, int, float, str, type(None))
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_DEEPEST = 4  # containers and objects inside each other that are looked into
+_LONGEST = 256  # values of a container that are looked at
+_OWN = frozenset(vars(nn.Module())) | {"training"}  # torch's own records of a module
+State = tuple[object, ...]
 
 
-def state_of(model: nn.Module) -> int:
-    """A number that changes with parameters, buffers, hooks and settings of a model's modules."""
+def state_of(model: nn.Module) -> State:
+    """What changes with parameters, buffers, hooks, code and settings of a model's modules.
+
+    Settings are looked for in attributes of modules, in containers and objects that these hold,
+    and in attributes of the users' own classes; not in globals of their files. It is no hash:
+    those of -1 and -2 are the same.
+    """
     found: list[object] = [
         tuple(of_everyone(everywhere._global_forward_hooks)),
         tuple(of_everyone(everywhere._global_forward_pre_hooks)),
     ]
-    for module in model.modules():
-        names = vars(module)
-        found += [id(module), *hooks_of(module)]
-        found += [v for k, v in names.items() if isinstance(v, PLAIN) and k != "training"]
-        found += [_tensor(value) for value in names.values() if isinstance(value, Tensor)]
-        found += map(_tensor, module._parameters.values())
-        found += map(_tensor, module._buffers.values())
-    return hash(tuple(found))
+    registered = set(model.modules())
+    found += [_of_module(module, registered, 0) for module in model.modules()]
+    return tuple(found)
+
+
+def _of_module(module: nn.Module, registered: Set[nn.Module], depth: int) -> State:
+    return (
+        id(module),
+        hooks_of(module),
+        tuple((k, _of(v, registered, depth)) for k, v in vars(module).items() if k not in _OWN),
+        tuple(map(_tensor, module._parameters.values())),
+        tuple(map(_tensor, module._buffers.values())),
+        _of_class(type(module)),
+    )
+
+
+def _of_class(kind: type) -> State:
+    """A user's own class may be patched, or hold settings."""
+    if kind.__module__.startswith("torch."):
+        return (id(kind),)
+    own = [one for one in kind.__mro__ if not one.__module__.startswith(("torch.", "builtins"))]
+    names = (item for one in own for item in vars(one).items())
+    settings = tuple((k, _plain(v)) for k, v in names if isinstance(v, PLAIN) and k[:2] != "__")
+    return id(kind), tuple(id(vars(one).get("forward")) for one in own), settings
+
+
+def _plain(value: object) -> object:
+    """With its type, since True is 1; NaN, which is not itself, by its name."""
+    return type(value), value if value == value else "NaN"
+
+
+def _of(value: object, registered: Set[nn.Module], depth: int) -> object:
+    """A value of a setting: by what it is where that can be told, else which object it is."""
+    if isinstance(value, PLAIN):
+        return _plain(value)
+    if isinstance(value, Tensor):
+        return _tensor(value)
+    if depth >= _DEEPEST or isinstance(value, type):
+        return id(value)
+    if isinstance(value, (list, tuple)):
+        return len(value), tuple(_of(v, registered, depth + 1) for v in value[:_LONGEST])
+    if isinstance(value, nn.Module):
+        if value in registered:
+            return id(value)
+        return id(value), tuple(_of_module(m, registered, depth + 1) for m in value.modules())
+    if isinstance(value, Mapping):
+        some = islice(value.items(), _LONGEST)
+        return len(value), tuple((repr(k), _of(v, registered, depth + 1)) for k, v in some)
+    inside = vars(value) if hasattr(value, "__dict__") and not callable(value) else {}
+    some = islice(inside.items(), _LONGEST)
+    return id(value), tuple((name, _of(v, registered, depth + 1)) for name, v in some)
 
 
 def of_everyone(hooks: Mapping[int, Any]) -> dict[int, Any]:
