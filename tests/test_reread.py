@@ -121,3 +121,24 @@ def test_work_is_kept_whatever_happens_when_it_is_looked_at_again(raw, tmp_path,
         mine(the_model(), data, path, workers=2, **options)
     assert (tmp_path / "seen").read_text().count("x") >= 4
     assert wrong_entries(open_store(path), the_images()) == 0
+
+
+class Woken(torch.nn.Module):
+    """By torch.fx another model, which only bright images show: noise leaves the branch at rest."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = torch.nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        y = self.conv(x)
+        return y + torch.relu(y - 50) * (3 if torch.is_tensor(x) else 1)
+
+
+def test_images_are_run_again_by_the_graph_that_mined_them(tmp_path):
+    """Noise cannot tell torch.fx's graph from the model; the first microbatch does."""
+    images = 300 * torch.rand(24, 3, 12, 12)
+    store = mine(Woken(), list(images), tmp_path / "a.h5", k=3, batch_size=8, workers=1)
+    right = Woken()(images).amax((2, 3)).T.sort(1, descending=True).values[:, :3]
+    assert torch.allclose(torch.from_numpy(store["add"].activation), right, rtol=1e-5)

@@ -149,6 +149,13 @@ class Job:
         attributes = {**self.request.attributes, "threads": max(1, int(threads))}
         return replace(self, request=replace(self.request, attributes=attributes))
 
+    @property
+    def graph_now(self) -> Graph:
+        """The graph that mines: the first microbatch may have shown that another is the model."""
+        if self.checked is None:
+            return self.graph
+        return self.checked.graphs.of(self.image.expand(self.request.batch, *self.image.shape[1:]))
+
     def start(self) -> Miner:
         """Empty tables."""
         return Miner(

@@ -60,7 +60,7 @@ def reread(
     with readers_die(), closing(again), job.running():
         for batch in again:  # an image that cannot be read this time tells nothing
             for layer, maps in activations(
-                job.graph, batch, list(tables), layout=layout, device=device
+                job.graph_now, batch, list(tables), layout=layout, device=device
             ):
                 table, maxima = tables[layer], strongest(maps).numpy()
                 for index, now in zip(batch.indices.tolist(), maxima, strict=True):
