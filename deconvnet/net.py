@@ -66,7 +66,7 @@ class DeconvNet:
         rectifier: what activations do to the signal: "deconvnet" (Zeiler & Fergus 2014),
             "gradient" (Simonyan 2013), "guided" (Springenberg 2014), "identity", "rectgrad(98)"
             (Kim 2019), or an instance of a ``Rectifier`` of your own.
-        elsewhere: what happens at activations the rectifier has no rule for: "derivative" or
+        fallback: what happens at activations the rectifier has no rule for: "derivative" or
             "rectify"; by default it is an error.
         normalization: local response normalisation carries the signal by its derivative
             ("exact") or passes it ("identity"); by default as the rectifier's paper did.
@@ -97,7 +97,7 @@ class DeconvNet:
         model: nn.Module,
         rectifier: str | Rectifier = "deconvnet",
         *,
-        elsewhere: str | None = None,
+        fallback: str | None = None,
         normalization: str | None = None,
         unpooling: str = "switches",
         input_size: Sequence[int] | None = None,
@@ -107,7 +107,7 @@ class DeconvNet:
         if not isinstance(model, nn.Module):
             raise TypeError(f"the model was {type(model).__name__}; give a torch.nn.Module")
         rule = rectifier_named(rectifier)
-        self.policies = Policies(rule, elsewhere, normalization, unpooling=unpooling)
+        self.policies = Policies(rule, fallback, normalization, unpooling=unpooling)
         self._graphs = Graphs(model, inputs)
         self._checked_graphs = Checked(self._graphs) if check else None
         self._latest: Graph | None = None

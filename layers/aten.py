@@ -36,7 +36,7 @@ from .local import elementwise, softmax
 from .pooling import MaxPooling
 
 aten = torch.ops.aten
-PLACEWISE = (
+POINTWISE = (
     "abs", "cos", "erf", "exp", "expm1", "log", "log1p", "nan_to_num", "reciprocal", "rsqrt", "sin",
     "sqrt", "square",
 )  # fmt: skip
@@ -289,7 +289,7 @@ ATEN: dict[Any, Callable[..., Any]] = {
     aten.pad.default: padding.of_call,
     aten.constant_pad_nd.default: constant_pad,
     # place by place, or along one axis
-    **{op: elementwise(op) for op in (getattr(aten, name).default for name in PLACEWISE)},
+    **{op: elementwise(op) for op in (getattr(aten, name).default for name in POINTWISE)},
     aten.pow.Tensor_Scalar: elementwise(aten.pow.Tensor_Scalar),
     aten.amax.default: reducing.reduction(aten.amax.default),
     aten.amin.default: reducing.reduction(aten.amin.default),

@@ -94,7 +94,7 @@ class Reduced(Record):
     kept: bool
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """The batch must not be among the reduced axes."""
         return 0 not in self.axes
 

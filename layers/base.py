@@ -31,7 +31,7 @@ class Record:
     """
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """True if sample ``i`` of the output depends on sample ``i`` of the inputs alone.
 
         Then a signal for unit ``u`` of image ``i`` may travel through row ``i`` of the record,
@@ -43,10 +43,10 @@ class Record:
     def apart(self) -> bool:
         """True if a signal for sample ``i`` comes back to sample ``i`` alone.
 
-        Then ``take`` holds. It is so where samples are separable; an operation of which nothing
+        Then ``take`` holds. It is so where ``per_sample`` holds; an operation of which nothing
         is known has to be tried (see ``local.Traced``).
         """
-        return self.separable
+        return self.per_sample
 
     @property
     def shared(self) -> tuple[bool, ...]:

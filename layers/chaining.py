@@ -20,9 +20,9 @@ class Records(Record):
     links: tuple[Record, ...]
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """Every link must be."""
-        return all(link.separable for link in self.links)
+        return all(link.per_sample for link in self.links)
 
     def take(self, index: Tensor) -> Records:
         """The same samples of every link."""

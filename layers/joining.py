@@ -31,7 +31,7 @@ class Broadcast(Record):
     batch: int
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """Tensors without axes have no samples."""
         return self.rank > 0
 
@@ -175,7 +175,7 @@ class Joined(Record):
     axis: int
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """The batch must not be the axis that grew."""
         return self.axis != 0
 

@@ -85,7 +85,7 @@ class Traced(Record):
     tried: MutableMapping[Any, bool] = field(default_factory=dict)
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """Nothing is known of the operation: it may mix the samples of a batch."""
         return False
 
@@ -243,7 +243,7 @@ def softmax_module(module: nn.Module, input: Tensor) -> Any:
     return softmax(F.softmax)(input, getattr(module, "dim", None))
 
 
-def per_sample(function: Callable[..., Tensor]) -> Callable[..., Any]:
+def samplewise(function: Callable[..., Tensor]) -> Callable[..., Any]:
     """Reads calls of a function known to treat each sample of its first argument by itself."""
 
     def everything(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:

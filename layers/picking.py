@@ -35,7 +35,7 @@ class Picked(Record):
     kept: bool
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """Nothing is picked out of the batch."""
         return self.axis != 0
 

@@ -56,7 +56,7 @@ class Rectifier(ABC):
     name: ClassVar[str]
     normalization: ClassVar[str] = "exact"
     """What local response normalisation does to the signal unless told: "exact" or "identity"."""
-    placewise: ClassVar[bool] = False
+    pointwise: ClassVar[bool] = False
     """Whether the rule looks at one place at a time, and sends nothing where nothing arrives.
 
     What it keeps must be shaped like ``z``, and ``signal`` give 0 where ``R`` is 0. Then a unit is
@@ -80,7 +80,7 @@ class Rectifier(ABC):
     def signal(self, R: Tensor, kept: Any) -> Tensor:
         """The signal ``G`` sent below, shaped like the signal ``R`` from above."""
 
-    def rules(self, activation: Activation) -> bool:
+    def supports(self, activation: Activation) -> bool:
         """Whether the policy is defined for this activation: ReLU and its clipped relatives."""
         return activation.rectifies
 
@@ -89,7 +89,7 @@ class Gradient(Rectifier):
     """``R · f'(z)``: the chain rule, so that a projection is the gradient (Simonyan 2013)."""
 
     name = "gradient"
-    placewise = True
+    pointwise = True
 
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> Tensor:
         """The derivative: for ReLU the mask ``z > 0``."""
@@ -99,7 +99,7 @@ class Gradient(Rectifier):
         """``R`` where the unit was active."""
         return R * kept
 
-    def rules(self, activation: Activation) -> bool:
+    def supports(self, activation: Activation) -> bool:
         """Every differentiable activation has a gradient."""
         return True
 
@@ -108,7 +108,7 @@ class DeconvNetRule(Rectifier):
     """``max(R, 0)``: the rectifier itself, applied to the signal (Zeiler & Fergus 2014, 2.1)."""
 
     name = "deconvnet"
-    placewise = True
+    pointwise = True
     normalization = "identity"
 
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> None:
@@ -123,7 +123,7 @@ class Guided(Rectifier):
     """``max(R, 0) · 1[z > 0]``: both masks at once (Springenberg 2014, figure 1)."""
 
     name = "guided"
-    placewise = True
+    pointwise = True
     normalization = "identity"
 
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> Tensor:
@@ -139,7 +139,7 @@ class Identity(Rectifier):
     """``R``: the activation is passed by, so that the whole mirror is linear (Mahendran 2016)."""
 
     name = "identity"
-    placewise = True
+    pointwise = True
 
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> None:
         """Nothing."""
@@ -148,7 +148,7 @@ class Identity(Rectifier):
         """Unchanged."""
         return R
 
-    def rules(self, activation: Activation) -> bool:
+    def supports(self, activation: Activation) -> bool:
         """Passing by is possible everywhere."""
         return True
 
@@ -197,7 +197,7 @@ RECTIFIERS: dict[str, Callable[..., Rectifier]] = {
     "identity": Identity,
     "rectgrad": RectGrad,
 }
-ELSEWHERE: dict[str, Callable[[], Rectifier]] = {"derivative": Gradient, "rectify": DeconvNetRule}
+FALLBACKS: dict[str, Callable[[], Rectifier]] = {"derivative": Gradient, "rectify": DeconvNetRule}
 NORMALIZATIONS = ("exact", "identity")
 UNPOOLINGS = ("switches", "centre", "uniform")
 
@@ -227,7 +227,7 @@ class Policies:
 
     Args:
         rectifier: the rule for activations.
-        elsewhere: what happens at an activation for which the rectifier has no rule:
+        fallback: what happens at an activation for which the rectifier has no rule:
             "derivative" (the chain rule), "rectify" (the positive part of the signal), or None:
             then it is an error.
         normalization: local response normalisation is passed by ("identity"), or carries the
@@ -237,13 +237,13 @@ class Policies:
     """
 
     rectifier: Rectifier
-    elsewhere: str | None = None
+    fallback: str | None = None
     normalization: str | None = None
     unpooling: str = "switches"
 
     def __post_init__(self) -> None:
-        if self.elsewhere is not None and self.elsewhere not in ELSEWHERE:
-            raise ValueError(f"elsewhere was {self.elsewhere!r}; use 'derivative' or 'rectify'")
+        if self.fallback is not None and self.fallback not in FALLBACKS:
+            raise ValueError(f"fallback was {self.fallback!r}; use 'derivative' or 'rectify'")
         if self.normalization is not None and self.normalization not in NORMALIZATIONS:
             raise ValueError(f"normalization was {self.normalization!r}; use 'exact' or 'identity'")
         if self.unpooling not in UNPOOLINGS:
@@ -254,18 +254,18 @@ class Policies:
         """What local response normalisation does: "exact" or "identity"."""
         return self.normalization or self.rectifier.normalization
 
-    def rule(self, activation: Activation) -> Rectifier:
+    def rectifier_for(self, activation: Activation) -> Rectifier:
         """The rectifier that applies to an activation.
 
         Raises:
-            UnmirroredError: the rectifier has no rule for it and ``elsewhere`` was not given.
+            UnmirroredError: the rectifier has no rule for it and ``fallback`` was not given.
         """
-        if self.rectifier.rules(activation):
+        if self.rectifier.supports(activation):
             return self.rectifier
-        if self.elsewhere is None:
+        if self.fallback is None:
             raise UnmirroredError(
                 f"the policy '{self.rectifier.name}' has no rule for {activation.name}; choose "
-                "what happens there: elsewhere='derivative' (multiply by its slope) or "
-                "elsewhere='rectify' (keep the positive part of the signal)"
+                "what happens there: fallback='derivative' (multiply by its slope) or "
+                "fallback='rectify' (keep the positive part of the signal)"
             )
-        return ELSEWHERE[self.elsewhere]()
+        return FALLBACKS[self.fallback]()

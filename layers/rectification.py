@@ -65,20 +65,20 @@ class Rectification(MirroredLayer):
 
     def inside(self, record: Remembered) -> Inside | None:
         """The same, if the policy looks at one place at a time."""
-        return Inside(self) if self.rectifier is not None and self.rectifier.placewise else None
+        return Inside(self) if self.rectifier is not None and self.rectifier.pointwise else None
 
     @property
     def channelwise(self) -> bool:
         """If the policy looks at one place at a time."""
-        return self.rectifier is not None and self.rectifier.placewise
+        return self.rectifier is not None and self.rectifier.pointwise
 
     def under(self, policies: Policies) -> Rectification:
-        """Ruled by the policy, or by what was said to happen elsewhere.
+        """Ruled by the policy, or by its fallback.
 
         Raises:
             UnmirroredError: the policy has no rule for this activation.
         """
-        return replace(self, rectifier=policies.rule(self.activation))
+        return replace(self, rectifier=policies.rectifier_for(self.activation))
 
 
 def _cut(kept: Any, crop: Crop) -> Any:
@@ -103,7 +103,7 @@ class GatedLinearUnit(MirroredLayer):
     """GLU: one half of an axis times the sigmoid of the other (Dauphin 2017).
 
     No paper gives the three methods a rule for it. By derivative it is the product rule; where
-    ``elsewhere`` says "rectify", the positive part of the signal goes through the product rule.
+    ``fallback`` says "rectify", the positive part of the signal goes through the product rule.
 
     Args:
         dim: the axis that is halved.
@@ -131,7 +131,7 @@ class GatedLinearUnit(MirroredLayer):
         Raises:
             UnmirroredError: the policy has no rule for a gate.
         """
-        rule = policies.rule(Activation("GLU", lambda z: F.glu(z, self.dim)))
+        rule = policies.rectifier_for(Activation("GLU", lambda z: F.glu(z, self.dim)))
         return replace(self, rectified=isinstance(rule, DeconvNetRule))
 
     @property

@@ -69,7 +69,7 @@ class Reshaped(Record):
     after: torch.Size
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """The batch must stay the first axis."""
         both = len(self.before) > 0 and len(self.after) > 0
         return both and self.before[0] == self.after[0]
@@ -195,7 +195,7 @@ class Permuted(Record):
     order: tuple[int, ...]
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """The batch must stay the first axis."""
         return self.order[0] == 0
 

@@ -21,7 +21,7 @@ class Sliced(Record):
     whole_batch: bool
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """The batch must not be cut."""
         return self.whole_batch
 
@@ -132,7 +132,7 @@ class SplitRecord(Record):
     lengths: tuple[int, ...]
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """The batch must not be split."""
         return self.axis != 0
 

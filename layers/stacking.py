@@ -24,7 +24,7 @@ class Stacked(Record):
     axis: int
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """The batch must not be the axis that came or went."""
         return self.axis != 0
 
@@ -93,9 +93,9 @@ class Expanded(Reshaped):
     """The sizes before and after axes were repeated."""
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """The batch must stay the first axis, and is not what is repeated."""
-        return len(self.before) == len(self.after) and super().separable
+        return len(self.before) == len(self.after) and super().per_sample
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,12 +36,12 @@ from . import (
 from .aten import ATEN
 from .convolution import Convolution, TransposedConvolution, spatial
 from .linear import Linear
-from .local import elementwise, per_sample, softmax, softmax_module
+from .local import elementwise, samplewise, softmax, softmax_module
 from .pooling import AdaptiveMaxPooling, MaxPooling
 from .table_of_activations import ACTIVATIONS
 
 Reader = Callable[..., Any]
-PLACEWISE = (
+POINTWISE = (
     "abs", "cos", "erf", "exp", "expm1", "log", "log1p", "nan_to_num", "pow", "reciprocal",
     "rsqrt", "sin", "sqrt", "square",
 )  # fmt: skip
@@ -148,7 +148,7 @@ TABLE: dict[Any, Reader] = {
     **dict.fromkeys((torch.maximum, "maximum"), several.pointwise(torch.maximum)),
     **dict.fromkeys((torch.minimum, "minimum"), several.pointwise(torch.minimum)),
     torch.where: several.pointwise(torch.where),
-    shifted_window_attention: per_sample(shifted_window_attention),
+    shifted_window_attention: samplewise(shifted_window_attention),
     # shapes
     nn.Identity: reshaping.passing_module,
     nn.Dropout: reshaping.passing_module,
@@ -229,8 +229,8 @@ TABLE: dict[Any, Reader] = {
     nn.CircularPad2d: padding.of_module("circular"),
     nn.CircularPad3d: padding.of_module("circular"),
     # place by place, or along one axis
-    **{getattr(torch, name): elementwise(getattr(torch, name)) for name in PLACEWISE},
-    **{name: elementwise(getattr(torch, name)) for name in PLACEWISE},
+    **{getattr(torch, name): elementwise(getattr(torch, name)) for name in POINTWISE},
+    **{name: elementwise(getattr(torch, name)) for name in POINTWISE},
     operator.pow: elementwise(torch.pow),
     F.softmax: softmax(F.softmax),
     torch.softmax: softmax(torch.softmax),

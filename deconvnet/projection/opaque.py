@@ -65,11 +65,11 @@ def ruled(
 
 
 def _refuse(name: str, policies: Policies) -> None:
-    rule = policies.rule(Activation(name, torch.tanh))
+    rule = policies.rectifier_for(Activation(name, torch.tanh))
     if not isinstance(rule, Gradient):
         raise UnmirroredError(
             f"the policy '{policies.rectifier.name}' cannot be applied inside {name}; choose "
-            "elsewhere='derivative', or another layer"
+            "fallback='derivative', or another layer"
         )
 
 

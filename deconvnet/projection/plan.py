@@ -74,7 +74,7 @@ def route_of(
         some = [units[i] for i in members]
         images = {unit.image for unit in some}
         up = _up_to(geometry, graph, [layer])
-        if not geometry.separable:  # each signal goes down through the whole batch
+        if not geometry.per_sample:  # each signal goes down through the whole batch
             down = len(some) * up * len(like)
             counts[layer] = _Count(len(some), images, up, None, down=down)
             continue
@@ -221,7 +221,7 @@ def _groups(images: Tensor, used: Sequence[int], geometry: Recording) -> Iterato
     """Images that are recorded together: all of them, where a model mixes those of a batch."""
     if not used:
         return
-    if not geometry.separable:
+    if not geometry.per_sample:
         yield list(range(len(images)))
         return
     numbers = sum(size.numel() for size in geometry.sizes.values()) // geometry.images

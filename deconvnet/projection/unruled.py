@@ -42,7 +42,7 @@ def _ruled(layer: object, policies: Policies) -> bool:
     if not isinstance(layer, Rectification):
         return True
     try:
-        policies.rule(layer.activation)
+        policies.rectifier_for(layer.activation)
     except UnmirroredError:
         return False
     return True

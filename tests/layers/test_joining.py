@@ -101,7 +101,7 @@ def test_a_product_with_a_mask_and_a_quotient_by_counts():
 
 @pytest.mark.parametrize("function", [operator.add, operator.mul, operator.truediv])
 def test_tensors_without_axes_have_no_samples(function):
-    check_call(function, numbers(), numbers(seed=1), exact=True, separable=False)
+    check_call(function, numbers(), numbers(seed=1), exact=True, per_sample=False)
 
 
 @pytest.mark.parametrize("dim", [1, 2, -1, -2])
@@ -116,7 +116,7 @@ def test_concatenation(function, dim):
 
 
 def test_concatenation_along_the_batch_mixes_the_samples():
-    check_call(torch.cat, [numbers(3, 2), numbers(2, 2, seed=1)], exact=True, separable=False)
+    check_call(torch.cat, [numbers(3, 2), numbers(2, 2, seed=1)], exact=True, per_sample=False)
 
 
 def test_concatenation_where_the_axis_is_as_long_as_the_batch():

@@ -235,7 +235,7 @@ def test_a_name_that_is_none_is_told_with_those_that_are(name):
 def test_arguments_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="percentile was 120"):
         rectifier("rectgrad(120)")
-    with pytest.raises(ValueError, match="elsewhere was 'gradient'; use 'derivative' or"):
+    with pytest.raises(ValueError, match="fallback was 'gradient'; use 'derivative' or"):
         Policies(rectifier("guided"), "gradient")
     with pytest.raises(ValueError, match="normalization was 'off'; use 'exact' or 'identity'"):
         Policies(rectifier("guided"), None, "off")

@@ -69,7 +69,7 @@ def has_pictures(store: Store, options: argparse.Namespace, rectifier: str) -> b
         return False
     pictures = store.pictures.get(options.layer)
     projections = pictures.projections.get(rectifier) if pictures else None
-    return projections is not None and projections.elsewhere == (options.elsewhere or "")
+    return projections is not None and projections.fallback == (options.fallback or "")
 
 
 def _hint(store: Store, layer: str) -> str:
@@ -86,7 +86,7 @@ def _recomputed(
     """The exemplars from model and data set."""
     loaded = the_model(store, options.model, options.weights)
     size = (3, *loaded.preprocessing.size)
-    net = DeconvNet(loaded.model, options.rectifier, elsewhere=options.elsewhere, input_size=size)
+    net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
     check_model(store, net)
     data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
     prepared = loaded.preprocessing

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     size = (3, *loaded.preprocessing.size)
     if options.check:
         return _checked(options, loaded, size)
-    net = DeconvNet(loaded.model, options.rectifier, elsewhere=options.elsewhere, input_size=size)
+    net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
     every = _lines(net, size)
     lines = _chosen(_upto(net, every, options.depth), options.kinds)
     if not options.json:
