@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .base import MirroredLayer, Record
+from .base import MirroredLayer, Record, WithoutFilters
 from .reshaping import Permutation, Reshape
 from .window import Window
 
@@ -30,7 +30,7 @@ class Records(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Chain(MirroredLayer):
+class Chain(WithoutFilters):
     """Layers of one input, one after another; the mirror runs them in the other order.
 
     Args:

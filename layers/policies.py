@@ -63,6 +63,9 @@ class Rectifier(ABC):
     projected inside of its receptive field alone, which is many times faster.
     """
 
+    chain_rule: ClassVar[bool] = False
+    """Whether the rule is the derivative, so that autograd itself may carry the signal."""
+
     @abstractmethod
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> Any:
         """What is kept of a forward pass.
@@ -89,7 +92,7 @@ class Gradient(Rectifier):
     """``R · f'(z)``: the chain rule, so that a projection is the gradient (Simonyan 2013)."""
 
     name = "gradient"
-    pointwise = True
+    pointwise = chain_rule = True
 
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> Tensor:
         """The derivative: for ReLU the mask ``z > 0``."""

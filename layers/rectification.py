@@ -12,9 +12,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import Inside, MirroredLayer, Record
+from .base import Inside, Record, WithoutFilters
 from .crop import Crop
-from .local import Inputs, PerSample, along
+from .local import PerSample, Values, along
 from .policies import Activation, DeconvNetRule, Policies, Rectifier
 from .window import Window
 
@@ -33,7 +33,7 @@ class Remembered(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Rectification(MirroredLayer):
+class Rectification(WithoutFilters):
     """An activation function under a rectifier policy.
 
     Args:
@@ -43,6 +43,12 @@ class Rectification(MirroredLayer):
 
     activation: Activation
     rectifier: Rectifier | None = None
+    mined = True
+
+    @property
+    def activation_name(self) -> str:
+        """As the field calls it."""
+        return self.activation.name
 
     def record(self, input: Tensor) -> tuple[Tensor, Remembered]:
         """Activate, and let the policy remember what it needs."""
@@ -99,7 +105,7 @@ def of_module(module: nn.Module, input: Tensor) -> tuple[Rectification, tuple[Te
 
 
 @dataclass(frozen=True, eq=False)
-class GatedLinearUnit(MirroredLayer):
+class GatedLinearUnit(WithoutFilters):
     """GLU: one half of an axis times the sigmoid of the other (Dauphin 2017).
 
     No paper gives the three methods a rule for it. By derivative it is the product rule; where
@@ -113,15 +119,15 @@ class GatedLinearUnit(MirroredLayer):
     dim: int
     rectified: bool = False
 
-    def record(self, input: Tensor) -> tuple[Tensor, Inputs]:
+    def record(self, input: Tensor) -> tuple[Tensor, Values]:
         """Multiply one half by the gate of the other."""
         return self._product.record(input)
 
-    def mirror(self, signal: Tensor, record: Inputs) -> tuple[Tensor, ...]:
+    def mirror(self, signal: Tensor, record: Values) -> tuple[Tensor | None, ...]:
         """The product rule at the recorded halves."""
         return self._product.mirror(signal.clamp(min=0) if self.rectified else signal, record)
 
-    def window(self, window: Window, record: Inputs) -> tuple[Window, ...]:
+    def window(self, window: Window, record: Values) -> tuple[Window, ...]:
         """Both halves of the same places."""
         return self._product.window(window, record)
 

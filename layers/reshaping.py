@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .base import InputSize, Inside, MirroredLayer, Record
+from .base import InputSize, Inside, Record, WithoutFilters
 from .window import Interval, Window
 
 
 @dataclass(frozen=True, eq=False)
-class Passing(MirroredLayer):
+class Passing(WithoutFilters):
     """Identity, dropout at evaluation, ``contiguous``: the signal passes unchanged."""
 
     def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
@@ -76,7 +76,7 @@ class Reshaped(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Reshape(MirroredLayer):
+class Reshape(WithoutFilters):
     """Flatten, view, reshape, squeeze, unsqueeze: another shape for the same values in order.
 
     Args:
@@ -205,7 +205,7 @@ class Permuted(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Permutation(MirroredLayer):
+class Permutation(WithoutFilters):
     """Axes in another order: permute, transpose, ``movedim``.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .base import MirroredLayer, Record, adjoint, take
+from .base import Record, WithoutFilters, adjoint, take
 from .window import Interval, Window, union, whole
 
 
@@ -27,7 +27,7 @@ class Sliced(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Selection(MirroredLayer):
+class Selection(WithoutFilters):
     """A part of a tensor, ``x[:, ::2]`` or an index; the mirror puts it back into zeros.
 
     Args:
@@ -94,7 +94,7 @@ class Entries(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Item(MirroredLayer):
+class Item(WithoutFilters):
     """One entry of a tuple, list or dict; nothing arrives at the others.
 
     Args:
@@ -142,7 +142,7 @@ class SplitRecord(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Split(MirroredLayer):
+class Split(WithoutFilters):
     """``chunk`` and ``split``: a tensor cut into a tuple; the mirror puts it together.
 
     Args:

@@ -27,7 +27,6 @@ from deconvnet.layers import (
     reader_for,
 )
 from deconvnet.layers.crop import layout
-from deconvnet.layers.local import Traced
 
 from .hooked_calls import Opaque, after, before, of_container
 from .opaque import ruled, samples_tried
@@ -159,9 +158,8 @@ class Recorder:
         layer, inputs, sources = self._bind(node, values, carried, args, kwargs)
         layer = layer.under(self.policies)
         output, kept = layer.record(*inputs)
-        if isinstance(kept, Traced):
-            refuse_unseen(kept.outputs, self.policies)
-            refuse_written(node, [sources[i] for i in kept.written], readers)
+        refuse_unseen(kept.graph, self.policies)
+        refuse_written(node, [sources[i] for i in kept.written], readers)
         self._step(node, node.name, (layer, inputs, sources), output, kept)
         return output
 
@@ -208,8 +206,7 @@ class Recorder:
     def _step(self, node: Node, name: str, bound: Bound, output: Any, kept: Record) -> None:
         """Write a step down, if a signal can come back through it."""
         layer, inputs, sources = bound
-        silent = isinstance(kept, Traced) and kept.silent
-        if _carries(output) and not silent:
+        if _carries(output) and not kept.silent:
             self.carriers.add(name)
             dtypes = tuple(getattr(x, "dtype", None) for x in inputs) if node.state.autocast else ()
             self.steps.append(Step(name, layer, kept, sources, node.state, dtypes))

@@ -18,7 +18,6 @@ from deconvnet.layers import (
     Rectification,
     UnmirroredError,
 )
-from deconvnet.layers.policies import Gradient
 
 from .opaque import _Rule
 
@@ -48,7 +47,7 @@ def applied(
         UnmirroredError: the policy has no rule, or one for activations of one tensor alone.
     """
     rule = policies.rectifier_for(Activation(target.__name__, torch.tanh))
-    if isinstance(rule, Gradient):
+    if rule.chain_rule:
         return Local(call)
     if inputs > 1:
         raise UnmirroredError(
@@ -80,12 +79,12 @@ def refuse_unseen(outputs: Sequence[Tensor | None], policies: Policies) -> None:
     Raises:
         UnmirroredError: one was.
     """
-    if isinstance(policies.rectifier, Gradient):
+    if policies.rectifier.chain_rule:
         return
     for name in sorted(set(_hidden(outputs))):
         hidden = Activation(name, torch.tanh, float("inf") if name in RULED else None)
         ruled = policies.rectifier.supports(hidden)
-        if ruled or not isinstance(policies.rectifier_for(hidden), Gradient):
+        if ruled or not policies.rectifier_for(hidden).chain_rule:
             raise UnmirroredError(
                 f"the policy '{policies.rectifier.name}' cannot be applied to {name}, which runs "
                 "where it cannot be seen (compiled by torch.jit, or inside an extension); give the "

@@ -1,6 +1,7 @@
 """Sums, products and concatenations keep the laws, with every kind of broadcasting."""
 
 import operator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -147,11 +148,13 @@ def test_the_law_catches_rows_of_what_has_no_batch():
     """A (3, 1, 1) factor of a batch of three is not one number a sample."""
     layer, inputs = call(operator.mul, numbers(3, 3, 2, 2), numbers(3, 1, 1, seed=1))
 
+    ALL = (True, True)
+
     class Rows(Planted):
         def record(self, *inputs):
             output, record = self.layer.record(*inputs)
             first, second = record.inputs
-            return output, type(record)((first, second.expand(3, 3, 2, 2)), 4, 3)
+            return output, replace(record, inputs=(first, second.expand(3, 3, 2, 2)), batched=ALL)
 
         def mirror(self, signal, record):
             left, right = self.layer.mirror(signal, record)
