@@ -75,13 +75,17 @@ class DeconvNet:
         input_size: (channels, *size) of one image, for ``layers`` and for models that only
             torch.export can read; by default that of the last images seen, else 224 x 224.
         inputs: {argument of forward: value} of a model that takes more than the images.
+        mirrors: {module class or function: mirror} for operations of your own, each of which
+            becomes one node: see ``layers/README.md``. A model may bring them along in an
+            attribute ``mirrors``, which ``mine`` and the command line read as well.
         check: hold the graph against the model, values and one gradient, when images of a size
             come for the first time, and again when parameters or hooks have changed.
 
     Raises:
         UntraceableError: the graph of the model cannot be read. Where torch.fx alone fails, this
             is found out when ``input_size`` or images are given.
-        ValueError: no policy has this name.
+        TypeError: a line of ``mirrors`` is none.
+        ValueError: no policy has this name, or a line of ``mirrors`` would be ignored.
 
     Examples:
         >>> import torch
@@ -102,13 +106,14 @@ class DeconvNet:
         unpooling: str = "switches",
         input_size: Sequence[int] | None = None,
         inputs: Mapping[str, Any] | None = None,
+        mirrors: Mapping[Any, Any] | None = None,
         check: bool = True,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"the model was {type(model).__name__}; give a torch.nn.Module")
         rule = rectifier_named(rectifier)
         self.policies = Policies(rule, fallback, normalization, unpooling=unpooling)
-        self._graphs = Graphs(model, inputs)
+        self._graphs = Graphs(model, inputs, mirrors)
         self._checked_graphs = Checked(self._graphs) if check else None
         self._latest: Graph | None = None
         self._geometries = Geometries(self._graphs)

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import wraps
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
 from types import FrameType, FunctionType, MappingProxyType
 from typing import Any
 
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
+from deconvnet.layers import Mirrors
+
 from .fx_tracing import Tracer
 from .inplace import is_number
-from .own_functions import kept_whole
+from .own_functions import in_place_of, kept_whole
 
 
 def follow(
-    model: nn.Module, inputs: Mapping[str, Any] = MappingProxyType({})
+    model: nn.Module,
+    inputs: Mapping[str, Any] = MappingProxyType({}),
+    mirrors: Mirrors | None = None,
 ) -> tuple[fx.Graph, Tracer]:
     """Trace a model; a helper that torch.fx cannot enter becomes a node if it sees sizes alone.
 
     "Same" padding is computed by such helpers, ``max(needed - length, 0)``. No signal passes
-    them, so that nothing is lost when they are not looked into.
+    them, so that nothing is lost when they are not looked into. So do functions with a mirror.
 
     Returns:
         the traced graph, and the tracer, which knows the names of its nodes.
@@ -31,11 +33,12 @@ def follow(
     Raises:
         Halted: whatever stops torch.fx elsewhere.
     """
-    closed: list[FunctionType] = []
+    mirrors = mirrors or Mirrors()
+    closed = mirrors.functions
     while True:
-        tracer = Tracer(inputs)
+        tracer = Tracer(inputs, mirrors)
         try:
-            with _closed(closed, tracer), kept_whole(tracer.hide):
+            with in_place_of(closed, partial(_as_node, tracer)), kept_whole(tracer.hide):
                 return tracer.trace(model), tracer
         except Exception as error:
             helper = _helper(error)
@@ -80,25 +83,7 @@ def _proxies(frame: FrameType) -> list[fx.Proxy]:
     return [leaf for leaf in leaves if isinstance(leaf, fx.Proxy)]
 
 
-@contextmanager
-def _closed(functions: list[FunctionType], tracer: Tracer) -> Iterator[None]:
-    """Wherever modules hold these functions, calls of them with traced values become nodes."""
-    places = [
-        (vars(module), function)
-        for function in functions
-        for module in list(sys.modules.values())
-        if getattr(module, "__dict__", {}).get(function.__name__) is function
-    ]
-    try:
-        for names, function in places:
-            names[function.__name__] = _as_node(function, tracer)
-        yield
-    finally:
-        for names, function in places:
-            names[function.__name__] = function
-
-
-def _as_node(function: FunctionType, tracer: Tracer) -> Callable[..., Any]:
+def _as_node(tracer: Tracer, function: FunctionType) -> Callable[..., Any]:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if any(isinstance(x, fx.Proxy) for x in pytree.tree_leaves((args, kwargs))):

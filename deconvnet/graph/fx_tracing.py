@@ -16,16 +16,15 @@ from torch import fx, nn
 from torch.utils import _pytree as pytree
 from torchvision.models.feature_extraction import NodePathTracer
 
+from deconvnet.layers import Mirrors
+
 from .hooks import HOLE, Hooks, after_hooks, before_hooks, hooked
 from .names import numbered
 from .node_state import current
 from .signatures import called, image_argument, missing
 
 CONTAINERS = (dict, OrderedDict, list, set)
-LEAVES = tuple(
-    getattr(torchvision.ops, name)
-    for name in ("DeformConv2d", "FrozenBatchNorm2d", "StochasticDepth", "DropBlock2d")
-)
+LEAVES = tuple(getattr(torchvision.ops, name) for name in ("DeformConv2d", "DropBlock2d"))
 
 
 class Written(fx.Proxy):
@@ -62,11 +61,14 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
 
     Args:
         inputs: {argument: value} of the arguments of forward beside the images.
+        mirrors: modules with a line in them are nodes.
     """
 
-    def __init__(self, inputs: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, inputs: Mapping[str, Any] | None = None, mirrors: Mirrors | None = None
+    ) -> None:
         super().__init__(autowrap_modules=(math, torchvision.ops), leaf_modules=LEAVES)
-        self.inputs = inputs or {}
+        self.inputs, self.mirrors = inputs or {}, mirrors or Mirrors()
         self.owners: set[fx.Node] = set()  # the nodes that are the output of a module
         self.done: list[str] = []  # paths of the modules that were followed to their end
 
@@ -75,9 +77,10 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
         return Written(node, self)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Torch's own modules, compiled ones, and preprocessing are not entered."""
+        """Torch's own modules, mirrored and compiled ones, and preprocessing are not entered."""
         return (
             isinstance(m, torch.jit.ScriptModule)
+            or self.mirrors.whole(m)
             or type(m).__module__.startswith("torchvision.transforms")
             or bool(super().is_leaf_module(m, module_qualified_name))
         )

@@ -226,7 +226,7 @@ def ascend(
         # read anew, since the user may have given the model other parameters
         if node.module is not None:
             make_weights(node.module)
-        bound = bind(node, *arguments(node, graph.names, {**values, **given}), given)
+        bound = bind(graph, node, *arguments(node, graph.names, {**values, **given}), given)
         assert bound is not None, "the table has read this node before"
         layer, inputs, sources = bound
         inside = layer.under(policies).inside(known.record)
