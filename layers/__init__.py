@@ -10,7 +10,7 @@ from __future__ import annotations
 from .base import InputSize, Inside, LinearMap, MirroredLayer, Nothing, Record
 from .crop import Crop
 from .local import Local, PerSample
-from .mirrors import Mirrors, reader_for
+from .mirrors import MirrorError, Mirrors, reader_for
 from .policies import Activation, Policies, Rectifier, UnmirroredError, rectifier
 from .rectification import Rectification
 from .table import TABLE
@@ -26,6 +26,7 @@ __all__ = [
     "Interval",
     "LinearMap",
     "Local",
+    "MirrorError",
     "MirroredLayer",
     "Mirrors",
     "Nothing",

@@ -15,6 +15,10 @@ from .base import MirroredLayer
 from .table import TABLE, Reader
 
 
+class MirrorError(Exception):
+    """A user's own mirror does not do what the contract says."""
+
+
 class Mirrors:
     """Looks up the reader of a call.
 
@@ -107,7 +111,8 @@ def reader_for(module: nn.Module) -> Reader | None:
 def _reader(key: Any, value: Any) -> Reader:
     """What reads calls of a module class or function."""
     is_module = isinstance(key, type) and issubclass(key, nn.Module)
-    if not is_module and (isinstance(key, type) or not (callable(key) or isinstance(key, str))):
+    function = isinstance(key, str) or (callable(key) and not isinstance(key, type | nn.Module))
+    if not is_module and not function:
         raise TypeError(f"mirrors has a line for {key!r}; name a module class or a function")
     if isinstance(value, type) and issubclass(value, MirroredLayer):
         return partial(_of_module if is_module else _of_function, value)
@@ -122,7 +127,7 @@ def _reader(key: Any, value: Any) -> Reader:
 def _of_module(mirror: Callable[..., MirroredLayer], module: nn.Module, *inputs: Any) -> Any:
     """The class is made from the module; the arguments of the call are its inputs."""
     if not all(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(inputs)):
-        raise ValueError(
+        raise MirrorError(
             f"{type(module).__name__} was called with arguments that are no tensors; give, in "
             "place of its mirror's class, a function (module, *arguments) -> (layer, its inputs)"
         )
@@ -139,7 +144,7 @@ def _checked(key: Any, read: Reader, *args: Any, **kwargs: Any) -> Any:
     found = read(*args, **kwargs)
     layered = isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], MirroredLayer)
     if found is not None and not layered:
-        raise TypeError(
+        raise MirrorError(
             f"the mirror of {getattr(key, '__name__', key)} gave {type(found).__name__}; expected "
             "(layer, its inputs), or None where it does not know a call"
         )

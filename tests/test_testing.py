@@ -257,7 +257,5 @@ def test_channel_law_catches_a_layer_that_mixes_channels_and_does_not_say_so():
             return ((batch, Interval.whole(), *places),)
 
     check_layer(Squares(), numbers(2, 3, 5))
-    with pytest.raises(
-        LawBroken, match="channel law: Mixed, signal of channel 0 to other"
-    ):
+    with pytest.raises(LawBroken, match="channel law: Mixed, signal of channel 0 to other"):
         check_layer(Mixed(), numbers(2, 3, 5))

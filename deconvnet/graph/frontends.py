@@ -48,7 +48,7 @@ class Graphs:
         mirrors: Mapping[Any, Any] | None = None,
     ) -> None:
         self.model = unwrapped(model)
-        self.mirrors = Mirrors({**_stated(self.model), **(mirrors or {})})
+        self.mirrors = Mirrors({**_stated(self.model), **Mirrors(mirrors).named})
         self.inputs = dict(inputs or {})
         self.any_size: Graph | None = None
         self._refusal: NotFollowed | None = None
