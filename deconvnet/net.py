@@ -31,7 +31,6 @@ from deconvnet.projection.seeds import check
 
 from .arguments import listed
 from .layers import Policies, Rectifier
-from .layers import rectifier as rectifier_named
 from .units import Unit
 
 
@@ -65,7 +64,8 @@ class DeconvNet:
         model: any module that takes images, (batch, channels, *size).
         rectifier: what activations do to the signal: "deconvnet" (Zeiler & Fergus 2014),
             "gradient" (Simonyan 2013), "guided" (Springenberg 2014), "identity", "rectgrad(98)"
-            (Kim 2019), or an instance of a ``Rectifier`` of your own.
+            (Kim 2019), or an instance of a ``Rectifier`` of your own; or ``Policies``, which say
+            this and the next three.
         fallback: what happens at activations the rectifier has no rule for: "derivative" or
             "rectify"; by default it is an error.
         normalization: local response normalisation carries the signal by its derivative
@@ -99,7 +99,7 @@ class DeconvNet:
     def __init__(
         self,
         model: nn.Module,
-        rectifier: str | Rectifier = "deconvnet",
+        rectifier: str | Rectifier | Policies = "deconvnet",
         *,
         fallback: str | None = None,
         normalization: str | None = None,
@@ -111,8 +111,9 @@ class DeconvNet:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"the model was {type(model).__name__}; give a torch.nn.Module")
-        rule = rectifier_named(rectifier)
-        self.policies = Policies(rule, fallback, normalization, unpooling=unpooling)
+        self.policies = Policies.of(
+            rectifier, fallback, normalization=normalization, unpooling=unpooling
+        )
         self._graphs = Graphs(model, inputs, mirrors)
         self._checked_graphs = Checked(self._graphs) if check else None
         self._latest: Graph | None = None

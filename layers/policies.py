@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -86,6 +88,34 @@ class Rectifier(ABC):
     def supports(self, activation: Activation) -> bool:
         """Whether the policy is defined for this activation: ReLU and its clipped relatives."""
         return activation.rectifies
+
+    def __str__(self) -> str:
+        """The rule's one identity, in captions, metadata and stores: "guided", "rectgrad(98)".
+
+        The parameters are what the instance holds under names without a leading underscore.
+        """
+        told = [_spelled(value) for name, value in vars(self).items() if name[:1] != "_"]
+        return f"{self.name}({', '.join(told)})" if told else self.name
+
+
+def _spelled(value: Any) -> str:
+    """A parameter, such that different ones are written differently, in every process alike."""
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value or value != value else repr(value)
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().resolve_conj().resolve_neg().numpy()
+    if isinstance(value, np.ndarray):
+        digest = hashlib.sha256(value.tobytes()).hexdigest()[:8]
+        return f"{value.dtype} {'x'.join(map(str, value.shape))} {digest}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_spelled(one)}' for key, one in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_spelled, value))}]"
+    own = getattr(value, "__qualname__", None)  # of functions and classes
+    if own is None and " at 0x" in repr(value):
+        return f"{type(value).__qualname__} {_spelled(getattr(value, '__dict__', {}))}"
+    return str(own or value)
 
 
 class Gradient(Rectifier):
@@ -213,7 +243,7 @@ def rectifier(policy: str | Rectifier) -> Rectifier:
     """
     if isinstance(policy, Rectifier):
         return policy
-    match = re.fullmatch(r"(\w+)(?:\(([\d.]+)\))?", policy) if isinstance(policy, str) else None
+    match = re.fullmatch(r"(\w+)(?:\(([\d.e+-]+)\))?", policy) if isinstance(policy, str) else None
     if match is None or match[1] not in RECTIFIERS or (match[2] and match[1] != "rectgrad"):
         names = ", ".join(RECTIFIERS)
         raise ValueError(
@@ -244,6 +274,36 @@ class Policies:
     normalization: str | None = None
     unpooling: str = "switches"
 
+    @staticmethod
+    def of(
+        rule: str | Rectifier | Policies,
+        fallback: str | None = None,
+        *,
+        normalization: str | None = None,
+        unpooling: str = "switches",
+    ) -> Policies:
+        """The policies of a rule given by name or instance; or policies themselves.
+
+        Raises:
+            ValueError: no rule has this name, or more is said beside policies.
+        """
+        if not isinstance(rule, Policies):
+            return Policies(rectifier(rule), fallback, normalization, unpooling)
+        if (fallback, normalization, unpooling) != (None, None, "switches"):
+            raise ValueError(
+                f"policies ({rule}) were given, and beside them fallback={fallback!r}, "
+                f"normalization={normalization!r} and unpooling={unpooling!r}; say these in "
+                "Policies(...)"
+            )
+        return rule
+
+    def __str__(self) -> str:
+        """All of it, what is usual left out: "guided, fallback derivative, unpooling centre"."""
+        rest = {"fallback": self.fallback, "normalization": self.normalization}
+        told = [f"{name} {value}" for name, value in rest.items() if value is not None]
+        told += [f"unpooling {self.unpooling}"] * (self.unpooling != "switches")
+        return ", ".join([str(self.rectifier), *told])
+
     def __post_init__(self) -> None:
         if self.fallback is not None and self.fallback not in FALLBACKS:
             raise ValueError(f"fallback was {self.fallback!r}; use 'derivative' or 'rectify'")
@@ -267,7 +327,7 @@ class Policies:
             return self.rectifier
         if self.fallback is None:
             raise UnmirroredError(
-                f"the policy '{self.rectifier.name}' has no rule for {activation.name}; choose "
+                f"the policy '{self.rectifier}' has no rule for {activation.name}; choose "
                 "what happens there: fallback='derivative' (multiply by its slope) or "
                 "fallback='rectify' (keep the positive part of the signal)"
             )

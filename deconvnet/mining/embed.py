@@ -21,7 +21,6 @@ from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.modes import ordinarily
 from deconvnet.layers import Rectifier
 from deconvnet.layers import rectifier as rectifier_named
-from deconvnet.layers.policies import RectGrad
 from deconvnet.mining.verify.recompute import recomputed
 from deconvnet.mining.verify.verify import ACROSS
 from deconvnet.net import DeconvNet
@@ -105,7 +104,7 @@ def embed(
     if not projections:
         _check_images(store, plain, dataset)
     nets = {
-        spelled(one): DeconvNet(model, one, fallback=fallback, input_size=size)
+        str(rectifier_named(one)): DeconvNet(model, one, fallback=fallback, input_size=size)
         for one in projections
     }
     total = sum(int(table.lit.sum()) for table in store.values()) * (1 + len(nets))
@@ -129,16 +128,6 @@ def embed(
         draw=artist.draw,
         keep=store.path,
     )
-
-
-def spelled(policy: str | Rectifier) -> str:
-    """The name under which projections of a policy are stored: "deconvnet", "rectgrad(98)".
-
-    Raises:
-        ValueError: no policy has this name.
-    """
-    found = rectifier_named(policy)
-    return f"{found.name}({found.q:g})" if isinstance(found, RectGrad) else found.name
 
 
 def _check_target(target: Path, store: Store) -> None:

@@ -67,7 +67,7 @@ def _refuse(name: str, policies: Policies) -> None:
     rule = policies.rectifier_for(Activation(name, torch.tanh))
     if not rule.chain_rule:
         raise UnmirroredError(
-            f"the policy '{policies.rectifier.name}' cannot be applied inside {name}; choose "
+            f"the policy '{policies.rectifier}' cannot be applied inside {name}; choose "
             "fallback='derivative', or another layer"
         )
 

@@ -52,7 +52,7 @@ def applied(
     if inputs > 1:
         raise UnmirroredError(
             f"{target.__name__} takes {inputs} tensors that carry a signal, and the policy "
-            f"'{rule.name}' is one for activations of one; choose fallback='derivative'"
+            f"'{rule}' is one for activations of one; choose fallback='derivative'"
         )
     return Rectification(Activation(target.__name__, _alike(target, call)))
 
@@ -86,7 +86,7 @@ def refuse_unseen(outputs: Sequence[Tensor | None], policies: Policies) -> None:
         ruled = policies.rectifier.supports(hidden)
         if ruled or not policies.rectifier_for(hidden).chain_rule:
             raise UnmirroredError(
-                f"the policy '{policies.rectifier.name}' cannot be applied to {name}, which runs "
+                f"the policy '{policies.rectifier}' cannot be applied to {name}, which runs "
                 "where it cannot be seen (compiled by torch.jit, or inside an extension); give the "
                 "module in plain PyTorch, or use rectifier='gradient'"
             )

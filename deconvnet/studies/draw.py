@@ -104,7 +104,7 @@ def draw_units(
             )
         rows.append(ImageRow(picture, views, photograph.name))
     return visualization(
-        rows, width=width, title=name, subtitle=net.policies.rectifier.name
+        rows, width=width, title=name, subtitle=str(net.policies.rectifier)
     ), numbers
 
 

@@ -11,7 +11,8 @@ from deconvnet.cli.progress import bar
 from deconvnet.cli.store_source import the_model
 from deconvnet.data.specs import mined_dataset
 from deconvnet.graph.frontends import blank
-from deconvnet.mining.embed import embed, spelled
+from deconvnet.layers import rectifier
+from deconvnet.mining.embed import embed
 from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store, open_store
 from deconvnet.zoo.load import LoadedModel
@@ -63,7 +64,7 @@ def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.N
     Raises:
         SystemExit: 130 after Ctrl-C; the tables are kept.
     """
-    asked = {spelled(policy): policy for policy in options.store_projections}
+    asked = {str(rectifier(policy)): policy for policy in options.store_projections}
     if all(_holds(store, layer, asked, options.fallback or "") for layer in store):
         return store
     try:

@@ -13,7 +13,7 @@ import numpy as np
 from deconvnet.cli.store_source import check_model, the_model, the_origin
 from deconvnet.data.specs import mined_dataset
 from deconvnet.figures import save, suffix_of
-from deconvnet.mining.embed import spelled
+from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.mining.exemplars import Exemplar, exemplars, stored_exemplars
 from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store, open_store
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     suffix_of(Path(options.output))  # a wrong one is said before the work, not after
     store = open_store(options.store)
     channels = choose(store[options.layer], options.channels)
-    rectifier = spelled(options.rectifier)
+    rectifier = str(rectifier_named(options.rectifier))
     stored = has_pictures(store, options, rectifier)
     if stored:
         loaded: Named = the_origin(store)

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         loaded,
         layer=layer,
         channels=",".join(map(str, options.channel)),
-        rectifier=net.policies.rectifier.name,
+        rectifier=str(net.policies.rectifier),
         seed=options.seed,
         images=", ".join(p.name for p in photographs),
     )
