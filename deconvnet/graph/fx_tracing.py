@@ -8,6 +8,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import torch
@@ -175,6 +176,17 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
             return run()
         with torch.enable_grad():  # apply has turned it off for what forward does
             return self.create_proxy("call_function", target, args, {}, name=target.__name__)
+
+    def instead(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """What stands in the place of a function with a mirror: called with nodes, it is a node."""
+
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if any(isinstance(leaf, fx.Proxy) for leaf in pytree.tree_leaves((args, kwargs))):
+                return self.create_proxy("call_function", function, args, kwargs)
+            return function(*args, **kwargs)
+
+        return call
 
     def _get_node_qualname(self, module_qualname: str, node: fx.Node) -> str:
         """The name without a number: what torchvision counts is not what has a module's path."""

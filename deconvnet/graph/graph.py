@@ -15,13 +15,13 @@ from torch import fx, nn
 from deconvnet.layers import Mirrors
 
 from .errors import NotFollowed, UntraceableError
-from .fx_helpers import Halted, follow
-from .fx_tracing import attribute, constants, left_as_it_was, unwrapped
+from .fx_tracing import Tracer, attribute, constants, left_as_it_was, unwrapped
 from .inplace import functionalize, mutates
 from .model_state import contents
 from .modes import evaluation
 from .modes import plain as plain_state
 from .node import Node, target_of
+from .own_functions import in_place_of, kept_whole
 from .signatures import image_argument
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -221,12 +221,12 @@ def trace(
     if not image_argument(model, inputs):
         raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
     with left_as_it_was(model), evaluation(model), plain_state(), torch.enable_grad():
-        refusal: NotFollowed | None = None
+        refusal, tracer = None, Tracer(inputs, mirrors)
         try:
-            traced, tracer = follow(model, inputs, mirrors)
-        except Halted as halt:
-            refusal = NotFollowed.after(model, halt.error, followed=halt.tracer.done)
-            traced, tracer = halt.tracer.graph, halt.tracer
+            with in_place_of(mirrors.functions, tracer.instead), kept_whole(tracer.hide):
+                traced = tracer.trace(model)
+        except Exception as error:
+            refusal, traced = NotFollowed.after(model, error, followed=tracer.done), tracer.graph
             traced.output(())
         written = constants(traced, model)
     functionalize(traced, dict(model.named_modules(remove_duplicate=False)))

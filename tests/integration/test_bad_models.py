@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from deconvnet import DeconvNet, Unit, UnmirroredError, UntraceableError
+from deconvnet.layers import rectifier
 from tests.support.networks import noise
 from tests.support.reference import assert_same, projections
 
@@ -23,7 +24,7 @@ def test_an_activation_without_a_rule(smooth, policy):
         net.project(IMAGES, layer="3", channel=1)
     for part in (
         "at 3:",
-        f"'{policy}'",
+        f"the policy '{rectifier(policy)}'",
         f"no rule for {smooth.__name__}",
         "fallback='derivative'",
     ):

@@ -5,38 +5,28 @@ import re
 import subprocess
 import sys
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
 import deconvnet
+from tests.support.house import (
+    PRODUCT,
+    ROOT,
+    arrows,
+    files,
+    folder_of,
+    height,
+    imported,
+    module_of,
+    name_of,
+)
 
-ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 350  # 300 is a sign; a file that holds one idea may be longer
-PRODUCT = ("deconvnet", "layers", "scripts")
 MAY_PRINT = ("deconvnet/cli/main.py", "deconvnet/cli/commands/__init__.py", "scripts/")
 # in two pieces, so that this file does not contain what it looks for
 PLACES = "|".join(("ho" + "me", "ro" + "ot", "wo" + "rk", "Use" + "rs", "tm" + "p", "mn" + "t"))
 MACHINE_PATH = re.compile(rf"(?<![\w.\-/:}}>])/(?:{PLACES})/\w")
 REGISTRY = re.compile("|".join(("py" + r"pi\.", "pythonho" + "sted", r"ana" + r"conda\.")))
-
-
-def files(*places, suffixes=(".py",)):
-    """Every text file of these folders, once; the link to layers/ is not followed."""
-    return [
-        path
-        for place in places
-        for path in sorted((ROOT / place).rglob("*"))
-        if path.suffix in suffixes and "__pycache__" not in path.parts and not _linked(path)
-    ]
-
-
-def _linked(path):
-    return any(parent.is_symlink() for parent in path.parents)
-
-
-def name_of(path):
-    return path.relative_to(ROOT).as_posix()
 
 
 SOURCES = files(*PRODUCT)
@@ -82,6 +72,111 @@ def test_the_house_is_looked_at():
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_files_are_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+MODULES = {module_of(p): p.read_text(encoding="utf-8") for p in files("deconvnet", "layers")}
+PACKAGES = frozenset(module_of(p) for p in files("deconvnet", "layers") if p.stem == "__init__")
+STOREYS = (
+    ("__main__",),
+    ("cli",),
+    ("",),  # deconvnet/__init__.py: the public names, each imported when it is asked for
+    ("pages", "adapters"),
+    ("studies",),
+    ("mining", "testing"),
+    ("net", "zoo"),
+    ("projection", "data", "store", "figures"),
+    ("graph",),
+    ("layers",),
+    ("atomic",),
+    ("units", "arguments"),
+)
+"""From the top down: a folder imports only from folders that stand below it."""
+FOLDERS = {name for storey in STOREYS for name in storey} - {
+    "",
+    "__main__",
+    "testing",
+    "net",
+    "units",
+    "atomic",
+    "arguments",
+}
+
+
+def upward(modules, packages=PACKAGES):
+    """Imports that do not go down: (from, to)."""
+    floor = {name: i for i, storey in enumerate(STOREYS) for name in storey}
+    return sorted(
+        (above, below)
+        for above, targets in arrows(modules, packages).items()
+        for below in targets
+        if floor[above] >= floor[below]
+    )
+
+
+def test_folders_import_downwards_only():
+    assert upward(MODULES) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("deconvnet.store.store", "from deconvnet.mining.mine import mine"),
+        ("deconvnet.layers.pooling", "from deconvnet.graph import graph"),
+        ("deconvnet.figures.save", "def f():\n    from deconvnet.projection.result import boxes"),
+        ("deconvnet.data.samples", "from ..store import store"),
+        ("deconvnet.projection.plan", "import deconvnet.net"),
+        ("deconvnet.mining.run.job", "import deconvnet"),
+    ],
+)
+def test_an_upward_import_would_be_caught(module, line):
+    (found,) = upward({**MODULES, module: f"{MODULES[module]}\n{line}\n"})
+    assert found[0] == folder_of(module)
+
+
+def test_no_more_than_eight_levels():
+    graph = arrows(MODULES, PACKAGES)
+    between = {a: {b for b in graph[a] if b in FOLDERS | {"net"}} for a in graph}
+    assert height("cli", between) <= 8
+    with pytest.raises(ValueError, match="layers -> cli"):
+        height("cli", {**between, "layers": {"cli"}})
+
+
+def test_no_circle_of_files():
+    """A file that imports another is never imported by it, however long the way round."""
+    graph = {
+        module: {n for n in map(_owner, imported(source, module, package=module in PACKAGES)) if n}
+        - {module, "deconvnet"}
+        for module, source in MODULES.items()
+    }
+    assert circle(graph) == []
+    graph["deconvnet.layers.window"].add("deconvnet.layers.base")
+    assert "deconvnet.layers.window" in circle(graph)
+
+
+def _owner(name):
+    return next((n for n in (name, name.rpartition(".")[0]) if n in MODULES), None)
+
+
+def circle(graph):
+    """What is left when files that import nothing are taken away again and again."""
+    left = {a: set(b) for a, b in graph.items()}
+    while gone := {a for a, b in left.items() if not b & left.keys()}:
+        for name in gone:
+            del left[name]
+    return sorted(left)
+
+
+def test_the_top_of_the_package_can_be_seen_at_once():
+    top = [p for p in (ROOT / "deconvnet").iterdir() if not p.name.startswith(("_", "."))]
+    assert {p.name for p in top if p.is_dir()} <= FOLDERS
+    assert len(FOLDERS) <= 12
+    assert len(list((ROOT / "deconvnet").glob("*.py"))) <= 7
+
+
+@pytest.mark.parametrize("folder", ["deconvnet", "layers", "scripts", "tests", "outputs"])
+def test_every_folder_says_what_is_in_it(folder):
+    lines = (ROOT / folder / "README.md").read_text(encoding="utf-8").splitlines()
+    assert 10 <= len(lines) <= 60
 
 
 @pytest.mark.parametrize("path", files(*PRODUCT, "tests"), ids=name_of)
