@@ -31,7 +31,6 @@ from deconvnet.projection.seeds import check
 
 from .arguments import listed
 from .layers import Policies, Rectifier
-from .layers import rectifier as rectifier_named
 from .units import Unit
 
 
@@ -65,8 +64,9 @@ class DeconvNet:
         model: any module that takes images, (batch, channels, *size).
         rectifier: what activations do to the signal: "deconvnet" (Zeiler & Fergus 2014),
             "gradient" (Simonyan 2013), "guided" (Springenberg 2014), "identity", "rectgrad(98)"
-            (Kim 2019), or an instance of a ``Rectifier`` of your own.
-        elsewhere: what happens at activations the rectifier has no rule for: "derivative" or
+            (Kim 2019), or an instance of a ``Rectifier`` of your own; or ``Policies``, which say
+            this and the next three.
+        fallback: what happens at activations the rectifier has no rule for: "derivative" or
             "rectify"; by default it is an error.
         normalization: local response normalisation carries the signal by its derivative
             ("exact") or passes it ("identity"); by default as the rectifier's paper did.
@@ -75,13 +75,17 @@ class DeconvNet:
         input_size: (channels, *size) of one image, for ``layers`` and for models that only
             torch.export can read; by default that of the last images seen, else 224 x 224.
         inputs: {argument of forward: value} of a model that takes more than the images.
+        mirrors: {module class or function: mirror} for operations of your own, each of which
+            becomes one node: see ``layers/README.md``. A model may bring them along in an
+            attribute ``mirrors``, which ``mine`` and the command line read as well.
         check: hold the graph against the model, values and one gradient, when images of a size
             come for the first time, and again when parameters or hooks have changed.
 
     Raises:
         UntraceableError: the graph of the model cannot be read. Where torch.fx alone fails, this
             is found out when ``input_size`` or images are given.
-        ValueError: no policy has this name.
+        TypeError: a line of ``mirrors`` is none.
+        ValueError: no policy has this name, or a line of ``mirrors`` would be ignored.
 
     Examples:
         >>> import torch
@@ -95,20 +99,22 @@ class DeconvNet:
     def __init__(
         self,
         model: nn.Module,
-        rectifier: str | Rectifier = "deconvnet",
+        rectifier: str | Rectifier | Policies = "deconvnet",
         *,
-        elsewhere: str | None = None,
+        fallback: str | None = None,
         normalization: str | None = None,
         unpooling: str = "switches",
         input_size: Sequence[int] | None = None,
         inputs: Mapping[str, Any] | None = None,
+        mirrors: Mapping[Any, Any] | None = None,
         check: bool = True,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"the model was {type(model).__name__}; give a torch.nn.Module")
-        rule = rectifier_named(rectifier)
-        self.policies = Policies(rule, elsewhere, normalization, unpooling=unpooling)
-        self._graphs = Graphs(model, inputs)
+        self.policies = Policies.of(
+            rectifier, fallback, normalization=normalization, unpooling=unpooling
+        )
+        self._graphs = Graphs(model, inputs, mirrors)
         self._checked_graphs = Checked(self._graphs) if check else None
         self._latest: Graph | None = None
         self._geometries = Geometries(self._graphs)

@@ -1,21 +1,19 @@
 """Mirrored layers: each operation's forward pass and the way back, side by side.
 
-``TABLE`` says which mirrored layer stands for a module, a function or a tensor method. Each value
-reads one call: ``read(module, *args)`` or ``read(*args)`` returns the layer and the tensors that
-enter it, or None where this particular call is beyond it. What is not in the table, and what a
-reader gives back as None, is mirrored by its own vector-Jacobian product (``local.Local``).
+``TABLE`` says which mirrored layer stands for a module, a function or a tensor method; ``Mirrors``
+puts a user's own lines before it. What is in neither, and what a reader gives back as None, is
+mirrored by its own vector-Jacobian product (``local.Local``). See ``layers/README.md``.
 """
 
 from __future__ import annotations
 
-from torch import nn
-
 from .base import InputSize, Inside, LinearMap, MirroredLayer, Nothing, Record
 from .crop import Crop
 from .local import Local, PerSample
+from .mirrors import MirrorError, Mirrors, reader_for
 from .policies import Activation, Policies, Rectifier, UnmirroredError, rectifier
 from .rectification import Rectification
-from .table import TABLE, Reader
+from .table import TABLE
 from .unpooling import Switches, unpool
 from .window import Interval, Window
 
@@ -28,7 +26,9 @@ __all__ = [
     "Interval",
     "LinearMap",
     "Local",
+    "MirrorError",
     "MirroredLayer",
+    "Mirrors",
     "Nothing",
     "PerSample",
     "Policies",
@@ -42,13 +42,3 @@ __all__ = [
     "reader_for",
     "unpool",
 ]
-
-
-def reader_for(module: nn.Module) -> Reader | None:
-    """The reader for calls of a module, also of a subclass that does not run otherwise."""
-    if "forward" in vars(module):  # one of its own
-        return None
-    for base in type(module).__mro__:
-        if base in TABLE and type(module).forward is getattr(base, "forward", None):
-            return TABLE[base]
-    return None

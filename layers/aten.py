@@ -36,7 +36,7 @@ from .local import elementwise, softmax
 from .pooling import MaxPooling
 
 aten = torch.ops.aten
-PLACEWISE = (
+POINTWISE = (
     "abs", "cos", "erf", "exp", "expm1", "log", "log1p", "nan_to_num", "reciprocal", "rsqrt", "sin",
     "sqrt", "square",
 )  # fmt: skip
@@ -225,11 +225,11 @@ ATEN: dict[Any, Callable[..., Any]] = {
     aten.bmm.default: several.matmul,
     aten.einsum.default: several.einsum,
     aten.scaled_dot_product_attention.default: several.attention,
-    aten.maximum.default: several.pointwise(aten.maximum.default),
-    aten.minimum.default: several.pointwise(aten.minimum.default),
-    aten.where.self: several.pointwise(aten.where.self),
-    aten.addcmul.default: several.pointwise(aten.addcmul.default),
-    aten.addcdiv.default: several.pointwise(aten.addcdiv.default),
+    aten.maximum.default: joining.pointwise(aten.maximum.default),
+    aten.minimum.default: joining.pointwise(aten.minimum.default),
+    aten.where.self: joining.pointwise(aten.where.self),
+    aten.addcmul.default: joining.pointwise(aten.addcmul.default),
+    aten.addcdiv.default: joining.pointwise(aten.addcdiv.default),
     # shapes
     aten.dropout.default: reshaping.dropout,
     aten.feature_dropout.default: reshaping.dropout,
@@ -289,7 +289,7 @@ ATEN: dict[Any, Callable[..., Any]] = {
     aten.pad.default: padding.of_call,
     aten.constant_pad_nd.default: constant_pad,
     # place by place, or along one axis
-    **{op: elementwise(op) for op in (getattr(aten, name).default for name in PLACEWISE)},
+    **{op: elementwise(op) for op in (getattr(aten, name).default for name in POINTWISE)},
     aten.pow.Tensor_Scalar: elementwise(aten.pow.Tensor_Scalar),
     aten.amax.default: reducing.reduction(aten.amax.default),
     aten.amin.default: reducing.reduction(aten.amin.default),

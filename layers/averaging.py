@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import LinearMap, MirroredLayer, Record, take
+from .base import LinearMap, Record, WithoutFilters, no_filters, take
 from .convolution import tuple_of
 from .pooling import adaptive_window
 from .window import Interval, Window
@@ -53,7 +53,7 @@ def average_pooling(
 
     # where the padding does not count, a border divides by what no other place divides by
     even = not ceil_mode and (count_include_pad or not any(padding))
-    return LinearMap(pool, sees, bare if even else None), (input,)
+    return LinearMap(pool, sees, bare if even else None, no_filters), (input,)
 
 
 def average_pooling_module(module: nn.Module, input: Tensor) -> tuple[LinearMap, tuple[Tensor]]:
@@ -69,12 +69,11 @@ def adaptive_average_pooling(input: Tensor, output_size: Any) -> tuple[LinearMap
     """The layer and the inputs of a call of ``F.adaptive_avg_pool2d`` and relatives."""
     axes = input.ndim - 2
     bins = tuple_of(output_size, axes)
-    return (
-        LinearMap(
-            lambda x: ADAPTIVE[axes](x, bins), lambda w, size: adaptive_window(w, bins, size)
-        ),
-        (input,),
-    )
+
+    def sees(window: Window, size: torch.Size) -> Window:
+        return adaptive_window(window, bins, size)
+
+    return LinearMap(lambda x: ADAPTIVE[axes](x, bins), sees, cost=no_filters), (input,)
 
 
 def adaptive_average_pooling_module(
@@ -94,7 +93,7 @@ class Reduced(Record):
     kept: bool
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """The batch must not be among the reduced axes."""
         return 0 not in self.axes
 
@@ -104,7 +103,7 @@ class Reduced(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Reduction(MirroredLayer):
+class Reduction(WithoutFilters):
     """Mean or sum over axes.
 
     Args:

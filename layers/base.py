@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 # output is one (``torch.chunk`` gives a tuple).
 Signal = Any
 Windows = Any
+Cost = Callable[[torch.Size], int] | None
+
+
+def no_filters(size: torch.Size) -> int:
+    """The cost of a layer without filters."""
+    return 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +37,7 @@ class Record:
     """
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """True if sample ``i`` of the output depends on sample ``i`` of the inputs alone.
 
         Then a signal for unit ``u`` of image ``i`` may travel through row ``i`` of the record,
@@ -43,10 +49,10 @@ class Record:
     def apart(self) -> bool:
         """True if a signal for sample ``i`` comes back to sample ``i`` alone.
 
-        Then ``take`` holds. It is so where samples are separable; an operation of which nothing
+        Then ``take`` holds. It is so where ``per_sample`` holds; an operation of which nothing
         is known has to be tried (see ``local.Traced``).
         """
-        return self.separable
+        return self.per_sample
 
     @property
     def shared(self) -> tuple[bool, ...]:
@@ -54,6 +60,21 @@ class Record:
 
         A signal must not go there: of an input that once had a batch, the samples are mixed.
         """
+        return ()
+
+    @property
+    def silent(self) -> bool:
+        """True if no signal can come back at all: the operation stops gradients."""
+        return False
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """The numbers of the inputs that the operation wrote into."""
+        return ()
+
+    @property
+    def graph(self) -> tuple[Tensor | None, ...]:
+        """The outputs with the graph that autograd made, where the mirror goes back through it."""
         return ()
 
     def take(self, index: Tensor) -> Record:
@@ -113,12 +134,12 @@ class InputSize(Record):
 
 @dataclass(frozen=True, eq=False)
 class Inside:
-    """How a layer runs on windows that bring their margins along.
+    """The layer without padding, run on crops that include their halo.
 
     Args:
         layer: the layer without padding of its own.
-        outside: what stands in a window where it leaves the input's map: the padding's value.
-            None for layers that look at one place at a time, to which it makes no difference.
+        outside: the value of a crop's cells outside of the map: that of the padding. None for
+            layers that look at one place at a time, to which it makes no difference.
     """
 
     layer: MirroredLayer
@@ -126,25 +147,18 @@ class Inside:
 
 
 class MirroredLayer(ABC):
-    """One operation of a network: how it runs, how its signal goes back, what it sees.
+    """One operation of a network: run it forward, carry a signal back, say which inputs it sees.
 
     A layer keeps no state: what its mirror needs travels in the record, so that one network can
-    hold many recordings. To add a layer, write the three methods, give it a line in the table of
-    ``deconvnet.layers`` and check it with ``deconvnet.testing.check_layer``.
+    hold many recordings. ``layers/README.md`` says how to add a layer of your own;
+    ``deconvnet.testing.check_layer`` checks it.
     """
 
-    @property
-    def channelwise(self) -> bool:
-        """Whether a signal of one channel leaves as a signal of the same channel alone."""
-        return False
+    mined: bool = False
+    """Whether ``deconvnet.mine`` takes this layer's maps unless layers are named."""
 
-    def multiply_adds(self, size: Sequence[int]) -> int:
-        """How many it takes for so many places of the output; only filters are counted.
-
-        Args:
-            size: of the maps, or of windows in them, without batch and channels.
-        """
-        return 0
+    channel_axis: int = 1
+    """The axis of the output that counts its channels."""
 
     @abstractmethod
     def record(self, *inputs: Any) -> tuple[Any, Record]:
@@ -166,25 +180,71 @@ class MirroredLayer(ABC):
     def window(self, window: Windows, record: Any) -> tuple[Windows, ...]:
         """The window of each input that a window of the output sees, not clipped to its size.
 
-        It may depend on sizes, never on values: fields are found once for all images.
+        It may depend on sizes, never on values: receptive fields are found once for all images.
         """
 
     def inside(self, record: Any) -> Inside | None:
-        """This layer on windows of its maps, so that a unit costs no more than what it sees.
+        """This layer on crops of its maps, so that a unit costs no more than what it sees.
 
         Args:
             record: of the whole maps.
 
         Returns:
-            How to run it on exactly what ``window`` asks for; None, unless a layer says
-            otherwise, for layers that need whole maps: they see everything, or do at a border
-            what they do nowhere else.
+            How to run it on exactly what ``window`` asks for; None (the default) for layers that
+            need whole maps: they see everything, or treat borders unlike all other places.
         """
         return None
 
     def under(self, policies: Policies) -> MirroredLayer:
-        """This layer with the policies applied; only layers that a policy rules differ."""
+        """This layer with the policies applied; by default they change nothing.
+
+        Raises:
+            UnmirroredError: the policies have no rule for it.
+        """
         return self
+
+    @property
+    def channelwise(self) -> bool:
+        """Whether channel ``c`` of the output depends on channel ``c`` of the input alone."""
+        return False
+
+    def multiply_adds(self, size: torch.Size) -> int | None:
+        """Multiply-adds of one sample, forward; the mirror is taken to need as many.
+
+        They decide whether units are projected one by one on crops or on shared whole images.
+        Only filters are counted: layers without any give 0.
+
+        Args:
+            size: (batch, channels, ...) of the output, on whole maps or on crops.
+
+        Returns:
+            None (the default) for unknown: the layer is left out of the sum, and named in
+            ``Route.uncounted``.
+        """
+        return None
+
+    def mirror_channel(self, signal: Signal, channels: Tensor, record: Any) -> tuple[Signal, ...]:
+        """``mirror`` of a signal that is zero but in one channel, where that saves work.
+
+        Args:
+            signal: (batch, channels, ...).
+            channels: (batch,) the channel of each.
+            record: as for ``mirror``.
+        """
+        return self.mirror(signal, record)
+
+    @property
+    def activation_name(self) -> str | None:
+        """Of a layer that a rectifier rules, the name of the function: "ReLU"."""
+        return None
+
+
+class WithoutFilters(MirroredLayer):
+    """A layer whose cost is nothing beside that of filters."""
+
+    def multiply_adds(self, size: torch.Size) -> int:
+        """None are counted."""
+        return 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,12 +257,14 @@ class LinearMap(MirroredLayer):
     Args:
         function: input tensor -> output tensor, linear in it, each sample by itself.
         sees: window of the output, size of the input -> window of the input.
-        bare: the same function without padding, where it runs on windows (see ``inside``).
+        bare: the same function without padding, where it runs on crops (see ``inside``).
+        cost: size of the output -> multiply-adds, see ``multiply_adds``; None for unknown.
     """
 
     function: Callable[[Tensor], Tensor]
     sees: Callable[[Window, torch.Size], Window]
     bare: Callable[[Tensor], Tensor] | None = None
+    cost: Cost = None
 
     def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
         """Run the function."""
@@ -218,7 +280,11 @@ class LinearMap(MirroredLayer):
 
     def inside(self, record: InputSize) -> Inside | None:
         """Without padding."""
-        return None if self.bare is None else Inside(LinearMap(self.bare, self.sees), 0.0)
+        return None if self.bare is None else Inside(replace(self, function=self.bare), 0.0)
+
+    def multiply_adds(self, size: torch.Size) -> int | None:
+        """As ``cost`` says."""
+        return self.cost and self.cost(size)
 
 
 def adjoint(function: Callable[[Tensor], Tensor], size: torch.Size, signal: Tensor) -> Tensor:

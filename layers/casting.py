@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .base import MirroredLayer, Record
+from .base import Record, WithoutFilters
 from .stacking import Alike
 from .window import Window
 
@@ -23,7 +23,7 @@ class Origin(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Casting(MirroredLayer):
+class Casting(WithoutFilters):
     """``x.float()``, ``x.to(device)``; the mirror casts the signal back.
 
     Args:

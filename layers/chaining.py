@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .base import MirroredLayer, Record
+from .base import MirroredLayer, Record, WithoutFilters
 from .reshaping import Permutation, Reshape
 from .window import Window
 
@@ -20,9 +20,9 @@ class Records(Record):
     links: tuple[Record, ...]
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """Every link must be."""
-        return all(link.separable for link in self.links)
+        return all(link.per_sample for link in self.links)
 
     def take(self, index: Tensor) -> Records:
         """The same samples of every link."""
@@ -30,7 +30,7 @@ class Records(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Chain(MirroredLayer):
+class Chain(WithoutFilters):
     """Layers of one input, one after another; the mirror runs them in the other order.
 
     Args:

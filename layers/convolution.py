@@ -65,6 +65,7 @@ class Convolution(MirroredLayer):
     dilation: tuple[int, ...]
     groups: int
     mode: str = "zeros"
+    mined = True
 
     def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
         """Convolve; (batch, channels_in, *size) -> (batch, channels_out, *size_out)."""
@@ -89,7 +90,7 @@ class Convolution(MirroredLayer):
         below = _transposed(self, signal, inside, unseen)
         return (below,) if padding is None else padding.mirror(below, record)
 
-    def mirror_alone(self, signal: Tensor, channels: Tensor, record: InputSize) -> tuple[Tensor]:
+    def mirror_channel(self, signal: Tensor, channels: Tensor, record: InputSize) -> tuple[Tensor]:
         """The same for signals that are zero but in one channel: only its own filter is used.
 
         Args:
@@ -129,9 +130,9 @@ class Convolution(MirroredLayer):
             return None
         return Inside(replace(self, sides=((0, 0),) * len(self.sides)), 0.0)
 
-    def multiply_adds(self, size: Sequence[int]) -> int:
-        """How many it takes for so many places of the output; its mirror takes the same."""
-        return self.weight.numel() * math.prod(size)
+    def multiply_adds(self, size: torch.Size) -> int:
+        """Every filter at every place of the output."""
+        return self.weight.numel() * math.prod(size[2:])
 
     def _padding(self) -> tuple[Padding | None, tuple[int, ...]]:
         """Padding that must happen before the convolution, and what it can do itself."""
@@ -198,6 +199,7 @@ class TransposedConvolution(MirroredLayer):
     output_padding: tuple[int, ...]
     groups: int
     dilation: tuple[int, ...]
+    mined = True
 
     def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
         """Transpose-convolve; (batch, channels_in, *size) -> (batch, channels_out, *size_out)."""
@@ -229,9 +231,9 @@ class TransposedConvolution(MirroredLayer):
         below = grouped(channel, self.groups, self.weight.shape[1], width_in)
         return ((batch, below, *seen),)
 
-    def multiply_adds(self, size: Sequence[int]) -> int:
-        """How many it takes for so many places of the output: each input meets every filter."""
-        return self.weight.numel() * math.prod(size) // math.prod(self.stride)
+    def multiply_adds(self, size: torch.Size) -> int:
+        """Every filter at every place of the input."""
+        return self.weight.numel() * math.prod(size[2:]) // math.prod(self.stride)
 
     @classmethod
     def of_module(

@@ -2,90 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .base import Inside, MirroredLayer, Record, take
+from .base import Inside, Record, WithoutFilters, no_filters, take
 from .crop import Crop
-from .window import Interval, Window
+from .local import PerSample, broadcasting
+from .window import Window, broadcast_window
 
 Number = float | int
 
 
 @dataclass(frozen=True, eq=False)
 class Broadcast(Record):
-    """The sizes, or the values, of inputs that were broadcast against each other.
+    """The sizes of inputs that were broadcast against each other, and of what came of them."""
 
-    Args:
-        inputs: torch.Size or Tensor of each input.
-        rank: number of axes of the output.
-        batch: its first length; an input has the batch only if it has all axes and this length.
-    """
-
-    inputs: tuple[Any, ...]
-    rank: int
-    batch: int
+    inputs: tuple[torch.Size, ...]
+    output: torch.Size
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """Tensors without axes have no samples."""
-        return self.rank > 0
+        return len(self.output) > 0
 
     @property
     def shared(self) -> tuple[bool, ...]:
         """Inputs without the batch."""
-        return tuple(not self._batched(x) for x in self.inputs)
+        return tuple(not batched(size, self.output) for size in self.inputs)
 
     def take(self, index: Tensor) -> Broadcast:
-        """Rows of the inputs that carry the batch; the others serve every sample."""
-        taken = tuple(take(x, index) if self._batched(x) else x for x in self.inputs)
-        return Broadcast(taken, self.rank, len(index))
+        """Sizes of so many rows of the inputs that carry the batch."""
+        taken = [
+            size if own else take(size, index)
+            for size, own in zip(self.inputs, self.shared, strict=True)
+        ]
+        return Broadcast(tuple(taken), take(self.output, index))
 
     def within(self, output: Crop, inputs: Sequence[Crop]) -> Broadcast:
-        """The windows of each input, or their sizes."""
-        pairs = zip(self.inputs, inputs, strict=True)
-        cut = tuple(c.of(x) if isinstance(x, Tensor) else c.sized(x) for x, c in pairs)
-        return Broadcast(cut, self.rank, len(output.rows))
-
-    @property
-    def windowed(self) -> bool:
-        """True if the inputs have the batch and the same places: then the layer runs on windows.
-
-        Where places are broadcast, the mirror would add up what stands outside of the maps.
-        """
-        sizes = [x.shape if isinstance(x, Tensor) else x for x in self.inputs]
-        same = len({tuple(size[2:]) for size in sizes}) == 1
-        return self.rank > 2 and same and not any(self.shared)
-
-    def _batched(self, kept: Tensor | torch.Size) -> bool:
-        size = kept.shape if isinstance(kept, Tensor) else kept
-        return len(size) == self.rank and size[0] == self.batch
+        """The sizes of the crops."""
+        cut = tuple(crop.sized(x) for x, crop in zip(self.inputs, inputs, strict=True))
+        return Broadcast(cut, output.sized(self.output))
 
 
-def _sizes(inputs: tuple[Tensor, ...], output: Tensor) -> Broadcast:
-    return Broadcast(tuple(x.shape for x in inputs), output.ndim, _batch(output))
-
-
-def _values(inputs: tuple[Tensor, ...], output: Tensor) -> Broadcast:
-    return Broadcast(inputs, output.ndim, _batch(output))
-
-
-def _batch(output: Tensor) -> int:
-    return output.shape[0] if output.ndim else 1
-
-
-def broadcast_window(window: Window, size: torch.Size) -> Window:
-    """What a broadcast input shows of a window: axes of length one are seen whole."""
-    ours = window[len(window) - len(size) :] if size else ()
-    return tuple(Interval.whole() if n == 1 else w for w, n in zip(ours, size, strict=True))
+def batched(size: torch.Size, output: torch.Size) -> bool:
+    """Whether an input that was broadcast carries the batch of the output."""
+    return len(size) == len(output) > 0 and size[0] == output[0]
 
 
 @dataclass(frozen=True, eq=False)
-class Combination(MirroredLayer):
+class Combination(WithoutFilters):
     """A sum of tensors, each with a factor, plus a number: ``a + b``, ``a - b``, ``-a``, ``2 a``.
 
     Args:
@@ -96,6 +65,11 @@ class Combination(MirroredLayer):
     factors: tuple[Number, ...]
     constant: Number = 0
 
+    @property
+    def mined(self) -> bool:  # type: ignore[override]
+        """Where paths meet."""
+        return len(self.factors) > 1
+
     def record(self, *inputs: Tensor) -> tuple[Tensor, Broadcast]:
         """Add up, with broadcasting."""
         terms = [x if f == 1 else x * f for x, f in zip(inputs, self.factors, strict=True)]
@@ -104,7 +78,7 @@ class Combination(MirroredLayer):
             output = output + term
         if self.constant != 0:
             output = output + self.constant
-        return output, _sizes(inputs, output)
+        return output, Broadcast(tuple(x.shape for x in inputs), output.shape)
 
     def mirror(self, signal: Tensor, record: Broadcast) -> tuple[Tensor, ...]:
         """The signal goes down every path, with the path's factor."""
@@ -116,55 +90,9 @@ class Combination(MirroredLayer):
         return tuple(broadcast_window(window, size) for size in record.inputs)
 
     def inside(self, record: Broadcast) -> Inside | None:
-        """The same."""
-        return Inside(self) if record.windowed else None
-
-
-@dataclass(frozen=True, eq=False)
-class Product(MirroredLayer):
-    """A product of two tensors: the product rule with the recorded factors."""
-
-    def record(self, left: Tensor, right: Tensor) -> tuple[Tensor, Broadcast]:
-        """Multiply, with broadcasting, and keep both factors."""
-        output = left * right
-        return output, _values((left, right), output)
-
-    def mirror(self, signal: Tensor, record: Broadcast) -> tuple[Tensor, Tensor]:
-        """To each factor the signal times the other one."""
-        left, right = record.inputs
-        return (signal * right).sum_to_size(left.shape), (signal * left).sum_to_size(right.shape)
-
-    def window(self, window: Window, record: Broadcast) -> tuple[Window, ...]:
-        """The same places of both."""
-        return tuple(broadcast_window(window, x.shape) for x in record.inputs)
-
-    def inside(self, record: Broadcast) -> Inside | None:
-        """The same."""
-        return Inside(self) if record.windowed else None
-
-
-@dataclass(frozen=True, eq=False)
-class Quotient(MirroredLayer):
-    """A quotient of two tensors."""
-
-    def record(self, left: Tensor, right: Tensor) -> tuple[Tensor, Broadcast]:
-        """Divide, with broadcasting, and keep both."""
-        output = left / right
-        return output, _values((left, right), output)
-
-    def mirror(self, signal: Tensor, record: Broadcast) -> tuple[Tensor, ...]:
-        """The quotient rule with the recorded values."""
-        left, right = record.inputs
-        over = signal / right
-        return over.sum_to_size(left.shape), (-over * left / right).sum_to_size(right.shape)
-
-    def window(self, window: Window, record: Broadcast) -> tuple[Window, ...]:
-        """The same places of both."""
-        return tuple(broadcast_window(window, x.shape) for x in record.inputs)
-
-    def inside(self, record: Broadcast) -> Inside | None:
-        """The same."""
-        return Inside(self) if record.windowed else None
+        """The same; where cells are broadcast, whole maps."""
+        aligned = len({size[2:] for size in record.inputs}) == 1 and not any(record.shared)
+        return Inside(self) if len(record.output) > 2 and aligned else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +103,7 @@ class Joined(Record):
     axis: int
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """The batch must not be the axis that grew."""
         return self.axis != 0
 
@@ -186,7 +114,7 @@ class Joined(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Concatenation(MirroredLayer):
+class Concatenation(WithoutFilters):
     """Tensors put side by side; the mirror takes them apart.
 
     Args:
@@ -194,6 +122,7 @@ class Concatenation(MirroredLayer):
     """
 
     dim: int
+    mined = True
 
     def record(self, *inputs: Tensor) -> tuple[Tensor, Joined]:
         """Concatenate."""
@@ -217,6 +146,20 @@ class Concatenation(MirroredLayer):
     def inside(self, record: Joined) -> Inside | None:
         """The same, if it is channels that lie side by side."""
         return Inside(self) if record.axis == 1 else None
+
+
+def pointwise(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    """Reads calls of a function of tensors that works place by place, with broadcasting."""
+
+    def read(*tensors: Any, **numbers: Any) -> Any:
+        extra = any(isinstance(value, Tensor) for value in numbers.values())
+        if extra or not all(isinstance(x, Tensor) for x in tensors):
+            return None
+        size = torch.broadcast_shapes(*(x.shape for x in tensors))  # type: ignore[no-untyped-call]
+        own = tuple(batched(x.shape, size) for x in tensors)
+        return PerSample(lambda *x: function(*x, **numbers), broadcasting, no_filters, own), tensors
+
+    return read
 
 
 def add(input: Any, other: Any, *, alpha: Number = 1, out: Any = None) -> Any:
@@ -250,7 +193,7 @@ def combined(left: Any, right: Any, factor: Number) -> Any:
 def multiply(input: Any, other: Any) -> Any:
     """The layer and the inputs of ``input * other``."""
     if isinstance(input, Tensor) and isinstance(other, Tensor):
-        return Product(), (input, other)
+        return pointwise(torch.mul)(input, other)
     tensor, number = (input, other) if isinstance(input, Tensor) else (other, input)
     if isinstance(tensor, Tensor) and isinstance(number, Number):
         return Combination((number,)), (tensor,)
@@ -262,7 +205,7 @@ def divide(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     if rounding_mode is not None or not isinstance(input, Tensor):
         return None
     if isinstance(other, Tensor):
-        return Quotient(), (input, other)
+        return pointwise(torch.div)(input, other)
     return Combination((1 / other,)), (input,)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -25,6 +25,7 @@ class Linear(MirroredLayer):
 
     weight: Tensor
     bias: Tensor | None = None
+    mined, channel_axis = True, -1
 
     def record(self, input: Tensor) -> tuple[Tensor, Nothing]:
         """(..., features_in) -> (..., features_out)."""
@@ -38,9 +39,9 @@ class Linear(MirroredLayer):
         """Every feature of the same place."""
         return ((*window[:-1], Interval.whole()),)
 
-    def multiply_adds(self, size: Sequence[int]) -> int:
-        """How many it takes for so many places of the output; its mirror takes the same."""
-        return self.weight.numel() * math.prod(size)
+    def multiply_adds(self, size: torch.Size) -> int:
+        """The matrix at every place of the output."""
+        return self.weight.numel() * math.prod(size[1:-1])
 
     @classmethod
     def of_call(

@@ -12,58 +12,105 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from .base import Inside, MirroredLayer, Record, Signal
+from .base import Cost, Inside, MirroredLayer, Record, Signal, no_filters, take
 from .crop import Crop
 from .packing import Packed, Signals, stay_apart
-from .window import Interval, Window, whole
+from .window import Interval, Window, broadcast_window, whole
 
 
 @dataclass(frozen=True, eq=False)
-class Inputs(Record):
-    """The inputs of a forward pass, as they were."""
+class Values(Record):
+    """The inputs of a forward pass, as they were.
+
+    Args:
+        inputs: (batch, ...) each, or without the batch.
+        batched: for each input whether it carries the batch on its first axis.
+    """
 
     inputs: tuple[Tensor, ...]
+    batched: tuple[bool, ...]
 
-    def within(self, output: Crop, inputs: Sequence[Crop]) -> Inputs:
-        """The windows of each."""
+    @property
+    def per_sample(self) -> bool:
+        """Tensors without axes have no samples."""
+        return any(self.batched)
+
+    @property
+    def shared(self) -> tuple[bool, ...]:
+        """Inputs without the batch."""
+        return tuple(not own for own in self.batched)
+
+    def take(self, index: Tensor) -> Values:
+        """Rows of the inputs that carry the batch; the others serve every sample."""
+        pairs = zip(self.inputs, self.batched, strict=True)
+        return Values(tuple(take(x, index) if own else x for x, own in pairs), self.batched)
+
+    def within(self, output: Crop, inputs: Sequence[Crop]) -> Values:
+        """The crops of each."""
         pairs = zip(self.inputs, inputs, strict=True)
-        return Inputs(tuple(crop.of(x) for x, crop in pairs))
+        return Values(tuple(crop.of(x) for x, crop in pairs), self.batched)
+
+
+Sees = Callable[[Window, tuple[Tensor, ...]], tuple[Window, ...]]
 
 
 def unchanged(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:
-    """What an elementwise operation sees: the same places, of every input."""
+    """What an elementwise operation of one tensor sees: the same places."""
     return (window,) * len(inputs)
+
+
+def broadcasting(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:
+    """What an elementwise operation of several tensors sees of each."""
+    return tuple(broadcast_window(window, x.shape) for x in inputs)
 
 
 @dataclass(frozen=True, eq=False)
 class PerSample(MirroredLayer):
     """An operation known to treat each sample by itself, mirrored at its recorded inputs.
 
+    Sample ``i`` of its output depends on sample ``i`` of the inputs that carry the batch, and on
+    all of those that do not.
+
     Args:
         function: tensors -> tensor, differentiable and not random.
         sees: window of the output, the inputs -> window of each input.
+        cost: size of the output -> multiply-adds, see ``multiply_adds``; None for unknown.
+        batched: for each input whether it carries the batch on its first axis; empty: all do.
     """
 
     function: Callable[..., Tensor]
-    sees: Callable[[Window, tuple[Tensor, ...]], tuple[Window, ...]] = unchanged
+    sees: Sees = unchanged
+    cost: Cost = None
+    batched: tuple[bool, ...] = ()
 
-    def record(self, *inputs: Tensor) -> tuple[Tensor, Inputs]:
+    def record(self, *inputs: Tensor) -> tuple[Tensor, Values]:
         """Run the operation and keep its inputs."""
-        return self.function(*inputs), Inputs(inputs)
+        return self.function(*inputs), Values(inputs, self.batched or (True,) * len(inputs))
 
-    def mirror(self, signal: Tensor, record: Inputs) -> tuple[Tensor, ...]:
-        """The vector-Jacobian product at the recorded inputs."""
+    def mirror(self, signal: Tensor, record: Values) -> tuple[Tensor | None, ...]:
+        """The vector-Jacobian product at the recorded inputs; None for inputs of integers."""
         with torch.enable_grad():
-            inputs = [x.detach().requires_grad_() for x in record.inputs]
-            return torch.autograd.grad(self.function(*inputs), inputs, signal)
+            inputs = [_leaf(x) for x in record.inputs]
+            wanted = [x for x in inputs if x.requires_grad]
+            found = iter(torch.autograd.grad(self.function(*inputs), wanted, signal))
+        return tuple(next(found) if x.requires_grad else None for x in inputs)
 
-    def window(self, window: Window, record: Inputs) -> tuple[Window, ...]:
+    def window(self, window: Window, record: Values) -> tuple[Window, ...]:
         """As ``sees`` says."""
         return self.sees(window, record.inputs)
 
-    def inside(self, record: Inputs) -> Inside | None:
-        """The same, for elementwise operations."""
-        return Inside(self) if self.sees is unchanged else None
+    def inside(self, record: Values) -> Inside | None:
+        """The same, for elementwise operations.
+
+        Where cells are broadcast, the mirror would add up what lies outside of the maps.
+        """
+        aligned = len({x.shape[2:] for x in record.inputs}) == 1 and all(record.batched)
+        own = self.sees is unchanged or (self.sees is broadcasting and aligned)
+        return Inside(self) if own else None
+
+    def multiply_adds(self, size: torch.Size) -> int | None:
+        """As ``cost`` says."""
+        return self.cost and self.cost(size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +132,7 @@ class Traced(Record):
     tried: MutableMapping[Any, bool] = field(default_factory=dict)
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """Nothing is known of the operation: it may mix the samples of a batch."""
         return False
 
@@ -121,6 +168,11 @@ class Traced(Record):
         return list(
             torch.autograd.grad(outs, self.wanted, seeds, retain_graph=True, allow_unused=True)
         )
+
+    @property
+    def graph(self) -> tuple[Tensor | None, ...]:
+        """The outputs."""
+        return self.outputs
 
     @property
     def silent(self) -> bool:
@@ -205,7 +257,7 @@ def _flattened(signal: Signal, layout: pytree.TreeSpec) -> list[Any]:
     return [leaf for part, one in pairs for leaf in _flattened(part, one)]
 
 
-def along(*axes: int) -> Callable[[Window, tuple[Tensor, ...]], tuple[Window, ...]]:
+def along(*axes: int) -> Sees:
     """What an operation sees that mixes these axes (softmax, layer norm): all of them."""
 
     def sees(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:
@@ -222,7 +274,7 @@ def elementwise(function: Callable[..., Tensor]) -> Callable[..., Any]:
     def read(input: Tensor, *args: Any, **kwargs: Any) -> Any:
         if any(isinstance(extra, Tensor) for extra in (*args, *kwargs.values())):
             return None
-        return PerSample(lambda x: function(x, *args, **kwargs)), (input,)
+        return PerSample(lambda x: function(x, *args, **kwargs), cost=no_filters), (input,)
 
     return read
 
@@ -233,7 +285,8 @@ def softmax(function: Callable[..., Tensor]) -> Callable[..., Any]:
     def read(input: Tensor, dim: int | None = None, *args: Any, **kwargs: Any) -> Any:
         if dim is None or dim % input.ndim == 0:
             return None
-        return PerSample(lambda x: function(x, dim, *args, **kwargs), along(dim)), (input,)
+        layer = PerSample(lambda x: function(x, dim, *args, **kwargs), along(dim), no_filters)
+        return layer, (input,)
 
     return read
 
@@ -243,7 +296,7 @@ def softmax_module(module: nn.Module, input: Tensor) -> Any:
     return softmax(F.softmax)(input, getattr(module, "dim", None))
 
 
-def per_sample(function: Callable[..., Tensor]) -> Callable[..., Any]:
+def samplewise(function: Callable[..., Tensor]) -> Callable[..., Any]:
     """Reads calls of a function known to treat each sample of its first argument by itself."""
 
     def everything(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import Inside, MirroredLayer, Nothing, Record
-from .local import Inputs, PerSample, along
+from .base import Inside, Nothing, Record, WithoutFilters, no_filters
+from .local import PerSample, Values, along
 from .policies import Policies
 from .window import Interval, Window
 
 
 @dataclass(frozen=True, eq=False)
-class BatchNormalization(MirroredLayer):
+class BatchNormalization(WithoutFilters):
     """Batch normalisation with running statistics: a scale and a shift for every channel.
 
     Args:
@@ -110,7 +110,7 @@ def instance_module(module: nn.Module, input: Tensor) -> Any:
             x, m.running_mean, m.running_var, m.weight, m.bias, not running, 0.0, m.eps
         )
 
-    return PerSample(normalize, _places), (input,)
+    return PerSample(normalize, _places, no_filters), (input,)
 
 
 def group_call(
@@ -128,7 +128,8 @@ def group_call(
         everywhere = [Interval.whole()] * len(places)
         return ((batch, channel.regrouped(width, width), *everywhere),)
 
-    return PerSample(lambda x: F.group_norm(x, num_groups, weight, bias, eps), sees), (input,)
+    layer = PerSample(lambda x: F.group_norm(x, num_groups, weight, bias, eps), sees, no_filters)
+    return layer, (input,)
 
 
 def group_module(module: nn.Module, input: Tensor) -> Any:
@@ -149,7 +150,8 @@ def layer_call(
     axes = range(-len(shape), 0)
     if len(shape) == input.ndim:  # the batch itself is normalised over
         return None
-    return PerSample(lambda x: F.layer_norm(x, shape, weight, bias, eps), along(*axes)), (input,)
+    layer = PerSample(lambda x: F.layer_norm(x, shape, weight, bias, eps), along(*axes), no_filters)
+    return layer, (input,)
 
 
 def layer_module(module: nn.Module, input: Tensor) -> Any:
@@ -169,7 +171,8 @@ def root_mean_square_call(
     axes = range(-len(shape), 0)
     if len(shape) == input.ndim:
         return None
-    return PerSample(lambda x: F.rms_norm(x, shape, weight, eps), along(*axes)), (input,)
+    layer = PerSample(lambda x: F.rms_norm(x, shape, weight, eps), along(*axes), no_filters)
+    return layer, (input,)
 
 
 def root_mean_square_module(module: nn.Module, input: Tensor) -> Any:
@@ -179,7 +182,7 @@ def root_mean_square_module(module: nn.Module, input: Tensor) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class ResponseNormalization(MirroredLayer):
+class ResponseNormalization(WithoutFilters):
     """Local response normalisation across channels (Krizhevsky 2012).
 
     The three steps of Zeiler & Fergus do not mention it; the code of DeSaliNet passes it by under
@@ -198,9 +201,9 @@ class ResponseNormalization(MirroredLayer):
 
     def record(self, input: Tensor) -> tuple[Tensor, Record]:
         """Normalise; the input is kept only where the derivative is wanted."""
-        return self.function(input), Inputs((input,)) if self.exact else Nothing()
+        return self.function(input), Values((input,), (True,)) if self.exact else Nothing()
 
-    def mirror(self, signal: Tensor, record: Any) -> tuple[Tensor, ...]:
+    def mirror(self, signal: Tensor, record: Any) -> tuple[Tensor | None, ...]:
         """By the derivative, or unchanged."""
         return PerSample(self.function).mirror(signal, record) if self.exact else (signal,)
 

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import InputSize, Inside, MirroredLayer, adjoint
+from .base import InputSize, Inside, WithoutFilters, adjoint
 from .window import Interval, Window
 
 
 @dataclass(frozen=True, eq=False)
-class Padding(MirroredLayer):
+class Padding(WithoutFilters):
     """Padding of the last axes; its mirror adds every padded place back to where it came from.
 
     Args:

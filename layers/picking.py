@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from .averaging import Reduced, reduced_window
-from .base import MirroredLayer, Record, take
-from .several import pointwise
+from .base import Record, WithoutFilters, take
+from .joining import pointwise
 from .slicing import Item
 from .window import Window
 
@@ -35,7 +35,7 @@ class Picked(Record):
     kept: bool
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """Nothing is picked out of the batch."""
         return self.axis != 0
 
@@ -47,7 +47,7 @@ class Picked(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Pick(MirroredLayer):
+class Pick(WithoutFilters):
     """A function that returns values of its input and their places, like ``torch.max(x, dim)``.
 
     The mirror puts each value back where it stood, as a max pooling does: to the place that torch

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,12 +58,15 @@ class Rectifier(ABC):
     name: ClassVar[str]
     normalization: ClassVar[str] = "exact"
     """What local response normalisation does to the signal unless told: "exact" or "identity"."""
-    placewise: ClassVar[bool] = False
+    pointwise: ClassVar[bool] = False
     """Whether the rule looks at one place at a time, and sends nothing where nothing arrives.
 
     What it keeps must be shaped like ``z``, and ``signal`` give 0 where ``R`` is 0. Then a unit is
     projected inside of its receptive field alone, which is many times faster.
     """
+
+    chain_rule: ClassVar[bool] = False
+    """Whether the rule is the derivative, so that autograd itself may carry the signal."""
 
     @abstractmethod
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> Any:
@@ -80,16 +85,44 @@ class Rectifier(ABC):
     def signal(self, R: Tensor, kept: Any) -> Tensor:
         """The signal ``G`` sent below, shaped like the signal ``R`` from above."""
 
-    def rules(self, activation: Activation) -> bool:
+    def supports(self, activation: Activation) -> bool:
         """Whether the policy is defined for this activation: ReLU and its clipped relatives."""
         return activation.rectifies
+
+    def __str__(self) -> str:
+        """The rule's one identity, in captions, metadata and stores: "guided", "rectgrad(98)".
+
+        The parameters are what the instance holds under names without a leading underscore.
+        """
+        told = [_spelled(value) for name, value in vars(self).items() if name[:1] != "_"]
+        return f"{self.name}({', '.join(told)})" if told else self.name
+
+
+def _spelled(value: Any) -> str:
+    """A parameter, such that different ones are written differently, in every process alike."""
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value or value != value else repr(value)
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().resolve_conj().resolve_neg().numpy()
+    if isinstance(value, np.ndarray):
+        digest = hashlib.sha256(value.tobytes()).hexdigest()[:8]
+        return f"{value.dtype} {'x'.join(map(str, value.shape))} {digest}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_spelled(one)}' for key, one in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_spelled, value))}]"
+    own = getattr(value, "__qualname__", None)  # of functions and classes
+    if own is None and " at 0x" in repr(value):
+        return f"{type(value).__qualname__} {_spelled(getattr(value, '__dict__', {}))}"
+    return str(own or value)
 
 
 class Gradient(Rectifier):
     """``R · f'(z)``: the chain rule, so that a projection is the gradient (Simonyan 2013)."""
 
     name = "gradient"
-    placewise = True
+    pointwise = chain_rule = True
 
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> Tensor:
         """The derivative: for ReLU the mask ``z > 0``."""
@@ -99,7 +132,7 @@ class Gradient(Rectifier):
         """``R`` where the unit was active."""
         return R * kept
 
-    def rules(self, activation: Activation) -> bool:
+    def supports(self, activation: Activation) -> bool:
         """Every differentiable activation has a gradient."""
         return True
 
@@ -108,7 +141,7 @@ class DeconvNetRule(Rectifier):
     """``max(R, 0)``: the rectifier itself, applied to the signal (Zeiler & Fergus 2014, 2.1)."""
 
     name = "deconvnet"
-    placewise = True
+    pointwise = True
     normalization = "identity"
 
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> None:
@@ -123,7 +156,7 @@ class Guided(Rectifier):
     """``max(R, 0) · 1[z > 0]``: both masks at once (Springenberg 2014, figure 1)."""
 
     name = "guided"
-    placewise = True
+    pointwise = True
     normalization = "identity"
 
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> Tensor:
@@ -139,7 +172,7 @@ class Identity(Rectifier):
     """``R``: the activation is passed by, so that the whole mirror is linear (Mahendran 2016)."""
 
     name = "identity"
-    placewise = True
+    pointwise = True
 
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> None:
         """Nothing."""
@@ -148,7 +181,7 @@ class Identity(Rectifier):
         """Unchanged."""
         return R
 
-    def rules(self, activation: Activation) -> bool:
+    def supports(self, activation: Activation) -> bool:
         """Passing by is possible everywhere."""
         return True
 
@@ -197,7 +230,7 @@ RECTIFIERS: dict[str, Callable[..., Rectifier]] = {
     "identity": Identity,
     "rectgrad": RectGrad,
 }
-ELSEWHERE: dict[str, Callable[[], Rectifier]] = {"derivative": Gradient, "rectify": DeconvNetRule}
+FALLBACKS: dict[str, Callable[[], Rectifier]] = {"derivative": Gradient, "rectify": DeconvNetRule}
 NORMALIZATIONS = ("exact", "identity")
 UNPOOLINGS = ("switches", "centre", "uniform")
 
@@ -210,7 +243,7 @@ def rectifier(policy: str | Rectifier) -> Rectifier:
     """
     if isinstance(policy, Rectifier):
         return policy
-    match = re.fullmatch(r"(\w+)(?:\(([\d.]+)\))?", policy) if isinstance(policy, str) else None
+    match = re.fullmatch(r"(\w+)(?:\(([\d.e+-]+)\))?", policy) if isinstance(policy, str) else None
     if match is None or match[1] not in RECTIFIERS or (match[2] and match[1] != "rectgrad"):
         names = ", ".join(RECTIFIERS)
         raise ValueError(
@@ -227,7 +260,7 @@ class Policies:
 
     Args:
         rectifier: the rule for activations.
-        elsewhere: what happens at an activation for which the rectifier has no rule:
+        fallback: what happens at an activation for which the rectifier has no rule:
             "derivative" (the chain rule), "rectify" (the positive part of the signal), or None:
             then it is an error.
         normalization: local response normalisation is passed by ("identity"), or carries the
@@ -237,13 +270,43 @@ class Policies:
     """
 
     rectifier: Rectifier
-    elsewhere: str | None = None
+    fallback: str | None = None
     normalization: str | None = None
     unpooling: str = "switches"
 
+    @staticmethod
+    def of(
+        rule: str | Rectifier | Policies,
+        fallback: str | None = None,
+        *,
+        normalization: str | None = None,
+        unpooling: str = "switches",
+    ) -> Policies:
+        """The policies of a rule given by name or instance; or policies themselves.
+
+        Raises:
+            ValueError: no rule has this name, or more is said beside policies.
+        """
+        if not isinstance(rule, Policies):
+            return Policies(rectifier(rule), fallback, normalization, unpooling)
+        if (fallback, normalization, unpooling) != (None, None, "switches"):
+            raise ValueError(
+                f"policies ({rule}) were given, and beside them fallback={fallback!r}, "
+                f"normalization={normalization!r} and unpooling={unpooling!r}; say these in "
+                "Policies(...)"
+            )
+        return rule
+
+    def __str__(self) -> str:
+        """All of it, what is usual left out: "guided, fallback derivative, unpooling centre"."""
+        rest = {"fallback": self.fallback, "normalization": self.normalization}
+        told = [f"{name} {value}" for name, value in rest.items() if value is not None]
+        told += [f"unpooling {self.unpooling}"] * (self.unpooling != "switches")
+        return ", ".join([str(self.rectifier), *told])
+
     def __post_init__(self) -> None:
-        if self.elsewhere is not None and self.elsewhere not in ELSEWHERE:
-            raise ValueError(f"elsewhere was {self.elsewhere!r}; use 'derivative' or 'rectify'")
+        if self.fallback is not None and self.fallback not in FALLBACKS:
+            raise ValueError(f"fallback was {self.fallback!r}; use 'derivative' or 'rectify'")
         if self.normalization is not None and self.normalization not in NORMALIZATIONS:
             raise ValueError(f"normalization was {self.normalization!r}; use 'exact' or 'identity'")
         if self.unpooling not in UNPOOLINGS:
@@ -254,18 +317,18 @@ class Policies:
         """What local response normalisation does: "exact" or "identity"."""
         return self.normalization or self.rectifier.normalization
 
-    def rule(self, activation: Activation) -> Rectifier:
+    def rectifier_for(self, activation: Activation) -> Rectifier:
         """The rectifier that applies to an activation.
 
         Raises:
-            UnmirroredError: the rectifier has no rule for it and ``elsewhere`` was not given.
+            UnmirroredError: the rectifier has no rule for it and ``fallback`` was not given.
         """
-        if self.rectifier.rules(activation):
+        if self.rectifier.supports(activation):
             return self.rectifier
-        if self.elsewhere is None:
+        if self.fallback is None:
             raise UnmirroredError(
-                f"the policy '{self.rectifier.name}' has no rule for {activation.name}; choose "
-                "what happens there: elsewhere='derivative' (multiply by its slope) or "
-                "elsewhere='rectify' (keep the positive part of the signal)"
+                f"the policy '{self.rectifier}' has no rule for {activation.name}; choose "
+                "what happens there: fallback='derivative' (multiply by its slope) or "
+                "fallback='rectify' (keep the positive part of the signal)"
             )
-        return ELSEWHERE[self.elsewhere]()
+        return FALLBACKS[self.fallback]()

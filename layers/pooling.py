@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import InputSize, Inside, MirroredLayer
+from .base import InputSize, Inside, WithoutFilters
 from .convolution import tuple_of
 from .policies import Policies
 from .unpooling import Cells, Switches, spread, unpool
@@ -22,7 +22,7 @@ ADAPTIVE = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_ma
 
 
 @dataclass(frozen=True, eq=False)
-class MaxPooling(MirroredLayer):
+class MaxPooling(WithoutFilters):
     """Max pooling in 1-D, 2-D or 3-D; its mirror unpools.
 
     Args:
@@ -122,7 +122,7 @@ class MaxPooling(MirroredLayer):
 
 
 @dataclass(frozen=True, eq=False)
-class AdaptiveMaxPooling(MirroredLayer):
+class AdaptiveMaxPooling(WithoutFilters):
     """Adaptive max pooling; its mirror unpools.
 
     Args:

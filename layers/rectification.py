@@ -12,9 +12,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import Inside, MirroredLayer, Record
+from .base import Inside, Record, WithoutFilters
 from .crop import Crop
-from .local import Inputs, PerSample, along
+from .local import PerSample, Values, along
 from .policies import Activation, DeconvNetRule, Policies, Rectifier
 from .window import Window
 
@@ -33,7 +33,7 @@ class Remembered(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Rectification(MirroredLayer):
+class Rectification(WithoutFilters):
     """An activation function under a rectifier policy.
 
     Args:
@@ -43,6 +43,12 @@ class Rectification(MirroredLayer):
 
     activation: Activation
     rectifier: Rectifier | None = None
+    mined = True
+
+    @property
+    def activation_name(self) -> str:
+        """As the field calls it."""
+        return self.activation.name
 
     def record(self, input: Tensor) -> tuple[Tensor, Remembered]:
         """Activate, and let the policy remember what it needs."""
@@ -65,20 +71,20 @@ class Rectification(MirroredLayer):
 
     def inside(self, record: Remembered) -> Inside | None:
         """The same, if the policy looks at one place at a time."""
-        return Inside(self) if self.rectifier is not None and self.rectifier.placewise else None
+        return Inside(self) if self.rectifier is not None and self.rectifier.pointwise else None
 
     @property
     def channelwise(self) -> bool:
         """If the policy looks at one place at a time."""
-        return self.rectifier is not None and self.rectifier.placewise
+        return self.rectifier is not None and self.rectifier.pointwise
 
     def under(self, policies: Policies) -> Rectification:
-        """Ruled by the policy, or by what was said to happen elsewhere.
+        """Ruled by the policy, or by its fallback.
 
         Raises:
             UnmirroredError: the policy has no rule for this activation.
         """
-        return replace(self, rectifier=policies.rule(self.activation))
+        return replace(self, rectifier=policies.rectifier_for(self.activation))
 
 
 def _cut(kept: Any, crop: Crop) -> Any:
@@ -99,11 +105,11 @@ def of_module(module: nn.Module, input: Tensor) -> tuple[Rectification, tuple[Te
 
 
 @dataclass(frozen=True, eq=False)
-class GatedLinearUnit(MirroredLayer):
+class GatedLinearUnit(WithoutFilters):
     """GLU: one half of an axis times the sigmoid of the other (Dauphin 2017).
 
     No paper gives the three methods a rule for it. By derivative it is the product rule; where
-    ``elsewhere`` says "rectify", the positive part of the signal goes through the product rule.
+    ``fallback`` says "rectify", the positive part of the signal goes through the product rule.
 
     Args:
         dim: the axis that is halved.
@@ -113,15 +119,15 @@ class GatedLinearUnit(MirroredLayer):
     dim: int
     rectified: bool = False
 
-    def record(self, input: Tensor) -> tuple[Tensor, Inputs]:
+    def record(self, input: Tensor) -> tuple[Tensor, Values]:
         """Multiply one half by the gate of the other."""
         return self._product.record(input)
 
-    def mirror(self, signal: Tensor, record: Inputs) -> tuple[Tensor, ...]:
+    def mirror(self, signal: Tensor, record: Values) -> tuple[Tensor | None, ...]:
         """The product rule at the recorded halves."""
         return self._product.mirror(signal.clamp(min=0) if self.rectified else signal, record)
 
-    def window(self, window: Window, record: Inputs) -> tuple[Window, ...]:
+    def window(self, window: Window, record: Values) -> tuple[Window, ...]:
         """Both halves of the same places."""
         return self._product.window(window, record)
 
@@ -131,7 +137,7 @@ class GatedLinearUnit(MirroredLayer):
         Raises:
             UnmirroredError: the policy has no rule for a gate.
         """
-        rule = policies.rule(Activation("GLU", lambda z: F.glu(z, self.dim)))
+        rule = policies.rectifier_for(Activation("GLU", lambda z: F.glu(z, self.dim)))
         return replace(self, rectified=isinstance(rule, DeconvNetRule))
 
     @property

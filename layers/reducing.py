@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .averaging import Reduced, reduced_window
+from .base import no_filters
 from .local import PerSample, along
 from .window import Window
 
@@ -36,7 +37,7 @@ def reduction(function: Callable[..., Tensor], place: int = 0) -> Callable[..., 
         def sees(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:
             return (reduced_window(window, Reduced(inputs[0].shape, axes, kept)),)
 
-        return PerSample(lambda x: function(x, *args, **kwargs), sees), (input,)
+        return PerSample(lambda x: function(x, *args, **kwargs), sees, no_filters), (input,)
 
     return read
 
@@ -47,7 +48,7 @@ def normalize(
     """The layer and the inputs of ``F.normalize``: division by the norm along an axis."""
     if dim % input.ndim == 0 or out is not None:
         return None
-    return PerSample(lambda x: F.normalize(x, p, dim, eps), along(dim)), (input,)
+    return PerSample(lambda x: F.normalize(x, p, dim, eps), along(dim), no_filters), (input,)
 
 
 def mixing(function: Callable[..., Tensor]) -> Callable[..., Any]:
@@ -60,7 +61,11 @@ def mixing(function: Callable[..., Tensor]) -> Callable[..., Any]:
             axes = dims
         if any(axis % input.ndim == 0 for axis in axes):
             return None
-        return PerSample(lambda x: function(x, dims, *args, **kwargs), along(*axes)), (input,)
+
+        def moved(x: Tensor) -> Tensor:
+            return function(x, dims, *args, **kwargs)
+
+        return PerSample(moved, along(*axes), no_filters), (input,)
 
     return read
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .base import InputSize, Inside, MirroredLayer, Record
+from .base import InputSize, Inside, Record, WithoutFilters
 from .window import Interval, Window
 
 
 @dataclass(frozen=True, eq=False)
-class Passing(MirroredLayer):
+class Passing(WithoutFilters):
     """Identity, dropout at evaluation, ``contiguous``: the signal passes unchanged."""
 
     def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
@@ -69,14 +69,14 @@ class Reshaped(Record):
     after: torch.Size
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """The batch must stay the first axis."""
         both = len(self.before) > 0 and len(self.after) > 0
         return both and self.before[0] == self.after[0]
 
 
 @dataclass(frozen=True, eq=False)
-class Reshape(MirroredLayer):
+class Reshape(WithoutFilters):
     """Flatten, view, reshape, squeeze, unsqueeze: another shape for the same values in order.
 
     Args:
@@ -195,7 +195,7 @@ class Permuted(Record):
     order: tuple[int, ...]
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """The batch must stay the first axis."""
         return self.order[0] == 0
 
@@ -205,7 +205,7 @@ class Permuted(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Permutation(MirroredLayer):
+class Permutation(WithoutFilters):
     """Axes in another order: permute, transpose, ``movedim``.
 
     Args:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .base import LinearMap
+from .base import LinearMap, no_filters
 from .convolution import tuple_of
 from .window import Window
 
@@ -89,7 +89,7 @@ def interpolate(
             "antialias": antialias,
         },
     )
-    return LinearMap(resizing, resizing.sees), (input,)
+    return LinearMap(resizing, resizing.sees, cost=no_filters), (input,)
 
 
 def upsample(

@@ -1,102 +1,17 @@
-"""Operations of several tensors that keep samples apart: matrix products, einsum, addcmul."""
+"""Products of several tensors: matrix products, einsum, attention."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import MirroredLayer, Record, take
-from .joining import broadcast_window
 from .linear import Linear
-from .window import Interval, Window
-
-
-@dataclass(frozen=True, eq=False)
-class Values(Record):
-    """The inputs as they were, and which of them carry the batch on their first axis."""
-
-    inputs: tuple[Tensor, ...]
-    batched: tuple[bool, ...]
-
-    @property
-    def shared(self) -> tuple[bool, ...]:
-        """Inputs without the batch."""
-        return tuple(not own for own in self.batched)
-
-    def take(self, index: Tensor) -> Values:
-        """Rows of what carries the batch; the others serve every sample."""
-        pairs = zip(self.inputs, self.batched, strict=True)
-        return Values(tuple(take(x, index) if own else x for x, own in pairs), self.batched)
-
-
-Sees = Callable[[Window, tuple[Tensor, ...]], tuple[Window, ...]]
-
-
-@dataclass(frozen=True, eq=False)
-class Joint(MirroredLayer):
-    """An operation of several tensors, mirrored by its vector-Jacobian product at their values.
-
-    Sample ``i`` of its output depends on sample ``i`` of the inputs that carry the batch and on
-    all of those that do not.
-
-    Args:
-        function: tensors -> tensor, differentiable and not random.
-        batched: for each input whether it carries the batch on its first axis.
-        sees: window of the output, the inputs -> window of each input.
-    """
-
-    function: Callable[..., Tensor]
-    batched: tuple[bool, ...]
-    sees: Sees
-
-    def record(self, *inputs: Tensor) -> tuple[Tensor, Values]:
-        """Run the operation and keep its inputs."""
-        return self.function(*inputs), Values(inputs, self.batched)
-
-    def mirror(self, signal: Tensor, record: Values) -> tuple[Tensor | None, ...]:
-        """The vector-Jacobian product; nothing for inputs that are no floats."""
-        with torch.enable_grad():
-            inputs = [x.detach() for x in record.inputs]
-            wanted = [x.requires_grad_() for x in inputs if x.is_floating_point()]
-            found = iter(torch.autograd.grad(self.function(*inputs), wanted, signal))
-        return tuple(next(found) if x.is_floating_point() else None for x in inputs)
-
-    def window(self, window: Window, record: Values) -> tuple[Window, ...]:
-        """As ``sees`` says."""
-        return self.sees(window, record.inputs)
-
-
-def pointwise(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    """Reads calls of a function of tensors that works place by place, with broadcasting."""
-
-    def read(*tensors: Any, **numbers: Any) -> Any:
-        if not all(isinstance(x, Tensor) for x in tensors) or not _plain(numbers):
-            return None
-        size = _broadcast(tensors)
-        if not size:
-            return None
-        batched = tuple(len(x.shape) == len(size) and x.shape[0] == size[0] for x in tensors)
-
-        def sees(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:
-            return tuple(broadcast_window(window, x.shape) for x in inputs)
-
-        return Joint(lambda *x: function(*x, **numbers), batched, sees), tensors
-
-    return read
-
-
-def _broadcast(tensors: tuple[Tensor, ...]) -> torch.Size:
-    sizes = [x.shape for x in tensors]
-    return torch.Size(torch.broadcast_shapes(*sizes))  # type: ignore[no-untyped-call]
-
-
-def _plain(numbers: dict[str, Any]) -> bool:
-    return not any(isinstance(value, Tensor) for value in numbers.values())
+from .local import PerSample
+from .window import Interval, Window, broadcast_window
 
 
 def matmul(input: Tensor, other: Tensor) -> Any:
@@ -119,7 +34,10 @@ def matmul(input: Tensor, other: Tensor) -> Any:
         every = Interval.whole()
         return _seen(lead, left, (row, every)), _seen(lead, right, (every, column))
 
-    return Joint(torch.matmul, batched, sees), (input, other)
+    def cost(size: torch.Size) -> int:
+        return math.prod(size[1:]) * input.shape[-1]
+
+    return PerSample(torch.matmul, sees, cost, batched), (input, other)
 
 
 def _seen(lead: list[Interval], factor: Tensor, places: Window) -> Window:
@@ -145,7 +63,15 @@ def einsum(equation: Any, *operands: Any) -> Any:
         at = dict(zip(given, window, strict=True))
         return tuple(tuple(at.get(label, Interval.whole()) for label in own) for own in labels)
 
-    return Joint(lambda *x: torch.einsum(equation, *x), batched, sees), operands
+    pairs = zip(labels, operands, strict=True)
+    lengths: dict[str, int] = {}
+    for own, x in pairs:
+        lengths.update(zip(own, x.shape, strict=True))
+
+    def cost(size: torch.Size) -> int:
+        return math.prod(lengths.values()) // lengths[given[0]]
+
+    return PerSample(lambda *x: torch.einsum(equation, *x), sees, cost, batched), operands
 
 
 def attention(
@@ -171,4 +97,7 @@ def attention(
         every = Interval.whole()
         return (*lead, place, every), (*lead, every, every), (*lead, every, feature)
 
-    return Joint(attend, (True, True, True), sees), (query, key, value)
+    def cost(size: torch.Size) -> int:  # all queries with all keys, and what that says of values
+        return math.prod(size[1:-1]) * key.shape[-2] * (query.shape[-1] + size[-1])
+
+    return PerSample(attend, sees, cost), (query, key, value)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .base import MirroredLayer, Record, adjoint, take
+from .base import Record, WithoutFilters, adjoint, take
 from .window import Interval, Window, union, whole
 
 
@@ -21,13 +21,13 @@ class Sliced(Record):
     whole_batch: bool
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """The batch must not be cut."""
         return self.whole_batch
 
 
 @dataclass(frozen=True, eq=False)
-class Selection(MirroredLayer):
+class Selection(WithoutFilters):
     """A part of a tensor, ``x[:, ::2]`` or an index; the mirror puts it back into zeros.
 
     Args:
@@ -94,7 +94,7 @@ class Entries(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Item(MirroredLayer):
+class Item(WithoutFilters):
     """One entry of a tuple, list or dict; nothing arrives at the others.
 
     Args:
@@ -132,7 +132,7 @@ class SplitRecord(Record):
     lengths: tuple[int, ...]
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """The batch must not be split."""
         return self.axis != 0
 
@@ -142,7 +142,7 @@ class SplitRecord(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Split(MirroredLayer):
+class Split(WithoutFilters):
     """``chunk`` and ``split``: a tensor cut into a tuple; the mirror puts it together.
 
     Args:

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import MirroredLayer, Record, Signal
-from .joining import broadcast_window
+from .base import MirroredLayer, Record, Signal, WithoutFilters
 from .reshaping import Reshape, Reshaped
-from .window import Interval, Window, union
+from .window import Interval, Window, broadcast_window, union
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +23,13 @@ class Stacked(Record):
     axis: int
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """The batch must not be the axis that came or went."""
         return self.axis != 0
 
 
 @dataclass(frozen=True, eq=False)
-class Stacking(MirroredLayer):
+class Stacking(WithoutFilters):
     """Tensors stacked along a new axis; the mirror takes them apart.
 
     Args:
@@ -59,7 +58,7 @@ class Stacking(MirroredLayer):
 
 
 @dataclass(frozen=True, eq=False)
-class Unbinding(MirroredLayer):
+class Unbinding(WithoutFilters):
     """A tensor taken apart along an axis into a tuple; the mirror stacks it.
 
     Args:
@@ -93,13 +92,13 @@ class Expanded(Reshaped):
     """The sizes before and after axes were repeated."""
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """The batch must stay the first axis, and is not what is repeated."""
-        return len(self.before) == len(self.after) and super().separable
+        return len(self.before) == len(self.after) and super().per_sample
 
 
 @dataclass(frozen=True, eq=False)
-class Expansion(MirroredLayer):
+class Expansion(WithoutFilters):
     """Axes of length one repeated, ``x.expand(-1, -1, 4, 4)``; the mirror sums over them.
 
     Args:
@@ -123,7 +122,7 @@ class Expansion(MirroredLayer):
 
 
 @dataclass(frozen=True, eq=False)
-class Alike(MirroredLayer):
+class Alike(WithoutFilters):
     """A layer that was told its size by a second tensor, of which it reads no value.
 
     Args:

@@ -26,6 +26,7 @@ from . import (
     normalization,
     padding,
     picking,
+    rectification,
     reducing,
     reshaping,
     resizing,
@@ -36,16 +37,88 @@ from . import (
 from .aten import ATEN
 from .convolution import Convolution, TransposedConvolution, spatial
 from .linear import Linear
-from .local import elementwise, per_sample, softmax, softmax_module
+from .local import elementwise, samplewise, softmax, softmax_module
 from .pooling import AdaptiveMaxPooling, MaxPooling
-from .table_of_activations import ACTIVATIONS
 
 Reader = Callable[..., Any]
-PLACEWISE = (
+POINTWISE = (
     "abs", "cos", "erf", "exp", "expm1", "log", "log1p", "nan_to_num", "pow", "reciprocal",
     "rsqrt", "sin", "sqrt", "square",
 )  # fmt: skip
 STATISTICS = ("amax", "amin", "logsumexp", "std", "var")
+activation, ReLU_CEILING = rectification.of_call, rectification.INFINITY
+
+ACTIVATIONS: dict[Any, Any] = {
+    # rectifiers
+    nn.ReLU: rectification.of_module,
+    nn.ReLU6: rectification.of_module,
+    nn.Hardtanh: rectification.of_module,
+    nn.Threshold: rectification.of_module,
+    F.relu: activation("ReLU", F.relu, ReLU_CEILING),
+    F.relu_: activation("ReLU", F.relu, ReLU_CEILING),
+    torch.relu: activation("ReLU", F.relu, ReLU_CEILING),
+    torch.relu_: activation("ReLU", F.relu, ReLU_CEILING),
+    **dict.fromkeys(("relu", "relu_"), activation("ReLU", F.relu, ReLU_CEILING)),
+    F.relu6: activation("ReLU6", F.relu6, 6.0),
+    F.hardtanh: rectification.hardtanh,
+    F.hardtanh_: rectification.hardtanh,
+    F.threshold: rectification.threshold,
+    **dict.fromkeys((torch.threshold, torch.threshold_), rectification.threshold),
+    **dict.fromkeys((torch.clamp, torch.clamp_, torch.clip, torch.clip_), rectification.clamp),
+    **dict.fromkeys(("clamp", "clamp_", "clip", "clip_"), rectification.clamp),
+    **dict.fromkeys((torch.clamp_min, torch.clamp_min_), rectification.clamp),
+    **dict.fromkeys(("clamp_min", "clamp_min_"), rectification.clamp),
+    **dict.fromkeys((torch.clamp_max, torch.clamp_max_), rectification.clamp_max),
+    **dict.fromkeys(("clamp_max", "clamp_max_"), rectification.clamp_max),
+    # other activations
+    nn.LeakyReLU: rectification.of_module,
+    nn.PReLU: rectification.of_module,
+    nn.RReLU: rectification.of_module,
+    nn.ELU: rectification.of_module,
+    nn.SELU: rectification.of_module,
+    nn.CELU: rectification.of_module,
+    nn.SiLU: rectification.of_module,
+    nn.GELU: rectification.of_module,
+    nn.Mish: rectification.of_module,
+    nn.Hardswish: rectification.of_module,
+    nn.Hardsigmoid: rectification.of_module,
+    nn.Softplus: rectification.of_module,
+    nn.Softsign: rectification.of_module,
+    nn.Sigmoid: rectification.of_module,
+    nn.LogSigmoid: rectification.of_module,
+    nn.Tanh: rectification.of_module,
+    nn.Tanhshrink: rectification.of_module,
+    nn.GLU: rectification.glu_module,
+    F.glu: rectification.glu,
+    nn.Hardshrink: rectification.of_module,
+    nn.Softshrink: rectification.of_module,
+    **dict.fromkeys((F.leaky_relu, F.leaky_relu_), activation("LeakyReLU", F.leaky_relu)),
+    **dict.fromkeys((F.prelu, torch.prelu, "prelu"), activation("PReLU", torch.prelu)),
+    **dict.fromkeys((F.rrelu, F.rrelu_, torch.rrelu, torch.rrelu_), activation("RReLU", F.rrelu)),
+    **dict.fromkeys((F.elu, F.elu_), activation("ELU", F.elu)),
+    **dict.fromkeys((F.selu, F.selu_, torch.selu, torch.selu_), activation("SELU", F.selu)),
+    **dict.fromkeys((F.celu, F.celu_, torch.celu, torch.celu_), activation("CELU", F.celu)),
+    F.silu: activation("SiLU", F.silu),
+    F.gelu: activation("GELU", F.gelu),
+    F.mish: activation("Mish", F.mish),
+    F.hardswish: activation("Hardswish", F.hardswish),
+    F.hardsigmoid: activation("Hardsigmoid", F.hardsigmoid),
+    F.softplus: activation("Softplus", F.softplus),
+    F.softsign: activation("Softsign", F.softsign),
+    F.logsigmoid: activation("LogSigmoid", F.logsigmoid),
+    F.tanhshrink: activation("Tanhshrink", F.tanhshrink),
+    F.softshrink: activation("Softshrink", F.softshrink),
+    **dict.fromkeys(
+        (F.hardshrink, torch.hardshrink, "hardshrink"), activation("Hardshrink", F.hardshrink)
+    ),
+    **dict.fromkeys(
+        (torch.sigmoid, torch.sigmoid_, F.sigmoid, "sigmoid", "sigmoid_"),
+        activation("Sigmoid", torch.sigmoid),
+    ),
+    **dict.fromkeys(
+        (torch.tanh, torch.tanh_, F.tanh, "tanh", "tanh_"), activation("Tanh", torch.tanh)
+    ),
+}
 TABLE: dict[Any, Reader] = {
     # convolution
     nn.Conv1d: spatial(1, Convolution.of_module),
@@ -143,12 +216,12 @@ TABLE: dict[Any, Reader] = {
     **dict.fromkeys((torch.bmm, "bmm"), several.matmul),
     torch.einsum: several.einsum,
     F.scaled_dot_product_attention: several.attention,
-    **dict.fromkeys((torch.addcmul, "addcmul"), several.pointwise(torch.addcmul)),
-    **dict.fromkeys((torch.addcdiv, "addcdiv"), several.pointwise(torch.addcdiv)),
-    **dict.fromkeys((torch.maximum, "maximum"), several.pointwise(torch.maximum)),
-    **dict.fromkeys((torch.minimum, "minimum"), several.pointwise(torch.minimum)),
-    torch.where: several.pointwise(torch.where),
-    shifted_window_attention: per_sample(shifted_window_attention),
+    **dict.fromkeys((torch.addcmul, "addcmul"), joining.pointwise(torch.addcmul)),
+    **dict.fromkeys((torch.addcdiv, "addcdiv"), joining.pointwise(torch.addcdiv)),
+    **dict.fromkeys((torch.maximum, "maximum"), joining.pointwise(torch.maximum)),
+    **dict.fromkeys((torch.minimum, "minimum"), joining.pointwise(torch.minimum)),
+    torch.where: joining.pointwise(torch.where),
+    shifted_window_attention: samplewise(shifted_window_attention),
     # shapes
     nn.Identity: reshaping.passing_module,
     nn.Dropout: reshaping.passing_module,
@@ -229,8 +302,8 @@ TABLE: dict[Any, Reader] = {
     nn.CircularPad2d: padding.of_module("circular"),
     nn.CircularPad3d: padding.of_module("circular"),
     # place by place, or along one axis
-    **{getattr(torch, name): elementwise(getattr(torch, name)) for name in PLACEWISE},
-    **{name: elementwise(getattr(torch, name)) for name in PLACEWISE},
+    **{getattr(torch, name): elementwise(getattr(torch, name)) for name in POINTWISE},
+    **{name: elementwise(getattr(torch, name)) for name in POINTWISE},
     operator.pow: elementwise(torch.pow),
     F.softmax: softmax(F.softmax),
     torch.softmax: softmax(torch.softmax),

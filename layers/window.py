@@ -115,6 +115,12 @@ def whole(axes: int) -> Window:
     return (Interval.whole(),) * axes
 
 
+def broadcast_window(window: Window, size: Sequence[int]) -> Window:
+    """What an input of this size that is broadcast shows: axes of length one are seen whole."""
+    ours = window[len(window) - len(size) :] if size else ()
+    return tuple(Interval.whole() if n == 1 else w for w, n in zip(ours, size, strict=True))
+
+
 def union(one: Window, other: Window) -> Window:
     """Axis by axis the hull of both; a window that is empty somewhere sees nothing at all."""
     nothing = _nothing(one), _nothing(other)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deconvnet.layers import Inside, Local, MirroredLayer, Record, Switches
+from deconvnet.layers import Inside, Interval, Local, MirroredLayer, Record, Switches
 from deconvnet.layers.linear import Linear
 from deconvnet.testing import LawBroken, check_layer
 from tests.support.layer_laws import Planted, call, numbers, positive, wider
@@ -236,3 +236,26 @@ def test_what_detaches_its_output_needs_a_forward():
 def test_a_float32_layer_is_told_by_torch():
     with pytest.raises(RuntimeError, match="dtype"):
         check_layer(Linear(torch.ones(2, 3)), numbers(2, 3))
+
+
+def test_channel_law_catches_a_layer_that_mixes_channels_and_does_not_say_so():
+    """It would be given signals of one channel as if the others could not matter."""
+
+    class Squares(Square):
+        channelwise = True
+
+    class Mixed(Squares):
+        def record(self, input):
+            output, record = super().record(input)
+            return output + 0.001 * output.flip(1), record
+
+        def mirror(self, signal, record):
+            return super().mirror(signal + 0.001 * signal.flip(1), record)
+
+        def window(self, window, record):
+            batch, _, *places = window
+            return ((batch, Interval.whole(), *places),)
+
+    check_layer(Squares(), numbers(2, 3, 5))
+    with pytest.raises(LawBroken, match="channel law: Mixed, signal of channel 0 to other"):
+        check_layer(Mixed(), numbers(2, 3, 5))

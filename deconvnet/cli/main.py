@@ -238,7 +238,7 @@ def _compare(commands: Any) -> None:
     compare.add_argument("--channel", type=int, help="its channel")
     compare.add_argument("--class", dest="class_", type=int, help="a class score; default: top 1")
     compare.add_argument(
-        "--elsewhere", choices=("derivative", "rectify"), help="at activations without a rule"
+        "--fallback", choices=("derivative", "rectify"), help="at activations without a rule"
     )
     _figure_options(compare, "outputs/methods.pdf")
 
@@ -271,7 +271,7 @@ def _policy(parser: argparse.ArgumentParser) -> None:
         help="deconvnet, gradient, guided, identity or rectgrad(98) (%(default)s)",
     )
     parser.add_argument(
-        "--elsewhere", choices=("derivative", "rectify"), help="at activations without a rule"
+        "--fallback", choices=("derivative", "rectify"), help="at activations without a rule"
     )
 
 

@@ -28,7 +28,7 @@ def add_stored_pictures(parser: argparse.ArgumentParser) -> None:
         help="and projections: a figure then needs neither model nor data",
     )
     parser.add_argument(
-        "--elsewhere", choices=("derivative", "rectify"), help="of them, where there is no rule"
+        "--fallback", choices=("derivative", "rectify"), help="of them, where there is no rule"
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="estimate time, memory and disk; write nothing"
@@ -55,7 +55,7 @@ def _embed(commands: Any) -> None:
     embed.add_argument("store", metavar="STORE", help="what `deconvnet mine` wrote")
     embed.add_argument("--projections", type=words, default=[], help="POLICY[,POLICY]")
     embed.add_argument(
-        "--elsewhere", choices=("derivative", "rectify"), help="at activations without a rule"
+        "--fallback", choices=("derivative", "rectify"), help="at activations without a rule"
     )
     embed.add_argument("-o", "--output", help="new store; by default STORE is replaced")
     embed.add_argument("--model", help="MODEL, if not the one the store names")

@@ -9,13 +9,13 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from deconvnet.layers import reader_for
+from deconvnet.layers import Mirrors
 
 from .errors import NotFollowed
 from .export_functionalize import without_writes
@@ -23,7 +23,7 @@ from .export_hidden import Hider, hidden
 from .export_modules import called, collapse
 from .export_regions import inlined, state_of
 from .fx_tracing import Tracer, left_as_it_was
-from .graph import NOTHING, Graph, assembled
+from .graph import NOTHING, TABLE_ALONE, Graph, assembled
 from .hooks import Hooks
 from .modes import evaluation, plain
 from .names import numbered
@@ -39,7 +39,12 @@ SPELLED = {  # torch's word → the node's name, as torch.fx has it
 TO_THE_END = 2**63 - 1  # as torch.export writes it
 
 
-def export(model: nn.Module, example: Tensor, inputs: Mapping[str, Any] = NOTHING) -> Graph:
+def export(
+    model: nn.Module,
+    example: Tensor,
+    inputs: Mapping[str, Any] = NOTHING,
+    mirrors: Mirrors = TABLE_ALONE,
+) -> Graph:
     """Read the graph of a model by running it on images without values; it comes back as it was.
 
     Sizes are numbers here, so that python may count, compare and branch on them. The graph holds
@@ -51,18 +56,22 @@ def export(model: nn.Module, example: Tensor, inputs: Mapping[str, Any] = NOTHIN
         example: (batch, channels, *size) on the model's device and in its precision; its values
             play no part.
         inputs: {argument: value} of the arguments of forward beside the images.
+        mirrors: the layers that its nodes become.
 
     Raises:
+        ValueError: a function of the mirrors is not called.
         NotFollowed: torch.export cannot follow the model.
     """
     try:
         with left_as_it_was(model), evaluation(model), _quiet(), plain():
             model.forward = _keeping_nothing(model)  # ``left_as_it_was`` removes this attribute
-            with hidden(model, inputs, alone=_alone) as hider:
+            with hidden(model, inputs, mirrors, alone=partial(_alone, mirrors)) as hider:
                 program, batch = _exported(model, example.detach())
-        return _read(model, program, batch, inputs, hider)
+        graph = _read(model, program, batch, inputs, hider)
     except Exception as error:
         raise NotFollowed.after(model, error) from error
+    mirrors.refuse_uncalled({node.call.target for node in graph}, graph.reader)
+    return graph
 
 
 @contextmanager
@@ -109,9 +118,10 @@ def _run(model: nn.Module, example: Tensor, dynamic: Any) -> Any:
     return torch.export.export(model, (example,), dynamic_shapes=dynamic, strict=False)
 
 
-def _alone(module: nn.Module) -> bool:
-    """Whether the table has a line for a module, whose operations become one node again."""
-    return Tracer().is_leaf_module(module, "") and reader_for(module) is not None
+def _alone(mirrors: Mirrors, module: nn.Module) -> bool:
+    """Whether there is a mirror for a module, whose operations become one node again."""
+    is_leaf = Tracer(mirrors=mirrors).is_leaf_module(module, "")
+    return is_leaf and mirrors.of_module(module) is not None
 
 
 def _read(
@@ -123,15 +133,17 @@ def _read(
     without_writes(graph)
     hider.put_back(graph)
     modules = dict(model.named_modules(remove_duplicate=False))
-    leaf = Tracer().is_leaf_module
-    collapse(graph, modules, leaf)
+    mirrors = hider.mirrors
+    leaf = Tracer(mirrors=mirrors).is_leaf_module
+    collapse(graph, modules, leaf, mirrors)
     _clean(graph)
     names = _names(graph, modules, leaf, image_argument(model, inputs))
     for node in graph.nodes:
         node.meta = {"state": state_of(node)}  # what torch.export noted is as large as the program
     return assembled(
-        model, graph, names, constants=constants, batch=batch, inputs=inputs, reader="torch.export"
-    )
+        model, graph, names, constants=constants, batch=batch, inputs=inputs,
+        reader="torch.export", mirrors=mirrors,
+    )  # fmt: skip
 
 
 def _lower(program: Any, graph: fx.Graph) -> dict[str, Any]:

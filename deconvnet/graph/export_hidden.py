@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial, wraps
 from typing import Any
 
 import torch
@@ -12,8 +14,10 @@ import torch.nn.modules.module as everywhere
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
+from deconvnet.layers import Mirrors
+
 from .hooks import HOLE, Hooks, after_hooks, before_hooks, hooked
-from .own_functions import Placed, kept_whole
+from .own_functions import Placed, in_place_of, kept_whole
 from .signatures import called, image_argument
 
 _LIBRARY: Any = torch.library.Library("deconvnet", "DEF")  # type: ignore[no-untyped-call]
@@ -30,7 +34,8 @@ class Hider:
     further inputs; what ran in between, on values of the same shapes, is then left out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mirrors: Mirrors) -> None:
+        self.mirrors = mirrors
         self.targets: list[Any] = []
 
     def function(self, target: Any, args: tuple[Any, ...], run: Callable[[], Any]) -> Any:
@@ -39,6 +44,20 @@ class Hider:
         tensors = [x for x in flat if isinstance(x, Tensor)]
         rest = [HOLE if isinstance(x, Tensor) else x for x in flat]
         return self._marked(Placed(target.function, layout, rest), run(), tensors)
+
+    def call(self, call: tuple[str, Any], args: Any, kwargs: Any, run: Callable[..., Any]) -> Any:
+        """Hide a call of a module or function that a mirror stands for.
+
+        Args:
+            call: "call_module" and the path, or "call_function" and the function.
+            args: of the call.
+            kwargs: of the call.
+            run: makes the call.
+        """
+        flat, layout = pytree.tree_flatten((args, kwargs))
+        tensors = [x for x in flat if isinstance(x, Tensor)]
+        rest = [HOLE if isinstance(x, Tensor) else x for x in flat]
+        return self._marked(Mirrored(*call, layout, rest), run(*args, **kwargs), tensors)
 
     def hooks(self, m: nn.Module, path: str, values: tuple[Any, ...], *, after: bool) -> Any:
         """Hide the hooks on one side of a module; they leave shapes as they are, it is taken."""
@@ -68,12 +87,12 @@ class Hider:
             target, count = self.targets[number]
             with graph.inserting_before(node):
                 if number not in calls:
-                    calls[number] = graph.call_function(target, tuple(inputs))
-                    calls[number].meta = {**node.meta, "torch_fn": ("", "")}
+                    calls[number] = _called(graph, target, inputs)
+                    calls[number].meta = _outside(node.meta, target)
                 one = calls[number]
                 if count > 1:
                     one = graph.call_function(_entry, (calls[number], place))
-                    one.meta = {**node.meta, "torch_fn": ("", "")}
+                    one.meta = _outside(node.meta, target)
             node.replace_all_uses_with(one)
             graph.erase_node(node)
         for node in reversed(list(graph.nodes)):  # what ran within
@@ -81,12 +100,47 @@ class Hider:
                 graph.erase_node(node)
 
 
+@dataclass(frozen=True)
+class Mirrored:
+    """A call of a module or function that a mirror stands for.
+
+    Args:
+        op: "call_module" or "call_function".
+        target: the path, or the function.
+        layout: how args and kwargs lie in their containers.
+        rest: the arguments that are no tensors; ``HOLE`` where one is.
+    """
+
+    op: str
+    target: Any
+    layout: Any
+    rest: Sequence[Any]
+
+
+def _called(graph: fx.Graph, target: Any, inputs: Sequence[fx.Node]) -> fx.Node:
+    if not isinstance(target, Mirrored):
+        return graph.call_function(target, tuple(inputs))
+    given = iter(inputs)
+    leaves = [next(given) if one is HOLE else one for one in target.rest]
+    args, kwargs = pytree.tree_unflatten(leaves, target.layout)
+    return graph.create_node(target.op, target.target, tuple(args), kwargs)
+
+
+def _outside(meta: Mapping[str, Any], target: Any) -> dict[str, Any]:
+    """What torch.export noted of a value, as of one that was made around a module."""
+    path = target.target if isinstance(target, Mirrored) else None
+    stack = {k: v for k, v in meta.get("nn_module_stack", {}).items() if v[0] != path}
+    return {**meta, "torch_fn": ("", ""), "nn_module_stack": stack}
+
+
 def _entry(values: Any, place: int) -> Any:
     return values[place]
 
 
 @contextmanager
-def hidden(model: nn.Module, inputs: Mapping[str, Any], *, alone: Ends) -> Iterator[Hider]:
+def hidden(
+    model: nn.Module, inputs: Mapping[str, Any], mirrors: Mirrors, *, alone: Ends
+) -> Iterator[Hider]:
     """A model to be exported: forward takes the images alone, and what is a user's is hidden.
 
     To be undone by whoever keeps the attributes of the modules as they were.
@@ -94,13 +148,17 @@ def hidden(model: nn.Module, inputs: Mapping[str, Any], *, alone: Ends) -> Itera
     Args:
         model: the model.
         inputs: {argument: value} of the arguments of forward beside the images.
+        mirrors: modules and functions with a line in them are hidden.
         alone: whether a module will be one node, whose hooks are run with it.
     """
-    hider = Hider()
+    hider = Hider(mirrors)
     argument, forward = image_argument(model, inputs), model.forward
     for path, module in list(model.named_modules()):
         if hooked(module):
             _between(hider, module, path, alone=path != "" and alone(module))
+    for path, module in list(model.named_modules()):
+        if path and mirrors.is_own(module):
+            vars(module)["forward"] = _instead(hider, ("call_module", path), module.forward)
     before, after = before_hooks(model), after_hooks(model)
 
     def images_alone(images: Any) -> Any:
@@ -118,11 +176,24 @@ def hidden(model: nn.Module, inputs: Mapping[str, Any], *, alone: Ends) -> Itera
     try:
         for hooks in everyones:
             hooks.clear()
-        with kept_whole(hider.function):
+        instead = partial(_function_instead, hider)
+        with in_place_of(mirrors.functions, instead), kept_whole(hider.function):
             yield hider
     finally:
         for hooks, copy in zip(everyones, copies, strict=True):
             hooks.update(copy)
+
+
+def _instead(hider: Hider, call: tuple[str, Any], run: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(run)
+    def hide(*args: Any, **kwargs: Any) -> Any:
+        return hider.call(call, args, kwargs, run)
+
+    return hide
+
+
+def _function_instead(hider: Hider, function: Callable[..., Any]) -> Callable[..., Any]:
+    return _instead(hider, ("call_function", function), function)
 
 
 def _between(hider: Hider, module: nn.Module, path: str, *, alone: bool) -> None:

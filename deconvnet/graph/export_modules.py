@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from deconvnet.layers import reader_for
+from deconvnet.layers import Mirrors
 
 aten = torch.ops.aten
 
@@ -25,7 +25,9 @@ FIRST_OF_TWO: dict[Any, Callable[..., Any]] = {
 Leaf = Callable[[nn.Module, str], bool]
 
 
-def collapse(graph: fx.Graph, modules: Mapping[str, nn.Module], leaf: Leaf) -> None:
+def collapse(
+    graph: fx.Graph, modules: Mapping[str, nn.Module], leaf: Leaf, mirrors: Mirrors
+) -> None:
     """Replace the nodes of a module, or of a composite function, by one call of it.
 
     An activation such as softsign is several operations to torch.export, and a rectifier rules
@@ -36,12 +38,13 @@ def collapse(graph: fx.Graph, modules: Mapping[str, nn.Module], leaf: Leaf) -> N
         graph: without writes; parameters and buffers are ``get_attr`` nodes.
         modules: by path.
         leaf: whether a module at a path is a node and not a container.
+        mirrors: those that one layer stands for become one node again.
     """
     groups: dict[tuple[str, str], list[fx.Node]] = defaultdict(list)
     made: dict[tuple[str, str], Any] = {}
     for node in graph.nodes:
         if node.op == "call_function":
-            key, target = _caller(node, modules, leaf)
+            key, target = _caller(node, modules, leaf, mirrors)
             if key is not None:
                 groups[key].append(node)
                 made[key] = target
@@ -58,11 +61,11 @@ def called(node: fx.Node) -> str:
     return "" if kind.startswith("OpOverload") else name
 
 
-def _caller(node: fx.Node, modules: Mapping[str, nn.Module], leaf: Leaf) -> Any:
+def _caller(node: fx.Node, modules: Mapping[str, nn.Module], leaf: Leaf, mirrors: Mirrors) -> Any:
     """What a node is a part of: the call's key, and the path of a module or the function."""
     for key, (path, *_) in node.meta.get("nn_module_stack", {}).items():
         if path in modules and leaf(modules[path], path):
-            found = reader_for(modules[path]) is not None
+            found = mirrors.of_module(modules[path]) is not None
             return (("module", key), path) if found else (None, None)
     if called(node) in COMPOSITES:
         return ("function", node.meta["torch_fn"][0]), COMPOSITES[called(node)]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from deconvnet.layers import Mirrors
 
 from .errors import NotFollowed, Stopped, UntraceableError, unreadable
 from .export import export
@@ -25,22 +28,33 @@ class Graphs:
     Args:
         model: any module that takes images, in a wrapper or not.
         inputs: {argument: value} of the arguments of forward beside the images.
+        mirrors: {module class or function: mirror} of a user's own, beside those in the model's
+            attribute ``mirrors``.
 
     Attributes:
         model: without its wrapper.
         any_size: the graph that torch.fx has read; None where it cannot.
 
     Raises:
+        TypeError: a line of the mirrors is none.
         UntraceableError: the model is none that can be read.
+        ValueError: a line of the mirrors would be ignored.
     """
 
-    def __init__(self, model: nn.Module, inputs: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, Any] | None = None,
+        mirrors: Mapping[Any, Any] | None = None,
+    ) -> None:
         self.model = unwrapped(model)
+        self.mirrors = Mirrors({**_stated(self.model), **Mirrors(mirrors).named})
         self.inputs = dict(inputs or {})
         self.any_size: Graph | None = None
         self._refusal: NotFollowed | None = None
         self._exported: dict[tuple[int | None, ...], Graph] = {}
         self._hooks: object = None
+        self.mirrors.refuse_unmatched(self.model)
         self._begin()
 
     def _begin(self) -> None:
@@ -48,7 +62,7 @@ class Graphs:
         self._hooks = [hooks_of(module) for module in self.model.modules()]
         self._exported, self._refusal, self.any_size = {}, None, None
         try:
-            self.any_size = trace(self.model, self.inputs)
+            self.any_size = trace(self.model, self.inputs, self.mirrors)
         except NotFollowed as refusal:
             self._refusal = refusal
 
@@ -74,7 +88,7 @@ class Graphs:
     def again(self, images: Tensor) -> Graph | None:
         """What torch.fx reads now; None if it reads nothing, or nothing else than before."""
         try:
-            graph = trace(self.model, self.inputs)
+            graph = trace(self.model, self.inputs, self.mirrors)
         except NotFollowed:
             return None
         same = self.any_size is not None and graph.signature == self.any_size.signature
@@ -86,7 +100,7 @@ class Graphs:
         Raises:
             NotFollowed: it cannot.
         """
-        graph = export(self.model, images, self.inputs)
+        graph = export(self.model, images, self.inputs, self.mirrors)
         before = None if self.any_size is not None else self.held(images.shape)
         return None if before is not None and graph.signature == before.signature else graph
 
@@ -126,13 +140,20 @@ class Graphs:
     def _read(self, images: Tensor) -> Graph:
         assert self._refusal is not None, "without a graph there is a reason"
         try:
-            return export(self.model, images, self.inputs)
+            return export(self.model, images, self.inputs, self.mirrors)
         except NotFollowed as refusal:
             both, graph = unreadable(self._refusal, refusal), self._refusal.below
             if graph is None:
                 raise both from refusal
             graph.stopped = Stopped(both, self._refusal.followed)
             return graph  # type: ignore[no-any-return]
+
+
+def _stated(model: nn.Module) -> Mapping[Any, Any]:
+    """The mirrors that a model brings along: {module class or function: mirror}, and no more."""
+    stated = getattr(model, "mirrors", None)
+    own = isinstance(stated, Mapping) and all(isinstance(k, type | FunctionType) for k in stated)
+    return stated if isinstance(stated, Mapping) and own else {}
 
 
 def blank(model: nn.Module, size: Sequence[int], *, like: Tensor | None = None) -> Tensor:

@@ -8,6 +8,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import torch
@@ -16,16 +17,15 @@ from torch import fx, nn
 from torch.utils import _pytree as pytree
 from torchvision.models.feature_extraction import NodePathTracer
 
+from deconvnet.layers import Mirrors
+
 from .hooks import HOLE, Hooks, after_hooks, before_hooks, hooked
 from .names import numbered
 from .node_state import current
 from .signatures import called, image_argument, missing
 
 CONTAINERS = (dict, OrderedDict, list, set)
-LEAVES = tuple(
-    getattr(torchvision.ops, name)
-    for name in ("DeformConv2d", "FrozenBatchNorm2d", "StochasticDepth", "DropBlock2d")
-)
+LEAVES = tuple(getattr(torchvision.ops, name) for name in ("DeformConv2d", "DropBlock2d"))
 
 
 class Written(fx.Proxy):
@@ -62,11 +62,14 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
 
     Args:
         inputs: {argument: value} of the arguments of forward beside the images.
+        mirrors: modules with a line in them are nodes.
     """
 
-    def __init__(self, inputs: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, inputs: Mapping[str, Any] | None = None, mirrors: Mirrors | None = None
+    ) -> None:
         super().__init__(autowrap_modules=(math, torchvision.ops), leaf_modules=LEAVES)
-        self.inputs = inputs or {}
+        self.inputs, self.mirrors = inputs or {}, mirrors or Mirrors()
         self.owners: set[fx.Node] = set()  # the nodes that are the output of a module
         self.done: list[str] = []  # paths of the modules that were followed to their end
 
@@ -75,9 +78,10 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
         return Written(node, self)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Torch's own modules, compiled ones, and preprocessing are not entered."""
+        """Torch's own modules, mirrored and compiled ones, and preprocessing are not entered."""
         return (
             isinstance(m, torch.jit.ScriptModule)
+            or self.mirrors.whole(m)
             or type(m).__module__.startswith("torchvision.transforms")
             or bool(super().is_leaf_module(m, module_qualified_name))
         )
@@ -172,6 +176,17 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
             return run()
         with torch.enable_grad():  # apply has turned it off for what forward does
             return self.create_proxy("call_function", target, args, {}, name=target.__name__)
+
+    def instead(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """What stands in the place of a function with a mirror: called with nodes, it is a node."""
+
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if any(isinstance(leaf, fx.Proxy) for leaf in pytree.tree_leaves((args, kwargs))):
+                return self.create_proxy("call_function", function, args, kwargs)
+            return function(*args, **kwargs)
+
+        return call
 
     def _get_node_qualname(self, module_qualname: str, node: fx.Node) -> str:
         """The name without a number: what torchvision counts is not what has a module's path."""

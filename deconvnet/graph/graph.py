@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from deconvnet.layers import Mirrors
+
 from .errors import NotFollowed, UntraceableError
 from .fx_tracing import Tracer, attribute, constants, left_as_it_was, unwrapped
 from .inplace import functionalize, mutates
@@ -19,10 +21,11 @@ from .model_state import contents
 from .modes import evaluation
 from .modes import plain as plain_state
 from .node import Node, target_of
-from .own_functions import kept_whole
+from .own_functions import in_place_of, kept_whole
 from .signatures import image_argument
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+TABLE_ALONE = Mirrors()
 
 
 class Graph:
@@ -38,6 +41,7 @@ class Graph:
         output: what the model returns, with traced nodes in it.
         inputs: {argument: value} of the arguments of forward beside the images.
         reader: "torch.fx" or "torch.export", which has read it.
+        mirrors: the layers that its nodes become.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Graph:
         output: Any = (),
         inputs: Mapping[str, Any] = NOTHING,
         reader: str = "torch.fx",
+        mirrors: Mirrors = TABLE_ALONE,
     ) -> None:
         self.model = model
         self.nodes = nodes
@@ -62,6 +67,7 @@ class Graph:
         self.output = output
         self.inputs = inputs
         self.reader = reader
+        self.mirrors = mirrors
         self.stopped: UntraceableError | None = None  # why it ends before the model does
         places = [node.name for node in nodes.values() if node.call.op == "placeholder"]
         self.input, self.extra_inputs = places[0], places[1:]
@@ -84,6 +90,7 @@ class Graph:
         return Graph(
             model, nodes, names=self.names, returned=self.returned, constants=constants,
             batch=self.batch, output=self.output, inputs=self.inputs, reader=self.reader,
+            mirrors=self.mirrors,
         )  # fmt: skip
 
     @cached_property
@@ -94,7 +101,8 @@ class Graph:
             for node in self
         )
         held = tuple((path, contents(value)) for path, value in sorted(self.constants.items()))
-        return hash((nodes, held, str(self.output), self.batch))
+        own = tuple((id(key), id(mirror)) for key, mirror in self.mirrors.named.items())
+        return hash((nodes, held, str(self.output), self.batch, own))
 
     def attribute(self, path: str) -> Any:
         """A parameter, buffer or constant by the path under which a node asks for it."""
@@ -192,7 +200,9 @@ class Graph:
         return f"the layers are {', '.join(list(self.nodes)[:8])}, …; see DeconvNet.layers"
 
 
-def trace(model: nn.Module, inputs: Mapping[str, Any] = NOTHING) -> Graph:
+def trace(
+    model: nn.Module, inputs: Mapping[str, Any] = NOTHING, mirrors: Mirrors = TABLE_ALONE
+) -> Graph:
     """Read the graph of a model; the model comes back as it was.
 
     Wrappers that change nothing of what a model computes (``torch.compile``, ``DataParallel``)
@@ -211,17 +221,20 @@ def trace(model: nn.Module, inputs: Mapping[str, Any] = NOTHING) -> Graph:
     if not image_argument(model, inputs):
         raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
     with left_as_it_was(model), evaluation(model), plain_state(), torch.enable_grad():
-        refusal, tracer = None, Tracer(inputs)
+        refusal, tracer = None, Tracer(inputs, mirrors)
         try:
-            with kept_whole(tracer.hide):
+            with in_place_of(mirrors.functions, tracer.instead), kept_whole(tracer.hide):
                 traced = tracer.trace(model)
         except Exception as error:
             refusal, traced = NotFollowed.after(model, error, followed=tracer.done), tracer.graph
             traced.output(())
         written = constants(traced, model)
     functionalize(traced, dict(model.named_modules(remove_duplicate=False)))
-    graph = assembled(model, traced, tracer.names(traced), constants=written, inputs=inputs)
+    graph = assembled(
+        model, traced, tracer.names(traced), constants=written, inputs=inputs, mirrors=mirrors
+    )
     if refusal is None:
+        mirrors.refuse_uncalled({node.call.target for node in graph}, graph.reader)
         return graph
     if any(node.module is not None for node in graph):
         refusal.below = graph
@@ -237,6 +250,7 @@ def assembled(
     batch: int | None = None,
     inputs: Mapping[str, Any] = NOTHING,
     reader: str = "torch.fx",
+    mirrors: Mirrors = TABLE_ALONE,
 ) -> Graph:
     """The graph of a model from traced nodes, in which later readers read what was written.
 
@@ -260,7 +274,7 @@ def assembled(
     returned = list(dict.fromkeys(names[node] for node in _nodes(output)))
     return Graph(
         model, nodes, names=names, returned=returned, constants=constants, batch=batch,
-        output=output, inputs=inputs, reader=reader,
+        output=output, inputs=inputs, reader=reader, mirrors=mirrors,
     )  # fmt: skip
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -71,6 +73,33 @@ def kept_whole(hide: Hide) -> Iterator[None]:
         for cls, forward, setup in own:
             _restore(cls, "forward", forward)
             _restore(cls, "setup_context", setup)
+
+
+@contextmanager
+def in_place_of(
+    functions: Sequence[FunctionType], make: Callable[[FunctionType], Callable[..., Any]]
+) -> Iterator[None]:
+    """Wherever loaded modules hold these functions, under any name, others stand in their place.
+
+    Args:
+        functions: of the user's own.
+        make: function -> what stands in its place.
+    """
+    made = {id(function): make(function) for function in functions}
+    modules = list(sys.modules.values()) if functions else []
+    places = [
+        (names, name, value)
+        for names in (getattr(module, "__dict__", {}) for module in modules)
+        for name, value in list(names.items())
+        if id(value) in made
+    ]
+    try:
+        for names, name, function in places:
+            names[name] = made[id(function)]
+        yield
+    finally:
+        for names, name, function in places:
+            names[name] = function
 
 
 def _all() -> list[type[Function]]:

@@ -21,7 +21,6 @@ from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.modes import ordinarily
 from deconvnet.layers import Rectifier
 from deconvnet.layers import rectifier as rectifier_named
-from deconvnet.layers.policies import RectGrad
 from deconvnet.mining.verify.recompute import recomputed
 from deconvnet.mining.verify.verify import ACROSS
 from deconvnet.net import DeconvNet
@@ -52,7 +51,7 @@ def embed(
     *,
     preprocessing: Any = None,
     projections: str | Rectifier | Sequence[str | Rectifier] = (),
-    elsewhere: str | None = None,
+    fallback: str | None = None,
     path: str | PathLike[str] | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> Store:
@@ -75,7 +74,7 @@ def embed(
             set is given as a path: a ``Preprocessing``, or torchvision's weights; by default the
             data set's own, else the model's, else that of the store.
         projections: policies, by name or instance, one or several.
-        elsewhere: what happens at activations that a policy has no rule for.
+        fallback: what happens at activations that a policy has no rule for.
         path: where the new file goes; by default it takes the old one's place.
         report: told how many patches and projections are done, of how many.
 
@@ -105,7 +104,7 @@ def embed(
     if not projections:
         _check_images(store, plain, dataset)
     nets = {
-        spelled(one): DeconvNet(model, one, elsewhere=elsewhere, input_size=size)
+        str(rectifier_named(one)): DeconvNet(model, one, fallback=fallback, input_size=size)
         for one in projections
     }
     total = sum(int(table.lit.sum()) for table in store.values()) * (1 + len(nets))
@@ -118,7 +117,7 @@ def embed(
             report(done, total)
 
     artist = _Artist(
-        store, plain, nets, dataset, preprocessing, elsewhere or "", target.parent, drawn
+        store, plain, nets, dataset, preprocessing, fallback or "", target.parent, drawn
     )
     return write_store(
         target,
@@ -129,16 +128,6 @@ def embed(
         draw=artist.draw,
         keep=store.path,
     )
-
-
-def spelled(policy: str | Rectifier) -> str:
-    """The name under which projections of a policy are stored: "deconvnet", "rectgrad(98)".
-
-    Raises:
-        ValueError: no policy has this name.
-    """
-    found = rectifier_named(policy)
-    return f"{found.name}({found.q:g})" if isinstance(found, RectGrad) else found.name
 
 
 def _check_target(target: Path, store: Store) -> None:
@@ -190,7 +179,7 @@ class _Artist:
     nets: Mapping[str, DeconvNet]
     dataset: Any
     preprocessing: Preprocessing
-    elsewhere: str
+    fallback: str
     folder: Path
     drawn: Callable[[int], None]
     """told of every few pictures that are made"""
@@ -268,7 +257,7 @@ class _Artist:
                 self.drawn(int(lit[channels].sum()))
             group["offset"], group["scale"] = offset, scale
             spool.into(group, "values")
-        write_attributes(group.attrs, {"channels": depth, "elsewhere": self.elsewhere})
+        write_attributes(group.attrs, {"channels": depth, "elsewhere": self.fallback})
 
     def _projected(
         self, net: DeconvNet, layer: str, lit: NDArray[np.bool_], *, channels: Sequence[int]

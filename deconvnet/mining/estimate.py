@@ -65,7 +65,7 @@ def estimate(
     threads: int | None = None,
     preprocessing: Preprocessing | None = None,
     projections: str | Rectifier | Sequence[str | Rectifier] = (),
-    elsewhere: str | None = None,
+    fallback: str | None = None,
 ) -> Estimate:
     """Run two microbatches, time the second, and say what ``mine`` with these arguments takes.
 
@@ -82,7 +82,7 @@ def estimate(
         threads: as for ``mine``.
         preprocessing: if pictures are to be stored: it turns an image back into one.
         projections: policies under which projections are to be stored beside patches.
-        elsewhere: what happens at activations that a policy has no rule for.
+        fallback: what happens at activations that a policy has no rule for.
 
     Raises:
         KeyError, ValueError, TypeError, UntraceableError: as ``mine``.
@@ -104,7 +104,7 @@ def estimate(
             miner,
             preprocessing=preprocessing,
             projections=listed(projections, str, Rectifier),
-            elsewhere=elsewhere,
+            fallback=fallback,
         )
     disk = {
         "store": _store_bytes(job),

@@ -40,7 +40,7 @@ def estimate_pictures(
     *,
     preprocessing: Preprocessing,
     projections: Sequence[str | Rectifier],
-    elsewhere: str | None,
+    fallback: str | None,
 ) -> Pictures:
     """Make a few pictures of each layer.
 
@@ -49,7 +49,7 @@ def estimate_pictures(
         miner: with the tables of some microbatches.
         preprocessing: turns an image back into a picture.
         projections: policies.
-        elsewhere: what happens at activations that a policy has no rule for.
+        fallback: what happens at activations that a policy has no rule for.
 
     Raises:
         UnmirroredError: a policy has no rule for an activation on the way.
@@ -63,7 +63,7 @@ def estimate_pictures(
     sizes = {name: (seen[name].size[-2], seen[name].size[-1]) for name in names}
     patches, seconds = _patches(job, preprocessing, entries, sizes)
     nets = [
-        DeconvNet(job.graph.model, policy, elsewhere=elsewhere, input_size=job.image.shape[1:])
+        DeconvNet(job.graph.model, policy, fallback=fallback, input_size=job.image.shape[1:])
         for policy in projections
     ]
     for net in nets:

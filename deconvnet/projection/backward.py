@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from deconvnet.layers import Crop
-from deconvnet.layers.convolution import Convolution
 
 from .cone import Cone
 from .forward import Step
@@ -83,8 +82,8 @@ def _mirror(step: Step, signal: Any, record: Any, lone: Tensor | None) -> tuple[
 
 
 def _of_layer(step: Step, signal: Any, record: Any, lone: Tensor | None) -> tuple[Any, ...]:
-    if lone is not None and isinstance(step.layer, Convolution):
-        return step.layer.mirror_alone(signal, lone, record)
+    if lone is not None:
+        return step.layer.mirror_channel(signal, lone, record)
     return step.layer.mirror(signal, record)
 
 

@@ -25,7 +25,6 @@ from deconvnet.graph.interpreter import execute
 from deconvnet.graph.modes import evaluation
 from deconvnet.graph.node import Node, arguments
 from deconvnet.layers import Crop, Inside, Interval, Policies, UnmirroredError, Window
-from deconvnet.layers.linear import Linear
 from deconvnet.layers.window import whole
 
 from .forward import Recorder, Recording, Step, bind
@@ -83,7 +82,8 @@ class Cone:
         windows = wholes = 0
         for node, step in self.steps.items():
             if node in self.seen:
-                windows += step.layer.multiply_adds(self.held[node].size)
+                size = self.held[node].sized(self.sizes[node])
+                windows += step.layer.multiply_adds(size) or 0
             else:
                 wholes += counted([step], self.sizes)
         return windows, wholes
@@ -155,14 +155,14 @@ def cone_of(
 
 def counted(steps: Iterable[Step], sizes: Mapping[str, torch.Size]) -> int:
     """Multiply-adds of the way up, or down, on the whole maps of one image."""
-    return sum(step.layer.multiply_adds(_places(step, sizes.get(step.name))) for step in steps)
+    known = ((step.layer, sizes[step.name]) for step in steps if step.name in sizes)
+    return sum(layer.multiply_adds(size) or 0 for layer, size in known)
 
 
-def _places(step: Step, size: torch.Size | None) -> tuple[int, ...]:
-    """Places of a value of (1, channels, *maps), or of the (1, ..., features) of a matrix."""
-    if size is None:
-        return (0,)
-    return tuple(size[1:-1] if isinstance(step.layer, Linear) else size[2:])
+def uncounted(steps: Iterable[Step]) -> tuple[str, ...]:
+    """The nodes whose layers do not say their multiply-adds; ``counted`` leaves them out."""
+    unknown = torch.Size((1, 1, 1))
+    return tuple(step.name for step in steps if step.layer.multiply_adds(unknown) is None)
 
 
 def _unmirrored(graph: Graph | None, layer: str, mirrored: set[str]) -> set[str]:
@@ -226,7 +226,7 @@ def ascend(
         # read anew, since the user may have given the model other parameters
         if node.module is not None:
             make_weights(node.module)
-        bound = bind(node, *arguments(node, graph.names, {**values, **given}), given)
+        bound = bind(graph, node, *arguments(node, graph.names, {**values, **given}), given)
         assert bound is not None, "the table has read this node before"
         layer, inputs, sources = bound
         inside = layer.under(policies).inside(known.record)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,16 +17,15 @@ from deconvnet.graph.modes import evaluation
 from deconvnet.graph.node import Node, arguments, run_call
 from deconvnet.graph.own_functions import Applied
 from deconvnet.layers import (
-    TABLE,
     Local,
     MirroredLayer,
+    Mirrors,
     Policies,
     Record,
     UnmirroredError,
-    reader_for,
 )
 from deconvnet.layers.crop import layout
-from deconvnet.layers.local import Traced
+from deconvnet.layers.mirrors import fits
 
 from .hooked_calls import Opaque, after, before, of_container
 from .opaque import ruled, samples_tried
@@ -152,16 +150,19 @@ class Recorder:
             found = of_container(node.call.target, args, held, self.policies)
             self._add(node, node.name, found)
             return found.value
-        if node.module is not None and hooked(node.module) and reader_for(node.module):
+        if (
+            node.module is not None
+            and hooked(node.module)
+            and self.graph.mirrors.of_module(node.module)
+        ):
             done, output = self._hooked(node, values, held, args, kwargs)
             if done:
                 return output
         layer, inputs, sources = self._bind(node, values, carried, args, kwargs)
         layer = layer.under(self.policies)
         output, kept = layer.record(*inputs)
-        if isinstance(kept, Traced):
-            refuse_unseen(kept.outputs, self.policies)
-            refuse_written(node, [sources[i] for i in kept.written], readers)
+        refuse_unseen(kept.graph, self.policies)
+        refuse_written(node, [sources[i] for i in kept.written], readers)
         self._step(node, node.name, (layer, inputs, sources), output, kept)
         return output
 
@@ -186,7 +187,7 @@ class Recorder:
                 return False, None
             args, kwargs = first.value
             entry = {f"{node.name}<": alone[0]}
-        bound = bind(node, args, kwargs, entry)
+        bound = bind(self.graph, node, args, kwargs, entry)
         if bound is None:
             return False, None
         layer, inputs, sources = bound[0].under(self.policies), *bound[1:]
@@ -208,8 +209,7 @@ class Recorder:
     def _step(self, node: Node, name: str, bound: Bound, output: Any, kept: Record) -> None:
         """Write a step down, if a signal can come back through it."""
         layer, inputs, sources = bound
-        silent = isinstance(kept, Traced) and kept.silent
-        if _carries(output) and not silent:
+        if _carries(output) and not kept.silent:
             self.carriers.add(name)
             dtypes = tuple(getattr(x, "dtype", None) for x in inputs) if node.state.autocast else ()
             self.steps.append(Step(name, layer, kept, sources, node.state, dtypes))
@@ -223,7 +223,7 @@ class Recorder:
         kwargs: dict[str, Any],
     ) -> Bound:
         """The mirrored layer of a node, its inputs, and the nodes they came from."""
-        found = bind(node, args, kwargs, {source: values[source] for source in carried})
+        found = bind(self.graph, node, args, kwargs, {s: values[s] for s in carried})
         if found is not None:
             return found
         held = {source: values[source] for source in node.sources}
@@ -242,11 +242,16 @@ class Recorder:
 
 
 def bind(
-    node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], carried: Mapping[str, Any]
+    graph: Graph,
+    node: Node,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    carried: Mapping[str, Any],
 ) -> Bound | None:
     """The mirrored layer of a call, its inputs, and the nodes they came from.
 
     Args:
+        graph: the model; it has the mirrors.
         node: whose call it is.
         args: with the values of other nodes in them.
         kwargs: the same.
@@ -255,7 +260,7 @@ def bind(
     Returns:
         None if the table does not know the call, or not all that it takes.
     """
-    found = _read(node, args, kwargs)
+    found = _read(graph.mirrors, node, args, kwargs)
     if found is None:
         return None
     layer, inputs = found
@@ -264,18 +269,13 @@ def bind(
     return (layer, inputs, sources) if set(carried) <= set(sources) else None
 
 
-def _read(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The layer and the inputs of a call, if the table knows it."""
+def _read(mirrors: Mirrors, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The layer and the inputs of a call, if there is a mirror for it."""
     if node.module is not None:
-        reader = reader_for(node.module)
-        args = (node.module, *args)
+        reader, args = mirrors.of_module(node.module), (node.module, *args)
     else:
-        reader = TABLE.get(node.call.target)
-    if reader is None:
-        return None
-    try:
-        inspect.signature(reader).bind(*args, **kwargs)
-    except TypeError:  # a spelling with arguments the reader does not know
+        reader = mirrors.of_call(node.call.target)
+    if reader is None or not fits(reader, args, kwargs):
         return None
     return reader(*args, **kwargs)
 

@@ -35,15 +35,20 @@ class Opaque:
     record: Record
     sources: tuple[str, ...]
 
+
+@dataclass(frozen=True)
+class Changed(Opaque):
+    """What hooks made under autograd."""
+
+    record: Traced
+
     def alone(self) -> tuple[Tensor, Opaque] | None:
         """The one tensor that carries a signal, and the step that makes it; None if several do."""
-        record = self.record
-        assert isinstance(record, Traced), "hooks are traced"
-        pairs = zip(pytree.tree_leaves(self.value), record.outputs, strict=True)
+        pairs = zip(pytree.tree_leaves(self.value), self.record.outputs, strict=True)
         live = [(value, output) for value, output in pairs if output is not None]
         if len(live) != 1:
             return None
-        one = replace(record, outputs=(live[0][1],), layout=pytree.tree_structure(0))
+        one = replace(self.record, outputs=(live[0][1],), layout=pytree.tree_structure(0))
         return live[0][0], replace(self, record=one)
 
 
@@ -85,7 +90,7 @@ def before(
     filled: Callable[[Mapping[str, Any]], Any],
     carried: Carried,
     policies: Policies,
-) -> Opaque | None:
+) -> Changed | None:
     """What the hooks before a module make of its arguments; None if they leave them as they are.
 
     Args:
@@ -157,8 +162,8 @@ def of_container(
     return _opaque(run, carried, policies)
 
 
-def _opaque(run: Callable[..., Any], inputs: Carried, policies: Policies) -> Opaque:
+def _opaque(run: Callable[..., Any], inputs: Carried, policies: Policies) -> Changed:
     local = Local(ruled(run, policies, module=None))
     value, record = local.record(*inputs.values())
     refuse_unseen(record.outputs, policies)
-    return Opaque(value, local, record, tuple(inputs))
+    return Changed(value, local, record, tuple(inputs))

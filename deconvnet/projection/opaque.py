@@ -13,8 +13,7 @@ from torch.overrides import TorchFunctionMode
 from deconvnet.graph.inplace import asks_in_place
 from deconvnet.graph.node import Node
 from deconvnet.layers import Activation, MirroredLayer, Policies, UnmirroredError
-from deconvnet.layers.policies import Gradient
-from deconvnet.layers.table_of_activations import ACTIVATIONS
+from deconvnet.layers.table import ACTIVATIONS
 
 SEALED = (nn.RNNBase, nn.RNNCellBase, torch.jit.ScriptModule)  # nobody sees their activations
 
@@ -52,7 +51,7 @@ def ruled(
     Raises:
         UnmirroredError: the policy has no rule for an activation inside, or no way to it.
     """
-    if isinstance(policies.rectifier, Gradient):
+    if policies.rectifier.chain_rule:
         return call
     if isinstance(module, SEALED):
         _refuse(type(module).__name__, policies)
@@ -65,11 +64,11 @@ def ruled(
 
 
 def _refuse(name: str, policies: Policies) -> None:
-    rule = policies.rule(Activation(name, torch.tanh))
-    if not isinstance(rule, Gradient):
+    rule = policies.rectifier_for(Activation(name, torch.tanh))
+    if not rule.chain_rule:
         raise UnmirroredError(
-            f"the policy '{policies.rectifier.name}' cannot be applied inside {name}; choose "
-            "elsewhere='derivative', or another layer"
+            f"the policy '{policies.rectifier}' cannot be applied inside {name}; choose "
+            "fallback='derivative', or another layer"
         )
 
 

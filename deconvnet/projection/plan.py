@@ -11,8 +11,8 @@ from deconvnet.graph.graph import Graph
 from deconvnet.layers import Policies
 from deconvnet.units import Unit
 
-from .cone import counted
-from .forward import Recording, record
+from .cone import counted, uncounted
+from .forward import Recording, Step, record
 from .project import Part, cones, from_images, from_recording
 from .result import Found, by_layer
 
@@ -33,11 +33,13 @@ class Route:
             every unit. Where nothing is known of an operation, this counts as if it mixed the
             images of the batch; whether it does is tried later, on their recording.
         parts: {layer: parts of its units, each with its cone}, of the layers that go by cone.
+        uncounted: the nodes whose layers do not say their multiply-adds, which are left out.
     """
 
     ways: Mapping[str, str]
     multiply_adds: Mapping[str, int]
     parts: Mapping[str, Sequence[Part]]
+    uncounted: tuple[str, ...] = ()
 
     @property
     def way(self) -> str:
@@ -74,7 +76,7 @@ def route_of(
         some = [units[i] for i in members]
         images = {unit.image for unit in some}
         up = _up_to(geometry, graph, [layer])
-        if not geometry.separable:  # each signal goes down through the whole batch
+        if not geometry.per_sample:  # each signal goes down through the whole batch
             down = len(some) * up * len(like)
             counts[layer] = _Count(len(some), images, up, None, down=down)
             continue
@@ -126,8 +128,13 @@ def _central(unit: Unit, geometry: Recording) -> Unit:
 
 def _up_to(geometry: Recording, graph: Graph, layers: Sequence[str]) -> int:
     """Multiply-adds of one whole image up to some layers."""
+    return counted(_below(geometry, graph, layers), geometry.sizes)
+
+
+def _below(geometry: Recording, graph: Graph, layers: Sequence[str]) -> list[Step]:
+    """The steps of everything that some layers depend on."""
     names = {node.name for node in graph.upto(layers)}
-    return counted([step for step in geometry.steps if step.node in names], geometry.sizes)
+    return [step for step in geometry.steps if step.node in names]
 
 
 def _counts(parts: Sequence[Part]) -> tuple[int, int]:
@@ -171,7 +178,7 @@ def _chosen(
     }
     full = sum(2 * count.units * count.up for count in counts.values())
     totals = {"cone": total(cone), "shared": total(shared), "full": full, "taken": total(ways)}
-    return Route(ways, totals, parts)
+    return Route(ways, totals, parts, uncounted(_below(geometry, graph, list(counts))))
 
 
 def travel(
@@ -221,7 +228,7 @@ def _groups(images: Tensor, used: Sequence[int], geometry: Recording) -> Iterato
     """Images that are recorded together: all of them, where a model mixes those of a batch."""
     if not used:
         return
-    if not geometry.separable:
+    if not geometry.per_sample:
         yield list(range(len(images)))
         return
     numbers = sum(size.numel() for size in geometry.sizes.values()) // geometry.images

@@ -144,7 +144,7 @@ def cones(
     limit = _near(whole, like)
     if len(units) <= limit:
         return [Part(every.tolist(), whole)]
-    if not geometry.separable:
+    if not geometry.per_sample:
         return [Part(part, cone(np.asarray(part))) for part in _in_rounds(units, limit)]
     starts, stops = receptive_field.boxes(geometry, layer, places)
     order = np.lexsort((stops - starts).T) if whole.alone else np.argsort(rows, kind="stable")
@@ -163,7 +163,7 @@ def _near(cone: Cone, like: Tensor) -> int:
 def _shared_out(recording: Recording, units: Sequence[Unit]) -> Iterator[list[int]]:
     """Numbers of units that are projected together by way of whole maps."""
     limit = _fitting(recording)
-    if recording.apart and not recording.separable:
+    if recording.apart and not recording.per_sample:
         yield from _in_rounds(units, limit)
         return
     for first in range(0, len(units), limit):

@@ -37,9 +37,9 @@ class Step:
         return self.name.rstrip("<=")
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """True if the samples stay apart: no signal goes to what all of them share."""
-        return self.record.separable and not self._shares
+        return self.record.per_sample and not self._shares
 
     @property
     def apart(self) -> bool:
@@ -80,9 +80,9 @@ class Recording:
         return self.sizes[self.input][0]
 
     @property
-    def separable(self) -> bool:
+    def per_sample(self) -> bool:
         """True if every node is known to keep the images of the batch apart."""
-        return all(step.separable for step in self.steps)
+        return all(step.per_sample for step in self.steps)
 
     @property
     def apart(self) -> bool:

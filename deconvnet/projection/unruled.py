@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from deconvnet.layers import Policies, Rectification, UnmirroredError
+from deconvnet.layers import MirroredLayer, Policies, UnmirroredError
 
 from .forward import Recording
 
 
 def activations(recording: Recording) -> dict[str, str]:
     """{node: "ReLU"} of the nodes that are activations."""
-    return {
-        step.node: step.layer.activation.name
-        for step in recording.steps
-        if isinstance(step.layer, Rectification)
-    }
+    names = {step.node: step.layer.activation_name for step in recording.steps}
+    return {node: name for node, name in names.items() if name is not None}
 
 
 def unruled(recording: Recording, policies: Policies) -> dict[str, tuple[str, ...]]:
@@ -38,11 +35,9 @@ def unruled(recording: Recording, policies: Policies) -> dict[str, tuple[str, ..
     return {name: tuple(one for one in order if one in met[name]) for name in met}
 
 
-def _ruled(layer: object, policies: Policies) -> bool:
-    if not isinstance(layer, Rectification):
-        return True
+def _ruled(layer: MirroredLayer, policies: Policies) -> bool:
     try:
-        policies.rule(layer.activation)
+        layer.under(policies)
     except UnmirroredError:
         return False
     return True

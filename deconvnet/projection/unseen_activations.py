@@ -18,7 +18,6 @@ from deconvnet.layers import (
     Rectification,
     UnmirroredError,
 )
-from deconvnet.layers.policies import Gradient
 
 from .opaque import _Rule
 
@@ -47,13 +46,13 @@ def applied(
     Raises:
         UnmirroredError: the policy has no rule, or one for activations of one tensor alone.
     """
-    rule = policies.rule(Activation(target.__name__, torch.tanh))
-    if isinstance(rule, Gradient):
+    rule = policies.rectifier_for(Activation(target.__name__, torch.tanh))
+    if rule.chain_rule:
         return Local(call)
     if inputs > 1:
         raise UnmirroredError(
             f"{target.__name__} takes {inputs} tensors that carry a signal, and the policy "
-            f"'{rule.name}' is one for activations of one; choose elsewhere='derivative'"
+            f"'{rule}' is one for activations of one; choose fallback='derivative'"
         )
     return Rectification(Activation(target.__name__, _alike(target, call)))
 
@@ -64,7 +63,7 @@ def _alike(target: Applied, call: Callable[[Tensor], Any]) -> Callable[[Tensor],
         if not isinstance(a, Tensor) or a.shape != z.shape:
             raise UnmirroredError(
                 f"{target.__name__} does not give one tensor shaped like its input, so that it is "
-                "no activation; choose elsewhere='derivative'"
+                "no activation; choose fallback='derivative'"
             )
         return a
 
@@ -80,14 +79,14 @@ def refuse_unseen(outputs: Sequence[Tensor | None], policies: Policies) -> None:
     Raises:
         UnmirroredError: one was.
     """
-    if isinstance(policies.rectifier, Gradient):
+    if policies.rectifier.chain_rule:
         return
     for name in sorted(set(_hidden(outputs))):
         hidden = Activation(name, torch.tanh, float("inf") if name in RULED else None)
-        ruled = policies.rectifier.rules(hidden)
-        if ruled or not isinstance(policies.rule(hidden), Gradient):
+        ruled = policies.rectifier.supports(hidden)
+        if ruled or not policies.rectifier_for(hidden).chain_rule:
             raise UnmirroredError(
-                f"the policy '{policies.rectifier.name}' cannot be applied to {name}, which runs "
+                f"the policy '{policies.rectifier}' cannot be applied to {name}, which runs "
                 "where it cannot be seen (compiled by torch.jit, or inside an extension); give the "
                 "module in plain PyTorch, or use rectifier='gradient'"
             )

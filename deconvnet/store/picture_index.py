@@ -34,7 +34,7 @@ class Projections:
     """(channels, k): what the values of a projection are multiplied by"""
     channels: int
     """of a pixel"""
-    elsewhere: str
+    fallback: str
     """what happened at activations that the policy has no rule for; empty for an error"""
 
 
@@ -87,16 +87,16 @@ def _read_projections(part: h5py.Group, table: LayerTable, room: Room) -> Projec
     scale = dataset_in(part, "scale", kind="<f4", shape=box.shape[:2], room=room)
     stored = lazy_dataset_in(part, "values", kind="<f2", shape=(None,), room=room)
     how = read_attributes(part.attrs, room)
-    channels, elsewhere = how.get("channels"), how.get("elsewhere")
-    if not isinstance(channels, int) or not 0 < channels < 2**16 or not isinstance(elsewhere, str):
-        raise ValueError(f"{part.name} lacks its channels or what happened elsewhere")
+    channels, fallback = how.get("channels"), how.get("elsewhere")
+    if not isinstance(channels, int) or not 0 < channels < 2**16 or not isinstance(fallback, str):
+        raise ValueError(f"{part.name} lacks its attributes `channels` or `elsewhere` (fallback)")
     sides = np.clip(box[..., 2:].astype("i8") - box[..., :2], 0, 2**20)  # a product fits in i8
     length = sides.prod(-1) * channels
     _check(part, offset, length, table.lit, stored=len(stored))
     _check_apart(part, offset, length)
     if not (np.isfinite(scale) & (scale > 0))[offset >= 0].all():
         raise ValueError(f"{part.name} has a scale that is not a positive number")
-    return Projections(offset, scale, channels, elsewhere)
+    return Projections(offset, scale, channels, fallback)
 
 
 def _check(

@@ -104,7 +104,7 @@ def draw_units(
             )
         rows.append(ImageRow(picture, views, photograph.name))
     return visualization(
-        rows, width=width, title=name, subtitle=net.policies.rectifier.name
+        rows, width=width, title=name, subtitle=str(net.policies.rectifier)
     ), numbers
 
 
@@ -113,7 +113,7 @@ def draw_comparison(
     photographs: Sequence[Photograph],
     unit: Unit | None,
     *,
-    elsewhere: str | None,
+    fallback: str | None,
     width: str | float,
     classes: Sequence[str] = (),
 ) -> tuple[Figure, list[dict[str, object]]]:
@@ -124,7 +124,7 @@ def draw_comparison(
         photographs: one row each.
         unit: the unit; without a position, the strongest one in each photograph. Without a unit,
             the class the model finds most likely in each photograph.
-        elsewhere: what happens at activations a method has no rule for.
+        fallback: what happens at activations a method has no rule for.
         width: of the figure, a name or inches.
         classes: names of the model's classes.
     """
@@ -134,7 +134,7 @@ def draw_comparison(
     units: list[Unit] = []
     values: list[float] = []
     for method in METHODS:
-        net = DeconvNet(loaded.model, method, elsewhere=elsewhere)
+        net = DeconvNet(loaded.model, method, fallback=fallback)
         recording = net.record(images, unit.layer if unit else None)
         if not units:
             units = _rowwise(recording, unit, len(photographs))

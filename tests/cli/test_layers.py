@@ -99,8 +99,7 @@ def test_each_layer_says_what_it_is(nets, capfd):
 @pytest.mark.parametrize("policy", ["deconvnet", "guided", "rectgrad(98)"])
 def test_what_has_no_rule(nets, capfd, policy):
     cells, _ = shown(capfd, f"{nets}:Branching", "--size", "15", "--rectifier", policy)
-    name = policy.split("(")[0]
-    assert {layer: row[name] for layer, row in cells.items()} == RULES
+    assert {layer: row[policy] for layer, row in cells.items()} == RULES
 
 
 @pytest.mark.parametrize(
@@ -108,7 +107,7 @@ def test_what_has_no_rule(nets, capfd, policy):
     [
         ["--rectifier", "gradient"],
         ["--rectifier", "identity"],
-        ["--rectifier", "guided", "--elsewhere", "derivative"],
+        ["--rectifier", "guided", "--fallback", "derivative"],
     ],
 )
 def test_everything_has_a_rule(nets, capfd, options):
@@ -190,7 +189,7 @@ def test_a_module_a_line_is_its_last_node(capfd):
         ("--kinds relu", "no layer is of kind 'relu'; here are Conv2d, GELU, ReLU, mean, sigmoid"),
         ("--depth 0", "the depth was 0; give 1 or more"),
         ("--rectifier relu", "no rectifier is called 'relu'; use one of gradient, deconvnet"),
-        ("--elsewhere rectify --rectifier guided --size 2", "do not fit the model: it stopped at"),
+        ("--fallback rectify --rectifier guided --size 2", "do not fit the model: it stopped at"),
     ],
 )
 def test_bad_options(nets, capfd, options, message):

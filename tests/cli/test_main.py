@@ -151,7 +151,7 @@ def test_an_activation_without_a_rule_by_its_remedy(files, tmp_path, capfd):
     arguments = [model, files / "photos" / "cat0.png", "--layer", "2", "--channel", "1", "-o", path]
     size = ["--size", "64"]
     for remedy in ("derivative", "rectify"):
-        assert result(capfd, "visualize", *arguments, *size, "--elsewhere", remedy)["units"]
+        assert result(capfd, "visualize", *arguments, *size, "--fallback", remedy)["units"]
 
 
 def test_numbers_of_the_command_line_are_those_of_python(files, tmp_path, capfd):

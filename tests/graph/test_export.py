@@ -33,7 +33,7 @@ def values(graph):
 
 
 def recorded(graph, images, layers, policy):
-    policies = Policies(rectifier(policy), elsewhere="derivative")
+    policies = Policies(rectifier(policy), fallback="derivative")
     return record(graph, images, layers, policies=policies)
 
 

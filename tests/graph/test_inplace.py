@@ -123,8 +123,8 @@ class Arithmetic(Model):
 @pytest.mark.parametrize("block", [PreActivation, InPlaceSkip, InPlaceSkipWritten, Arithmetic])
 def test_blocks_with_skips(block, policy):
     model = block().double()
-    elsewhere = "derivative" if block is Arithmetic else None
-    net = DeconvNet(model, policy, elsewhere=elsewhere)
+    fallback = "derivative" if block is Arithmetic else None
+    net = DeconvNet(model, policy, fallback=fallback)
     units = live_units(net.record(IMAGES, "top"), "top", 3)
     expected = projections(model, IMAGES, units, policy)
     assert_same(net.project(IMAGES, units=units, seed="one"), expected)

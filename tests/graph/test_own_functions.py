@@ -70,9 +70,9 @@ def test_autograd_functions(act):
 @pytest.mark.parametrize("policy", ["deconvnet", "guided"])
 def test_autograd_functions_have_no_rule(act, policy):
     model = Stretching({**ACTS, "opaque": lambda m, x: opaque(x)}[act]).double()
-    with pytest.raises(UnmirroredError, match="at .*no rule for Sign.*elsewhere='derivative'"):
+    with pytest.raises(UnmirroredError, match="at .*no rule for Sign.*fallback='derivative'"):
         DeconvNet(model, policy).record(IMAGES)
-    by_derivative = DeconvNet(model, policy, elsewhere="derivative")
+    by_derivative = DeconvNet(model, policy, fallback="derivative")
     units = live_units(by_derivative.record(IMAGES), "two", 2)
     found = by_derivative.project(IMAGES, units=units, seed="one")
     plain = DeconvNet(model, "gradient").project(IMAGES, units=units, seed="one")
@@ -86,7 +86,7 @@ def opaque(x):
 
 def test_an_autograd_function_is_rectified_where_that_is_asked_for():
     model = Stretching(ACTS["apply"]).double()
-    net = DeconvNet(model, "guided", elsewhere="rectify")
+    net = DeconvNet(model, "guided", fallback="rectify")
     units = live_units(net.record(IMAGES), "two", 2)
     leaf = IMAGES.clone().requires_grad_()
     low = model.one(leaf)

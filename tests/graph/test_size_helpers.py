@@ -50,7 +50,7 @@ def test_its_fields_are_exact_and_its_graph_serves_every_size():
     net = DeconvNet(Same().double())
     for size, box in (((24, 24), (11, 11)), ((25, 25), (11, 11))):
         assert receptive_field.box(net.geometry((3, *size)), "two", (1, 1)).size == box
-    assert all(s.record.separable for s in net.geometry((3, 13, 10)).steps)
+    assert all(s.record.per_sample for s in net.geometry((3, 13, 10)).steps)
 
 
 def chosen(x):

@@ -185,10 +185,10 @@ BAD = {
         ValueError,
         "rectgrad's percentile was 101.0; give one between 0 and 100",
     ),
-    "elsewhere": (
-        lambda: DeconvNet(model(), elsewhere="nowhere"),
+    "fallback": (
+        lambda: DeconvNet(model(), fallback="nowhere"),
         ValueError,
-        "elsewhere was 'nowhere'; use 'derivative' or 'rectify'",
+        "fallback was 'nowhere'; use 'derivative' or 'rectify'",
     ),
     "normalization": (
         lambda: DeconvNet(model(), normalization="none"),

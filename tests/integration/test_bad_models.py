@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from deconvnet import DeconvNet, Unit, UnmirroredError, UntraceableError
+from deconvnet.layers import rectifier
 from tests.support.networks import noise
 from tests.support.reference import assert_same, projections
 
@@ -23,15 +24,15 @@ def test_an_activation_without_a_rule(smooth, policy):
         net.project(IMAGES, layer="3", channel=1)
     for part in (
         "at 3:",
-        f"'{policy}'",
+        f"the policy '{rectifier(policy)}'",
         f"no rule for {smooth.__name__}",
-        "elsewhere='derivative'",
+        "fallback='derivative'",
     ):
         assert part in str(caught.value)
     assert net.project(IMAGES, layer="2", channel=1).any(), "below it there is nothing to rule"
-    for remedy in re.findall(r"elsewhere='(\w+)'", str(caught.value)):
+    for remedy in re.findall(r"fallback='(\w+)'", str(caught.value)):
         assert (
-            DeconvNet(broken, policy, elsewhere=remedy).project(IMAGES, layer="3", channel=1).any()
+            DeconvNet(broken, policy, fallback=remedy).project(IMAGES, layer="3", channel=1).any()
         )
     units = [Unit("3", 1, 4, 4)]
     found = DeconvNet(broken, "gradient").project(IMAGES, units=units, seed="one")

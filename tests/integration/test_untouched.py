@@ -71,7 +71,7 @@ IMAGES = noise(2, 3, 9, 9).float()
 
 
 def lenient(made, policy="deconvnet"):
-    return DeconvNet(made, policy, elsewhere="derivative")
+    return DeconvNet(made, policy, fallback="derivative")
 
 
 CALLS = {

@@ -13,7 +13,7 @@ from deconvnet import DeconvNet, UnmirroredError
 from deconvnet.graph.errors import NotFollowed
 from deconvnet.layers import TABLE, Rectification
 from deconvnet.layers.aten import ATEN
-from deconvnet.layers.table_of_activations import ACTIVATIONS
+from deconvnet.layers.table import ACTIVATIONS
 from tests.support.layer_laws import check_call, numbers
 from tests.support.networks import live_units
 from tests.support.reference import assert_same, projections
@@ -102,7 +102,7 @@ def test_no_module_of_an_activation_is_mirrored_without_a_word(name):
 )
 def test_no_function_of_an_activation_is_mirrored_without_a_word(name, function):
     model, images = alone(name, function), numbers(2, 3, 6, 6)
-    net = DeconvNet(model, "guided", elsewhere="derivative")
+    net = DeconvNet(model, "guided", fallback="derivative")
     recording = net.record(images)
     (step,) = [s for s in recording.steps if s.name != "filters"]
     assert isinstance(step.layer, Rectification)
@@ -244,6 +244,6 @@ def test_the_laws_catch_an_overload_that_is_read_as_another(overload, twin, rest
 def test_what_mixes_a_batch_is_told():
     """A slice of the batch, and normalisation by the statistics of the batch itself."""
     layer, inputs = TABLE[aten.slice.Tensor](X, 0, 0, 1)
-    assert not layer.record(*inputs)[1].separable
+    assert not layer.record(*inputs)[1].per_sample
     mixed = TABLE[aten.batch_norm.default](X, None, None, None, None, True, 0.1, 1e-5, True)
     assert mixed is None

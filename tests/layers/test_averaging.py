@@ -79,7 +79,7 @@ def test_reductions(function, dim, keepdim):
 @pytest.mark.parametrize("function", [torch.mean, "sum"])
 @pytest.mark.parametrize("setting", [{}, {"dim": None}, {"dim": 0}, {"dim": (0, 2)}], ids=str)
 def test_reductions_over_the_batch_mix_the_samples(function, setting):
-    check_call(function, numbers(3, 4, 5), exact=True, separable=False, **setting)
+    check_call(function, numbers(3, 4, 5), exact=True, per_sample=False, **setting)
 
 
 def test_reduction_of_axes_that_lie_like_the_batch():

@@ -23,7 +23,7 @@ def test_it_is_the_product_rule(dim):
 @pytest.mark.parametrize("policy", ["deconvnet", "guided", "rectgrad"])
 def test_without_a_remedy_it_is_refused(policy):
     net = DeconvNet(nn.Sequential(nn.Conv2d(3, 4, 1), nn.GLU(1)), policy)
-    with pytest.raises(UnmirroredError, match=f"at 1: .*{policy}.*GLU.*elsewhere"):
+    with pytest.raises(UnmirroredError, match=f"at 1: .*{policy}.*GLU.*fallback"):
         net.record(torch.rand(1, 3, 5, 5))
 
 
@@ -33,9 +33,9 @@ def test_the_remedies():
     origin = x.clone().requires_grad_()
     (plain,) = torch.autograd.grad(F.glu(origin, 1), origin, signal, retain_graph=True)
     (positive,) = torch.autograd.grad(F.glu(origin, 1), origin, signal.clamp(min=0))
-    for elsewhere, expected in (("derivative", plain), ("rectify", positive)):
+    for fallback, expected in (("derivative", plain), ("rectify", positive)):
         layer, inputs = TABLE[F.glu](x, 1)
-        layer = layer.under(Policies(rectifier("guided"), elsewhere))
+        layer = layer.under(Policies(rectifier("guided"), fallback))
         _, record = layer.record(*inputs)
         (found,) = layer.mirror(signal, record)
         torch.testing.assert_close(found, expected)

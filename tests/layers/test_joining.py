@@ -1,6 +1,7 @@
 """Sums, products and concatenations keep the laws, with every kind of broadcasting."""
 
 import operator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -101,7 +102,7 @@ def test_a_product_with_a_mask_and_a_quotient_by_counts():
 
 @pytest.mark.parametrize("function", [operator.add, operator.mul, operator.truediv])
 def test_tensors_without_axes_have_no_samples(function):
-    check_call(function, numbers(), numbers(seed=1), exact=True, separable=False)
+    check_call(function, numbers(), numbers(seed=1), exact=True, per_sample=False)
 
 
 @pytest.mark.parametrize("dim", [1, 2, -1, -2])
@@ -116,7 +117,7 @@ def test_concatenation(function, dim):
 
 
 def test_concatenation_along_the_batch_mixes_the_samples():
-    check_call(torch.cat, [numbers(3, 2), numbers(2, 2, seed=1)], exact=True, separable=False)
+    check_call(torch.cat, [numbers(3, 2), numbers(2, 2, seed=1)], exact=True, per_sample=False)
 
 
 def test_concatenation_where_the_axis_is_as_long_as_the_batch():
@@ -147,11 +148,13 @@ def test_the_law_catches_rows_of_what_has_no_batch():
     """A (3, 1, 1) factor of a batch of three is not one number a sample."""
     layer, inputs = call(operator.mul, numbers(3, 3, 2, 2), numbers(3, 1, 1, seed=1))
 
+    ALL = (True, True)
+
     class Rows(Planted):
         def record(self, *inputs):
             output, record = self.layer.record(*inputs)
             first, second = record.inputs
-            return output, type(record)((first, second.expand(3, 3, 2, 2)), 4, 3)
+            return output, replace(record, inputs=(first, second.expand(3, 3, 2, 2)), batched=ALL)
 
         def mirror(self, signal, record):
             left, right = self.layer.mirror(signal, record)

@@ -83,7 +83,7 @@ def test_local_mirrors_only_what_arrives():
 def test_local_sees_everything():
     layer = Local(torch.sin)
     _, record = layer.record(numbers(2, 3))
-    assert not record.separable
+    assert not record.per_sample
     (window,) = layer.window(None, record)
     inside = [i.clipped(n) for i, n in zip(window, (2, 3), strict=True)]
     assert [(int(i.start), int(i.stop)) for i in inside] == [(0, 2), (0, 3)]

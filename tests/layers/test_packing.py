@@ -56,7 +56,7 @@ def traced(function, *size):
 def test_samples_that_stay_apart(name, samples):
     record = traced(APART[name], samples, 4, 3)
     assert record.apart
-    assert not record.separable, "values of the batch may matter"
+    assert not record.per_sample, "values of the batch may matter"
 
 
 @pytest.mark.parametrize("name", MIXED)

@@ -71,7 +71,7 @@ def test_among_equal_values_torch_has_chosen(function, keepdim):
 def test_of_the_batch_and_of_everything():
     x = numbers(*X)
     layer, inputs = TABLE[torch.max](x, 0)
-    assert not layer.record(*inputs)[1].separable
+    assert not layer.record(*inputs)[1].per_sample
     assert TABLE[torch.max](x) is None
     assert TABLE["median"](x) is None
     assert TABLE[torch.max](x, 1, out=(x[:, 0].clone(), x[:, 0].long())) is None

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from deconvnet import DeconvNet
 from deconvnet.layers import TABLE, Policies, Rectifier, rectifier
-from deconvnet.layers.policies import RECTIFIERS, RectGrad, _percentile
+from deconvnet.layers.policies import RECTIFIERS, Gradient, RectGrad, _percentile
 from tests.support.layer_laws import numbers, positive
 
 # Springenberg et al. 2014, figure 1
@@ -235,7 +237,56 @@ def test_a_name_that_is_none_is_told_with_those_that_are(name):
 def test_arguments_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="percentile was 120"):
         rectifier("rectgrad(120)")
-    with pytest.raises(ValueError, match="elsewhere was 'gradient'; use 'derivative' or"):
+    with pytest.raises(ValueError, match="fallback was 'gradient'; use 'derivative' or"):
         Policies(rectifier("guided"), "gradient")
     with pytest.raises(ValueError, match="normalization was 'off'; use 'exact' or 'identity'"):
         Policies(rectifier("guided"), None, "off")
+
+
+def test_the_identity_of_a_rule():
+    assert str(rectifier("rectgrad")) == str(RectGrad(98)) == "rectgrad(98)"
+    assert str(rectifier("rectgrad(97.5)")) == "rectgrad(97.5)"
+    assert str(rectifier("rectgrad(1e-05)")) == "rectgrad(1e-05)"
+    assert [str(rectifier(name)) for name in RECTIFIERS if name != "rectgrad"] == [
+        name for name in RECTIFIERS if name != "rectgrad"
+    ]
+    assert all(str(rectifier(str(rectifier(name)))) == str(rectifier(name)) for name in RECTIFIERS)
+
+
+class Soft(Gradient):
+    name = "soft"
+
+    def __init__(self, *parameters):
+        self.parameters = parameters
+        self._seen = 0  # a leading underscore: none of its parameters
+
+
+class Scale:
+    def __init__(self, by):
+        self.by = by
+
+
+def test_a_rule_of_ones_own_is_told_apart_by_its_parameters():
+    parameters = [
+        1, 2, 1.5, 0.1234567, 0.1234568, "a", None, True, [1, 2], {"a": 1}, {"a": 2}, torch.relu,
+        torch.zeros(3), torch.ones(3), torch.ones(1, 3), np.zeros(2), np.ones(2),
+        Scale(1), Scale(2), lambda x: x, torch.float64,
+    ]  # fmt: skip
+    told = [str(Soft(value)) for value in parameters]
+    assert len(set(told)) == len(told), told
+    assert told == [str(Soft(value)) for value in parameters]
+    assert not any("0x" in one for one in told), told
+    soft = Soft(2)
+    soft._seen = 3
+    assert str(soft) == "soft([2])"
+
+
+def test_policies_are_one_value():
+    plain, told = Policies.of("guided"), Policies.of("guided", "derivative", unpooling="centre")
+    assert Policies.of(told) is told
+    assert str(plain) == "guided"
+    assert str(told) == "guided, fallback derivative, unpooling centre"
+    net = DeconvNet(nn.Sequential(nn.Conv2d(3, 2, 3), nn.GELU()), told)
+    assert net.policies is told
+    with pytest.raises(ValueError, match="policies .guided, fallback .* beside them fallback='rec"):
+        DeconvNet(nn.Identity(), told, fallback="rectify")

@@ -73,7 +73,7 @@ def test_attention_in_windows():
     read = TABLE[shifted_window_attention]
     layer, inputs = read(x, qkv, projection, bias, [2, 2], 2, [1, 1])
     check_layer(layer, *inputs)
-    assert layer.record(*inputs)[1].separable
+    assert layer.record(*inputs)[1].per_sample
 
 
 def test_the_law_catches_a_window_that_is_too_small():

@@ -37,7 +37,7 @@ def test_reshape(before, after):
 
 @pytest.mark.parametrize("size", [(-1,), (6, 2, 2, 5), (1, 3, 4, 2, 5), (2, 6, 10)], ids=str)
 def test_reshape_that_breaks_up_the_batch_mixes_the_samples(size):
-    check_call(torch.reshape, numbers(*X), size, separable=False)
+    check_call(torch.reshape, numbers(*X), size, per_sample=False)
 
 
 def test_a_view_as_another_type_is_left_to_autograd():
@@ -49,7 +49,7 @@ def test_flatten():
     x = numbers(*X)
     check_call(torch.flatten, x, 1)
     check_call("flatten", x, 2, -1)
-    check_call("flatten", x, separable=False)
+    check_call("flatten", x, per_sample=False)
     check_module(nn.Flatten(), x)
     check_module(nn.Flatten(1, 2), x)
     check_module(nn.Unflatten(1, (2, 2)), x)
@@ -63,11 +63,11 @@ def test_axes_of_length_one_come_and_go():
     check_call(torch.squeeze, x, 2, exact=True)  # four long: it stays
     check_call(torch.unsqueeze, x, 1, exact=True)
     check_call("unsqueeze", x, -1, exact=True)
-    check_call(torch.unsqueeze, x, 0, exact=True, separable=False)
+    check_call(torch.unsqueeze, x, 0, exact=True, per_sample=False)
 
 
 def test_a_single_sample_may_lose_its_batch():
-    check_call(torch.squeeze, numbers(1, 4, 1, 1), separable=False)
+    check_call(torch.squeeze, numbers(1, 4, 1, 1), per_sample=False)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_transpose_and_movedim():
 
 
 def test_permute_that_moves_the_batch_mixes_the_samples():
-    check_call(torch.permute, numbers(3, 3, 2), (1, 0, 2), exact=True, separable=False)
+    check_call(torch.permute, numbers(3, 3, 2), (1, 0, 2), exact=True, per_sample=False)
 
 
 def test_what_does_nothing_at_evaluation():

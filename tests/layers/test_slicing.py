@@ -46,14 +46,14 @@ def test_windows_are_what_is_seen(index):
     ids=str,
 )
 def test_slices_of_the_batch_mix_the_samples(index):
-    check_call(operator.getitem, numbers(*X), index, exact=True, separable=False)
+    check_call(operator.getitem, numbers(*X), index, exact=True, per_sample=False)
 
 
 ROWS = torch.tensor([2, 0, 0])
 
 
 @pytest.mark.parametrize(
-    ("index", "separable"),
+    ("index", "per_sample"),
     [
         ((ALL, ROWS), True),
         ((ALL, [1, 3]), True),
@@ -67,8 +67,8 @@ ROWS = torch.tensor([2, 0, 0])
     ],
     ids=str,
 )
-def test_indices_that_are_no_slices(index, separable):
-    check_call(operator.getitem, numbers(*X), index, separable=separable)
+def test_indices_that_are_no_slices(index, per_sample):
+    check_call(operator.getitem, numbers(*X), index, per_sample=per_sample)
 
 
 @pytest.mark.parametrize("dim", [1, 2, -1])
@@ -84,7 +84,7 @@ def test_split(function, lengths):
 
 
 def test_a_split_batch_mixes_the_samples():
-    check_call(torch.split, numbers(3, 4), 2, exact=True, separable=False)
+    check_call(torch.split, numbers(3, 4), 2, exact=True, per_sample=False)
 
 
 def test_a_chunk_from_which_nothing_comes_back():

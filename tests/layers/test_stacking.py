@@ -25,9 +25,9 @@ def test_unbind(function, dim):
 
 
 def test_along_the_batch_samples_are_mixed():
-    check_call(torch.stack, [numbers(*X), numbers(*X, seed=1)], exact=True, separable=False)
+    check_call(torch.stack, [numbers(*X), numbers(*X, seed=1)], exact=True, per_sample=False)
     layer, (x,) = call(torch.unbind, numbers(*X))
-    assert not layer.record(x)[1].separable
+    assert not layer.record(x)[1].per_sample
 
 
 def test_one_entry_of_many():
@@ -63,7 +63,7 @@ def test_expand_takes_a_size_too():
 def test_a_repeated_batch_mixes_the_samples():
     for size, wanted in (((1, 3), (2, 3)), ((3, 2), (3, 3, 2))):
         layer, (x,) = call("expand", numbers(*size), *wanted)
-        assert not layer.record(x)[1].separable
+        assert not layer.record(x)[1].per_sample
         check_layer(layer, x, exact_window=True)
 
 
@@ -84,7 +84,7 @@ def test_sizes_of_other_tensors():
     maps = Like()(images)[:, 1, 2, 3]
     expected = torch.autograd.grad((maps**2 / 2).sum(), images)[0]  # seeds are the activations
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-    kinds = {step.name: step.record.separable for step in recording.steps}
+    kinds = {step.name: step.record.per_sample for step in recording.steps}
     assert kinds["expand_as"]
     assert kinds["view_as"]
 

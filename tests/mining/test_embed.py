@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from deconvnet import DeconvNet, Preprocessing, open_store
-from deconvnet.layers.policies import RectGrad
-from deconvnet.mining.embed import embed, spelled
+from deconvnet.layers import Rectifier
+from deconvnet.mining.embed import embed
 from deconvnet.mining.exemplars import exemplars, stored_exemplars
 from deconvnet.mining.mine import mine
 from deconvnet.store.picture_reading import read_pictures
@@ -151,10 +151,28 @@ def test_projections_are_added_kept_and_replaced(work, tmp_path):
     assert set(again.pictures["relu"].projections) == set(POLICIES)
 
 
-def test_policies_by_name():
-    assert spelled("rectgrad") == spelled(RectGrad(98.0)) == "rectgrad(98)"
-    assert spelled("rectgrad(97.5)") == "rectgrad(97.5)"
-    assert spelled("deconvnet") == "deconvnet"
+class Power(Rectifier):
+    """Signals times a power of the activation."""
+
+    name = "power"
+    pointwise = True
+
+    def __init__(self, exponent):
+        self.exponent = exponent
+
+    def remember(self, z, a, activation):
+        return a**self.exponent
+
+    def signal(self, R, kept):
+        return R * kept
+
+
+def test_rules_of_ones_own_are_told_apart_by_their_parameters(work, tmp_path):
+    store, _, model, images = work
+    rules = [Power(1), Power(2)]
+    found = embedded(store, model, images, projections=rules, path=tmp_path / "powers.h5")
+    layer = next(iter(found))
+    assert {"power(1)", "power(2)"} <= set(found.pictures[layer].projections)
 
 
 def test_progress_and_channels_that_do_not_exist(work, tmp_path):

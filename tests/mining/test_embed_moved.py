@@ -42,7 +42,7 @@ def test_a_figure_needs_neither_model_nor_data(moved, tmp_path, capfd, policy):
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(
-    "options", [["--recompute"], ["--rectifier", "gradient"], ["--elsewhere", "rectify"]]
+    "options", [["--recompute"], ["--rectifier", "gradient"], ["--fallback", "rectify"]]
 )
 def test_what_is_not_stored_is_asked_of_the_model(moved, tmp_path, capfd, options):
     figure = tmp_path / "a.png"

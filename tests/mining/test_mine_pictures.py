@@ -73,8 +73,8 @@ def test_a_policy_without_a_rule_is_said_before_the_work(files, tmp_path, capfd)
     assert code == 2
     assert "GELU" in err
     assert not path.exists()
-    assert said(capfd, *arguments, "--elsewhere", "rectify")[0] == 0
-    assert open_store(path).pictures["2"].projections["deconvnet"].elsewhere == "rectify"
+    assert said(capfd, *arguments, "--fallback", "rectify")[0] == 0
+    assert open_store(path).pictures["2"].projections["deconvnet"].fallback == "rectify"
 
 
 def test_an_interruption_keeps_the_tables(files, tmp_path, capfd, monkeypatch):

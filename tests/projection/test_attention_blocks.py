@@ -115,7 +115,7 @@ def asked(block, policy):
     torch.manual_seed(0)
     model, images = Net(BLOCKS[block]()).double().eval(), noise(4, 3, 13, 11)
     fill(model, torch.Generator().manual_seed(0))
-    net = DeconvNet(model, policy, elsewhere=None if policy == "gradient" else "derivative")
+    net = DeconvNet(model, policy, fallback=None if policy == "gradient" else "derivative")
     units = live_units(net.record(images), "relu_1", 3)
     rule = "autograd" if policy == "gradient" else policy
     return net, images, units, projections(model, images, units, rule)
@@ -133,7 +133,7 @@ def test_they_are_exact(block, policy):
 def test_no_unit_travels_alone(block):
     net, images, units, _ = asked(block, "gradient")
     recording = net.record(images)
-    assert recording.separable, [step.name for step in recording.steps if not step.separable]
+    assert recording.per_sample, [step.name for step in recording.steps if not step.per_sample]
     assert set(net.route(images, units).ways.values()) <= {"cone", "shared"}
 
 

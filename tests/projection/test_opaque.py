@@ -72,7 +72,7 @@ def test_one_without_a_rule_is_told():
     model, tokens = Encoder("gelu").double().eval(), noise(2, 8, 2, 3)
     with pytest.raises(UnmirroredError, match="at layer: .*'guided' has no rule for GELU"):
         DeconvNet(model, "guided").record(tokens)
-    net = DeconvNet(model, "guided", elsewhere="derivative")
+    net = DeconvNet(model, "guided", fallback="derivative")
     units = live_units(net.record(tokens), "layer")
     right, _ = expected(model, net, tokens, units, "autograd")
     assert_same(net.project(tokens, units=units, seed="one"), right)
@@ -92,8 +92,8 @@ def test_cells_cannot_be_ruled():
     with pytest.raises(UnmirroredError, match="at cells: .*no rule for GRU"):
         DeconvNet(model).record(tokens)
     with pytest.raises(UnmirroredError, match="cannot be applied inside GRU"):
-        DeconvNet(model, elsewhere="rectify").record(tokens)
-    for arguments in ({"rectifier": "gradient"}, {"elsewhere": "derivative"}):
+        DeconvNet(model, fallback="rectify").record(tokens)
+    for arguments in ({"rectifier": "gradient"}, {"fallback": "derivative"}):
         net = DeconvNet(model, **arguments)
         units = live_units(net.record(tokens), net.graph.returned[0])
         right, _ = expected(model, net, tokens, units, "autograd")

@@ -23,14 +23,14 @@ def visible(found, expected):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_they_are_the_references(name):
     model, images = network(name), pictures(name)
-    elsewhere = "derivative" if name in SMOOTH else None
-    net = DeconvNet(model, "guided", elsewhere=elsewhere)
+    fallback = "derivative" if name in SMOOTH else None
+    net = DeconvNet(model, "guided", fallback=fallback)
     layers = probes(net, images)
     recording = net.record(images, layers)
     units = [unit for layer in layers for unit in live_units(recording, layer, 1)]
     guided = projections(model, images, units, "guided")
     assert_same(*visible(net.project(recording, units=units, seed="one"), guided))
-    net = DeconvNet(model, "deconvnet", elsewhere=elsewhere)
+    net = DeconvNet(model, "deconvnet", fallback=fallback)
     deconvnet = projections(model, images, units, "deconvnet")
     assert_same(*visible(net.project(images, units=units, seed="one"), deconvnet))
     if name not in SMOOTH:  # there, no activation tells the policies apart
@@ -43,7 +43,7 @@ def test_smooth_activations_are_rectified_by_request():
     model, images = network("efficientnet_b0"), pictures("efficientnet_b0")
     units = [Unit("features.1.0.block.0.0", 3, 9, 9)]
     slope, positive = (
-        DeconvNet(model, "deconvnet", elsewhere=choice).project(images, units=units, seed="one")
+        DeconvNet(model, "deconvnet", fallback=choice).project(images, units=units, seed="one")
         for choice in ("derivative", "rectify")
     )
     assert_same(slope, projections(model, images, units, "autograd"))

@@ -175,10 +175,10 @@ def test_graphs_whose_batch_cannot_be_taken_apart(how):
 def test_some_of_them_are_not_separable_and_some_are():
     images = noise(3, 3, 10, 10)
 
-    def separable(how):
-        return DeconvNet(Mixing(MIXING[how]).double(), "gradient").record(images).separable
+    def per_sample(how):
+        return DeconvNet(Mixing(MIXING[how]).double(), "gradient").record(images).per_sample
 
-    assert not separable("the batch's mean")
-    assert not separable("fourier")
-    assert separable("sorted")
-    assert separable("split")
+    assert not per_sample("the batch's mean")
+    assert not per_sample("fourier")
+    assert per_sample("sorted")
+    assert per_sample("split")

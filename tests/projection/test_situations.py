@@ -106,7 +106,7 @@ def test_in_these_situations_samples_are_told_apart():
         recording = DeconvNet(situation().double(), "gradient").record(noise(2, 3, 12, 12))
         unknown = [s.name for s in recording.steps if isinstance(s.layer, Local)]
         assert unknown == [], situation.__name__
-        assert recording.separable, situation.__name__
+        assert recording.per_sample, situation.__name__
 
 
 class Containers(Model):
@@ -244,7 +244,7 @@ def test_a_value_without_the_axes_of_the_batch():
     model, images = SumsAlongTheColumns().double(), noise(4, 3, 5, 5)
     net = DeconvNet(model, "gradient")
     recording = net.record(images)
-    assert not recording.separable
+    assert not recording.per_sample
     units = live_units(recording, net.graph.returned[0], 3)
     found = net.project(recording, units=units, seed="one")
     assert_same(found, expected(model, net, images, units, "autograd")[0])

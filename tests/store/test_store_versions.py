@@ -44,7 +44,7 @@ def test_pictures_of_version_1():
         "block/conv%1": [policy],
         "classifier": [policy],
     }
-    assert store.pictures["classifier"].projections[policy].elsewhere == "rectify"
+    assert store.pictures["classifier"].projections[policy].fallback == "rectify"
     dead = stored_exemplars(store, "block/conv%1", [1], rectifier=policy)
     assert dead == {1: []}
     first, second = stored_exemplars(store, "block/conv%1", [0], rectifier=policy)[0]

@@ -99,7 +99,7 @@ def test_comparison(loaded, photographs, given, unit):
     scores = unit is None or unit.layer == "fc2"
     classes = ["fruit/red_apple", "pear", "stone/grey_pebble"] if scores else []
     figure, numbers = draw_comparison(
-        loaded, photographs, unit, elsewhere=None, width=WIDTH, classes=classes
+        loaded, photographs, unit, fallback=None, width=WIDTH, classes=classes
     )
     rows, options = given["comparison"]
     assert options["columns"] == ["photograph", *METHODS]

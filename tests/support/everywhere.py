@@ -92,7 +92,7 @@ def check_network(model: nn.Module, images: torch.Tensor, *, tolerance: float = 
     assert not found[~lit].any(), "a signal where there should be none"
     assert_same(found[lit], gradients[lit], tolerance=tolerance)
     for policy in ("deconvnet", "guided") if rectifies(recording) else ():
-        ruled = DeconvNet(model, policy, elsewhere="derivative")
+        ruled = DeconvNet(model, policy, fallback="derivative")
         found = ruled.project(images, units=units, seed="one")
         right, _ = expected(model, ruled, images, units, policy)
         lit = right.flatten(1).any(1)

@@ -32,7 +32,7 @@ def call(function, *args, **kwargs):
     return layer.under(GRADIENT), inputs
 
 
-def check_call(function, *args, exact=False, separable=True, **kwargs):
+def check_call(function, *args, exact=False, per_sample=True, **kwargs):
     """All laws for a call, its forward pass against the function itself."""
     layer, inputs = call(function, *args, **kwargs)
     run = getattr(Tensor, function) if isinstance(function, str) else function
@@ -45,7 +45,7 @@ def check_call(function, *args, exact=False, separable=True, **kwargs):
         return run(*pytree.tree_map(swapped, args), **pytree.tree_map(swapped, kwargs))
 
     check_layer(layer, *inputs, forward=forward, exact_window=exact)
-    assert layer.record(*inputs)[1].separable == separable
+    assert layer.record(*inputs)[1].per_sample == per_sample
     return layer
 
 

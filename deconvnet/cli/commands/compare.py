@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         loaded,
         photographs,
         unit,
-        elsewhere=options.elsewhere,
+        fallback=options.fallback,
         width=options.width,
         classes=_classes(loaded),
     )

@@ -118,7 +118,7 @@ class _Demo:
     def comparison(self) -> None:
         names = zoo.class_names()
         figure, _ = draw_comparison(
-            self.loaded, self.photographs, None, elsewhere=None, width="cvpr-full", classes=names
+            self.loaded, self.photographs, None, fallback=None, width="cvpr-full", classes=names
         )
         what = "the likeliest class of three photographs, by three methods"
         self._keep(figure, "methods", what, rectifiers=", ".join(METHODS))

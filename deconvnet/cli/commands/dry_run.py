@@ -32,7 +32,7 @@ def tell(
         threads=options.threads,
         preprocessing=loaded.preprocessing if pictures else None,
         projections=options.store_projections,
-        elsewhere=options.elsewhere,
+        fallback=options.fallback,
     )
     for line in lines(found, options.output):
         said(line, options)

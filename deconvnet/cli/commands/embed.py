@@ -11,7 +11,8 @@ from deconvnet.cli.progress import bar
 from deconvnet.cli.store_source import the_model
 from deconvnet.data.specs import mined_dataset
 from deconvnet.graph.frontends import blank
-from deconvnet.mining.embed import embed, spelled
+from deconvnet.layers import rectifier
+from deconvnet.mining.embed import embed
 from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store, open_store
 from deconvnet.zoo.load import LoadedModel
@@ -32,7 +33,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             data,
             preprocessing=loaded.preprocessing,
             projections=options.projections,
-            elsewhere=options.elsewhere,
+            fallback=options.fallback,
             path=target,
             report=report,
         )
@@ -53,7 +54,7 @@ def check_policies(
     """
     size = (3, *loaded.preprocessing.size)
     for policy in options.store_projections:
-        net = DeconvNet(loaded.model, policy, elsewhere=options.elsewhere, input_size=size)
+        net = DeconvNet(loaded.model, policy, fallback=options.fallback, input_size=size)
         net.record(blank(loaded.model, size), layers)
 
 
@@ -63,8 +64,8 @@ def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.N
     Raises:
         SystemExit: 130 after Ctrl-C; the tables are kept.
     """
-    asked = {spelled(policy): policy for policy in options.store_projections}
-    if all(_holds(store, layer, asked, options.elsewhere or "") for layer in store):
+    asked = {str(rectifier(policy)): policy for policy in options.store_projections}
+    if all(_holds(store, layer, asked, options.fallback or "") for layer in store):
         return store
     try:
         with bar(1, "embedding", unit="picture") as report:
@@ -74,7 +75,7 @@ def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.N
                 data,
                 preprocessing=loaded.preprocessing,
                 projections=list(asked.values()),
-                elsewhere=options.elsewhere,
+                fallback=options.fallback,
                 report=report,
             )
     except KeyboardInterrupt:
@@ -85,11 +86,11 @@ def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.N
         raise SystemExit(130) from None
 
 
-def _holds(store: Store, layer: str, asked: Iterable[str], elsewhere: str) -> bool:
+def _holds(store: Store, layer: str, asked: Iterable[str], fallback: str) -> bool:
     pictures = store.pictures.get(layer)
     found = pictures.projections if pictures else {}
     return pictures is not None and all(
-        policy in found and found[policy].elsewhere == elsewhere for policy in asked
+        policy in found and found[policy].fallback == fallback for policy in asked
     )
 
 

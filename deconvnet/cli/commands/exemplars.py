@@ -13,7 +13,7 @@ import numpy as np
 from deconvnet.cli.store_source import check_model, the_model, the_origin
 from deconvnet.data.specs import mined_dataset
 from deconvnet.figures import save, suffix_of
-from deconvnet.mining.embed import spelled
+from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.mining.exemplars import Exemplar, exemplars, stored_exemplars
 from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store, open_store
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     suffix_of(Path(options.output))  # a wrong one is said before the work, not after
     store = open_store(options.store)
     channels = choose(store[options.layer], options.channels)
-    rectifier = spelled(options.rectifier)
+    rectifier = str(rectifier_named(options.rectifier))
     stored = has_pictures(store, options, rectifier)
     if stored:
         loaded: Named = the_origin(store)
@@ -69,7 +69,7 @@ def has_pictures(store: Store, options: argparse.Namespace, rectifier: str) -> b
         return False
     pictures = store.pictures.get(options.layer)
     projections = pictures.projections.get(rectifier) if pictures else None
-    return projections is not None and projections.elsewhere == (options.elsewhere or "")
+    return projections is not None and projections.fallback == (options.fallback or "")
 
 
 def _hint(store: Store, layer: str) -> str:
@@ -86,7 +86,7 @@ def _recomputed(
     """The exemplars from model and data set."""
     loaded = the_model(store, options.model, options.weights)
     size = (3, *loaded.preprocessing.size)
-    net = DeconvNet(loaded.model, options.rectifier, elsewhere=options.elsewhere, input_size=size)
+    net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
     check_model(store, net)
     data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
     prepared = loaded.preprocessing

@@ -44,11 +44,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     size = (3, *loaded.preprocessing.size)
     if options.check:
         return _checked(options, loaded, size)
-    net = DeconvNet(loaded.model, options.rectifier, elsewhere=options.elsewhere, input_size=size)
+    net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
     every = _lines(net, size)
     lines = _chosen(_upto(net, every, options.depth), options.kinds)
     if not options.json:
-        said(_table(lines, net.policies.rectifier.name), options)
+        said(_table(lines, str(net.policies.rectifier)), options)
         said(
             f"\n{len(lines)} of {len(every)} layers, for images of {_by(size)}; box: top, left, "
             "bottom, right of what the central unit sees",
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "model": loaded.spec,
         "input_size": size,
-        "rectifier": net.policies.rectifier.name,
+        "rectifier": str(net.policies.rectifier),
         "layers": {name: _plain(line) for name, line in lines.items()},
     }
 

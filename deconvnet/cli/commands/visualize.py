@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     loaded = load_model(options)
     photographs = load_photographs(options.images, loaded)
     size = (3, *loaded.preprocessing.size)
-    net = DeconvNet(loaded.model, options.rectifier, elsewhere=options.elsewhere, input_size=size)
+    net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
     layer = net.graph.find(options.layer)
     units = [Unit.at(layer, channel, position=options.position) for channel in options.channel]
     figure, numbers = draw_units(
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         loaded,
         layer=layer,
         channels=",".join(map(str, options.channel)),
-        rectifier=net.policies.rectifier.name,
+        rectifier=str(net.policies.rectifier),
         seed=options.seed,
         images=", ".join(p.name for p in photographs),
     )

@@ -9,15 +9,9 @@ from torch import nn
 from deconvnet.arguments import listed
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.graph import Graph
-from deconvnet.layers import Rectification
-from deconvnet.layers.convolution import Convolution, TransposedConvolution
-from deconvnet.layers.joining import Combination, Concatenation
-from deconvnet.layers.linear import Linear
 from deconvnet.projection.check.checked_graphs import settled
 from deconvnet.projection.forward import Recording
 from deconvnet.projection.geometry import geometry_of
-
-MINED = (Convolution, TransposedConvolution, Linear, Rectification, Concatenation)
 
 
 def minable(model: nn.Module, size: Sequence[int]) -> list[str]:
@@ -38,12 +32,7 @@ def chosen(
     else:
         if graph.stopped is not None:
             raise graph.stopped
-        names = [
-            step.node
-            for step in geometry.steps
-            if isinstance(step.layer, MINED)
-            or (isinstance(step.layer, Combination) and len(step.layer.factors) > 1)
-        ]
+        names = [step.node for step in geometry.steps if step.layer.mined]
         last = _channels_last(geometry)
         names = [n for n in names if len(geometry.sizes[n]) in (2, 4) and n not in last]
     carried = {step.node for step in geometry.steps}
@@ -61,7 +50,7 @@ def chosen(
                 "not (batch, channels, rows, cols); choose a layer before or after it"
             )
     if not names:
-        others = [step.node for step in geometry.steps if isinstance(step.layer, MINED)]
+        others = [step.node for step in geometry.steps if step.layer.mined]
         if others:
             found = f"that of {others[0]} is {tuple(geometry.sizes[others[0]])}"
             raise ValueError(
@@ -76,7 +65,8 @@ def _channels_last(geometry: Recording) -> set[str]:
     """Fully connected layers on maps: theirs are (batch, rows, cols, channels), as in ConvNeXt."""
     found: set[str] = set()
     for step in geometry.steps:
-        maps = isinstance(step.layer, Linear) and len(geometry.sizes[step.node]) > 2
-        if maps or (isinstance(step.layer, Rectification) and step.sources[0] in found):
+        rank = len(geometry.sizes.get(step.node, ()))
+        last = rank > 2 and step.layer.channel_axis % rank != 1
+        if last or (step.layer.channelwise and step.sources[0] in found):
             found.add(step.node)
     return found

@@ -95,15 +95,15 @@ class _Nets:
         top, left = (over - starts[0])[-2:] + table.box[place][:2]
         return int(top), int(left)
 
-    def of(self, policy: str, elsewhere: str) -> DeconvNet | None:
+    def of(self, policy: str, fallback: str) -> DeconvNet | None:
         """None for a policy of the user's own, which only its author has."""
-        key = (policy, elsewhere)
+        key = (policy, fallback)
         if key not in self._made:
             try:
-                self._made[key] = DeconvNet(self._model, policy, elsewhere=elsewhere or None)
+                self._made[key] = DeconvNet(self._model, policy, fallback=fallback or None)
             except ValueError:
                 self._made[key] = None
-                how = f"projections by {policy!r}{elsewhere and f', elsewhere {elsewhere!r}'}"
+                how = f"projections by {policy!r}{fallback and f', fallback {fallback!r}'}"
                 self.unknown.append(f"{how}: there is no such policy here")
         return self._made[key]
 
@@ -138,7 +138,7 @@ def _compare(
     same = patch.shape == new.shape and _error(patch, new) <= allowed
     yield None if same else Mismatch("picture", f"the patch {where} is not what it sees")
     for policy, own in pictures.projections.items():
-        net = nets.of(policy, own.elsewhere)
+        net = nets.of(policy, own.fallback)
         if net is None or own.offset[place] < 0:
             continue
         stored = read_projection(store, layer, group, place, rectifier=policy)

@@ -57,7 +57,11 @@ def _cells(row: Row) -> tuple[str, str, str, str]:
 
 @ordinarily
 def check_model(
-    model: nn.Module, images: Tensor, *, inputs: Mapping[str, Any] | None = None
+    model: nn.Module,
+    images: Tensor,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    mirrors: Mapping[Any, Any] | None = None,
 ) -> ModelReport:
     """Hold the graph of a model against the model itself, as ``DeconvNet`` does by itself.
 
@@ -68,6 +72,7 @@ def check_model(
         model: any module that takes images.
         images: (batch, channels, *size), preprocessed; two of them are looked at.
         inputs: {argument: value} of the arguments of forward beside the images.
+        mirrors: as for ``DeconvNet``.
 
     Returns:
         A report, also where there are differences; ``str`` of it is a table.
@@ -81,7 +86,7 @@ def check_model(
         >>> check_model(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), torch.rand(2, 3, 8, 8)).ok
         True
     """
-    graphs = Graphs(model, inputs)
+    graphs = Graphs(model, inputs, mirrors)
     images = accepted(images, graphs)
     try:
         graph = Checked(graphs).of(images, None)

@@ -34,6 +34,9 @@ LOOKING = {
     "where the greatest stands": lambda x: x.flatten().argmax() < x.numel() // 2,
     "the first sample": lambda x: x[0].sum() > x[1].sum(),
     "whether any is small": lambda x: (x < 0.3).any(),
+    "whether any is large": lambda x: (x < 20).all(),
+    "whether any is negative": lambda x: (x > -0.1).all(),
+    "whether all are tiny": lambda x: x.abs().max() > 0.05,
 }
 
 

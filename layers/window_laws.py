@@ -1,0 +1,182 @@
+"""The laws of windows: nothing is seen outside of them, and they depend on sizes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from .laws import LawBroken, Trial, carries
+from .window import Interval
+
+BOXES = 12  # random ranges of output cells whose windows are tried, beside the corners
+Ranges = list[tuple[int, int]] | None  # one an axis; None where nothing is seen
+Redrawn = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def window_law(trial: Trial, numbers: np.random.Generator, *, exact: bool) -> None:
+    """No range of output cells depends on anything outside its window.
+
+    Args:
+        trial: the layer's run.
+        numbers: draw the ranges.
+        exact: a window must also be no larger than what is seen.
+    """
+    flat, layout = pytree.tree_flatten(trial.output)
+    places = [i for i, value in enumerate(flat) if carries(value)]
+    for number, output in enumerate(trial.outputs):
+        starts, stops = _boxes(tuple(output.shape), numbers)
+        window = tuple(Interval(a, b) for a, b in zip(starts.T, stops.T, strict=True))
+        asked = [window if i == places[number] else None for i in range(len(flat))]
+        seen = _windows(trial.layer.window(pytree.tree_unflatten(asked, layout), trial.record))
+        for unit, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+            seeds = [torch.zeros_like(out) for out in trial.outputs]
+            region = tuple(map(slice, start, stop))
+            # positive, so that nothing cancels; uneven, since what normalises ignores a constant
+            seeds[number][region] = 0.5 + torch.rand(
+                seeds[number][region].shape, generator=trial.generator, dtype=torch.float64
+            )
+            for k, slope in enumerate(trial.derivative(seeds)):
+                told = _told(seen[k], tuple(slope.shape), unit)
+                found = _hull(slope)
+                if told != found if exact else not _covers(told, found):
+                    raise LawBroken(
+                        f"window law: {trial.name}, output {number}, places "
+                        f"{_text(list(zip(start, stop, strict=True)))} see {_text(found)} of input "
+                        f"{k}, but the window says {_text(told)}"
+                    )
+
+
+def value_law(trial: Trial, inputs: tuple[Any, ...], numbers: np.random.Generator) -> None:
+    """Windows are the same for other values of the same sizes."""
+    boxes = [_boxes(tuple(output.shape), numbers) for output in trial.outputs]
+    before, inside = _every_window(trial, trial.record, boxes), trial.layer.inside(trial.record)
+    for redrawn in OTHERS:
+        others = pytree.tree_map(lambda x, redrawn=redrawn: redrawn(x, trial.generator), inputs)
+        try:
+            with torch.no_grad():
+                output, record = trial.layer.record(*others)
+        except (RuntimeError, ValueError):  # a matrix that must be positive, say
+            continue
+        sizes = [x.shape for x in pytree.tree_leaves(output) if carries(x)]
+        if sizes != [x.shape for x in trial.outputs]:
+            raise LawBroken(f"value law: {trial.name}, other values give outputs of sizes {sizes}")
+        if (trial.layer.inside(record) is None) != (inside is None):
+            raise LawBroken(f"value law: {trial.name} runs on windows for some values alone")
+        for (where, told), (_, now) in zip(
+            before, _every_window(trial, record, boxes), strict=True
+        ):
+            if told != now:
+                raise LawBroken(
+                    f"value law: {trial.name}, {where}: the window says {_text(told)}, and for "
+                    f"other values {_text(now)}; it may depend on sizes alone"
+                )
+
+
+def _every_window(
+    trial: Trial, record: Any, boxes: list[tuple[NDArray[Any], NDArray[Any]]]
+) -> list[tuple[str, Ranges]]:
+    """What every input shows of every box of every output, and which that is."""
+    flat, layout = pytree.tree_flatten(trial.output)
+    places = [i for i, value in enumerate(flat) if carries(value)]
+    found = []
+    for number, (starts, stops) in enumerate(boxes):
+        window = tuple(Interval(a, b) for a, b in zip(starts.T, stops.T, strict=True))
+        asked = [window if i == places[number] else None for i in range(len(flat))]
+        seen = _windows(trial.layer.window(pytree.tree_unflatten(asked, layout), record))
+        for unit, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+            box = _text(list(zip(start.tolist(), stop.tolist(), strict=True)))
+            for k, (one, input) in enumerate(zip(seen, trial.inputs, strict=True)):
+                where = f"output {number}, places {box} in input {k}"
+                found.append((where, _told(one, tuple(input.shape), unit)))
+    return found
+
+
+def _zeros(value: Tensor, generator: torch.Generator) -> Tensor:
+    """Of these the fields are found."""
+    return torch.zeros_like(value)
+
+
+def _rolled(value: Tensor, generator: torch.Generator) -> Tensor:
+    """Samples in another order."""
+    return value.roll(1, 0) if value.ndim else value
+
+
+def _drawn(low: float, high: float) -> Redrawn:
+    """Values of the input itself, which a layer surely takes: the smaller ones, the greater."""
+
+    def draw(value: Tensor, generator: torch.Generator) -> Tensor:
+        known = value.detach().flatten().sort().values
+        first, last = int(low * known.numel()), max(1, int(high * known.numel()))
+        if first >= last:
+            return value
+        return known[torch.randint(first, last, value.shape, generator=generator)]
+
+    return draw
+
+
+def _scaled(factor: float) -> Redrawn:
+    """Another sign, another order of magnitude."""
+    return lambda value, generator: value * factor
+
+
+OTHERS = (
+    _zeros, _rolled, _drawn(0, 1), _drawn(0, 0.5), _drawn(0.5, 1), _scaled(-1), _scaled(100),
+    _scaled(0.01),
+)  # fmt: skip
+
+
+def _boxes(
+    size: tuple[int, ...], numbers: np.random.Generator
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """First and last place, everything, and random ranges and places: (boxes, axes) each."""
+    length = np.array(size, dtype=np.int64).reshape(1, -1)
+    one, other = numbers.integers(0, length, size=(2, BOXES, length.size))
+    other[::2] = one[::2]  # single places
+    starts = np.concatenate([0 * length, length - 1, 0 * length, np.minimum(one, other)])
+    stops = np.concatenate([0 * length, length - 1, length - 1, np.maximum(one, other)]) + 1
+    return starts, stops
+
+
+def _windows(value: Any) -> list[Any]:
+    """The windows in the containers of what ``window`` gave; None where nothing is seen."""
+    if value is None or all(isinstance(part, Interval) for part in value):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value
+    return [window for part in parts for window in _windows(part)]
+
+
+def _told(window: Any, size: tuple[int, ...], unit: int) -> Ranges:
+    """What a window says about one unit, clipped to the input."""
+    if window is None:
+        return None
+    ranges = []
+    for interval, length in zip(window, size, strict=True):
+        inside = interval.clipped(length)
+        start, stop = np.broadcast_arrays(inside.start, inside.stop)
+        ranges.append((int(start.flat[unit % start.size]), int(stop.flat[unit % stop.size])))
+    return None if any(stop <= start for start, stop in ranges) else ranges
+
+
+def _hull(slope: Tensor) -> Ranges:
+    """The ranges in which a derivative is not zero."""
+    places = slope.nonzero()
+    if not len(places):
+        return None
+    first, last = places.amin(0).tolist(), places.amax(0).tolist()
+    return [(a, b + 1) for a, b in zip(first, last, strict=True)]
+
+
+def _covers(told: Ranges, found: Ranges) -> bool:
+    if told is None or found is None:
+        return found is None
+    return all(a <= b and d >= c for (a, d), (b, c) in zip(told, found, strict=True))
+
+
+def _text(ranges: Ranges) -> str:
+    return "nothing" if ranges is None else f"[{', '.join(f'{a}:{b}' for a, b in ranges)}]"
