@@ -13,7 +13,7 @@ from deconvnet import DeconvNet, Preprocessing, embed, mine, verify
 from deconvnet.images import ImageFolder
 from deconvnet.patches import exemplars
 from deconvnet.reading.graphs import blank
-from deconvnet.zoo.collage import Collage
+from scripts.zoo.collage import Collage
 
 PREPARE = Preprocessing.imagenet(16)
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from deconvnet import zoo
-from deconvnet.zoo.examining import first_layer, roughness
 from deconvnet.zoo.network import CHANNELS
 from deconvnet.zoo.tiles import FILES, FLAT, SCALES, Photographs, Tile
 from deconvnet.zoo.weights import load_about
+from scripts.zoo.examining import first_layer, roughness
 
 needs_weights = pytest.mark.skipif(
-    not zoo.WEIGHTS.is_file(), reason="no trained weights: run scripts/train_zoo.py first"
+    not zoo.WEIGHTS.is_file(), reason="no trained weights: run scripts/zoo/train.py first"
 )
 
 

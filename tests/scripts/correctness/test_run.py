@@ -10,16 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-ROOT = Path(__file__).parents[1]
+from scripts.correctness import cases, cells, peers
+from scripts.correctness import run as correctness
+from scripts.correctness import situations as kinds
+
+ROOT = Path(__file__).parents[3]
 BY_DEFAULT = ("alexnet", "squeezenet1_1", "mobilenet_v2", "efficientnet_b0")
 TOLERANCE = 1e-10
-with pytest.MonkeyPatch.context() as path:
-    path.syspath_prepend(ROOT / "scripts")  # the folder of a program that is run
-    import correctness
-    import correctness_cases as cases
-    import correctness_cells as cells
-    import correctness_peers as peers
-    import correctness_situations as kinds
 
 OURS = peers.PEERS["deconvnet"]
 SPELLINGS = {case.name: case for case in cases.spellings()}
@@ -234,7 +231,7 @@ def test_the_readme_has_every_row_and_our_column_in_it():
     lines = [[c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines()]
     rows = {line[0]: line[1:] for line in lines if len(line) == 8}
     known = {**SPELLINGS, **SITUATIONS, **NETWORKS}
-    assert list(rows) == ["model", "---", *known], "refresh it: scripts/correctness.py --readme"
+    assert list(rows) == ["model", "---", *known], "refresh it: scripts/correctness/run.py --readme"
     ours = [i for i, name in enumerate(rows["model"]) if name.endswith(": deconvnet")]
     assert len(ours) == 2
     for name, case in known.items():

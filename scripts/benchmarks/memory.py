@@ -15,13 +15,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import benchmark_cases as cases
-import benchmark_runners as runners
 import torch
-from benchmark_cases import Case
 from torch import Tensor
 
 from deconvnet import DeconvNet, Projection, Unit
+
+from . import cases, runners
+from .cases import Case
 
 STATUS = Path("/proc/self/status")
 RESET = Path("/proc/self/clear_refs")
@@ -91,7 +91,7 @@ def measured(
         "threads": threads,
     }
     done = subprocess.run(
-        [sys.executable, __file__],
+        [sys.executable, "-m", "scripts.benchmarks.memory"],
         input=json.dumps(task),
         capture_output=True,
         text=True,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark_cases import Case
-from benchmark_mining import Mining
-from benchmark_results import Results
-from benchmark_rows import Row
-from benchmark_timing import number, spread
+from .cases import Case
+from .mining import Mining
+from .results import Results
+from .rows import Row
+from .timing import number, spread
 
 MARKS = ("<!-- benchmark -->", "<!-- /benchmark -->")
 MIB = 2**20

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from .disturbing import blurred, occluded
+from .augmentation import blurred, occluded
 
 CUTOUT = 112
 SHRINKAGES = (1.0, 1.5, 2.1, 3.0)

@@ -10,16 +10,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import benchmark_cases as cases
-import benchmark_mining_peers as peers
-from benchmark_cases import Pictures
-from benchmark_runners import forward
-from benchmark_timing import ratios, settled
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 import deconvnet
 from deconvnet import DeconvNet, Store
+
+from . import cases
+from . import mining_peers as peers
+from .cases import Pictures
+from .runners import forward
+from .timing import ratios, settled
 
 K = 9
 SIDES = ("forward", "loader", "plain", "ours")

@@ -4,7 +4,7 @@ Results are compared first; then the sides run in turns in one process, A B A B,
 the median of the rounds, with the smallest and the largest beside it.
 
 Example:
-  pip install -e ".[bench]" && python scripts/benchmark.py --only alexnet,features.7
+  pip install -e ".[bench]" && python scripts/benchmarks/run.py --only alexnet,features.7
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-import benchmark_memory as memory
-import benchmark_mining
-import benchmark_rows
 import torch
-from benchmark_cases import RULES, Case, cases
-from benchmark_results import Results, cores, results, this_machine
-from benchmark_table import MARKS, markdown
-from readme_table import paste
 
 from deconvnet.progress import bar
 
-ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to run this file by its path
+
+from scripts.benchmarks import memory
+from scripts.benchmarks import mining as benchmark_mining
+from scripts.benchmarks import rows as benchmark_rows
+from scripts.benchmarks.cases import RULES, Case, cases
+from scripts.benchmarks.results import Results, cores, results, this_machine
+from scripts.benchmarks.table import MARKS, markdown
+from scripts.readme_table import paste
+
+ROOT = Path(__file__).resolve().parents[2]
 COUNTS = (100, 1_000, 10_000)
 QUICK = ("alexnet,features.4", "alexnet,features.11", "alexnet,mining", "memory")
 
@@ -81,7 +84,7 @@ def wanted(key: str, only: list[str]) -> bool:
 def _options() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser = argparse.ArgumentParser(
         description=str(__doc__).splitlines()[0],
-        epilog='example: pip install -e ".[bench]" && python scripts/benchmark.py --readme',
+        epilog='example: pip install -e ".[bench]" && python scripts/benchmarks/run.py --readme',
     )
     parser.add_argument("--only", action="append", default=[], metavar="PARTS",
                         help="rows whose key holds all of these, such as vgg16,features.22 or "

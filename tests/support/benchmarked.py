@@ -2,25 +2,24 @@
 
 from pathlib import Path
 
-import pytest
 import torch
 from torch import nn
 
 from deconvnet import DeconvNet
+from scripts.benchmarks import (
+    cases,
+    memory,
+    mining,
+    results,
+    rows,
+    runners,
+    table,
+    timing,
+)
+from scripts.benchmarks import mining_peers as peers
+from scripts.benchmarks import run as benchmark
 
-ROOT = Path(__file__).parents[1]
-with pytest.MonkeyPatch.context() as path:
-    path.syspath_prepend(ROOT / "scripts")  # the folder of a program that is run
-    import benchmark
-    import benchmark_cases as cases
-    import benchmark_memory as memory
-    import benchmark_mining as mining
-    import benchmark_mining_peers as peers
-    import benchmark_results as results
-    import benchmark_rows as rows
-    import benchmark_runners as runners
-    import benchmark_table as table
-    import benchmark_timing as timing
+ROOT = Path(__file__).parents[2]
 
 __all__ = ["benchmark", "cases", "memory", "mining", "peers", "results", "rows", "runners"]
 __all__ += ["table", "timing"]

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from deconvnet.zoo.folding import fold_batch_norm, renormalise_filters, with_batch_norm
 from deconvnet.zoo.network import ZFNetMini
 from deconvnet.zoo.weights import load_classes, load_weights, save_weights
+from scripts.zoo.folding import fold_batch_norm, renormalise_filters, with_batch_norm
 
 
 @pytest.fixture
@@ -123,5 +123,5 @@ def test_foreign_weights_name_no_classes(tmp_path):
 
 
 def test_missing_weights_name_the_remedy(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no weights at .*train_zoo\.py"):
+    with pytest.raises(FileNotFoundError, match=r"no weights at .*train\.py"):
         load_weights(tmp_path / "none.safetensors")

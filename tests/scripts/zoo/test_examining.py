@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from deconvnet.zoo.collage import Collage
-from deconvnet.zoo.examining import (
+from deconvnet.zoo.network import ZFNetMini
+from deconvnet.zoo.weights import save_weights
+from scripts.zoo.collage import Collage
+from scripts.zoo.examining import (
     answers,
     examine,
     first_layer,
@@ -19,11 +21,9 @@ from deconvnet.zoo.examining import (
     roughness,
     unseen_instances,
 )
-from deconvnet.zoo.network import ZFNetMini
-from deconvnet.zoo.weights import save_weights
 from tests.objects import draw_objects
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "examine_zoo.py"
+SCRIPT = Path(__file__).parents[3] / "scripts" / "zoo" / "examine.py"
 FOUR = ("angular/a", "angular/b", "round/c", "round/d")
 
 

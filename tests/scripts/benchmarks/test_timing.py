@@ -9,7 +9,7 @@ import torchvision
 
 import deconvnet
 from deconvnet import Unit
-from tests.benchmarked import (
+from tests.support.benchmarked import (
     case,
     cases,
     memory,

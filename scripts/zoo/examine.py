@@ -1,6 +1,6 @@
 """Say how good trained weights of the embedded network are, as JSON.
 
-python scripts/examine_zoo.py --objects OBJECTS --backgrounds PHOTOS zfnet_mini.safetensors
+python scripts/zoo/examine.py --objects OBJECTS --backgrounds PHOTOS zfnet_mini.safetensors
 
 Accuracy on views never trained on, dead channels of each rectifier, tiles of layer 1 that show
 nothing, and how often an object that a read-out of the features never saw goes to its own folder.
@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import torch
 
 from deconvnet.zoo import WEIGHTS
-from deconvnet.zoo.collage import Collage
-from deconvnet.zoo.examining import examine, unseen_instances
 from deconvnet.zoo.network import ZFNetMini
 from deconvnet.zoo.weights import load_about, load_classes, load_weights
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to run this file by its path
+
+from scripts.zoo.collage import Collage
+from scripts.zoo.examining import examine, unseen_instances
 
 
 def main() -> None:

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from deconvnet.zoo import disturbing
-from deconvnet.zoo.collage import Collage
-from deconvnet.zoo.views import EXAMINATION, TRAINING, Views, seed_of
+from scripts.zoo import augmentation
+from scripts.zoo.collage import Collage
+from scripts.zoo.views import EXAMINATION, TRAINING, Views, seed_of
 from tests.objects import draw_objects
 
 
@@ -70,7 +70,7 @@ def generator(seed):
 
 def test_something_in_front_covers_a_rectangle():
     images, covers = torch.zeros(200, 2, 40, 60), torch.ones(200, 2, 40, 60)
-    seen = disturbing.occluded(images, covers, share=0.3, generator=generator(0))
+    seen = augmentation.occluded(images, covers, share=0.3, generator=generator(0))
     covered = seen.flatten(1).any(dim=1)
     assert 40 <= covered.sum() <= 80
     assert not images.any()
@@ -89,18 +89,18 @@ def energy(images):
 
 def test_blur_smooths_some_and_keeps_the_mean():
     images = torch.rand(100, 3, 24, 24, generator=generator(1))
-    seen = disturbing.blurred(images, share=0.4, generator=generator(0))
+    seen = augmentation.blurred(images, share=0.4, generator=generator(0))
     changed = (seen != images).flatten(1).any(dim=1)
     assert 25 <= changed.sum() <= 55
     assert (energy(seen)[changed] < 0.6 * energy(images)[changed]).all()
     flat = torch.full((4, 3, 24, 24), 0.25)
-    assert torch.allclose(disturbing.blurred(flat, share=1, generator=generator(0)), flat)
+    assert torch.allclose(augmentation.blurred(flat, share=1, generator=generator(0)), flat)
 
 
 def test_each_image_has_a_blur_of_its_own_and_the_same_in_all_directions():
     point = torch.zeros(5, 3, 31, 31)
     point[:, :, 15, 15] = 1
-    seen = disturbing.blurred(point, share=1, generator=generator(3))
+    seen = augmentation.blurred(point, share=1, generator=generator(3))
     assert torch.allclose(seen, seen.transpose(2, 3))
     assert torch.equal(seen[:, 0], seen[:, 2])
     assert torch.allclose(seen.sum((2, 3)), torch.ones(5, 3))
@@ -115,7 +115,7 @@ def test_no_share_disturbs_nothing_and_draws_as_much(name):
     states = []
     for share in (0.0, 1.0):
         decides = generator(0)
-        seen = getattr(disturbing, name)(images, *others, share=share, generator=decides)
+        seen = getattr(augmentation, name)(images, *others, share=share, generator=decides)
         assert torch.equal(seen, images) == (share == 0)
         states.append(decides.get_state())
     assert torch.equal(*states)  # so that views with and without stay comparable

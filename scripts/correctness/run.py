@@ -5,7 +5,7 @@ relu that a model runs. It shares no code with any of the toolkits. Each cell is
 difference from it, relative to its greatest value, in float64.
 
 Example:
-  pip install -e ".[bench]" && python scripts/correctness.py
+  pip install -e ".[bench]" && python scripts/correctness/run.py
 """
 
 from __future__ import annotations
@@ -13,20 +13,26 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
-from correctness_cases import ROOT, Case, networks, spellings
-from correctness_cells import METHODS, Cell, row
-from correctness_peers import PEERS, Peer
-from correctness_situations import situations
-from readme_table import paste
 
 from deconvnet.atomic import write_whole
 from deconvnet.progress import bar
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to run this file by its path
+
+from scripts.correctness.cases import Case, networks, spellings
+from scripts.correctness.cells import METHODS, Cell, row
+from scripts.correctness.peers import PEERS, Peer
+from scripts.correctness.situations import situations
+from scripts.readme_table import paste
+
+ROOT = Path(__file__).resolve().parents[2]
 Rows = dict[str, dict[str, dict[str, Cell]]]
 MARKS = ("<!-- correctness -->", "<!-- /correctness -->")
 TITLES = {"deconvnet": "deconv", "guided": "guided"}
@@ -36,7 +42,7 @@ def main() -> None:
     """Ask every toolkit for every model, print the table, and write it where asked."""
     parser = argparse.ArgumentParser(
         description=str(__doc__).splitlines()[0],
-        epilog='example: pip install -e ".[bench]" && python scripts/correctness.py',
+        epilog='example: pip install -e ".[bench]" && python scripts/correctness/run.py',
     )
     parser.add_argument("--markdown", metavar="FILE", help="write the table to a file as well")
     parser.add_argument("--readme", action="store_true", help="write it into README.md as well")

@@ -1,8 +1,8 @@
 """Train the embedded network and write it, small and plain.
 
-python scripts/train_zoo.py --objects OBJECTS --backgrounds PHOTOS --out zfnet_mini.safetensors
+python scripts/zoo/train.py --objects OBJECTS --backgrounds PHOTOS --out zfnet_mini.safetensors
 
-Every object is a class, and every view of it is made up on the fly (``deconvnet.zoo.collage``).
+Every object is a class, and every view of it is made up on the fly (``scripts.zoo.collage``).
 The optimiser is Zeiler & Fergus' (2014, section 3) with batch normalisation beside it. With
 ``--epochs`` a seed decides the result on one machine; with ``--minutes`` the schedule follows the
 clock, and two runs differ. An interrupted training goes on with ``--resume``, to the same result.
@@ -12,17 +12,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from deconvnet.zoo.collage import Collage
-from deconvnet.zoo.examining import examine
-from deconvnet.zoo.training import Settings, Training
-from deconvnet.zoo.views import STATISTICS, TRAINING, Views
 from deconvnet.zoo.weights import save_weights
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to run this file by its path
+
+from scripts.zoo.collage import Collage
+from scripts.zoo.examining import examine
+from scripts.zoo.training import Settings, Training
+from scripts.zoo.views import STATISTICS, TRAINING, Views
 
 # batches: for the statistics that are folded into the filters, and for the figures of quality
 THOROUGH, GLANCE = (40, 32), (10, 4)

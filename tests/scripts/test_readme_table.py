@@ -1,12 +1,8 @@
 """A measured table takes its place in the README, and nothing else changes."""
 
-from pathlib import Path
-
 import pytest
 
-with pytest.MonkeyPatch.context() as path:
-    path.syspath_prepend(Path(__file__).parents[1] / "scripts")  # the folder of a program
-    from readme_table import paste
+from scripts.readme_table import paste
 
 MARKS = begin, end = "<!-- one -->", "<!-- /one -->"
 

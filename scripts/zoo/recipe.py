@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from deconvnet.zoo.network import ZFNetMini
+
 from .folding import with_batch_norm
-from .network import ZFNetMini
 
 WARM_UP = 0.02  # of the whole training
 

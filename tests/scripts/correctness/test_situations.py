@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from tests.test_correctness_script import SITUATIONS, cells, nothing, ours_is_right, peers
+from tests.scripts.correctness.test_run import SITUATIONS, cells, nothing, ours_is_right, peers
 
 
 @pytest.mark.parametrize("name", SITUATIONS)

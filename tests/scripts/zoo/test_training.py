@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from deconvnet.zoo.averaging import Average
-from deconvnet.zoo.collage import Collage
 from deconvnet.zoo.network import ZFNetMini
-from deconvnet.zoo.recipe import factor, prepared
-from deconvnet.zoo.training import Settings, Training
-from deconvnet.zoo.views import TRAINING, Views
 from deconvnet.zoo.weights import load_about, load_weights
+from scripts.zoo.averaging import Average
+from scripts.zoo.collage import Collage
+from scripts.zoo.recipe import factor, prepared
+from scripts.zoo.training import Settings, Training
+from scripts.zoo.views import TRAINING, Views
 from tests.objects import draw_objects
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "train_zoo.py"
+SCRIPT = Path(__file__).parents[3] / "scripts" / "zoo" / "train.py"
 SETTINGS = Settings(classes=2, batch=4, epochs=0.25)  # 8 steps
 
 
@@ -214,7 +214,7 @@ def test_a_killed_script_resumes_to_the_same_file(script, tmp_path, monkeypatch)
 
 
 def test_networks_on_the_way_are_kept(script, tmp_path, monkeypatch):
-    monkeypatch.setattr("deconvnet.zoo.training.VIEWS_AN_EPOCH", 4)  # two steps an epoch
+    monkeypatch.setattr("scripts.zoo.training.VIEWS_AN_EPOCH", 4)  # two steps an epoch
     out = script(tmp_path / "w.safetensors", "--epochs", "3", "--keep", "0,1,2")
     kept = sorted(file.name for file in out.parent.glob("w-*.safetensors"))
     assert kept == [f"w-epoch00{n}.safetensors" for n in (0, 1, 2)]

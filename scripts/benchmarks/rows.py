@@ -7,14 +7,12 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-import benchmark_cases as cases
-import benchmark_memory as memory
-import benchmark_runners as runners
-from benchmark_cases import Case
-from benchmark_timing import interleaved, ratios, settled
-
 from deconvnet import DeconvNet
 from deconvnet.checked import judge
+
+from . import cases, memory, runners
+from .cases import Case
+from .timing import interleaved, ratios, settled
 
 SIDES = ("ours", "captum", "forward")
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from correctness_cases import Case, of_tests
-from correctness_peers import Peer
 from torch import Tensor, nn
+
+from .cases import Case, of_tests
+from .peers import Peer
 
 METHODS = ("deconvnet", "guided")
 ROUNDING = 1e-12  # smaller differences are those of float64

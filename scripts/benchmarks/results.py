@@ -10,12 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-from benchmark_cases import Case
-from benchmark_mining import Mining
-from benchmark_rows import Row
 
 import deconvnet
 from deconvnet.atomic import write_whole
+
+from .cases import Case
+from .mining import Mining
+from .rows import Row
 
 PEERS = ("captum", "zennit-crp")
 CPUINFO = Path("/proc/cpuinfo")

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
-from correctness_cases import Case, Small, of_tests, seeded
 from torch import Tensor, nn
+
+from .cases import Case, Small, of_tests, seeded
 
 
 def situations() -> list[Case]:
