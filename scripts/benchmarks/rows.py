@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from deconvnet import DeconvNet
-from deconvnet.checked import judge
+from deconvnet.projection.check.checked_graphs import judge
 
 from . import cases, memory, runners
 from .cases import Case

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from deconvnet.progress import bar
+from deconvnet.cli.progress import bar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to run this file by its path
 

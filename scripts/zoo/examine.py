@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 from deconvnet.zoo import WEIGHTS
-from deconvnet.zoo.network import ZFNetMini
-from deconvnet.zoo.weights import load_about, load_classes, load_weights
+from deconvnet.zoo.embedded_weights import load_about, load_classes, load_weights
+from deconvnet.zoo.zfnet_mini_network import ZFNetMini
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to run this file by its path
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from deconvnet.zoo.network import ZFNetMini
+from deconvnet.zoo.zfnet_mini_network import ZFNetMini
 
 from .folding import with_batch_norm
 

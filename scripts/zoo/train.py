@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from deconvnet.zoo.weights import save_weights
+from deconvnet.zoo.embedded_weights import save_weights
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to run this file by its path
 

@@ -9,7 +9,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from deconvnet.layers import TABLE, Policies, reader_for, rectifier
 from deconvnet.layers.base import Nothing
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import (
+from tests.support.layer_laws import (
     Planted,
     call,
     check_call,

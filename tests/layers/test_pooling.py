@@ -7,7 +7,7 @@ from torch import nn
 
 from deconvnet.layers import TABLE, Switches, unpool
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import (
+from tests.support.layer_laws import (
     Planted,
     call,
     check_call,

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from deconvnet.zoo.network import ZFNetMini
-from deconvnet.zoo.weights import save_weights
+from deconvnet.zoo.embedded_weights import save_weights
+from deconvnet.zoo.zfnet_mini_network import ZFNetMini
 from scripts.zoo.collage import Collage
 from scripts.zoo.examining import (
     answers,
@@ -21,7 +21,7 @@ from scripts.zoo.examining import (
     roughness,
     unseen_instances,
 )
-from tests.objects import draw_objects
+from tests.support.objects import draw_objects
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "zoo" / "examine.py"
 FOUR = ("angular/a", "angular/b", "round/c", "round/d")

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from deconvnet.zoo.network import ZFNetMini
-from deconvnet.zoo.weights import load_about, load_weights
+from deconvnet.zoo.embedded_weights import load_about, load_weights
+from deconvnet.zoo.zfnet_mini_network import ZFNetMini
 from scripts.zoo.averaging import Average
 from scripts.zoo.collage import Collage
 from scripts.zoo.recipe import factor, prepared
 from scripts.zoo.training import Settings, Training
 from scripts.zoo.views import TRAINING, Views
-from tests.objects import draw_objects
+from tests.support.objects import draw_objects
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "zoo" / "train.py"
 SETTINGS = Settings(classes=2, batch=4, epochs=0.25)  # 8 steps

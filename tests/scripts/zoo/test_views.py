@@ -6,7 +6,7 @@ import torch
 from scripts.zoo import augmentation
 from scripts.zoo.collage import Collage
 from scripts.zoo.views import EXAMINATION, TRAINING, Views, seed_of
-from tests.objects import draw_objects
+from tests.support.objects import draw_objects
 
 
 @pytest.fixture

@@ -1,0 +1,94 @@
+"""Evaluation mode for a while, and work outside the caller's autocast and inference mode."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass
+class _Held:
+    """A module's own flag, and how many are at work with it."""
+
+    training: bool
+    users: int = 0
+
+
+_LOCK = threading.Lock()
+_HELD: WeakKeyDictionary[nn.Module, _Held] = WeakKeyDictionary()
+
+
+@contextmanager
+def evaluation(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; every module gets back the flag it had.
+
+    Where several threads are at work, the first to come notes the flags, and the last to go puts
+    them back. (Reading a graph is another matter: torch.fx changes ``nn.Module`` for the whole
+    process while it does, so that no other thread should run a model then.)
+    """
+    modules = list(model.modules())
+    with _LOCK:
+        for module in modules:
+            held = _HELD.setdefault(module, _Held(module.training))
+            held.users += 1
+            module.training = False
+    try:
+        yield
+    finally:
+        with _LOCK:
+            for module in modules:
+                held = _HELD[module]
+                held.users -= 1
+                if not held.users:
+                    module.training = held.training
+                    del _HELD[module]
+
+
+def ordinarily(function: Callable[P, R]) -> Callable[P, R]:
+    """The same function, run outside of autocast and of inference mode.
+
+    Under autocast a model gives other values than its parameters' precision says, and what is
+    made in inference mode carries no derivative.
+    """
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with plain():
+            return function(*args, **kwargs)
+
+    return run
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Neither autocast nor inference mode for a while."""
+    kinds = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        for kind in kinds:
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+@contextmanager
+def threads_of_cpu(count: int | None) -> Iterator[None]:
+    """So many threads for a while; None for as many as there are."""
+    before = torch.get_num_threads()
+    try:
+        if count is not None and count != before:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
