@@ -1,17 +1,13 @@
-"""How much memory a call takes at its peak, measured in a process of its own.
-
-The process is told on standard input what to do and answers on standard output, both in JSON.
-"""
+"""The peak memory of a call, measured in a fresh process; and many units in one call."""
 
 from __future__ import annotations
 
-import json
-import os
 import resource
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +15,55 @@ import torch
 from torch import Tensor
 
 from deconvnet import DeconvNet, Projection, Unit
+from scripts.report import number
 
-from . import cases, runners
-from .cases import Case
+from . import inputs, peers
+from .timing import Setup
 
 STATUS = Path("/proc/self/status")
 RESET = Path("/proc/self/clear_refs")
-MANY = Case("alexnet", "features.7", "deconvnet", "b", channels=10, images=10)
+MIB = 2**20
 
 
-def resident_peak() -> int:
-    """The most memory that this process has had, in bytes.
+def in_fresh_process(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of a module in a new process and return its result.
 
-    Linux counts into ``ru_maxrss`` what the parent had when it started this process, so that the
-    peak of the child of a large process would never show; the kernel's own mark is asked instead.
+    Raises:
+        RuntimeError: the call failed or the process was killed.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            return pool.submit(work, *arguments).result()
+        except Exception as error:
+            raise RuntimeError(f"the memory was not measured: {error!r}") from error
+
+
+def peak_of(work: Callable[[], object], device: str = "cpu") -> dict[str, int]:
+    """Bytes that a call adds at its peak to what was in use before, its results included.
+
+    Returns:
+        "peak", and "results": what the returned tensors keep in use.
+    """
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        result = work()
+        torch.cuda.synchronize()
+        peak = torch.cuda.max_memory_allocated() - before
+    else:
+        if RESET.exists():
+            RESET.write_text("5")  # the peak falls to what is resident now (proc(5))
+        before = _resident_peak()
+        result = work()
+        peak = _resident_peak() - before
+    return {"peak": peak, "results": _bytes(result)}
+
+
+def _resident_peak() -> int:
+    """The most memory that this process has used, in bytes.
+
+    Linux is asked in /proc: its ``ru_maxrss`` also counts what the parent used at the start.
     """
     if STATUS.is_file():
         line = next(x for x in STATUS.read_text().splitlines() if x.startswith("VmHWM"))
@@ -41,100 +72,65 @@ def resident_peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def peak_of(work: Callable[[], object], device: str = "cpu") -> tuple[int, object]:
-    """Bytes that a call adds at its peak to what was there before, and what it returned."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        result = work()
-        torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before, result
-    if RESET.exists():
-        RESET.write_text("5")  # the mark falls to what is resident now (proc(5))
-    before = resident_peak()
-    result = work()
-    return resident_peak() - before, result
-
-
-def weigh(result: object) -> int:
-    """Bytes of a result's tensors, each storage once, as large as it is."""
+def _bytes(result: object) -> int:
+    """Bytes of a result's tensors, each storage once, whole."""
     parts = result if isinstance(result, list) else [result]
     tensors = [part.pixels if isinstance(part, Projection) else part for part in parts]
     storages = [t.untyped_storage() for t in tensors if isinstance(t, Tensor)]
     return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
 
 
-def measured(
-    case: Case, units: Sequence[Unit], *, side: str, device: str = "cpu", threads: int = 1
-) -> dict[str, int]:
-    """The peak of one side of a row, in a fresh process.
+@dataclass(frozen=True)
+class ManyUnits:
+    """One row: the peak of one call for many units of AlexNet's conv3 on the same images.
 
     Args:
-        case: the row.
-        units: of its images.
-        side: "ours" or "captum".
-        device: "cpu" or "cuda".
-        threads: that the process may use.
-
-    Returns:
-        "peak" and "results", in bytes; the peak holds the results.
-
-    Raises:
-        RuntimeError: the process failed; its last words are in the message.
+        count: units.
+        images: they are spread over.
     """
-    task: dict[str, Any] = {
-        "case": asdict(case),
-        "units": [(u.channel, u.row, u.col, u.image) for u in units],
-        "side": side,
-        "device": device,
-        "threads": threads,
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "scripts.benchmarks.memory"],
-        input=json.dumps(task),
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-        raise RuntimeError(f"{case.key}: the memory of {side} was not measured: {last[0]}")
-    found: dict[str, int] = json.loads(done.stdout)
-    return found
 
+    count: int
+    images: int = 10
+    network: str = "alexnet"
+    layer: str = "features.7"
+    rule: str = "deconvnet"
 
-def spread_units(count: int, channels: int = 256, size: int = 13) -> list[Unit]:
-    """So many different units of ``MANY``'s layer on its images, in turn."""
-    return [
-        Unit(MANY.layer, i // 10 % channels, i * 7 % size, i * 5 % size, i % MANY.distinct)
-        for i in range(count)
-    ]
-
-
-def of_many(
-    counts: Sequence[int], *, device: str = "cpu", threads: int = 1
-) -> dict[int, dict[str, int]]:
-    """{count: "peak" and "results" in bytes} of so many units in one call, on the same images."""
-    return {
-        count: measured(MANY, spread_units(count), side="ours", device=device, threads=threads)
-        for count in counts
+    columns = {
+        "units in one call": lambda f: f"{f['count']:,}",
+        "peak MiB": lambda f: number(f["peak"] / MIB),
+        "of which results": lambda f: number(f["results"] / MIB),
     }
 
+    @property
+    def key(self) -> str:
+        """The row's name: ``alexnet,memory,100``."""
+        return f"{self.network},memory,{self.count}"
 
-def _child(task: dict[str, Any]) -> dict[str, int]:
-    case, device = Case(**task["case"]), task["device"]
-    torch.set_num_threads(task["threads"])
-    model = cases.network(case.network, case.weights).to(device)
-    images = cases.pictures(case.distinct).to(device)
-    units = [Unit(case.layer, c, row, col, image) for c, row, col, image in task["units"]]
-    if task["side"] == "ours":
-        net = DeconvNet(model, case.rule, check=False)  # the check is paid for once
-        peak, result = peak_of(lambda: runners.ours(net, images, units), device)
-    else:
-        peak, result = peak_of(lambda: runners.captum_of(case, model, images, units), device)
-    return {"peak": peak, "results": weigh(result)}
+    def quick(self) -> ManyUnits:
+        """A smaller row, to see that it runs."""
+        return replace(self, count=self.count // 10)
+
+    def units(self, channels: int = 256, size: int = 13) -> list[Unit]:
+        """Different units of the layer, image by image in turn."""
+        return [
+            Unit(self.layer, i // 10 % channels, i * 7 % size, i * 5 % size, i % self.images)
+            for i in range(self.count)
+        ]
+
+    def measure(self, setup: Setup) -> dict[str, Any]:
+        """Bytes at the peak, and of the results."""
+        arguments = (self, self.images, self.units(), "ours", setup)
+        return {**asdict(self), **in_fresh_process(peak_of_projection, *arguments)}
 
 
-if __name__ == "__main__":
-    print(json.dumps(_child(json.load(sys.stdin))))
+def peak_of_projection(
+    row: Any, images: int, units: list[Unit], side: str, setup: Setup
+) -> dict[str, int]:
+    """What a process of its own does: project units once, by "ours" or by "captum"."""
+    torch.set_num_threads(setup.threads)
+    model = inputs.network(row.network, setup.weights_of(row.network)).to(setup.device)
+    pictures = inputs.pictures(images).to(setup.device)
+    if side == "captum":
+        return peak_of(lambda: peers.captum(row, model, pictures, units), setup.device)
+    net = DeconvNet(model, row.rule, check=False)  # its check runs once in a process, not a call
+    return peak_of(lambda: peers.ours(net, pictures, units), setup.device)

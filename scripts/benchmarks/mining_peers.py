@@ -6,25 +6,27 @@ import contextlib
 import copy
 import io
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.benchmark import timer
+from torch.utils.data import TensorDataset
 
 from deconvnet import Store
 
-CLOSE = 1e-4  # relative, float32: ours runs with channels last, which adds up in another order
-TIED = 1e-3  # share of entries whose place another order may change
+CRP = "zennit-crp"
+CLOSE = 1e-4  # relative, float32: mining runs channels last, which adds up in another order
+TIED = 1e-3  # share of entries whose image or position another order may change
 
 
 class Plain:
     """What one writes first: a forward hook on each layer, maxima, and ``topk`` of a table.
 
-    It knows nothing of NaN, ties, unreadable images, counts or files.
+    It does not handle NaN, ties, unreadable images or files.
 
     Args:
         model: the network.
@@ -33,79 +35,74 @@ class Plain:
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[str], k: int) -> None:
-        self.model, self.k, self.first = model, k, 0
-        self.value: dict[str, Tensor] = {}
-        self.image: dict[str, Tensor] = {}
-        self.place: dict[str, Tensor] = {}
-        self.on = False
-        self.handles = [
-            model.get_submodule(layer).register_forward_hook(self._keeping(layer))
-            for layer in layers
-        ]
+        self.model, self.layers, self.k, self.seen = model, layers, k, 0
+        self.tables: dict[str, list[Tensor]] = {}  # activation, image, place: (k, channels) each
 
     @torch.no_grad()
     def take(self, images: Tensor) -> None:
         """Run a batch; images are numbered as they come."""
-        self.on = True
-        self.model(images)
-        self.on = False
-        self.first += len(images)
+        with contextlib.ExitStack() as hooks:
+            for layer in self.layers:
+                module = self.model.get_submodule(layer)
+                hooks.callback(module.register_forward_hook(partial(self._keep, layer)).remove)
+            self.model(images)
+        self.seen += len(images)
 
-    def remove(self) -> None:
-        """Leave the model as it was."""
-        for handle in self.handles:
-            handle.remove()
-
-    def _keeping(self, layer: str) -> object:
-        def keep(_: nn.Module, __: object, output: Tensor) -> None:
-            if self.on:
-                self._keep(layer, output.flatten(2) if output.ndim > 2 else output[..., None])
-
-        return keep
-
-    def _keep(self, layer: str, maps: Tensor) -> None:
-        value, place = maps.max(2)
-        image = torch.arange(self.first, self.first + len(maps), device=maps.device)
-        image = image[:, None].expand_as(value)
-        if layer in self.value:
-            value = torch.cat([self.value[layer], value])
-            image = torch.cat([self.image[layer], image])
-            place = torch.cat([self.place[layer], place])
-        self.value[layer], chosen = value.topk(min(self.k, len(value)), dim=0)
-        self.image[layer], self.place[layer] = image.gather(0, chosen), place.gather(0, chosen)
+    def _keep(self, layer: str, module: nn.Module, given: object, output: Tensor) -> None:
+        value, place = output.reshape(*output.shape[:2], -1).max(2)
+        image = torch.arange(self.seen, self.seen + len(value), device=value.device)
+        entries = [value, image[:, None].expand_as(value), place]
+        if layer in self.tables:
+            entries = [torch.cat(both) for both in zip(self.tables[layer], entries, strict=True)]
+        best = entries[0].topk(min(self.k, len(entries[0])), dim=0).indices
+        self.tables[layer] = [entry.gather(0, best) for entry in entries]
 
 
 def same_tables(store: Store, plain: Plain) -> None:
-    """Hold our table against the plain script's, whose order among equals is left open.
+    """Compare our tables with the plain script's, whose order among equals is left open.
 
     Raises:
-        ValueError: an activation differs, or many images or places where no two are equal.
+        ValueError: an activation differs, or many images or positions where no two are equal.
     """
-    for layer in plain.value:
+    same_values(store, {layer: table[0] for layer, table in plain.tables.items()}, "a plain script")
+    for layer, (value, image, place) in plain.tables.items():
         table = store[layer]
-        value, image, place = (t[layer].cpu() for t in (plain.value, plain.image, plain.place))
         width = table.size[1] if table.size else 0
-        places = table.row[:] * width + (table.col[:] if width else 0)
-        mine = (torch.from_numpy(t[:]).T for t in (table.activation, table.image, places))
-        found, images, places = (t[: len(value)] for t in mine)  # k may be more than were seen
-        same = torch.isclose(found, value, rtol=CLOSE, atol=CLOSE * float(value.max()))
-        there = ~_clear(value) | ((images == image) & (places == place))
-        if not same.all() or (~there).sum() > TIED * there.numel():
-            same &= there
-            channel = int((~same).any(0).nonzero()[0])
+        places = table.row[:] * width + table.col[:] if table.size else table.row[:] * 0
+        ours = (torch.from_numpy(part[:]).T[: len(value)] for part in (table.image, places))
+        images, places = ours
+        wrong = ((images != image.cpu()) | (places != place.cpu())) & clear(value.cpu())
+        if wrong.sum() > TIED * wrong.numel():
+            channel = int(wrong.any(0).nonzero()[0])
             raise ValueError(
-                f"{layer}: the strongest images of channel {channel} differ, "
-                f"{found[:, channel].tolist()} of images {images[:, channel].tolist()} here and "
-                f"{value[:, channel].tolist()} of {image[:, channel].tolist()} by the plain "
-                "script; find out which is wrong before you time them"
+                f"{layer}: the strongest images of channel {channel} are "
+                f"{images[:, channel].tolist()} here and {image[:, channel].tolist()} by a plain "
+                "script, or their positions differ; find out which are wrong before you time them"
             )
 
 
-def _clear(value: Tensor) -> Tensor:
-    """Entries of a sorted table (k, channels) whose image and place nothing leaves open.
+def same_values(store: Store, values: Mapping[str, Tensor], peer: str = CRP) -> None:
+    """Compare our activations with a peer's (images, channels), which may keep more or fewer.
 
-    That is neither those beside an equal one, nor the last, whose equal may have been left out,
-    nor those of dead maps, whose places are all alike.
+    Raises:
+        ValueError: they differ.
+    """
+    for layer, value in values.items():
+        found = torch.from_numpy(store[layer].activation[:]).T
+        rows = min(len(found), len(value))
+        value = value[:rows].cpu()
+        if not torch.allclose(found[:rows], value, rtol=CLOSE, atol=CLOSE * float(value.max())):
+            raise ValueError(
+                f"{layer}: the greatest activations by {peer} differ from ours; find out which are "
+                "wrong before you time them"
+            )
+
+
+def clear(value: Tensor) -> Tensor:
+    """Entries of a sorted table (k, channels) whose image and position follow from its values.
+
+    Left out are neighbours that are equal, the last entry, whose equal may not have been kept, and
+    those of dead channels, which are equal everywhere.
     """
     clear = value > 0
     clear[-1] = False
@@ -115,34 +112,17 @@ def _clear(value: Tensor) -> Tensor:
     return clear
 
 
-class Labelled(Dataset[tuple[Tensor, int]]):
-    """Images with a class each, which zennit-crp wants."""
-
-    def __init__(self, images: Tensor) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """An image of its own, since zennit-crp marks it, and its class."""
-        return self.images[index].clone(), 0
-
-
-def crp_version() -> str:
-    """The installed version of zennit-crp; empty if it is not installed."""
-    try:
-        return version("zennit-crp")
-    except PackageNotFoundError:
-        return ""
+def installed() -> set[str]:
+    """The optional peers that are installed."""
+    return {CRP} if find_spec("crp") else set()
 
 
 def crp(
-    model: nn.Module, dataset: Labelled, layers: Sequence[str], *, batch: int
+    model: nn.Module, images: Tensor, layers: Sequence[str], *, batch: int
 ) -> tuple[float, dict[str, Tensor]]:
-    """How long zennit-crp (Achtibat 2023) takes to find the strongest images of these layers.
+    """Time zennit-crp (Achtibat 2023) on the strongest images of these layers.
 
-    It ranks by relevance as well and so carries each batch back, which cannot be left out.
+    It also ranks by relevance and so carries each batch back, which cannot be left out.
 
     Returns:
         Seconds, and {layer: (images, channels) the greatest activations, descending}.
@@ -151,34 +131,24 @@ def crp(
     from crp.concepts import ChannelConcept
     from crp.visualization import FeatureVisualization
 
-    asked = CondAttribution(copy.deepcopy(model), no_param_grad=True)
-    concepts = {layer: ChannelConcept() for layer in layers}
+    # it marks the images that it is given, and wants a class for each
+    dataset = TensorDataset(images.clone(), torch.zeros(len(images), dtype=torch.int64))
+    labelled = [(image, int(label)) for image, label in dataset]
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
     ):
         found = FeatureVisualization(
-            asked, dataset, concepts, max_target="max", abs_norm=False, path=folder
+            CondAttribution(copy.deepcopy(model), no_param_grad=True),
+            labelled,
+            {layer: ChannelConcept() for layer in layers},
+            max_target="max",
+            abs_norm=False,
+            path=folder,
         )
-        begin = time.perf_counter()
-        found.run_distributed(None, 0, len(dataset), batch)
-        seconds = time.perf_counter() - begin
-        files = {layer: found.ActMax.PATH / f"{layer}_0_{len(dataset)}_rel.npy" for layer in layers}
+        started = timer()
+        found.run_distributed(None, 0, len(images), batch)
+        seconds = timer() - started
+        files = {layer: found.ActMax.PATH / f"{layer}_0_{len(images)}_rel.npy" for layer in layers}
         return seconds, {layer: torch.from_numpy(np.load(file)) for layer, file in files.items()}
-
-
-def same_values(store: Store, values: Mapping[str, Tensor]) -> None:
-    """Hold the activations of our table against a peer's, which may keep more or fewer.
-
-    Raises:
-        ValueError: they differ.
-    """
-    for layer, value in values.items():
-        found = torch.from_numpy(store[layer].activation[:]).T
-        rows = min(len(found), len(value))
-        if not torch.isclose(found[:rows], value[:rows], rtol=CLOSE, atol=0).all():
-            raise ValueError(
-                f"{layer}: the greatest activations are other ones by zennit-crp than here; find "
-                "out which are wrong before you time them"
-            )

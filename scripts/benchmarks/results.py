@@ -1,137 +1,85 @@
-"""What was measured, on which machine, kept in a file that further runs add to."""
+"""What was measured, on which machine: kept in a JSON file, shown as tables."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
-import deconvnet
 from deconvnet.atomic import write_whole
+from scripts.report import sentence, table, versions
 
-from .cases import Case
-from .mining import Mining
 from .rows import Row
 
+Figures = dict[str, Any]
 PEERS = ("captum", "zennit-crp")
-CPUINFO = Path("/proc/cpuinfo")
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Where it was measured, and with what.
-
-    Args:
-        device: "cpu" or "cuda".
-        processor: its name.
-        threads: that torch used.
-        versions: {distribution: version}.
-    """
-
-    device: str
-    processor: str
-    threads: int
-    versions: dict[str, str]
-
-    def __str__(self) -> str:
-        cores = f", {self.threads} thread{'s' * (self.threads != 1)}"
-        made = ", ".join(f"{name} {n}" for name, n in self.versions.items())
-        return f"{self.processor}{cores}; {made}"
+def this_machine(device: str, threads: int) -> Figures:
+    """Where it is measured and with what: device, processor, threads, versions."""
+    processor = torch.cuda.get_device_name(device) if device == "cuda" else _processor()
+    made_with = versions(*PEERS, "torch", "torchvision")
+    return {"device": device, "processor": processor, "threads": threads, "versions": made_with}
 
 
-@dataclass
-class Results:
-    """All figures of one machine.
-
-    Args:
-        machine: which.
-        rows: {key: case and row} of the first table.
-        mining: {key: row} of the second.
-        memory: {units: {"peak": bytes, "results": bytes}} of many units in one call.
-    """
-
-    machine: Machine
-    rows: dict[str, tuple[Case, Row]] = field(default_factory=dict)
-    mining: dict[str, Mining] = field(default_factory=dict)
-    memory: dict[int, dict[str, int]] = field(default_factory=dict)
-
-    def save(self, path: str | Path) -> None:
-        """Write all of it as JSON, whole or not at all."""
-        plain = {
-            "machine": asdict(self.machine),
-            "rows": {
-                key: {"case": asdict(case), "row": row.as_json()}
-                for key, (case, row) in self.rows.items()
-            },
-            "mining": {key: row.as_json() for key, row in self.mining.items()},
-            "memory": self.memory,
-        }
-        write_whole(path, f"{json.dumps(plain, indent=1)}\n".encode())
+def _processor() -> str:
+    """The processor's model name by lscpu; elsewhere what Python knows."""
+    try:
+        said = subprocess.run(
+            ["lscpu"], env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True
+        ).stdout
+    except FileNotFoundError:
+        said = ""
+    names = [line.partition(":")[2] for line in said.splitlines() if line.startswith("Model name")]
+    return names[0].strip() if names else platform.processor() or platform.machine()
 
 
-def results(machine: Machine, path: str | Path | None) -> Results:
-    """What a file holds already; nothing if there is none.
+def load(path: str | Path | None, machine: Figures) -> dict[str, Figures]:
+    """The figures {key: figures} that a file holds; none if there is no file.
 
     Raises:
         ValueError: it was measured elsewhere, or with other versions; or it is another file.
     """
     if path is None or not Path(path).exists():
-        return Results(machine)
+        return {}
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
-        there = Machine(**found["machine"])
-        kept = Results(
-            there,
-            {k: (Case(**r["case"]), Row(**r["row"])) for k, r in found["rows"].items()},
-            {k: Mining(**r) for k, r in found["mining"].items()},
-            {int(count): told for count, told in found["memory"].items()},
-        )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        there, rows = found["machine"], dict(found["rows"])
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} holds no figures of this benchmark ({type(error).__name__}: {error}); give "
-            "a file that this script wrote, or one that does not exist yet"
+            f"{path} is not a results file of this benchmark ({type(error).__name__}: {error}); "
+            "give a file that this script wrote, or a new name"
         ) from error
     if there != machine:
         raise ValueError(
-            f"{path} was measured on {there}; here it is {machine}: figures of two machines do "
-            "not belong in one table, give another file"
+            f"{path} was measured on {said(there)}; here it is {said(machine)}: figures of two "
+            "machines do not belong in one table, give another file"
         )
-    return kept
+    return rows
 
 
-def this_machine(device: str, threads: int) -> Machine:
-    """The one this runs on."""
-    on_gpu = device.startswith("cuda")
-    processor = torch.cuda.get_device_name(device) if on_gpu else _processor()
-    return Machine(device, processor, threads, versions())
+def save(path: str | Path, machine: Figures, found: dict[str, Figures]) -> None:
+    """Write all figures as JSON, whole or not at all."""
+    write_whole(path, f"{json.dumps({'machine': machine, 'rows': found}, indent=1)}\n".encode())
 
 
-def _processor() -> str:
-    if CPUINFO.is_file():
-        for line in CPUINFO.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+def said(machine: Figures) -> str:
+    """A machine and its versions in one line."""
+    threads = f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}"
+    return f"{machine['processor']}, {threads}; {sentence(machine['versions'])}"
 
 
-def cores() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def versions() -> dict[str, str]:
-    """Of the toolkits and of what they stand on; those that are not installed are left out."""
-    found = {"deconvnet": deconvnet.__version__}
-    for name in (*PEERS, "torch", "torchvision"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return {**found, "Python": platform.python_version()}
+def markdown(machine: Figures, rows: Sequence[Row], found: dict[str, Figures]) -> str:
+    """A table for each kind of row that was measured, in the order of ``rows``."""
+    kinds: dict[type, list[Figures]] = {}
+    for row in rows:
+        if row.key in found:
+            kinds.setdefault(type(row), []).append(found[row.key])
+    tables = [table(kind.columns, figures) for kind, figures in kinds.items()]
+    return "\n\n".join([*tables, f"{said(machine)}."])

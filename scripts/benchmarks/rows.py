@@ -1,118 +1,56 @@
-"""One row of the benchmark's first table: the results compared, then both sides timed in turns."""
+"""The rows of the benchmark: adding one is one entry in ``ROWS``."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict, dataclass
-from statistics import median
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-from deconvnet import DeconvNet
-from deconvnet.projection.check.checked_graphs import judge
-
-from . import cases, memory, runners
-from .cases import Case
-from .timing import interleaved, ratios, settled
-
-SIDES = ("ours", "captum", "forward")
+from .memory import ManyUnits
+from .mining import Mining
+from .projections import Projections
+from .timing import Setup
 
 
-@dataclass(frozen=True)
-class Row:
-    """What was found out about a case.
+class Row(Protocol):
+    """A row of one of the tables; rows of one class share a table.
 
-    Args:
-        units: how many.
-        images: how many different ones.
-        error: the greatest difference in float32, of the units that agree there.
-        tied: how many units were settled in float64.
-        exact: the greatest difference of those, in float64.
-        seconds: {side: seconds of each round}, of ``SIDES``.
-        forwarded: multiply-adds of the plain forward pass that was timed.
-        way: the way our projection took.
-        multiply_adds: {way: multiply-adds of our projection}, and of the way "taken".
-        peaks: {side: bytes}.
-        check: seconds that it takes to hold the graph against the model, once; in no other figure.
+    Attributes:
+        columns: {title: what a cell shows of the figures that ``measure`` returned}.
     """
 
-    units: int
-    images: int
-    error: float
-    tied: int
-    exact: float
-    seconds: dict[str, list[float]]
-    forwarded: int
-    way: str
-    multiply_adds: dict[str, int]
-    peaks: dict[str, int]
-    check: float = 0.0
+    columns: Mapping[str, Callable[[dict[str, Any]], str]]
 
     @property
-    def faster(self) -> list[float]:
-        """How many times faster we are, round by round."""
-        return ratios(self.seconds["captum"], self.seconds["ours"])
+    def key(self) -> str:
+        """The row's name: words between commas."""
 
-    @property
-    def rate(self) -> list[float]:
-        """Our multiply-adds a second, in units of the plain forward pass's, round by round."""
-        share = self.multiply_adds["taken"] / self.forwarded
-        return [share * r for r in ratios(self.seconds["forward"], self.seconds["ours"])]
+    def quick(self) -> Row:
+        """A smaller row, to see that it runs."""
 
-    def each(self, side: str) -> float:
-        """Milliseconds a unit."""
-        return 1000 * median(self.seconds[side]) / self.units
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything, to be written to a file."""
-        return asdict(self)
+    def measure(self, setup: Setup) -> dict[str, Any]:
+        """Figures that JSON can hold: the row's own fields and what was measured."""
 
 
-def row(case: Case, *, rounds: int, device: str = "cpu", threads: int = 1) -> Row:
-    """Measure a case.
+def _layer(network: str, layer: str, module: str = "") -> list[Row]:
+    """Three rows of a layer; sharing images is independent of the rule and shown for one."""
+    ways = (("deconvnet", "a"), ("guided", "a"), ("deconvnet", "b"))
+    return [Projections(network, layer, rule, share, other_module=module) for rule, share in ways]
 
-    The comparison is the warm-up too: it runs both sides whole, and our check of the graph. A GPU,
-    whose comparison runs in another precision, has a first round more that does not count.
 
-    Raises:
-        ValueError: the results differ.
-    """
-    model = cases.network(case.network, case.weights).to(device)
-    images = cases.pictures(case.distinct).to(device)
-    units = cases.units_of(case, model, images)
-    found = runners.compare(case, model, images, units=units)
-    net, few = DeconvNet(model, case.rule), images[: runners.TOGETHER]
-    begin = time.perf_counter()
-    judge(net.graph, images, gradient=True)
-    settled(device)()
-    check = time.perf_counter() - begin
-    route = net.route(images, units)
-    forwarded = runners.multiply_adds(model, few)
-    runners.forward(model, few)
-    extra = int(device.startswith("cuda"))
-    seconds = interleaved(
-        {
-            "ours": lambda: runners.ours(net, images, units),
-            "captum": lambda: runners.captum_of(case, model, images, units),
-            "forward": lambda: runners.forward(model, few),
-        },
-        rounds=rounds + extra,
-        settle=settled(device),
-    )
-    seconds = {side: told[extra:] for side, told in seconds.items()}
-    peaks = {
-        side: memory.measured(case, units, side=side, device=device, threads=threads)["peak"]
-        for side in ("ours", "captum")
-    }
-    return Row(
-        units=len(units),
-        images=len(images),
-        error=found["error"],
-        tied=int(found["tied"]),
-        exact=found["exact"],
-        seconds=seconds,
-        forwarded=forwarded,
-        way=route.way,
-        multiply_adds=dict(route.multiply_adds),
-        peaks=peaks,
-        check=check,
-    )
+ROWS: list[Row] = [
+    *_layer("alexnet", "features.4"),
+    *_layer("alexnet", "features.7"),
+    *_layer("alexnet", "features.9"),
+    *_layer("alexnet", "features.11"),
+    *_layer("vgg16", "features.15"),
+    *_layer("vgg16", "features.22"),
+    *_layer("vgg16", "features.29"),
+    *_layer("resnet50", "layer1.2.relu_2", "layer1.2"),
+    *_layer("resnet50", "layer2.3.relu_2", "layer2.3"),
+    *_layer("resnet50", "layer3.5.relu_2", "layer3.5"),
+    Mining("alexnet", batches=12, batch=64),
+    Mining("vgg16", batches=4, batch=16),
+    ManyUnits(100),
+    ManyUnits(1_000),
+    ManyUnits(10_000),
+]

@@ -1,33 +1,19 @@
-"""The rows of the correctness table: every spelling of a rectifier, and published networks."""
+"""The rows of the correctness table: adding one is one entry in ``CASES``."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
-from pathlib import Path
-from types import ModuleType
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ROOT = Path(__file__).resolve().parents[2]
-NETWORKS = {
-    "alexnet": "",
-    "vgg11_bn": "",
-    "resnet18": "",
-    "squeezenet1_1": "",
-    "mnasnet1_0": "",
-    "shufflenet_v2_x1_0": "",
-    "googlenet": "",
-    "inception_v3": "",
-    "densenet121": "",
-    "mobilenet_v2": "",
-    "efficientnet_b0": "SiLU",
-    "convnext_tiny": "GELU",
-}
+from tests.support.networks import network, noise, pictures
+
+from . import models
+from .models import Small
 
 
 @dataclass(frozen=True)
@@ -36,12 +22,12 @@ class Case:
 
     Args:
         name: what the row is called.
-        make: builds the model, in float64, the same every time.
+        make: builds the model in float64, the same every time.
         image: (1, channels, *size), float64.
-        unruled: its first activation to which the papers give no rule; empty if there is none.
-        refused: what this toolkit's error names, where it must not give a map.
+        unruled: its first activation for which the papers have no rule; empty if there is none.
+        refused: what our error names, where there is no right map.
         scores: the module whose value the scores are, for toolkits that can be asked by name.
-        twin: the same model so that the reference sees inside; by default the model.
+        twin: the same model for the reference, which must see inside; by default the model.
     """
 
     name: str
@@ -53,123 +39,63 @@ class Case:
     twin: Callable[[], nn.Module] | None = None
 
 
-@cache
-def of_tests(name: str) -> ModuleType:
-    """A file of the tests, ``reference`` or ``networks``, which are in a checkout only.
-
-    Raises:
-        FileNotFoundError: this is no checkout.
-    """
-    path = ROOT / "tests" / "support" / f"{name}.py"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"there is no tests/support/{name}.py beside scripts/; run the script from a "
-            "checkout of the repository, whose tests hold the independent reference"
-        )
-    spec = importlib.util.spec_from_file_location(f"correctness_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+NOISE = noise(1, 3, 15, 15)
+LOUD = 8 * NOISE  # beyond the ceiling of ReLU6
+ONE_MODULE = nn.ReLU()
 
 
-def networks() -> list[Case]:
-    """Published networks, as torchvision builds them, with seeded weights."""
-    tests = of_tests("networks")
-    return [
-        Case(name, partial(tests.network, name), tests.pictures(name, 1), unruled)
-        for name, unruled in NETWORKS.items()
-    ]
+def _small(name: str, make: Callable[[], nn.Module], image: Tensor = NOISE, **more: str) -> Case:
+    return Case(name, partial(models.seeded, make), image, **more)
 
 
-def spellings() -> list[Case]:
-    """Small models that differ in how they write their activations down."""
-    shared = nn.ReLU()
-    written: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
-        "`nn.ReLU()`, one a place": nn.ReLU,
-        "`nn.ReLU(inplace=True)`": lambda: nn.ReLU(inplace=True),
-        "one `nn.ReLU()`, called twice": lambda: shared,
-        "`F.relu(x)`": lambda: F.relu,
-        "`torch.relu(x)`": lambda: torch.relu,
-        "`x.relu()`": lambda: lambda x: x.relu(),
-        "`nn.ReLU6()`": nn.ReLU6,
-    }
-    smooth = {"LeakyReLU": nn.LeakyReLU, "GELU": nn.GELU}
-    image = 8 * of_tests("networks").noise(1, 3, 15, 15)  # beyond the ceiling of ReLU6
-    pooled = partial(seeded, partial(Small, nn.ReLU, nn.MaxPool2d(3, 2)))
-    return [
-        *(Case(name, _small(make), image) for name, make in written.items()),
-        Case("3×3/2 max pooling, overlapping", pooled, image),
-        Case("pre-activation residual block", partial(seeded, PreActivation), image),
-        Case("`relu(h) + 5 * h`", Smallest, torch.ones(1, 2, 1, 1).double()),
-        *(Case(f"`nn.{name}()`", _small(make), image, name) for name, make in smooth.items()),
-    ]
+def _spelled(name: str, rectifier: Callable[[], models.Function], unruled: str = "") -> Case:
+    return _small(name, partial(Small, rectifier), LOUD, unruled=unruled)
 
 
-class Small(nn.Module):
-    """Two convolutions with rectifiers, and class scores.
-
-    Args:
-        rectifier: makes what follows each convolution: a module or a function.
-        between: between the two.
-    """
-
-    def __init__(
-        self, rectifier: Callable[[], Callable[[Tensor], Tensor]], between: nn.Module
-    ) -> None:
-        super().__init__()
-        self.conv1, self.conv2 = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
-        self.first, self.second = rectifier(), rectifier()
-        self.between = between
-        self.classifier = nn.Linear(8, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Class scores, (batch, 5)."""
-        x = self.between(self.first(self.conv1(x)))
-        return self.classifier(self.second(self.conv2(x)).mean((2, 3)))
+def _published(name: str, unruled: str = "") -> Case:
+    return Case(name, partial(network, name), pictures(name, 1), unruled)
 
 
-class PreActivation(nn.Module):
-    """A residual block that rectifies first, so that its rectifier's input has a second reader.
-
-    He 2016, "Identity mappings in deep residual networks".
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 8, 3)
-        self.relu1, self.relu2, self.relu3 = nn.ReLU(), nn.ReLU(), nn.ReLU()
-        self.conv1, self.conv2 = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
-        self.classifier = nn.Linear(8, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Class scores, (batch, 5)."""
-        x = self.stem(x)
-        x = x + self.conv2(self.relu2(self.conv1(self.relu1(x))))
-        return self.classifier(self.relu3(x).mean((2, 3)))
-
-
-class Smallest(nn.Module):
-    """``relu(h) + 5 h`` with ``h = (2, -3) x``: for ones, deconvnet gives (12, -18)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.factor = nn.Parameter(torch.tensor([2.0, -3.0]).double().view(1, 2, 1, 1))
-        self.relu = nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The sum over everything as the only class score, (batch, 1)."""
-        h = x * self.factor
-        return (self.relu(h) + 5 * h).flatten(1).sum(1, keepdim=True)
-
-
-def _small(rectifier: Callable[[], Callable[[Tensor], Tensor]]) -> Callable[[], nn.Module]:
-    return partial(seeded, partial(Small, rectifier, nn.Identity()))
-
-
-def seeded(make: Callable[[], nn.Module]) -> nn.Module:
-    """A model in float64, filled with the same random weights every time."""
-    model = make().double().eval()
-    of_tests("networks").fill(model, torch.Generator().manual_seed(0))
-    return model
+CASES = [
+    _spelled("`nn.ReLU()`, one a place", nn.ReLU),
+    _spelled("`nn.ReLU(inplace=True)`", partial(nn.ReLU, inplace=True)),
+    _spelled("one `nn.ReLU()`, called twice", lambda: ONE_MODULE),
+    _spelled("`F.relu(x)`", lambda: F.relu),
+    _spelled("`torch.relu(x)`", lambda: torch.relu),
+    _spelled("`x.relu()`", lambda: lambda x: x.relu()),
+    _spelled("`nn.ReLU6()`", nn.ReLU6),
+    _small("3×3/2 max pooling, overlapping", lambda: Small(between=nn.MaxPool2d(3, 2)), LOUD),
+    _small("pre-activation residual block", models.PreActivation, LOUD),
+    _small("`relu(h) + 5 * h`", models.Smallest, torch.ones(1, 2, 1, 1).double()),
+    _spelled("`nn.LeakyReLU()`", nn.LeakyReLU, "LeakyReLU"),
+    _spelled("`nn.GELU()`", nn.GELU, "GELU"),
+    _small("a forward hook on a convolution", models.hooked),
+    _small("`weight_norm`, then new weights", models.weight_normed),
+    _small("`if torch.is_tensor(x)`", models.Branching),
+    _small("a scale made under `no_grad`", models.Scaled),
+    _small("`F.relu` beside a module `relu_1`", models.Named, scores="relu_1"),
+    _small(
+        "own `autograd.Function`", lambda: Small(between=models.StraightThrough()), unruled="Sign"
+    ),
+    _small("a GRU after a convolution", models.Recurrent, unruled="GRU"),
+    Case(
+        "a block of `torch.jit.script`",
+        partial(models.seeded, partial(models.Blocked, compiled=True)),
+        NOISE,
+        refused="block",
+        twin=partial(models.seeded, models.Blocked),
+    ),
+    _small("a part in int8", lambda: Small(between=models.Int8()), refused="between"),
+    _published("alexnet"),
+    _published("vgg11_bn"),
+    _published("resnet18"),
+    _published("squeezenet1_1"),
+    _published("mnasnet1_0"),
+    _published("shufflenet_v2_x1_0"),
+    _published("googlenet"),
+    _published("inception_v3"),
+    _published("densenet121"),
+    _published("mobilenet_v2"),
+    _published("efficientnet_b0", "SiLU"),
+    _published("convnext_tiny", "GELU"),
+]

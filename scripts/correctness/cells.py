@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from .cases import Case, of_tests
+from tests.support.reference import EveryRelu, error
+
+from .cases import Case
 from .peers import Peer
 
 METHODS = ("deconvnet", "guided")
@@ -23,7 +26,7 @@ class Cell:
 
     Args:
         error: greatest difference from the reference, relative to the reference's greatest value;
-            None where there is no map, or no rule to hold it to.
+            None where there is no map, or no rule to compare it with.
         gradient: the map is the plain gradient, and that is not the reference.
         said: why there is no map.
     """
@@ -48,8 +51,8 @@ class Question:
     Args:
         model: in evaluation mode; toolkits get a copy each, since some change it.
         image: (1, channels, *size).
-        target: the class, that with the highest score.
-        gradient: the score's plain gradient, by autograd alone; None where it has none.
+        target: the class with the highest score.
+        gradient: the score's plain gradient by autograd; None where it has none.
         expected: {method: map} by the reference; empty where there is no right map.
         scores: the module whose value the scores are; empty for what the model returns.
     """
@@ -72,47 +75,44 @@ def row(case: Case, peers: Sequence[Peer]) -> dict[str, dict[str, Cell]]:
 
 
 def question(case: Case) -> Question:
-    """Ask the reference.
+    """Compute the class and the right maps.
 
     Raises:
-        ValueError: its maps are zero, or the plain gradient: the row would prove nothing.
+        ValueError: a map is zero, or the plain gradient: the row would prove nothing.
     """
     model, image = case.make(), case.image
     with torch.no_grad():
         target = int(copy.deepcopy(model)(image).argmax())
-    gradient = reference(model, image, target, "autograd")
-    if case.unruled or gradient is None:
-        return Question(model, image, target, gradient, {})
-    seen = model if case.twin is None else case.twin()
-    expected = {}
-    for method in METHODS:
-        found = reference(seen, image, target, method)
-        assert found is not None, "there is a gradient"
-        expected[method] = found
-    if not expected["guided"].any() or _error(gradient, expected["deconvnet"]) < 0.01:
-        raise ValueError(
-            f"{case.name}: the reference's map of class {target} is zero or the plain gradient, "
-            "which proves nothing; choose another seed or another image"
-        )
+    gradient = reference(model, image, target)
+    expected: dict[str, Tensor] = {}
+    if gradient is not None and not case.unruled:
+        seen = case.twin() if case.twin else model
+        maps = {method: reference(seen, image, target, method) for method in METHODS}
+        expected = {method: found for method, found in maps.items() if found is not None}
+        if not expected["guided"].any() or error(gradient, expected["deconvnet"]) < 0.01:
+            raise ValueError(
+                f"{case.name}: the reference's map of class {target} is zero or the plain "
+                "gradient, which proves nothing; choose another seed or another image"
+            )
     return Question(model, image, target, gradient, expected, case.scores)
 
 
-def reference(model: nn.Module, image: Tensor, target: int, rule: str) -> Tensor | None:
-    """The map of a class score by the tests' reference or by autograd; None if no signal comes."""
-    model, origin = copy.deepcopy(model), image.detach().clone().requires_grad_()
-    if rule == "autograd":
-        scores = model(origin)
-    else:
-        with of_tests("reference").EveryRelu(rule):
-            scores = model(origin)
+def reference(model: nn.Module, image: Tensor, target: int, method: str = "") -> Tensor | None:
+    """The map of a class score by tests/support/reference.py; without a method the gradient.
+
+    None if the score has no gradient.
+    """
+    model, image = copy.deepcopy(model), image.detach().clone().requires_grad_()
+    with EveryRelu(method) if method else nullcontext():
+        scores = model(image)
     if not scores.requires_grad:
         return None
-    (found,) = torch.autograd.grad(scores[0, target], origin, allow_unused=True)
+    (found,) = torch.autograd.grad(scores[0, target], image, allow_unused=True)
     return found
 
 
 def cell(peer: Peer, method: str, asked: Question) -> Cell:
-    """What a toolkit answers, held against the reference."""
+    """Ask a toolkit, and compare its map with the reference's."""
     if not peer.version:
         return Cell(said="not installed")
     model, image = copy.deepcopy(asked.model), asked.image.detach().clone()
@@ -120,18 +120,13 @@ def cell(peer: Peer, method: str, asked: Question) -> Cell:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # captum's, which are the same for every model
             found = peer.ask(model, image, asked.target, method, asked.scores).detach()
-    except Exception as error:  # whatever a toolkit raises is its answer
-        return Cell(said=f"raises: {type(error).__name__}: {error}")
+    except Exception as problem:  # whatever a toolkit raises is its answer
+        return Cell(said=f"raises: {type(problem).__name__}: {problem}")
     if found.shape != image.shape:
         return Cell(said=f"a map of shape {tuple(found.shape)}")
-    plain = asked.gradient is not None and _error(found, asked.gradient) < ROUNDING
+    plain = asked.gradient is not None and error(found, asked.gradient) < ROUNDING
     expected = asked.expected.get(method)
     if expected is None:
         return Cell(gradient=plain)
-    error = _error(found, expected)
-    return Cell(error, plain and error >= ROUNDING)
-
-
-def _error(found: Tensor, expected: Tensor) -> float:
-    difference: float = of_tests("reference").error(found, expected)
-    return difference
+    off = error(found, expected)
+    return Cell(off, plain and off >= ROUNDING)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from torch import Tensor, nn
 
-import deconvnet
 from deconvnet import DeconvNet
+from scripts.report import versions
 
 Ask = Callable[[nn.Module, Tensor, int, str, str], Tensor]
 
@@ -35,25 +34,19 @@ class Peer:
     @property
     def version(self) -> str:
         """The installed version; empty if it is not installed."""
-        if self.distribution == deconvnet.__name__:
-            return deconvnet.__version__  # a checkout need not be installed to be imported
-        try:
-            return version(self.distribution)
-        except PackageNotFoundError:
-            return ""
+        return versions(self.distribution)[self.distribution]
 
 
-def ours(model: nn.Module, image: Tensor, target: int, method: str, scores: str = "") -> Tensor:
+def ours(model: nn.Module, image: Tensor, target: int, method: str, scores: str) -> Tensor:
     """This toolkit."""
     net = DeconvNet(model, method)
     (returned,) = net.graph.returned
-    layer = scores or returned
-    maps = net.project(image, layer=layer, channel=target, seed="one")
+    maps = net.project(image, layer=scores or returned, channel=target, seed="one")
     assert isinstance(maps, Tensor)
     return maps
 
 
-def captum(model: nn.Module, image: Tensor, target: int, method: str, scores: str = "") -> Tensor:
+def captum(model: nn.Module, image: Tensor, target: int, method: str, scores: str) -> Tensor:
     """The toolkit captum (Kokhlikyan 2020)."""
     from captum.attr import Deconvolution, GuidedBackprop
 
@@ -61,7 +54,7 @@ def captum(model: nn.Module, image: Tensor, target: int, method: str, scores: st
     return make(model).attribute(image, target=target)
 
 
-def zennit(model: nn.Module, image: Tensor, target: int, method: str, scores: str = "") -> Tensor:
+def zennit(model: nn.Module, image: Tensor, target: int, method: str, scores: str) -> Tensor:
     """The toolkit zennit (Anders 2021)."""
     from zennit import composites
     from zennit.attribution import Gradient
@@ -76,7 +69,7 @@ def zennit(model: nn.Module, image: Tensor, target: int, method: str, scores: st
     return maps
 
 
-def grad_cam(model: nn.Module, image: Tensor, target: int, method: str, scores: str = "") -> Tensor:
+def grad_cam(model: nn.Module, image: Tensor, target: int, method: str, scores: str) -> Tensor:
     """The toolkit pytorch-grad-cam (Gildenblat 2021); its maps are (rows, columns, channels)."""
     from pytorch_grad_cam import GuidedBackpropReLUModel
 
@@ -84,12 +77,9 @@ def grad_cam(model: nn.Module, image: Tensor, target: int, method: str, scores: 
     return torch.from_numpy(found).permute(2, 0, 1)[None]
 
 
-PEERS: Mapping[str, Peer] = {
-    peer.name: peer
-    for peer in (
-        Peer("deconvnet", "deconvnet", ours),
-        Peer("captum", "captum", captum),
-        Peer("zennit", "zennit", zennit),
-        Peer("pytorch-grad-cam", "grad-cam", grad_cam, ("guided",)),
-    )
-}
+PEERS = [
+    Peer("deconvnet", "deconvnet", ours),
+    Peer("captum", "captum", captum),
+    Peer("zennit", "zennit", zennit),
+    Peer("pytorch-grad-cam", "grad-cam", grad_cam, ("guided",)),
+]

@@ -1,4 +1,4 @@
-"""DeconvNet and guided maps of this toolkit and its peers, against an independent reference.
+"""Compare the DeconvNet and guided maps of this toolkit and its peers with a reference.
 
 The reference is tests/support/reference.py: the papers' rules as autograd functions in place of
 every relu that a model runs. It shares no code with any of the toolkits. Each cell is the greatest
@@ -12,33 +12,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
-
-from deconvnet.atomic import write_whole
-from deconvnet.cli.progress import bar
+from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to run this file by its path
 
-from scripts.correctness.cases import Case, networks, spellings
+from deconvnet.atomic import write_whole
+from scripts.correctness.cases import CASES
 from scripts.correctness.cells import METHODS, Cell, row
-from scripts.correctness.peers import PEERS, Peer
-from scripts.correctness.situations import situations
-from scripts.readme_table import paste
+from scripts.correctness.peers import PEERS
+from scripts.report import paste, sentence, table, versions
 
-ROOT = Path(__file__).resolve().parents[2]
-Rows = dict[str, dict[str, dict[str, Cell]]]
-MARKS = ("<!-- correctness -->", "<!-- /correctness -->")
+README = Path(__file__).with_name("README.md")
 TITLES = {"deconvnet": "deconv", "guided": "guided"}
+Cells = dict[str, dict[str, Cell]]  # {method: {toolkit: cell}}
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Ask every toolkit for every model, print the table, and write it where asked."""
     parser = argparse.ArgumentParser(
         description=str(__doc__).splitlines()[0],
@@ -46,61 +41,48 @@ def main() -> None:
     )
     parser.add_argument("--markdown", metavar="FILE", help="write the table to a file as well")
     parser.add_argument("--readme", action="store_true", help="write it into README.md as well")
-    parser.add_argument("--json", action="store_true", help="print figures to read by machine")
-    options = parser.parse_args()
-    missing = [peer.distribution for peer in PEERS.values() if not peer.version]
+    parser.add_argument("--json", action="store_true", help="print figures for other programs")
+    options = parser.parse_args(arguments)
+    missing = [peer.distribution for peer in PEERS if not peer.version]
     if options.readme and missing:
         parser.error(f'{", ".join(missing)} not installed; pip install -e ".[bench]" first')
 
-    torch.set_num_threads(1)  # the last bits of a sum depend on how many share it
-    rows = measured([*spellings(), *situations(), *networks()], list(PEERS.values()))
+    torch.set_num_threads(1)  # the last bits of a sum depend on how many threads share it
+    rows = {case.name: row(case, PEERS) for case in tqdm(CASES, "comparing", unit="model")}
     text = markdown(rows)
     print(as_json(rows) if options.json else text)
     if options.markdown:
         write_whole(options.markdown, f"{text}\n".encode())
     if options.readme:
-        paste(ROOT / "README.md", text, MARKS)
+        paste(README, text, "correctness")
 
 
-def measured(cases: Sequence[Case], peers: Sequence[Peer]) -> Rows:
-    """{model: {method: {toolkit: cell}}}."""
-    rows = {}
-    with bar(len(cases), "asking", unit="model") as report:
-        for done, case in enumerate(cases, 1):
-            rows[case.name] = row(case, peers)
-            report(done, len(cases))
-    return rows
-
-
-def markdown(rows: Rows) -> str:
+def markdown(rows: dict[str, Cells]) -> str:
     """The table, and below it the versions it was made with."""
-    first = next(iter(rows.values()))
-    columns = [(method, name) for method in METHODS for name in first[method]]
-    lines = [["model", *(f"{TITLES[method]}: {name}" for method, name in columns)]]
-    lines.append(["---"] * len(lines[0]))
-    for model, cells in rows.items():
-        lines.append([model, *(str(cells[method][name]) for method, name in columns)])
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{table}\n\n{', '.join(f'{name} {n}' for name, n in versions().items())}."
+    columns = {"model": lambda item: item[0]}
+    for method in METHODS:
+        for peer in PEERS:
+            if method in peer.methods:
+                columns[f"{TITLES[method]}: {peer.name}"] = (
+                    lambda item, method=method, name=peer.name: str(item[1][method][name])
+                )
+    return f"{table(columns, rows.items())}\n\n{sentence(_versions())}."
 
 
-def as_json(rows: Rows) -> str:
+def as_json(rows: dict[str, Cells]) -> str:
     """All figures, with the errors that toolkits raised in full."""
-    plain: Mapping[str, object] = {
+    models = {
         model: {
             method: {name: asdict(cell) for name, cell in cells.items()}
             for method, cells in methods.items()
         }
         for model, methods in rows.items()
     }
-    return json.dumps({"versions": versions(), "models": plain}, indent=2)
+    return json.dumps({"versions": _versions(), "models": models}, indent=2)
 
 
-def versions() -> dict[str, str]:
-    """Of the toolkits and of what they stand on."""
-    found = {peer.name: peer.version or "(not installed)" for peer in PEERS.values()}
-    below = {name: version(name) for name in ("torch", "torchvision", "numpy")}
-    return {**found, **below, "Python": platform.python_version()}
+def _versions() -> dict[str, str]:
+    return versions(*(peer.distribution for peer in PEERS), "torch", "torchvision", "numpy")
 
 
 if __name__ == "__main__":
