@@ -1,9 +1,11 @@
-"""Say how good trained weights of the embedded network are, as JSON.
+"""Measure how good trained weights of the embedded network are, and print it as JSON.
 
-python scripts/zoo/examine.py --objects OBJECTS --backgrounds PHOTOS zfnet_mini.safetensors
+Accuracy on views never trained on, dead channels of each rectifier, blank or noisy filters of layer
+1, and how often a nearest-mean classifier of the features finds the folder of an object that it
+has not seen.
 
-Accuracy on views never trained on, dead channels of each rectifier, tiles of layer 1 that show
-nothing, and how often an object that a read-out of the features never saw goes to its own folder.
+Example:
+  python scripts/zoo/examine.py --objects OBJECTS --backgrounds PHOTOS zfnet_mini.safetensors
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,11 +24,11 @@ from deconvnet.zoo.zfnet_mini_network import ZFNetMini
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to run this file by its path
 
-from scripts.zoo.collage import Collage
 from scripts.zoo.examining import examine, unseen_instances
+from scripts.zoo.views import Pictures
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line, examine and print."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("weights", type=Path, nargs="?", default=WEIGHTS, help="default: embedded")
@@ -33,23 +36,23 @@ def main() -> None:
     parser.add_argument("--backgrounds", type=Path, required=True, help="photographs")
     parser.add_argument("--batch", type=int, default=128, help="views at a time")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     torch.set_num_threads(options.threads)
     names = load_classes(options.weights)
-    collage = Collage(options.objects, options.backgrounds)
-    if collage.names != names:
+    pictures = Pictures(options.objects, options.backgrounds)
+    if pictures.names != names:
         parser.error(
             f"{options.weights} tells {len(names)} objects apart, beginning with {names[:2]}; "
-            f"{options.objects} holds {len(collage.names)}, beginning with {collage.names[:2]}: "
+            f"{options.objects} holds {len(pictures.names)}, beginning with {pictures.names[:2]}: "
             "give the folder the weights were trained on"
         )
     model = ZFNetMini(len(names)).eval()
     model.load_state_dict(load_weights(options.weights))
     seed = int(load_about(options.weights)["seed"])
     found = {"weights": options.weights.name, "bytes": options.weights.stat().st_size}
-    found |= examine(model, collage, seed=seed, batch=options.batch)
-    found |= unseen_instances(model, collage, seed=seed, batch=options.batch)
+    found |= examine(model, pictures, seed=seed, batch=options.batch)
+    found |= unseen_instances(model, pictures, seed=seed, batch=options.batch)
     print(json.dumps(found))
 
 

@@ -8,21 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .collage import Collage
-from .views import EXAMINATION, Views
+from .views import EXAMINATION, Pictures, Views
 
 SEEN_OF_EACH = 16  # views of each object, to tell folders apart
 FAINT, ROUGH, PURE = 0.1, 1.2, 0.25  # see first_layer
 
 
 def examine(
-    model: nn.Module, collage: Collage, *, seed: int, batch: int, batches: int = 32
+    model: nn.Module, pictures: Pictures, *, seed: int, batch: int, batches: int = 32
 ) -> dict[str, Any]:
     """Everything a reader of a weights file should know of its quality.
 
     Args:
         model: A plain ``ZFNetMini``, on the CPU.
-        collage: What makes the views.
+        pictures: What the views show.
         seed: The seed of the training, whose views are not used again.
         batch: Views at a time.
         batches: How many times.
@@ -32,10 +31,13 @@ def examine(
         number of these views, the share of each rectifier's channels that answered to none of
         them, and the tiles of layer 1 that show nothing.
     """
-    views = Views(collage, seed, purpose=EXAMINATION, batch=batch)
-    plain = Views(collage.undisturbed(), seed, purpose=EXAMINATION, batch=batch)
-    right, dead = answers(model, views.first(batches))
-    right_plain, _ = answers(model, plain.first(batches))
+
+    def measured(disturb: bool) -> tuple[float, dict[str, float]]:
+        views = Views(pictures, seed, purpose=EXAMINATION, labels=batches * batch, disturb=disturb)
+        return answers(model, views.batches(batch))
+
+    right, dead = measured(True)
+    right_plain, _ = measured(False)
     return {
         "held_out_accuracy": round(right, 4),
         "held_out_accuracy_undisturbed": round(right_plain, 4),
@@ -113,7 +115,7 @@ def purity(filters: Tensor) -> Tensor:
 
 @torch.no_grad()
 def unseen_instances(
-    model: nn.Module, collage: Collage, *, seed: int, batch: int
+    model: nn.Module, pictures: Pictures, *, seed: int, batch: int
 ) -> dict[str, float]:
     """Whether the features tell what kind of thing an object is that the read-out never saw.
 
@@ -125,7 +127,7 @@ def unseen_instances(
 
     Args:
         model: A network with a ``classifier`` at its end, on the CPU.
-        collage: What makes the views; two folders at least must hold two objects.
+        pictures: What the views show; two folders at least must hold two objects.
         seed: Decides the views.
         batch: Views at a time.
 
@@ -136,7 +138,7 @@ def unseen_instances(
     Raises:
         ValueError: If fewer than two folders hold two objects.
     """
-    kinds = [name.rpartition("/")[0] for name in collage.names]
+    kinds = [name.rpartition("/")[0] for name in pictures.names]
     used = [place for place, kind in enumerate(kinds) if kinds.count(kind) > 1]
     folders = sorted({kinds[place] for place in used})
     if len(folders) < 2:
@@ -145,8 +147,9 @@ def unseen_instances(
             "which one an unseen object belongs to"
         )
     kind = torch.tensor([folders.index(kinds[place]) for place in used], dtype=torch.int64)
-    views = Views(collage.undisturbed(), seed, purpose=EXAMINATION, batch=batch)
-    features = _features(model, views, torch.tensor(used, dtype=torch.int64))
+    labels = [place for place in used for _ in range(SEEN_OF_EACH)]
+    views = Views(pictures, seed, purpose=EXAMINATION, labels=labels, disturb=False)
+    features = _features(model, views.batches(batch)).view(len(used), SEEN_OF_EACH, -1)
     right = nearest_mean(features, kind)
     return {
         "unseen_instances": round(right, 4),
@@ -178,16 +181,8 @@ def nearest_mean(features: Tensor, kind: Tensor) -> float:
     return right / len(kind)
 
 
-def _features(model: nn.Module, views: Views, objects: Tensor) -> Tensor:
-    """Standardised features ``(objects, views, C)``."""
-    labels = objects.repeat_interleave(SEEN_OF_EACH)
-    found = []
-    for number, some in enumerate(torch.split(labels, views.batch)):
-        maps, _ = views.draw(number, labels=some)
-        for name, module in model.named_children():
-            if name != "classifier":
-                maps = module(maps)
-        found.append(maps.amax(dim=(2, 3)))
-    features = torch.cat(found)
-    features = (features - features.mean(dim=0)) / features.std(dim=0).clamp_min(1e-6)
-    return features.view(len(objects), SEEN_OF_EACH, -1)
+def _features(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """The maximum of each channel of the last pool, standardised: ``(views, C)``."""
+    layers = nn.Sequential(*[part for name, part in model.named_children() if name != "classifier"])
+    features = torch.cat([layers(images).amax(dim=(2, 3)) for images, _ in batches])
+    return (features - features.mean(dim=0)) / features.std(dim=0).clamp_min(1e-6)

@@ -1,10 +1,9 @@
-"""A training of the embedded network that can stop anywhere and go on as if it had not."""
+"""A training of the embedded network that can be interrupted and resumed, to the same bits."""
 
 from __future__ import annotations
 
 import io
 import math
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,9 +12,7 @@ from torch import Tensor, nn
 
 from deconvnet.atomic import write_whole
 
-from .averaging import Average
-from .folding import renormalise_filters
-from .recipe import factor, optimiser, prepared
+from .recipe import averaged, factor, optimiser, prepared, renormalise_filters
 from .views import DROPOUT, seed_of
 
 VIEWS_AN_EPOCH = 64  # of each object
@@ -30,7 +27,6 @@ class Settings:
         seed: Decides the start, the views and the dropout.
         batch: Views a step.
         epochs: How long; an epoch is 64 views of each object.
-        minutes: How long by the clock instead, ``None`` to go by epochs.
         rate: The highest learning rate.
         dropout: Before the classifier.
         radius: The largest RMS of a filter (Zeiler & Fergus 2014, section 3), 0 for none.
@@ -41,7 +37,6 @@ class Settings:
     seed: int = 0
     batch: int = 128
     epochs: float = 40
-    minutes: float | None = None
     rate: float = 0.1
     dropout: float = 0.3
     radius: float = 0.1
@@ -51,6 +46,11 @@ class Settings:
     def epoch(self) -> int:
         """Steps an epoch."""
         return math.ceil(self.classes * VIEWS_AN_EPOCH / self.batch)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return math.ceil(self.epochs * self.epoch)
 
 
 class Training:
@@ -66,25 +66,15 @@ class Training:
 
     def __init__(self, settings: Settings, device: str | torch.device = "cpu") -> None:
         torch.manual_seed(settings.seed)
-        self.settings = settings
-        self.device = torch.device(device)
+        self.settings, self.device = settings, torch.device(device)
         self.model = prepared(settings.classes, settings.dropout).to(self.device).train()
-        self.average = Average(self.model)
+        self.average = averaged(self.model)
         self.sgd = optimiser(self.model, settings.rate)
-        self.seconds = 0.0
-        self._clock = time.monotonic()
 
     @property
     def steps(self) -> int:
         """How many steps are done."""
-        return self.average.updates
-
-    @property
-    def share(self) -> float:
-        """How much is done, 1 when all is."""
-        if self.settings.minutes is not None:
-            return self.seconds / 60 / self.settings.minutes
-        return self.steps / (self.settings.epochs * self.settings.epoch)
+        return int(self.average.n_averaged)
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
         """Train on one batch.
@@ -94,45 +84,36 @@ class Training:
             labels: ``(N,)``.
 
         Returns:
-            The loss, and the share that was right before the step.
+            The loss, and the accuracy before the step.
         """
-        images, labels = images.to(self.device), labels.to(self.device)
+        images = images.to(self.device, memory_format=torch.channels_last)
+        labels = labels.to(self.device)
         for group in self.sgd.param_groups:
-            group["lr"] = self.settings.rate * factor(self.share)
+            group["lr"] = self.settings.rate * factor(self.steps / self.settings.steps)
         torch.manual_seed(seed_of(self.settings.seed, DROPOUT, self.steps))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
             scores = self.model(images).float()
         loss = nn.functional.cross_entropy(scores, labels, label_smoothing=0.05)
         self.sgd.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.sgd.step()
         if self.settings.radius:
             renormalise_filters(self.model, self.settings.radius)
-        self.average.update(self.model)
-        now = time.monotonic()
-        self.seconds, self._clock = self.seconds + now - self._clock, now
+        self.average.update_parameters(self.model)
         return loss.item(), (scores.argmax(1) == labels).float().mean().item()
 
     def save(self, path: str | Path) -> None:
-        """Write everything that :meth:`restore` needs, whole or not at all.
-
-        Raises:
-            OSError: If the file cannot be written.
-        """
-        state = {
-            "settings": asdict(self.settings),
-            "steps": self.steps,
-            "seconds": self.seconds,
-            "model": self.model.state_dict(),
-            "average": self.average.model.state_dict(),
-            "optimiser": self.sgd.state_dict(),
-        }
+        """Write everything that :meth:`restore` needs, whole or not at all."""
         file = io.BytesIO()
-        torch.save(state, file)
+        torch.save({"settings": asdict(self.settings), **self._state()}, file)
         write_whole(path, file.getvalue())
 
+    def _state(self) -> dict[str, object]:
+        parts = {"model": self.model, "average": self.average, "optimiser": self.sgd}
+        return {name: part.state_dict() for name, part in parts.items()}
+
     def restore(self, path: str | Path) -> None:
-        """Go back to what was saved.
+        """Return to what was saved.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -140,7 +121,7 @@ class Training:
         """
         if not Path(path).is_file():
             raise FileNotFoundError(
-                f"there is no training to go on with at {path}: it has ended, or was never saved; "
+                f"there is no interrupted training at {path}: it has ended, or was never saved; "
                 "start one without resuming"
             )
         state = torch.load(path, map_location=self.device, weights_only=True)
@@ -152,7 +133,5 @@ class Training:
                 f"begun with, here {self.settings}; give those, or begin anew"
             )
         self.model.load_state_dict(state["model"])
-        self.average.model.load_state_dict(state["average"])
-        self.average.updates = state["steps"]
+        self.average.load_state_dict(state["average"])
         self.sgd.load_state_dict(state["optimiser"])
-        self.seconds, self._clock = state["seconds"], time.monotonic()

@@ -1,9 +1,6 @@
 """What is told of a trained network: every figure has a network that it must find bad."""
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +8,7 @@ from torch import nn
 
 from deconvnet.zoo.embedded_weights import save_weights
 from deconvnet.zoo.zfnet_mini_network import ZFNetMini
-from scripts.zoo.collage import Collage
+from scripts.zoo import examine as examine_program
 from scripts.zoo.examining import (
     answers,
     examine,
@@ -21,9 +18,9 @@ from scripts.zoo.examining import (
     roughness,
     unseen_instances,
 )
+from scripts.zoo.views import Pictures
 from tests.support.objects import draw_objects
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "zoo" / "examine.py"
 FOUR = ("angular/a", "angular/b", "round/c", "round/d")
 
 
@@ -54,12 +51,12 @@ def test_accuracy_and_dead_channels_are_counted():
 
 @torch.no_grad()
 def test_the_examination_finds_dead_channels(model, tmp_path):
-    collage = Collage(*draw_objects(tmp_path))
-    found = examine(model, collage, seed=0, batch=4, batches=2)
+    pictures = Pictures(*draw_objects(tmp_path))
+    found = examine(model, pictures, seed=0, batch=4, batches=2)
     assert found["held_out_views"] == 8
     assert found["dead_share"]["relu3"] < 0.9
     model.conv3.bias[:144] = -1e3
-    spoilt = examine(model, collage, seed=0, batch=4, batches=2)
+    spoilt = examine(model, pictures, seed=0, batch=4, batches=2)
     assert spoilt["dead_share"]["relu3"] >= 0.9
     assert json.loads(json.dumps(spoilt)) == spoilt
 
@@ -103,37 +100,29 @@ def test_nearest_mean_knows_kinds_and_not_objects():
 
 
 def test_unseen_instances_tell_folders_of_two(model, tmp_path):
-    collage = Collage(*draw_objects(tmp_path, (*FOUR, "angular/e/alone")))
-    found = unseen_instances(model, collage, seed=0, batch=16)
+    pictures = Pictures(*draw_objects(tmp_path, (*FOUR, "angular/e/alone")))
+    found = unseen_instances(model, pictures, seed=0, batch=16)
     assert (found["folders"], found["objects"]) == (2, 4)
     assert found["unseen_instances_by_guessing"] == 0.5
     assert 0 <= found["unseen_instances"] <= 1
     with pytest.raises(ValueError, match="0 folders hold two objects"):
-        unseen_instances(model, Collage(*draw_objects(tmp_path / "pair")), seed=0, batch=4)
+        unseen_instances(model, Pictures(*draw_objects(tmp_path / "pair")), seed=0, batch=4)
 
 
-@pytest.fixture
-def script(monkeypatch):
-    spec = importlib.util.spec_from_file_location("examine_zoo", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def run(weights, folders):
-        data = ["--objects", str(folders[0]), "--backgrounds", str(folders[1]), "--batch", "4"]
-        monkeypatch.setattr(sys, "argv", ["examine_zoo.py", str(weights), *data])
-        module.main()
-
-    return run
+def run(weights, folders):
+    examine_program.main(
+        [str(weights), "--objects", str(folders[0]), "--backgrounds", str(folders[1]), "--batch=4"]
+    )
 
 
-def test_the_script_prints_figures(script, tmp_path, capsys):
+def test_the_script_prints_figures(tmp_path, capsys):
     folders, file = draw_objects(tmp_path, FOUR), tmp_path / "w.safetensors"
     save_weights(ZFNetMini(4), file, classes=FOUR, about={"seed": 0})
-    script(file, folders)
+    run(file, folders)
     found = json.loads(capsys.readouterr().out)
     assert found["bytes"] == file.stat().st_size
     assert {"held_out_accuracy", "dead_share", "first_layer", "unseen_instances"} <= set(found)
     save_weights(ZFNetMini(4), file, classes=[*FOUR[:3], "round/other"], about={"seed": 0})
     with pytest.raises(SystemExit):
-        script(file, folders)
+        run(file, folders)
     assert "give the folder the weights were trained on" in capsys.readouterr().err

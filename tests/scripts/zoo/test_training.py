@@ -1,10 +1,7 @@
 """Training the embedded network: decided by a seed, interrupted without a trace."""
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,14 +9,11 @@ from torch import nn
 
 from deconvnet.zoo.embedded_weights import load_about, load_weights
 from deconvnet.zoo.zfnet_mini_network import ZFNetMini
-from scripts.zoo.averaging import Average
-from scripts.zoo.collage import Collage
-from scripts.zoo.recipe import factor, prepared
+from scripts.zoo import train
 from scripts.zoo.training import Settings, Training
-from scripts.zoo.views import TRAINING, Views
+from scripts.zoo.views import TRAINING, Pictures, Views
 from tests.support.objects import draw_objects
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "zoo" / "train.py"
 SETTINGS = Settings(classes=2, batch=4, epochs=0.25)  # 8 steps
 
 
@@ -29,39 +23,41 @@ def folders(tmp_path):
 
 
 @pytest.fixture
-def views(folders):
-    return Views(Collage(*folders), 0, purpose=TRAINING, batch=4)
+def batches(folders):
+    """Eight batches of four views."""
+    views = Views(Pictures(*folders), 0, purpose=TRAINING, labels=32)
+    return list(views.batches(4))
 
 
-def advance(training, views, until):
+def advance(training, batches, until):
     while training.steps < until:
-        training.step(*views.draw(training.steps))
+        training.step(*batches[training.steps])
     return training
 
 
 def everything(training):
     """All numbers a training holds, side by side."""
     moments = [state["momentum_buffer"] for state in training.sgd.state.values()]
-    networks = [training.model.state_dict(), training.average.model.state_dict()]
+    networks = [training.model.state_dict(), training.average.module.state_dict()]
     tensors = moments + [value for state in networks for value in state.values()]
     return torch.cat([tensor.double().flatten() for tensor in tensors])
 
 
-def after_an_interruption(views, file, *, spoil=lambda training: None):
+def after_an_interruption(batches, file, *, spoil=lambda training: None):
     """Four steps, saved; restored by another training, which does four more."""
-    advance(Training(SETTINGS), views, 4).save(file)
+    advance(Training(SETTINGS), batches, 4).save(file)
     resumed = Training(SETTINGS)
     resumed.restore(file)
     assert resumed.steps == 4
     spoil(resumed)
-    return advance(resumed, views, 8)
+    return advance(resumed, batches, 8)
 
 
-def test_an_interruption_leaves_no_trace(views, tmp_path):
-    whole = advance(Training(SETTINGS), views, 8)
-    resumed = after_an_interruption(views, tmp_path / "t.state")
+def test_an_interruption_leaves_no_trace(batches, tmp_path):
+    whole = advance(Training(SETTINGS), batches, 8)
+    resumed = after_an_interruption(batches, tmp_path / "t.state")
     assert torch.equal(everything(whole), everything(resumed))
-    assert whole.share == resumed.share == 1
+    assert whole.steps == resumed.steps == SETTINGS.steps == 8
 
 
 def forget_momentum(training):
@@ -69,7 +65,7 @@ def forget_momentum(training):
 
 
 def forget_the_average(training):
-    training.average.model.load_state_dict(training.model.state_dict())
+    training.average.module.load_state_dict(training.model.state_dict())
 
 
 def forget_running_statistics(training):
@@ -79,9 +75,9 @@ def forget_running_statistics(training):
 
 
 @pytest.mark.parametrize("spoil", [forget_momentum, forget_the_average, forget_running_statistics])
-def test_a_forgetful_resume_is_caught(views, tmp_path, spoil):
-    whole = advance(Training(SETTINGS), views, 8)
-    resumed = after_an_interruption(views, tmp_path / "t.state", spoil=spoil)
+def test_a_forgetful_resume_is_caught(batches, tmp_path, spoil):
+    whole = advance(Training(SETTINGS), batches, 8)
+    resumed = after_an_interruption(batches, tmp_path / "t.state", spoil=spoil)
     assert not torch.equal(everything(whole), everything(resumed))
 
 
@@ -90,82 +86,39 @@ def test_a_training_goes_on_only_with_its_own_settings(tmp_path):
     Training(SETTINGS).save(file)
     with pytest.raises(ValueError, match=r"a training with rate 0\.1: expected"):
         Training(replace(SETTINGS, rate=0.2)).restore(file)
-    with pytest.raises(FileNotFoundError, match="no training to go on with"):
+    with pytest.raises(FileNotFoundError, match="no interrupted training at"):
         Training(SETTINGS).restore(tmp_path / "none.state")
 
 
-def test_dropout_follows_from_the_seed_and_the_step_alone(views):
+def test_dropout_follows_from_the_seed_and_the_step_alone(batches):
     first, second = Training(SETTINGS), Training(SETTINGS)
     torch.manual_seed(99)  # somebody else's
-    one = first.step(*views.draw(0))
+    one = first.step(*batches[0])
     torch.rand(7)
-    assert second.step(*views.draw(0)) == one
+    assert second.step(*batches[0]) == one
 
 
-def test_renormalisation_is_an_option(views):
+def test_renormalisation_is_an_option(batches):
     def largest(radius):
         training = Training(replace(SETTINGS, radius=radius))
         with torch.no_grad():
             training.model.get_parameter("conv1.0.weight").fill_(0.5)
-        training.step(*views.draw(0))
+        training.step(*batches[0])
         return training.model.get_parameter("conv1.0.weight").square().mean((1, 2, 3)).sqrt().max()
 
     assert largest(0.1) <= 0.1 + 1e-6
     assert largest(0) > 0.4
 
 
-def test_the_rate_warms_up_and_ends_at_nothing():
-    assert factor(0) < 0.01 < 0.9 < factor(0.03)
-    assert factor(0.5) == pytest.approx(0.5)
-    assert factor(1) == pytest.approx(0, abs=1e-9)
-
-
-@torch.no_grad()
-def test_an_average_is_folded_into_a_plain_network():
-    model = prepared(3, 0.5).train()
-    average = Average(model)
-    for module in (model, average.model):
-        module.get_parameter("conv1.0.weight").mul_(20)
-    average.update(model)
-    images = torch.randn(8, 3, 96, 96, generator=torch.Generator().manual_seed(0))
-    plain = average.folded([(images, torch.zeros(8))])
-    assert [name for name, _ in plain.named_children()] == [
-        name for name, _ in ZFNetMini(3).named_children()
-    ]
-    ZFNetMini(3).load_state_dict(plain.state_dict())
-    maps = plain.conv1(images)  # the statistics of these very images: mean 0, deviation 1
-    assert maps.mean((0, 2, 3)).abs().max() < 1e-4
-    assert torch.allclose(maps.std((0, 2, 3)), torch.ones(48), atol=0.01)
-    assert (model.conv1[0](images).std((0, 2, 3)) - 1).abs().max() > 0.1
-
-
-def test_an_average_lags_behind():
-    model = nn.Linear(1, 1, bias=False)
-    average = Average(model)
-    start = model.weight.item()
-    with torch.no_grad():
-        model.weight.add_(1)
-    average.update(model)
-    assert average.model.weight.item() == pytest.approx(start + 0.9)
-    for _ in range(20):
-        average.update(model)
-    assert average.model.weight.item() == pytest.approx(start + 1, abs=1e-2)
-
-
 @pytest.fixture
 def script(folders, monkeypatch):
     """A function that runs the script on two objects, eight steps of four views."""
-    spec = importlib.util.spec_from_file_location("train_zoo", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "THOROUGH", (2, 2))
-    monkeypatch.setattr(module, "GLANCE", (1, 1))
+    monkeypatch.setattr(train, "THOROUGH", (2, 2))
+    monkeypatch.setattr(train, "GLANCE", (1, 1))
 
     def run(out, *more):
         data = f"--objects {folders[0]} --backgrounds {folders[1]} --batch 4 --epochs 0.25"
-        arguments = ["train_zoo.py", *data.split(), "--out", str(out), "--device", "cpu", *more]
-        monkeypatch.setattr(sys, "argv", arguments)
-        module.main()
+        train.main([*data.split(), "--out", str(out), "--device", "cpu", "--workers", "0", *more])
         return out
 
     return run

@@ -4,27 +4,48 @@ import pytest
 import torch
 
 from scripts.zoo import augmentation
-from scripts.zoo.collage import Collage
-from scripts.zoo.views import EXAMINATION, TRAINING, Views, seed_of
+from scripts.zoo.views import EXAMINATION, TRAINING, Pictures, Views, seed_of
 from tests.support.objects import draw_objects
 
 
 @pytest.fixture
-def folders(tmp_path):
-    return draw_objects(tmp_path)
+def pictures(tmp_path):
+    return Pictures(*draw_objects(tmp_path))
 
 
-def test_views_follow_from_the_seed(folders):
-    collage = Collage(*folders)
-    assert collage.names == ["angular/square", "round/disc"]
-    images, labels = collage.batch(6, torch.Generator().manual_seed(1))
-    again, same = collage.batch(6, torch.Generator().manual_seed(1))
-    other, _ = collage.batch(6, torch.Generator().manual_seed(2))
+def views(pictures, count, seed=0, purpose=TRAINING, **more):
+    made = Views(pictures, seed, purpose=purpose, labels=count, **more)
+    images, labels = zip(*(made[number] for number in range(len(made))), strict=True)
+    return torch.stack(images), list(labels)
+
+
+def test_views_follow_from_the_seed_and_their_number(pictures):
+    assert pictures.names == ["angular/square", "round/disc"]
+    images, labels = views(pictures, 6)
+    torch.manual_seed(99)  # somebody else's
+    again, same = views(pictures, 6)
     assert images.shape == (6, 3, 96, 96)
+    assert images.dtype == torch.float32
     assert torch.equal(images, again)
-    assert torch.equal(labels, same)
-    assert not torch.equal(images, other)
-    assert 0 <= images.min() < images.max() <= 1
+    assert labels == same
+    assert not torch.equal(images, views(pictures, 6, seed=1)[0])
+    assert not torch.equal(images, views(pictures, 6, purpose=EXAMINATION)[0])
+    batches = list(Views(pictures, 0, purpose=TRAINING, labels=6).batches(2, first=2, workers=1))
+    assert torch.equal(torch.cat([batch for batch, _ in batches]), images[2:])
+
+
+def test_making_views_leaves_the_random_numbers_alone(pictures):
+    torch.manual_seed(5)
+    views(pictures, 2)
+    drawn = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(drawn, torch.rand(1))
+
+
+def test_a_view_can_be_asked_for(pictures):
+    images, labels = views(pictures, [1, 1, 0, 1])
+    assert labels == [1, 1, 0, 1]
+    assert len(images) == 4
 
 
 def red(images):
@@ -32,113 +53,67 @@ def red(images):
     return (images[:, 0] - images[:, 2] > 0.2).flatten(1).float().mean(dim=1)
 
 
-def test_views_show_their_object(folders):
-    collage = Collage(*folders)
-    images, labels = collage.batch(64, torch.Generator().manual_seed(0))
-    coloured = (images[:, 0] != images[:, 2]).flatten(1).any(dim=1)
+def pasted(pictures, count=64):
+    torch.manual_seed(0)
+    made = [
+        augmentation.pasted(pictures.objects[i % 2], pictures.photographs[0]) for i in range(count)
+    ]
+    return torch.stack(made)
+
+
+def test_views_show_their_object(pictures):
+    images = pasted(pictures)
+    assert 0 <= images.min() < images.max() <= 1
+    coloured = (images[:, 0] - images[:, 2]).abs().flatten(1).amax(1) > 0.01
     shares = red(images[coloured])
     assert 32 < coloured.sum() < 60  # the others are grey on purpose
     assert ((shares > 0.02) & (shares < 0.95)).float().mean() > 0.9  # an object, and not only it
-    assert set(labels.tolist()) == {0, 1}
-    collage._objects = torch.zeros_like(collage._objects)
-    blank, _ = collage.batch(64, torch.Generator().manual_seed(0))
-    assert red(blank).max() == 0
+    pictures.objects.zero_()
+    assert red(pasted(pictures)).max() == 0
 
 
-def test_folders_without_pictures_are_refused(folders, tmp_path):
+def test_folders_without_pictures_are_refused(tmp_path):
+    objects, photographs = draw_objects(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="no picture in"):
-        Collage(tmp_path / "empty", folders[1])
-    with pytest.raises(FileNotFoundError, match="400 pixels high and wide"):
-        Collage(*folders, size=400)
+        Pictures(tmp_path / "empty", photographs)
+    _, small = draw_objects(tmp_path / "small", side=90)
+    with pytest.raises(FileNotFoundError, match="96 pixels high and wide"):
+        Pictures(objects, small)
 
 
-def test_an_undisturbed_collage_is_only_that(folders):
-    collage = Collage(*folders)
-    plain = collage.undisturbed()
-    assert (collage.occluded, collage.blurred) == (0.25, 0.25)
-    assert (plain.occluded, plain.blurred) == (0, 0)
-    views, plain_views = (c.batch(64, generator(0))[0] for c in (collage, plain))
-    changed = (views != plain_views).flatten(1).any(dim=1)
+def test_undisturbed_views_are_the_same_but_for_that(pictures):
+    disturbed, _ = views(pictures, 64)
+    plain, _ = views(pictures, 64, disturb=False)
+    changed = (disturbed != plain).flatten(1).any(dim=1)
     assert 16 < changed.sum() < 48  # 44 % are expected: the rest is the same, draw for draw
-    assert torch.equal(plain_views, collage.undisturbed().batch(64, generator(0))[0])
-
-
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def test_something_in_front_covers_a_rectangle():
-    images, covers = torch.zeros(200, 2, 40, 60), torch.ones(200, 2, 40, 60)
-    seen = augmentation.occluded(images, covers, share=0.3, generator=generator(0))
-    covered = seen.flatten(1).any(dim=1)
-    assert 40 <= covered.sum() <= 80
-    assert not images.any()
-    for image in seen[covered]:
-        rows, columns = image[0].any(dim=1), image[0].any(dim=0)
-        assert torch.equal(image[0], image[1])
-        assert torch.equal(image[0].bool(), rows[:, None] & columns)  # a rectangle, and full
-        assert 0.15 * 40 <= rows.sum() <= 0.55 * 40
-        assert 0.15 * 60 <= columns.sum() <= 0.55 * 60
+    white, black = torch.ones(3, 96, 96), torch.zeros(3, 96, 96, dtype=torch.uint8)
+    torch.manual_seed(0)
+    covered = 0
+    for _ in range(200):
+        seen = augmentation.disturbed(white, black)
+        if (seen == 0).any() and bool(((seen == 0) | (seen == 1)).all()):  # covered, not blurred
+            inside = seen[0] == 0
+            rows, columns = inside.any(dim=1), inside.any(dim=0)
+            assert torch.equal(inside, rows[:, None] & columns)  # a rectangle, and full
+            assert 0.03 * 96**2 < inside.sum() < 0.27 * 96**2
+            covered += 1
+    assert 20 < covered < 65  # 19 % are expected
 
 
-def energy(images):
-    """What blur takes away: the squared steps between neighbours."""
-    return images.diff(dim=3).square().sum((1, 2, 3)) + images.diff(dim=2).square().sum((1, 2, 3))
-
-
-def test_blur_smooths_some_and_keeps_the_mean():
-    images = torch.rand(100, 3, 24, 24, generator=generator(1))
-    seen = augmentation.blurred(images, share=0.4, generator=generator(0))
-    changed = (seen != images).flatten(1).any(dim=1)
-    assert 25 <= changed.sum() <= 55
-    assert (energy(seen)[changed] < 0.6 * energy(images)[changed]).all()
-    flat = torch.full((4, 3, 24, 24), 0.25)
-    assert torch.allclose(augmentation.blurred(flat, share=1, generator=generator(0)), flat)
-
-
-def test_each_image_has_a_blur_of_its_own_and_the_same_in_all_directions():
-    point = torch.zeros(5, 3, 31, 31)
-    point[:, :, 15, 15] = 1
-    seen = augmentation.blurred(point, share=1, generator=generator(3))
-    assert torch.allclose(seen, seen.transpose(2, 3))
-    assert torch.equal(seen[:, 0], seen[:, 2])
-    assert torch.allclose(seen.sum((2, 3)), torch.ones(5, 3))
-    assert len(set(seen[:, 0, 15, 15].tolist())) == 5
-    assert (seen[:, 0, 15, 15] > seen[:, 0, 15, 16]).all()
-
-
-@pytest.mark.parametrize("name", ["occluded", "blurred"])
-def test_no_share_disturbs_nothing_and_draws_as_much(name):
-    images = torch.rand(9, 3, 20, 20, generator=generator(1))
-    others = (torch.zeros_like(images),) if name == "occluded" else ()
-    states = []
-    for share in (0.0, 1.0):
-        decides = generator(0)
-        seen = getattr(augmentation, name)(images, *others, share=share, generator=decides)
-        assert torch.equal(seen, images) == (share == 0)
-        states.append(decides.get_state())
-    assert torch.equal(*states)  # so that views with and without stay comparable
-
-
-def test_batches_are_found_again_by_their_number(folders):
-    views = Views(Collage(*folders), 5, purpose=TRAINING, batch=3)
-    third, labels = views.draw(2)
-    assert torch.equal(list(views.first(3))[2][0], third)
-    ahead = views.ahead(1)
-    next(ahead)
-    coming, same = next(ahead)
-    assert torch.equal(coming, third)
-    assert torch.equal(same, labels)
-    other = Views(views.collage, 5, purpose=EXAMINATION, batch=3)
-    assert not torch.equal(other.draw(2)[0], third)
-
-
-def test_a_view_can_be_asked_for(folders):
-    views = Views(Collage(*folders).undisturbed(), 0, purpose=EXAMINATION, batch=3)
-    images, labels = views.draw(0, labels=torch.tensor([1, 1, 0, 1]))
-    assert labels.tolist() == [1, 1, 0, 1]
-    assert images.shape == (4, 3, 96, 96)
+def test_blur_smooths_some(monkeypatch):
+    noise = torch.rand(3, 96, 96, generator=torch.Generator().manual_seed(1))
+    monkeypatch.setattr(augmentation, "_COVER", lambda view: view)
+    torch.manual_seed(0)
+    black = torch.zeros(3, 96, 96, dtype=torch.uint8)
+    seen = [augmentation.disturbed(noise, black) for _ in range(100)]
+    blurred = [view for view in seen if not torch.equal(view, noise)]
+    assert 12 < len(blurred) < 40
+    assert all(view.std() < 0.7 * noise.std() for view in blurred)
+    assert all(abs(view.mean() - noise.mean()) < 0.01 for view in blurred)
 
 
 def test_seeds_of_purposes_never_meet():
