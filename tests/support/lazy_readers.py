@@ -7,7 +7,7 @@ data sets are mined again and again with several readers, and every entry of eve
 compared with a table that is computed from the images in memory.
 
 Example:
-  python scripts/lazy_readers.py --times 10 --readers 4
+  python -m tests.support.lazy_readers --times 10 --readers 4
 """
 
 from __future__ import annotations
