@@ -24,7 +24,7 @@ TIED = 1e-3  # share of entries whose image or position another order may change
 
 
 class Plain:
-    """What one writes first: a forward hook on each layer, maxima, and ``topk`` of a table.
+    """A first script for the same job: a forward hook on each layer, maxima, ``topk`` of a table.
 
     It does not handle NaN, ties, unreadable images or files.
 
