@@ -1,4 +1,4 @@
-"""The nine photographs of a folder that excite each unit of a model most, into a store.
+"""Find the nine photographs of a folder that activate each unit of a model most; write a store.
 
 Example:
   python scripts/mine_dataset.py photos/ --layers features.7 features.9 -o outputs/top9.h5

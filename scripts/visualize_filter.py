@@ -1,4 +1,4 @@
-"""What one filter responds to in one photograph, with the public calls alone.
+"""Draw what one filter responds to in one photograph, by the public calls alone.
 
 Example:
   python scripts/visualize_filter.py photo.jpg --layer features.8 --channel 12 -o filter.png
