@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from .base import LinearMap, Record, WithoutFilters, no_filters, take
-from .convolution import tuple_of
 from .pooling import adaptive_window
+from .readers import tuple_of
 from .window import Interval, Window
 
 AVERAGE = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -56,15 +56,6 @@ def average_pooling(
     return LinearMap(pool, sees, bare if even else None, no_filters), (input,)
 
 
-def average_pooling_module(module: nn.Module, input: Tensor) -> tuple[LinearMap, tuple[Tensor]]:
-    """The layer and the inputs of a call of ``nn.AvgPool2d`` and relatives."""
-    m: Any = module
-    return average_pooling(
-        input, m.kernel_size, m.stride, m.padding, m.ceil_mode, m.count_include_pad,
-        getattr(m, "divisor_override", None),
-    )  # fmt: skip
-
-
 def adaptive_average_pooling(input: Tensor, output_size: Any) -> tuple[LinearMap, tuple[Tensor]]:
     """The layer and the inputs of a call of ``F.adaptive_avg_pool2d`` and relatives."""
     axes = input.ndim - 2
@@ -74,14 +65,6 @@ def adaptive_average_pooling(input: Tensor, output_size: Any) -> tuple[LinearMap
         return adaptive_window(window, bins, size)
 
     return LinearMap(lambda x: ADAPTIVE[axes](x, bins), sees, cost=no_filters), (input,)
-
-
-def adaptive_average_pooling_module(
-    module: nn.Module, input: Tensor
-) -> tuple[LinearMap, tuple[Tensor]]:
-    """The layer and the inputs of a call of ``nn.AdaptiveAvgPool2d`` and relatives."""
-    m: Any = module
-    return adaptive_average_pooling(input, m.output_size)
 
 
 @dataclass(frozen=True, eq=False)

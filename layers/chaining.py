@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from .base import MirroredLayer, Record, WithoutFilters
 from .reshaping import Permutation, Reshape
@@ -108,12 +108,3 @@ def channel_shuffle(input: Tensor, groups: int) -> Any:
         lambda s: (s[1] * s[2], *s[3:]),
     )
     return layer, (input,)
-
-
-def of_module(read: Callable[..., Any], attribute: str) -> Callable[..., Any]:
-    """Reads modules that say the number of these functions in an attribute."""
-
-    def of_this(module: nn.Module, input: Tensor) -> Any:
-        return read(input, getattr(module, attribute))
-
-    return of_this

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import wraps
 from typing import Any
 
 import torch
@@ -14,32 +13,11 @@ from torch import Tensor, nn
 
 from .base import InputSize, Inside, MirroredLayer
 from .padding import Padding
+from .readers import tuple_of
 from .window import Interval, Window
 
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
-
-
-def tuple_of(value: Any, axes: int) -> tuple[int, ...]:
-    """One number for every spatial axis, from a number or a sequence (one entry serves all)."""
-    if isinstance(value, Sequence):
-        return tuple(value) if len(value) == axes else (value[0],) * axes
-    return (value,) * axes
-
-
-def spatial(axes: int, read: Callable[..., Any]) -> Callable[..., Any]:
-    """A reader for calls on (batch, channels, *size) with so many axes in size.
-
-    torch takes (channels, *size) too, a single sample without a batch; what is beyond these
-    layers is given back as None.
-    """
-
-    @wraps(read)
-    def batched(*args: Any, **kwargs: Any) -> Any:
-        found = read(*args, **kwargs)
-        return found if found is not None and found[1][0].ndim == axes + 2 else None
-
-    return batched
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from .base import Cost, Inside, MirroredLayer, Record, Signal, no_filters, take
@@ -289,11 +288,6 @@ def softmax(function: Callable[..., Tensor]) -> Callable[..., Any]:
         return layer, (input,)
 
     return read
-
-
-def softmax_module(module: nn.Module, input: Tensor) -> Any:
-    """The layer and the inputs of a call of ``nn.Softmax``."""
-    return softmax(F.softmax)(input, getattr(module, "dim", None))
 
 
 def samplewise(function: Callable[..., Tensor]) -> Callable[..., Any]:

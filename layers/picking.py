@@ -129,30 +129,20 @@ def named_entry(input: Any, name: str, *default: Any) -> Any:
     return (Item(names.index(name)), (input,)) if name in names else None
 
 
-aten = torch.ops.aten
-CALLS: dict[Any, Callable[..., Any]] = {
-    **dict.fromkeys((torch.max, "max"), extreme(torch.max, pointwise(torch.max))),
-    **dict.fromkeys((torch.min, "min"), extreme(torch.min, pointwise(torch.min))),
-    **dict.fromkeys((torch.median, "median"), picking(torch.median)),
-    **dict.fromkeys((torch.nanmedian, "nanmedian"), picking(torch.nanmedian)),
-    **dict.fromkeys((torch.mode, "mode"), picking(torch.mode, dim=-1)),
-    **dict.fromkeys((torch.kthvalue, "kthvalue"), picking(torch.kthvalue, 1, dim=-1)),
-    **dict.fromkeys((torch.topk, "topk"), picking(torch.topk, 1, dim=-1)),
-    **dict.fromkeys((torch.sort, "sort"), picking(torch.sort, dim=-1)),
-    **dict.fromkeys((torch.cummax, "cummax"), picking(torch.cummax)),
-    **dict.fromkeys((torch.cummin, "cummin"), picking(torch.cummin)),
-}
-OVERLOADS: dict[Any, Callable[..., Any]] = {
-    aten.max.dim: picking(aten.max.dim),
-    aten.max.other: pointwise(aten.max.other),
-    aten.min.dim: picking(aten.min.dim),
-    aten.min.other: pointwise(aten.min.other),
-    aten.median.dim: picking(aten.median.dim),
-    aten.nanmedian.dim: picking(aten.nanmedian.dim),
-    aten.mode.default: picking(aten.mode.default, dim=-1),
-    aten.kthvalue.default: picking(aten.kthvalue.default, 1, dim=-1),
-    aten.topk.default: picking(aten.topk.default, 1, dim=-1),
-    aten.sort.default: picking(aten.sort.default, dim=-1),
-    aten.cummax.default: picking(aten.cummax.default),
-    aten.cummin.default: picking(aten.cummin.default),
-}
+def _row(name: str, place: int = 0, dim: int | None = None) -> tuple[Any, ...]:
+    function, packet = getattr(torch, name), getattr(torch.ops.aten, name)
+    overload = packet.dim if hasattr(packet, "dim") else packet.default
+    return picking(function, place, dim=dim), function, name, overload
+
+
+def _extremes(name: str) -> tuple[Any, ...]:
+    function, packet = getattr(torch, name), getattr(torch.ops.aten, name)
+    return extreme(function, pointwise(function)), function, name, packet.dim, packet.other
+
+
+ROWS = [
+    *map(_extremes, ("max", "min")),
+    *map(_row, ("median", "nanmedian", "cummax", "cummin")),
+    *(_row(name, dim=-1) for name in ("mode", "sort")),
+    *(_row(name, 1, dim=-1) for name in ("kthvalue", "topk")),
+]

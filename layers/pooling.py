@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from .base import InputSize, Inside, WithoutFilters
-from .convolution import tuple_of
 from .policies import Policies
+from .readers import tuple_of
 from .unpooling import Cells, Switches, spread, unpool
 from .window import Window
 
@@ -112,14 +112,6 @@ class MaxPooling(WithoutFilters):
         )
         return layer, (input,)
 
-    @classmethod
-    def of_module(cls, module: nn.Module, input: Tensor) -> tuple[MaxPooling, tuple[Tensor]] | None:
-        """The layer and the inputs of a call of ``nn.MaxPool2d`` and relatives."""
-        m: Any = module
-        return cls.of_call(
-            input, m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode, m.return_indices
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class AdaptiveMaxPooling(WithoutFilters):
@@ -167,14 +159,6 @@ class AdaptiveMaxPooling(WithoutFilters):
         if return_indices:
             return None
         return cls(tuple_of(output_size, input.ndim - 2)), (input,)
-
-    @classmethod
-    def of_module(
-        cls, module: nn.Module, input: Tensor
-    ) -> tuple[AdaptiveMaxPooling, tuple[Tensor]] | None:
-        """The layer and the inputs of a call of ``nn.AdaptiveMaxPool2d`` and relatives."""
-        m: Any = module
-        return cls.of_call(input, m.output_size, m.return_indices)
 
 
 def binned(bins: tuple[int | None, ...], size: torch.Size) -> tuple[int, ...]:

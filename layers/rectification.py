@@ -150,12 +150,6 @@ def glu(input: Tensor, dim: int = -1) -> Any:
     return GatedLinearUnit(dim), (input,)
 
 
-def glu_module(module: nn.Module, input: Tensor) -> Any:
-    """Reads calls of ``nn.GLU``."""
-    m: Any = module
-    return glu(input, m.dim)
-
-
 def module_ceiling(module: nn.Module) -> float | None:
     """Where a module that is 0 below 0 stops growing; None if it is no such function."""
     m: Any = module

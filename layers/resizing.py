@@ -9,10 +9,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from .base import LinearMap, no_filters
-from .convolution import tuple_of
+from .readers import tuple_of
 from .window import Window
 
 
@@ -101,11 +101,3 @@ def upsample(
 ) -> tuple[LinearMap, tuple[Tensor]]:
     """The layer and the inputs of a call of ``F.upsample``."""
     return interpolate(input, size, scale_factor, mode, align_corners)
-
-
-def upsample_module(module: nn.Module, input: Tensor) -> tuple[LinearMap, tuple[Tensor]]:
-    """The layer and the inputs of a call of ``nn.Upsample`` and relatives."""
-    m: Any = module
-    return interpolate(
-        input, m.size, m.scale_factor, m.mode, m.align_corners, m.recompute_scale_factor
-    )
