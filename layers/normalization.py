@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base import Inside, Nothing, Record, WithoutFilters, no_filters
-from .local import PerSample, Values, along
+from .functional import PerSample, Values, along
 from .policies import Policies
 from .window import Interval, Window
 

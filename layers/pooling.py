@@ -1,4 +1,4 @@
-"""Max pooling, plain and adaptive, mirrored by unpooling."""
+"""Max pooling, plain and adaptive, mirrored by unpooling; average pooling, by its adjoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import InputSize, Inside, WithoutFilters
+from .base import InputSize, Inside, WithoutFilters, no_filters
+from .functional import LinearMap, linear
 from .policies import Policies
 from .readers import tuple_of
 from .unpooling import Cells, Switches, spread, unpool
@@ -19,6 +20,13 @@ from .window import Window
 
 POOL: dict[int, Callable[..., Any]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 ADAPTIVE = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
+
+AVERAGE = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+ADAPTIVE_AVERAGE: dict[int, Callable[..., Tensor]] = {
+    1: F.adaptive_avg_pool1d,
+    2: F.adaptive_avg_pool2d,
+    3: F.adaptive_avg_pool3d,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,3 +180,46 @@ def adaptive_window(window: Window, bins: tuple[int | None, ...], size: torch.Si
     counts = binned(bins, size)
     seen = [p.binned(b, n) for p, b, n in zip(places, counts, size[2:], strict=True)]
     return (batch, channel, *seen)
+
+
+def average_pooling(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> tuple[LinearMap, tuple[Tensor]]:
+    """The layer and the inputs of a call of ``F.avg_pool2d`` and relatives."""
+    axes = input.ndim - 2
+    kernel = tuple_of(kernel_size, axes)
+    strides = tuple_of(stride, axes) if stride else kernel
+    padding = tuple_of(padding, axes)
+    rest = () if axes == 1 else (divisor_override,)  # the 1-D function does not know it
+
+    def pool(x: Tensor) -> Tensor:
+        return AVERAGE[axes](x, kernel, strides, padding, ceil_mode, count_include_pad, *rest)
+
+    def sees(window: Window, size: torch.Size) -> Window:
+        batch, channel, *places = window
+        moves = zip(places, kernel, strides, padding, strict=True)
+        return (batch, channel, *(place.sliding(k, s, p) for place, k, s, p in moves))
+
+    def bare(x: Tensor) -> Tensor:
+        return AVERAGE[axes](x, kernel, strides, 0, False, True, *rest)
+
+    # where the padding does not count, a border divides by what no other place divides by
+    even = not ceil_mode and (count_include_pad or not any(padding))
+    return LinearMap(pool, sees, bare if even else None, no_filters), (input,)
+
+
+def adaptive_average_pooling(input: Tensor, output_size: Any) -> tuple[LinearMap, tuple[Tensor]]:
+    """The layer and the inputs of a call of ``F.adaptive_avg_pool2d`` and relatives."""
+    axes = input.ndim - 2
+    bins = tuple_of(output_size, axes)
+
+    def sees(window: Window, size: torch.Size) -> Window:
+        return adaptive_window(window, bins, size)
+
+    return linear(lambda x: ADAPTIVE_AVERAGE[axes](x, bins), sees), (input,)

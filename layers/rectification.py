@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .base import Inside, Record, WithoutFilters
 from .crop import Crop
-from .local import PerSample, Values, along
+from .functional import PerSample, Values, along
 from .policies import Activation, DeconvNetRule, Policies, Rectifier
 from .window import Window
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .base import LinearMap, no_filters
+from .functional import LinearMap, linear
 from .readers import tuple_of
 from .window import Window
 
@@ -89,7 +89,7 @@ def interpolate(
             "antialias": antialias,
         },
     )
-    return LinearMap(resizing, resizing.sees, cost=no_filters), (input,)
+    return linear(resizing, resizing.sees), (input,)
 
 
 def upsample(

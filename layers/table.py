@@ -24,24 +24,21 @@ from torchvision.transforms import v2
 
 from . import aten as overloads
 from . import (
-    averaging,
     casting,
-    chaining,
     joining,
     normalization,
     padding,
-    picking,
+    pooling,
     rectification,
     reducing,
     reshaping,
     resizing,
     several,
     slicing,
-    stacking,
 )
 from .convolution import Convolution, TransposedConvolution
+from .functional import elementwise, samplewise, softmax
 from .linear import Linear
-from .local import elementwise, samplewise, softmax
 from .pooling import AdaptiveMaxPooling, MaxPooling
 from .readers import Reader, of_module, spatial
 from .rectification import INFINITY
@@ -145,12 +142,12 @@ def _of_axes(axes: int) -> Iterator[Row]:
         (of_module(AdaptiveMaxPooling.of_call, "output_size", "return_indices"),
          named(nn, "AdaptiveMaxPool")),
         (AdaptiveMaxPooling.of_call, named(F, "adaptive_max_pool")),
-        (of_module(averaging.average_pooling, "kernel_size", "stride", "padding", "ceil_mode",
+        (of_module(pooling.average_pooling, "kernel_size", "stride", "padding", "ceil_mode",
                    "count_include_pad", "divisor_override"), named(nn, "AvgPool")),
-        (averaging.average_pooling, named(F, "avg_pool"), named(aten, "avg_pool").default),
-        (of_module(averaging.adaptive_average_pooling, "output_size"),
+        (pooling.average_pooling, named(F, "avg_pool"), named(aten, "avg_pool").default),
+        (of_module(pooling.adaptive_average_pooling, "output_size"),
          named(nn, "AdaptiveAvgPool")),
-        (averaging.adaptive_average_pooling, named(F, "adaptive_avg_pool"),
+        (pooling.adaptive_average_pooling, named(F, "adaptive_avg_pool"),
          named(aten, "adaptive_avg_pool").default),
         (normalization.instance_module, named(nn, "InstanceNorm")),
     ]:  # fmt: skip
@@ -165,8 +162,8 @@ TABLE: dict[Any, Reader] = _table([
     (of_module(Linear.of_call, "weight", "bias"), nn.Linear),
     (Linear.of_call, F.linear, aten.linear.default),
     # averages and sums
-    (averaging.mean, torch.mean, "mean", aten.mean.default, aten.mean.dim),
-    (averaging.total, torch.sum, "sum", aten.sum.default, aten.sum.dim_IntList),
+    (reducing.summing(torch.mean), torch.mean, "mean", aten.mean.default, aten.mean.dim),
+    (reducing.summing(torch.sum), torch.sum, "sum", aten.sum.default, aten.sum.dim_IntList),
     # normalisation
     (of_module(normalization.batch_call, "running_mean", "running_var", "weight", "bias",
                eps="eps"), nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm,
@@ -194,7 +191,7 @@ TABLE: dict[Any, Reader] = _table([
     (joining.negate, operator.neg, torch.neg, aten.neg.default),
     (joining.concatenate, torch.cat, torch.concat, aten.cat.default, aten.concat.default,
      aten.concatenate.default),
-    (stacking.stack, torch.stack, aten.stack.default),
+    (joining.stack, torch.stack, aten.stack.default),
     # several tensors that carry the batch
     (several.matmul, torch.matmul, operator.matmul, "matmul", torch.bmm, "bmm",
      aten.matmul.default, aten.bmm.default),
@@ -225,10 +222,10 @@ TABLE: dict[Any, Reader] = _table([
     (reshaping.permute(torch.t), aten.t.default),
     (reshaping.permute(torch.movedim), torch.movedim, "movedim", aten.movedim.int,
      aten.movedim.intlist),
-    (stacking.reshape_as, "view_as", "reshape_as", aten.view_as.default, aten.reshape_as.default),
-    (stacking.expand, "expand", aten.expand.default),
-    (stacking.expand_as, "expand_as", aten.expand_as.default),
-    (stacking.unbind, torch.unbind, "unbind", aten.unbind.int),
+    (reshaping.reshape_as, "view_as", "reshape_as", aten.view_as.default, aten.reshape_as.default),
+    (reshaping.expand, "expand", aten.expand.default),
+    (reshaping.expand_as, "expand_as", aten.expand_as.default),
+    (slicing.unbind, torch.unbind, "unbind", aten.unbind.int),
     (reducing.roll, torch.roll, "roll", aten.roll.default),
     *_each(reducing.mixing, "flip cumsum"),
     # parts
@@ -237,11 +234,12 @@ TABLE: dict[Any, Reader] = _table([
     (overloads.narrow, aten.narrow.default),
     (overloads.select, aten.select.int),
     (overloads.index, aten.index.Tensor),
-    (picking.named_entry, getattr),
-    (slicing.chunk, torch.chunk, "chunk", aten.chunk.default),
-    (slicing.split, torch.split, "split", aten.split.Tensor, aten.split.sizes,
+    (slicing.named_entry, getattr),
+    (slicing.cutting(torch.chunk), torch.chunk, "chunk", aten.chunk.default),
+    (slicing.cutting(torch.split), torch.split, "split", aten.split.Tensor, aten.split.sizes,
      aten.split_with_sizes.default),
-    (slicing.tensor_split, torch.tensor_split, "tensor_split", aten.tensor_split.sections,
+    (slicing.cutting(torch.tensor_split), torch.tensor_split, "tensor_split",
+     aten.tensor_split.sections,
      aten.tensor_split.indices),
     # larger and smaller maps
     (resizing.interpolate, F.interpolate),
@@ -254,14 +252,14 @@ TABLE: dict[Any, Reader] = _table([
     (overloads.aligned_upsampling("bilinear"), aten.upsample_bilinear2d.vec),
     (overloads.aligned_upsampling("bicubic"), aten.upsample_bicubic2d.vec),
     (overloads.aligned_upsampling("trilinear"), aten.upsample_trilinear3d.vec),
-    (chaining.pixel_shuffle, F.pixel_shuffle, torch.pixel_shuffle, aten.pixel_shuffle.default),
-    (chaining.pixel_unshuffle, F.pixel_unshuffle, torch.pixel_unshuffle,
+    (reshaping.pixel_shuffle, F.pixel_shuffle, torch.pixel_shuffle, aten.pixel_shuffle.default),
+    (reshaping.pixel_unshuffle, F.pixel_unshuffle, torch.pixel_unshuffle,
      aten.pixel_unshuffle.default),
-    (chaining.channel_shuffle, F.channel_shuffle, torch.channel_shuffle,
+    (reshaping.channel_shuffle, F.channel_shuffle, torch.channel_shuffle,
      aten.channel_shuffle.default),
-    (of_module(chaining.pixel_shuffle, "upscale_factor"), nn.PixelShuffle),
-    (of_module(chaining.pixel_unshuffle, "downscale_factor"), nn.PixelUnshuffle),
-    (of_module(chaining.channel_shuffle, "groups"), nn.ChannelShuffle),
+    (of_module(reshaping.pixel_shuffle, "upscale_factor"), nn.PixelShuffle),
+    (of_module(reshaping.pixel_unshuffle, "downscale_factor"), nn.PixelUnshuffle),
+    (of_module(reshaping.channel_shuffle, "groups"), nn.ChannelShuffle),
     # precision and device
     *((casting.cast(name), name) for name in
       ("to", "type", "float", "double", "half", "bfloat16", "cpu")),
@@ -284,7 +282,7 @@ TABLE: dict[Any, Reader] = _table([
       ("std", "var")),
     (reducing.reduction(torch.norm, 1), torch.norm, "norm"),
     (reducing.reduction(torch.linalg.vector_norm, 1), torch.linalg.vector_norm),
-    *picking.ROWS,  # max, min, median, topk, sort
+    *reducing.PICKING,  # max, min, median, topk, sort
 ]) | ACTIVATIONS  # fmt: skip
 if hasattr(nn, "RMSNorm"):  # torch 2.4
     TABLE[nn.RMSNorm] = of_module(
