@@ -59,10 +59,10 @@ class Convolution(MirroredLayer):
         """The same filters, transposed."""
         padding, inside = self._padding()
         size = record.size if padding is None else padding.padded(record.size)
-        spans = self._spans()
+        reach = spans(self.weight, self.dilation)
         # where the stride does not divide the input, its last rows were seen by no window
         unseen = [
-            size[2 + i] - ((signal.shape[2 + i] - 1) * self.stride[i] - 2 * inside[i] + spans[i])
+            size[2 + i] - ((signal.shape[2 + i] - 1) * self.stride[i] - 2 * inside[i] + reach[i])
             for i in range(len(self.stride))
         ]
         below = _transposed(self, signal, inside, unseen)
@@ -93,13 +93,10 @@ class Convolution(MirroredLayer):
         """The windows under the filter, in the channels of its group."""
         batch, channel, *places = window
         padding, inside = self._padding()
-        seen = [
-            place.sliding(span, stride, before)
-            for place, span, stride, before in zip(
-                places, self._spans(), self.stride, inside, strict=True
-            )
-        ]
-        below = (batch, self._channels(channel), *seen)
+        axes = zip(places, spans(self.weight, self.dilation), self.stride, inside, strict=True)
+        seen = [place.sliding(span, stride, before) for place, span, stride, before in axes]
+        width_out = self.weight.shape[0] // self.groups
+        below = (batch, grouped(channel, self.groups, width_out, self.weight.shape[1]), *seen)
         return (below,) if padding is None else padding.window(below, record)
 
     def inside(self, record: InputSize) -> Inside | None:
@@ -118,14 +115,6 @@ class Convolution(MirroredLayer):
             return None, tuple(a for a, _ in self.sides)
         mode = "constant" if self.mode == "zeros" else self.mode
         return Padding(self.sides, mode), (0,) * len(self.sides)
-
-    def _spans(self) -> list[int]:
-        return spans(self.weight, self.dilation)
-
-    def _channels(self, channel: Interval) -> Interval:
-        return grouped(
-            channel, self.groups, self.weight.shape[0] // self.groups, self.weight.shape[1]
-        )
 
     @classmethod
     def of_module(cls, module: nn.Module, input: Tensor) -> tuple[Convolution, tuple[Tensor]]:
@@ -195,16 +184,9 @@ class TransposedConvolution(MirroredLayer):
     def window(self, window: Window, record: InputSize) -> tuple[Window]:
         """The inputs whose filters reach the window."""
         batch, channel, *places = window
-        seen = [
-            place.scattered(span, stride, before)
-            for place, span, stride, before in zip(
-                places,
-                spans(self.weight, self.dilation),
-                self.stride,
-                self.padding,
-                strict=True,
-            )
-        ]
+        reach = spans(self.weight, self.dilation)
+        axes = zip(places, reach, self.stride, self.padding, strict=True)
+        seen = [place.scattered(span, stride, before) for place, span, stride, before in axes]
         width_in = self.weight.shape[0] // self.groups
         below = grouped(channel, self.groups, self.weight.shape[1], width_in)
         return ((batch, below, *seen),)

@@ -48,11 +48,6 @@ def passing(input: Tensor, *args: Any, **kwargs: Any) -> Any:
     return Passing(), (input,)
 
 
-def passing_module(module: nn.Module, input: Tensor) -> Any:
-    """Reads calls of modules that do nothing at evaluation."""
-    return Passing(), (input,)
-
-
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Reads ``F.dropout``; one that stays on at evaluation is random and left to autograd."""
     return None if training and p > 0 else (Passing(), (input,))

@@ -90,14 +90,3 @@ def interpolate(
         },
     )
     return linear(resizing, resizing.sees), (input,)
-
-
-def upsample(
-    input: Tensor,
-    size: Any = None,
-    scale_factor: Any = None,
-    mode: str = "nearest",
-    align_corners: bool | None = None,
-) -> tuple[LinearMap, tuple[Tensor]]:
-    """The layer and the inputs of a call of ``F.upsample``."""
-    return interpolate(input, size, scale_factor, mode, align_corners)

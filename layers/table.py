@@ -29,11 +29,11 @@ from . import (
     normalization,
     padding,
     pooling,
+    products,
     rectification,
     reducing,
     reshaping,
     resizing,
-    several,
     slicing,
 )
 from .convolution import Convolution, TransposedConvolution
@@ -193,15 +193,15 @@ TABLE: dict[Any, Reader] = _table([
      aten.concatenate.default),
     (joining.stack, torch.stack, aten.stack.default),
     # several tensors that carry the batch
-    (several.matmul, torch.matmul, operator.matmul, "matmul", torch.bmm, "bmm",
+    (products.matmul, torch.matmul, operator.matmul, "matmul", torch.bmm, "bmm",
      aten.matmul.default, aten.bmm.default),
-    (several.einsum, torch.einsum, aten.einsum.default),
-    (several.attention, F.scaled_dot_product_attention, aten.scaled_dot_product_attention.default),
+    (products.einsum, torch.einsum, aten.einsum.default),
+    (products.attention, F.scaled_dot_product_attention, aten.scaled_dot_product_attention.default),
     *_each(joining.pointwise, "addcmul addcdiv maximum minimum"),
     (joining.pointwise(torch.where), torch.where, aten.where.self),
     (samplewise(shifted_window_attention), shifted_window_attention),
     # shapes
-    (reshaping.passing_module, *NOTHING_DONE),
+    (of_module(reshaping.passing), *NOTHING_DONE),
     (reshaping.dropout, F.dropout, F.dropout2d, F.dropout3d, aten.dropout.default,
      aten.feature_dropout.default, aten.alpha_dropout.default, aten.feature_alpha_dropout.default),
     (reshaping.stochastic_depth, stochastic_depth),
@@ -242,8 +242,7 @@ TABLE: dict[Any, Reader] = _table([
      aten.tensor_split.sections,
      aten.tensor_split.indices),
     # larger and smaller maps
-    (resizing.interpolate, F.interpolate),
-    (resizing.upsample, F.upsample),
+    (resizing.interpolate, F.interpolate, F.upsample),
     (of_module(resizing.interpolate, "size", "scale_factor", "mode", "align_corners",
                "recompute_scale_factor"), nn.Upsample),
     (overloads.upsampling("nearest"), aten.upsample_nearest1d.vec, aten.upsample_nearest2d.vec,

@@ -69,7 +69,7 @@ def test_every_window_sends_its_value_where_the_policy_says(how, size, options):
 @pytest.mark.parametrize("how", ["centre", "uniform"])
 def test_adaptive_bins(how):
     images = torch.arange(14.0, dtype=torch.float64).view(1, 1, 2, 7)
-    layer = AdaptiveMaxPooling((1, 3), how)
+    layer = AdaptiveMaxPooling((1, 3), unpooling=how)
     output, record = layer.record(images)
     (found,) = layer.mirror(torch.ones_like(output), record)
     # bins of 7 cells in 3: [0, 3), [2, 5), [4, 7)
