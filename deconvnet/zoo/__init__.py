@@ -38,7 +38,7 @@ def zfnet_mini(*, weights: bool = True) -> nn.Module:
     """The embedded network, in evaluation mode.
 
     ZFNet's shape at 96 pixels (see :class:`deconvnet.zoo.zfnet_mini_network.ZFNetMini`), trained by
-    ``scripts/train_zoo.py`` to tell 367 photographed objects apart. It takes images
+    ``scripts/zoo/train.py`` to tell 367 photographed objects apart. It takes images
     ``(N, 3, 96, 96)`` made by :data:`PREPROCESSING` and returns scores ``(N, 367)``; what an output
     stands for is told by :func:`class_names`.
 

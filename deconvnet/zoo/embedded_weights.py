@@ -89,7 +89,7 @@ def _metadata(path: str | Path, key: str) -> Any:
     if key not in metadata:
         raise ValueError(
             f"{path} holds no {key!r}: expected a file written by save_weights, "
-            "write it again with scripts/train_zoo.py"
+            "write it again with scripts/zoo/train.py"
         )
     return json.loads(metadata[key])
 
@@ -99,6 +99,6 @@ def _present(path: str | Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(
             f"there are no weights at {path}: reinstall deconvnet, or train them with "
-            "scripts/train_zoo.py"
+            "scripts/zoo/train.py"
         )
     return path

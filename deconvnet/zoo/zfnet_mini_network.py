@@ -18,7 +18,7 @@ class ZFNetMini(nn.Module):
     layer 5 where it is strongest, and nothing else: each has to become a detector of something,
     which is what a top-9 figure asks of it. Every rectifier and every pool is a module of its own,
     so that each stands under a name in ``DeconvNet(...).layers``. Batch normalisation and dropout
-    belong to training (see :mod:`deconvnet.zoo.folding`): what ships is convolutions with a bias
+    belong to training (see scripts/zoo/folding.py): what ships is convolutions with a bias
     and nothing else.
 
     Args:

@@ -38,7 +38,7 @@ def test_the_marker_takes_whole_files_but_their_slow_tests():
     files = (
         "tests/layers/test_linear.py",
         "tests/cli/test_demo.py",
-        "tests/figures/test_html_page.py",
+        "tests/test_units.py",
     )
     marked, others = collected(*files, "-m", "floors"), collected(*files, "-m", "not floors")
     assert {name.partition("::")[0] for name in marked} == set(files[:2])

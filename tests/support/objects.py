@@ -6,7 +6,7 @@ SHAPES = {"round": "ellipse", "angular": "rectangle"}
 PAIR = ("angular/square", "round/disc")
 
 
-def draw_objects(place, names=PAIR):
+def draw_objects(place, names=PAIR, side=256):
     """Red shapes in folders of their kind, and one dark photograph: both folders."""
     for name in names:
         picture = Image.new("RGBA", (144, 100))
@@ -17,5 +17,5 @@ def draw_objects(place, names=PAIR):
         picture.save(file)
     (place / "photos").mkdir(exist_ok=True)
     night = Image.linear_gradient("L").point(lambda grey: grey // 4)
-    night.convert("RGB").save(place / "photos" / "night.png")
+    night.convert("RGB").resize((side, side)).save(place / "photos" / "night.png")
     return place / "objects", place / "photos"

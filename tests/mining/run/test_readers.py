@@ -17,7 +17,7 @@ import torch
 import deconvnet.mining.run.readers
 from deconvnet.mining.mine import mine
 from deconvnet.mining.run.readers import ask
-from scripts.lazy_readers import COUNT, KINDS, SIZE, Raw, the_images, the_model, wrong_entries
+from tests.support.lazy_readers import COUNT, KINDS, SIZE, Raw, the_images, the_model, wrong_entries
 
 ROOT = Path(__file__).parents[3]
 pytestmark = [
@@ -267,7 +267,7 @@ def test_a_reader_answers_or_raises():
 @pytest.mark.slow
 def test_ten_runs_of_each_kind():
     """By the script, whose status is 1 if any entry of any table is wrong."""
-    words = [sys.executable, "scripts/lazy_readers.py", "--times", "10", "--readers", "4"]
+    words = [sys.executable, "-m", "tests.support.lazy_readers", "--times", "10", "--readers", "4"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(done.stdout.splitlines()) == len(KINDS)

@@ -12,7 +12,7 @@ import torch
 from deconvnet.mining.mine import ReaderDied, Unfinished, mine
 from deconvnet.mining.run.reread import ImagesDiffer
 from deconvnet.store.store import open_store
-from scripts.lazy_readers import Raw, the_images, the_model, wrong_entries
+from tests.support.lazy_readers import Raw, the_images, the_model, wrong_entries
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
