@@ -7,9 +7,10 @@ mirrored by its own vector-Jacobian product (``local.Local``). See ``layers/READ
 
 from __future__ import annotations
 
-from .base import InputSize, Inside, LinearMap, MirroredLayer, Nothing, Record
+from .base import InputSize, Inside, MirroredLayer, Nothing, Record
 from .crop import Crop
-from .local import Local, PerSample
+from .functional import LinearMap, PerSample
+from .local import Local
 from .mirrors import MirrorError, Mirrors, reader_for
 from .policies import Activation, Policies, Rectifier, UnmirroredError, rectifier
 from .rectification import Rectification

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from .crop import Crop
-from .window import Window
 
 if TYPE_CHECKING:
     from .policies import Policies
@@ -245,51 +244,3 @@ class WithoutFilters(MirroredLayer):
     def multiply_adds(self, size: torch.Size) -> int:
         """None are counted."""
         return 0
-
-
-@dataclass(frozen=True, eq=False)
-class LinearMap(MirroredLayer):
-    """A linear operation given by its forward function alone; its mirror is the exact adjoint.
-
-    The adjoint of a linear function does not depend on where it is taken, so only the size of
-    the input is remembered and the transpose is taken at zero.
-
-    Args:
-        function: input tensor -> output tensor, linear in it, each sample by itself.
-        sees: window of the output, size of the input -> window of the input.
-        bare: the same function without padding, where it runs on crops (see ``inside``).
-        cost: size of the output -> multiply-adds, see ``multiply_adds``; None for unknown.
-    """
-
-    function: Callable[[Tensor], Tensor]
-    sees: Callable[[Window, torch.Size], Window]
-    bare: Callable[[Tensor], Tensor] | None = None
-    cost: Cost = None
-
-    def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
-        """Run the function."""
-        return self.function(input), InputSize(input.shape)
-
-    def mirror(self, signal: Tensor, record: InputSize) -> tuple[Tensor]:
-        """The adjoint of the function."""
-        return (adjoint(self.function, record.size, signal),)
-
-    def window(self, window: Window, record: InputSize) -> tuple[Window]:
-        """As ``sees`` says."""
-        return (self.sees(window, record.size),)
-
-    def inside(self, record: InputSize) -> Inside | None:
-        """Without padding."""
-        return None if self.bare is None else Inside(replace(self, function=self.bare), 0.0)
-
-    def multiply_adds(self, size: torch.Size) -> int | None:
-        """As ``cost`` says."""
-        return self.cost and self.cost(size)
-
-
-def adjoint(function: Callable[[Tensor], Tensor], size: torch.Size, signal: Tensor) -> Tensor:
-    """The transpose of a linear function, applied to a signal shaped like its output."""
-    with torch.enable_grad():
-        origin = torch.zeros(size, dtype=signal.dtype, device=signal.device, requires_grad=True)
-        (back,) = torch.autograd.grad(function(origin), origin, signal)
-    return back

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .base import Record, WithoutFilters
-from .stacking import Alike
+from .reshaping import Alike
 from .window import Window
 
 

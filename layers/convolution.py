@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import wraps
 from typing import Any
 
 import torch
@@ -14,32 +13,11 @@ from torch import Tensor, nn
 
 from .base import InputSize, Inside, MirroredLayer
 from .padding import Padding
+from .readers import tuple_of
 from .window import Interval, Window
 
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
-
-
-def tuple_of(value: Any, axes: int) -> tuple[int, ...]:
-    """One number for every spatial axis, from a number or a sequence (one entry serves all)."""
-    if isinstance(value, Sequence):
-        return tuple(value) if len(value) == axes else (value[0],) * axes
-    return (value,) * axes
-
-
-def spatial(axes: int, read: Callable[..., Any]) -> Callable[..., Any]:
-    """A reader for calls on (batch, channels, *size) with so many axes in size.
-
-    torch takes (channels, *size) too, a single sample without a batch; what is beyond these
-    layers is given back as None.
-    """
-
-    @wraps(read)
-    def batched(*args: Any, **kwargs: Any) -> Any:
-        found = read(*args, **kwargs)
-        return found if found is not None and found[1][0].ndim == axes + 2 else None
-
-    return batched
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +59,10 @@ class Convolution(MirroredLayer):
         """The same filters, transposed."""
         padding, inside = self._padding()
         size = record.size if padding is None else padding.padded(record.size)
-        spans = self._spans()
+        reach = spans(self.weight, self.dilation)
         # where the stride does not divide the input, its last rows were seen by no window
         unseen = [
-            size[2 + i] - ((signal.shape[2 + i] - 1) * self.stride[i] - 2 * inside[i] + spans[i])
+            size[2 + i] - ((signal.shape[2 + i] - 1) * self.stride[i] - 2 * inside[i] + reach[i])
             for i in range(len(self.stride))
         ]
         below = _transposed(self, signal, inside, unseen)
@@ -115,13 +93,10 @@ class Convolution(MirroredLayer):
         """The windows under the filter, in the channels of its group."""
         batch, channel, *places = window
         padding, inside = self._padding()
-        seen = [
-            place.sliding(span, stride, before)
-            for place, span, stride, before in zip(
-                places, self._spans(), self.stride, inside, strict=True
-            )
-        ]
-        below = (batch, self._channels(channel), *seen)
+        axes = zip(places, spans(self.weight, self.dilation), self.stride, inside, strict=True)
+        seen = [place.sliding(span, stride, before) for place, span, stride, before in axes]
+        width_out = self.weight.shape[0] // self.groups
+        below = (batch, grouped(channel, self.groups, width_out, self.weight.shape[1]), *seen)
         return (below,) if padding is None else padding.window(below, record)
 
     def inside(self, record: InputSize) -> Inside | None:
@@ -140,14 +115,6 @@ class Convolution(MirroredLayer):
             return None, tuple(a for a, _ in self.sides)
         mode = "constant" if self.mode == "zeros" else self.mode
         return Padding(self.sides, mode), (0,) * len(self.sides)
-
-    def _spans(self) -> list[int]:
-        return spans(self.weight, self.dilation)
-
-    def _channels(self, channel: Interval) -> Interval:
-        return grouped(
-            channel, self.groups, self.weight.shape[0] // self.groups, self.weight.shape[1]
-        )
 
     @classmethod
     def of_module(cls, module: nn.Module, input: Tensor) -> tuple[Convolution, tuple[Tensor]]:
@@ -217,16 +184,9 @@ class TransposedConvolution(MirroredLayer):
     def window(self, window: Window, record: InputSize) -> tuple[Window]:
         """The inputs whose filters reach the window."""
         batch, channel, *places = window
-        seen = [
-            place.scattered(span, stride, before)
-            for place, span, stride, before in zip(
-                places,
-                spans(self.weight, self.dilation),
-                self.stride,
-                self.padding,
-                strict=True,
-            )
-        ]
+        reach = spans(self.weight, self.dilation)
+        axes = zip(places, reach, self.stride, self.padding, strict=True)
+        seen = [place.scattered(span, stride, before) for place, span, stride, before in axes]
         width_in = self.weight.shape[0] // self.groups
         below = grouped(channel, self.groups, self.weight.shape[1], width_in)
         return ((batch, below, *seen),)

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .base import Inside, Record, WithoutFilters, no_filters, take
 from .crop import Crop
-from .local import PerSample, broadcasting
-from .window import Window, broadcast_window
+from .functional import PerSample, broadcasting, linear
+from .window import Interval, Window, broadcast_window
 
 Number = float | int
 
@@ -217,3 +218,17 @@ def negate(input: Tensor) -> Any:
 def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Any:
     """The layer and the inputs of ``torch.cat``."""
     return Concatenation(dim), tuple(tensors)
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Any:
+    """The layer and the inputs of ``torch.stack``."""
+    axis = dim % (tensors[0].ndim + 1)
+
+    def sees(window: Window, *sizes: torch.Size) -> Any:
+        rest, seen = (*window[:axis], *window[axis + 1 :]), []
+        for number in range(len(sizes)):  # the inputs whose slices are looked at
+            missed = window[axis].shifted(-number).clipped(1).empty
+            seen.append(tuple(Interval(i.start, np.where(missed, i.start, i.stop)) for i in rest))
+        return seen if len(sizes) > 1 else seen[0]
+
+    return linear(lambda *x: torch.stack(x, axis), sees, per_sample=axis != 0), tuple(tensors)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from .base import MirroredLayer, Nothing
 from .window import Interval, Window
@@ -49,9 +48,3 @@ class Linear(MirroredLayer):
     ) -> tuple[Linear, tuple[Tensor]]:
         """The layer and the inputs of a call of ``torch.nn.functional.linear``."""
         return cls(weight, bias), (input,)
-
-    @classmethod
-    def of_module(cls, module: nn.Module, input: Tensor) -> tuple[Linear, tuple[Tensor]]:
-        """The layer and the inputs of a call of ``nn.Linear``."""
-        m: Any = module
-        return cls(m.weight, m.bias), (input,)

@@ -1,116 +1,20 @@
-"""Any other differentiable operation, mirrored by its own vector-Jacobian product."""
+"""Any other differentiable operation, mirrored through the graph that autograd keeps of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from .base import Cost, Inside, MirroredLayer, Record, Signal, no_filters, take
-from .crop import Crop
+from .base import MirroredLayer, Record, Signal
+from .functional import leaf
 from .packing import Packed, Signals, stay_apart
-from .window import Interval, Window, broadcast_window, whole
-
-
-@dataclass(frozen=True, eq=False)
-class Values(Record):
-    """The inputs of a forward pass, as they were.
-
-    Args:
-        inputs: (batch, ...) each, or without the batch.
-        batched: for each input whether it carries the batch on its first axis.
-    """
-
-    inputs: tuple[Tensor, ...]
-    batched: tuple[bool, ...]
-
-    @property
-    def per_sample(self) -> bool:
-        """Tensors without axes have no samples."""
-        return any(self.batched)
-
-    @property
-    def shared(self) -> tuple[bool, ...]:
-        """Inputs without the batch."""
-        return tuple(not own for own in self.batched)
-
-    def take(self, index: Tensor) -> Values:
-        """Rows of the inputs that carry the batch; the others serve every sample."""
-        pairs = zip(self.inputs, self.batched, strict=True)
-        return Values(tuple(take(x, index) if own else x for x, own in pairs), self.batched)
-
-    def within(self, output: Crop, inputs: Sequence[Crop]) -> Values:
-        """The crops of each."""
-        pairs = zip(self.inputs, inputs, strict=True)
-        return Values(tuple(crop.of(x) for x, crop in pairs), self.batched)
-
-
-Sees = Callable[[Window, tuple[Tensor, ...]], tuple[Window, ...]]
-
-
-def unchanged(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:
-    """What an elementwise operation of one tensor sees: the same places."""
-    return (window,) * len(inputs)
-
-
-def broadcasting(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:
-    """What an elementwise operation of several tensors sees of each."""
-    return tuple(broadcast_window(window, x.shape) for x in inputs)
-
-
-@dataclass(frozen=True, eq=False)
-class PerSample(MirroredLayer):
-    """An operation known to treat each sample by itself, mirrored at its recorded inputs.
-
-    Sample ``i`` of its output depends on sample ``i`` of the inputs that carry the batch, and on
-    all of those that do not.
-
-    Args:
-        function: tensors -> tensor, differentiable and not random.
-        sees: window of the output, the inputs -> window of each input.
-        cost: size of the output -> multiply-adds, see ``multiply_adds``; None for unknown.
-        batched: for each input whether it carries the batch on its first axis; empty: all do.
-    """
-
-    function: Callable[..., Tensor]
-    sees: Sees = unchanged
-    cost: Cost = None
-    batched: tuple[bool, ...] = ()
-
-    def record(self, *inputs: Tensor) -> tuple[Tensor, Values]:
-        """Run the operation and keep its inputs."""
-        return self.function(*inputs), Values(inputs, self.batched or (True,) * len(inputs))
-
-    def mirror(self, signal: Tensor, record: Values) -> tuple[Tensor | None, ...]:
-        """The vector-Jacobian product at the recorded inputs; None for inputs of integers."""
-        with torch.enable_grad():
-            inputs = [_leaf(x) for x in record.inputs]
-            wanted = [x for x in inputs if x.requires_grad]
-            found = iter(torch.autograd.grad(self.function(*inputs), wanted, signal))
-        return tuple(next(found) if x.requires_grad else None for x in inputs)
-
-    def window(self, window: Window, record: Values) -> tuple[Window, ...]:
-        """As ``sees`` says."""
-        return self.sees(window, record.inputs)
-
-    def inside(self, record: Values) -> Inside | None:
-        """The same, for elementwise operations.
-
-        Where cells are broadcast, the mirror would add up what lies outside of the maps.
-        """
-        aligned = len({x.shape[2:] for x in record.inputs}) == 1 and all(record.batched)
-        own = self.sees is unchanged or (self.sees is broadcasting and aligned)
-        return Inside(self) if own else None
-
-    def multiply_adds(self, size: torch.Size) -> int | None:
-        """As ``cost`` says."""
-        return self.cost and self.cost(size)
+from .window import whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +102,7 @@ class Local(MirroredLayer):
 
     def record(self, *inputs: Any) -> tuple[Any, Traced]:
         """Run the operation under autograd; float tensors of the inputs become leaves."""
-        leaves = pytree.tree_map(_leaf, inputs)
+        leaves = pytree.tree_map(leaf, inputs)
         with torch.enable_grad():
             given = pytree.tree_map(_copy, leaves)
             fresh = [_writes(one) for one in given]
@@ -223,15 +127,9 @@ class Local(MirroredLayer):
     def window(self, window: Any, record: Traced) -> tuple[Any, ...]:
         """Everything."""
         return tuple(
-            pytree.tree_map(lambda x: whole(x.ndim) if isinstance(x, Tensor) else None, leaf)
-            for leaf in record.leaves
+            pytree.tree_map(lambda x: whole(x.ndim) if isinstance(x, Tensor) else None, one)
+            for one in record.leaves
         )
-
-
-def _leaf(value: Any) -> Any:
-    if isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex()):
-        return value.detach().requires_grad_()
-    return value
 
 
 def _writes(value: Any) -> int:
@@ -255,54 +153,3 @@ def _flattened(signal: Signal, layout: pytree.TreeSpec) -> list[Any]:
     below = layout.children() if hasattr(layout, "children") else layout.children_specs
     pairs = zip(parts, below, strict=True)
     return [leaf for part, one in pairs for leaf in _flattened(part, one)]
-
-
-def along(*axes: int) -> Sees:
-    """What an operation sees that mixes these axes (softmax, layer norm): all of them."""
-
-    def sees(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:
-        mixed = {axis % inputs[0].ndim for axis in axes}
-        seen = tuple(Interval.whole() if i in mixed else w for i, w in enumerate(window))
-        return (seen,) * len(inputs)
-
-    return sees
-
-
-def elementwise(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    """Reads calls of a function of one tensor and numbers that works place by place."""
-
-    def read(input: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if any(isinstance(extra, Tensor) for extra in (*args, *kwargs.values())):
-            return None
-        return PerSample(lambda x: function(x, *args, **kwargs), cost=no_filters), (input,)
-
-    return read
-
-
-def softmax(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    """Reads calls of ``softmax`` and ``log_softmax`` along an axis that is not the batch."""
-
-    def read(input: Tensor, dim: int | None = None, *args: Any, **kwargs: Any) -> Any:
-        if dim is None or dim % input.ndim == 0:
-            return None
-        layer = PerSample(lambda x: function(x, dim, *args, **kwargs), along(dim), no_filters)
-        return layer, (input,)
-
-    return read
-
-
-def softmax_module(module: nn.Module, input: Tensor) -> Any:
-    """The layer and the inputs of a call of ``nn.Softmax``."""
-    return softmax(F.softmax)(input, getattr(module, "dim", None))
-
-
-def samplewise(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    """Reads calls of a function known to treat each sample of its first argument by itself."""
-
-    def everything(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:
-        return ((window[0], *whole(inputs[0].ndim - 1)),)
-
-    def read(input: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return PerSample(lambda x: function(x, *args, **kwargs), everything), (input,)
-
-    return read

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from .base import MirroredLayer
-from .table import TABLE, Reader
+from .readers import Reader
+from .table import TABLE
 
 
 class MirrorError(Exception):

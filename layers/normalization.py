@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base import Inside, Nothing, Record, WithoutFilters, no_filters
-from .local import PerSample, Values, along
+from .functional import PerSample, Values, along
 from .policies import Policies
 from .window import Interval, Window
 
@@ -58,14 +58,6 @@ class BatchNormalization(WithoutFilters):
     def inside(self, record: Nothing) -> Inside:
         """The same."""
         return Inside(self)
-
-
-def batch_module(module: nn.Module, input: Tensor) -> Any:
-    """The layer and the inputs of a call of ``nn.BatchNorm2d`` and relatives at evaluation."""
-    m: Any = module
-    if m.running_mean is None:  # statistics of the batch itself: samples are mixed
-        return None
-    return BatchNormalization(m.running_mean, m.running_var, m.weight, m.bias, m.eps), (input,)
 
 
 def batch_call(
@@ -119,6 +111,7 @@ def group_call(
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
+    cudnn_enabled: bool = True,  # the overload has it
 ) -> Any:
     """The layer and the inputs of a call of ``torch.nn.functional.group_norm``."""
     width = input.shape[1] // num_groups
@@ -132,18 +125,13 @@ def group_call(
     return layer, (input,)
 
 
-def group_module(module: nn.Module, input: Tensor) -> Any:
-    """The layer and the inputs of a call of ``nn.GroupNorm``."""
-    m: Any = module
-    return group_call(input, m.num_groups, m.weight, m.bias, m.eps)
-
-
 def layer_call(
     input: Tensor,
     normalized_shape: Sequence[int],
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
+    cudnn_enable: bool = True,  # the overload has it
 ) -> Any:
     """The layer and the inputs of a call of ``torch.nn.functional.layer_norm``."""
     shape = tuple(normalized_shape)
@@ -152,12 +140,6 @@ def layer_call(
         return None
     layer = PerSample(lambda x: F.layer_norm(x, shape, weight, bias, eps), along(*axes), no_filters)
     return layer, (input,)
-
-
-def layer_module(module: nn.Module, input: Tensor) -> Any:
-    """The layer and the inputs of a call of ``nn.LayerNorm``."""
-    m: Any = module
-    return layer_call(input, m.normalized_shape, m.weight, m.bias, m.eps)
 
 
 def root_mean_square_call(
@@ -173,12 +155,6 @@ def root_mean_square_call(
         return None
     layer = PerSample(lambda x: F.rms_norm(x, shape, weight, eps), along(*axes), no_filters)
     return layer, (input,)
-
-
-def root_mean_square_module(module: nn.Module, input: Tensor) -> Any:
-    """The layer and the inputs of a call of ``nn.RMSNorm``."""
-    m: Any = module
-    return root_mean_square_call(input, m.normalized_shape, m.weight, m.eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,9 +209,3 @@ def response_call(
         return F.local_response_norm(x, size, alpha, beta, k)
 
     return ResponseNormalization(normalize, size), (input,)
-
-
-def response_module(module: nn.Module, input: Tensor) -> Any:
-    """The layer and the inputs of a call of ``nn.LocalResponseNorm``."""
-    m: Any = module
-    return response_call(input, m.size, m.alpha, m.beta, m.k)

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import InputSize, Inside, WithoutFilters, adjoint
+from .base import InputSize, Inside, WithoutFilters
+from .functional import adjoint
 from .window import Interval, Window
 
 

@@ -1,34 +1,83 @@
-"""Max pooling, plain and adaptive, mirrored by unpooling."""
+"""Max pooling, plain and adaptive, mirrored by unpooling; average pooling, by its adjoint."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from .base import InputSize, Inside, WithoutFilters
-from .convolution import tuple_of
+from .base import InputSize, Inside, WithoutFilters, no_filters
+from .functional import LinearMap, linear
 from .policies import Policies
+from .readers import tuple_of
 from .unpooling import Cells, Switches, spread, unpool
 from .window import Window
 
 POOL: dict[int, Callable[..., Any]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 ADAPTIVE = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
 
+AVERAGE = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+ADAPTIVE_AVERAGE: dict[int, Callable[..., Tensor]] = {
+    1: F.adaptive_avg_pool1d,
+    2: F.adaptive_avg_pool2d,
+    3: F.adaptive_avg_pool3d,
+}
+
 
 @dataclass(frozen=True, eq=False)
-class MaxPooling(WithoutFilters):
-    """Max pooling in 1-D, 2-D or 3-D; its mirror unpools.
+class Unpooled(WithoutFilters):
+    """A max pooling, whose mirror unpools.
+
+    Args:
+        unpooling: "switches" (see ``unpool``), "centre" or "uniform" (see ``spread``).
+    """
+
+    unpooling: str = field(default="switches", kw_only=True)
+
+    def pool(self, input: Tensor) -> tuple[Tensor, Tensor]:
+        """The maxima, and the place of each in its map."""
+        raise NotImplementedError
+
+    def cells(self, record: InputSize, size: torch.Size) -> list[Cells]:
+        """For each axis the cells under each window, those outside the map too."""
+        raise NotImplementedError
+
+    def record(self, input: Tensor) -> tuple[Tensor, Switches | InputSize]:
+        """Pool, and remember the switches if the policy needs them."""
+        output, places = self.pool(input)
+        if self.unpooling != "switches":
+            return output, InputSize(input.shape)
+        return output, Switches(places.to(torch.int32), input.shape)
+
+    def mirror(self, signal: Tensor, record: Switches | InputSize) -> tuple[Tensor]:
+        """Unpool: every value to its switch, or where the policy puts it."""
+        if isinstance(record, Switches):
+            return (unpool(signal, record),)
+        cells = self.cells(record, signal.shape)
+        return (spread(signal, record.size, cells, how=self.unpooling),)
+
+    def under(self, policies: Policies) -> Unpooled:
+        """Unpooled as the policies say."""
+        return replace(self, unpooling=policies.unpooling)
+
+    @property
+    def channelwise(self) -> bool:
+        """Channels are pooled apart."""
+        return True
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPooling(Unpooled):
+    """Max pooling in 1-D, 2-D or 3-D.
 
     Args:
         kernel, stride, padding, dilation: one number an axis.
         ceil_mode: windows that start inside the map but end outside count too.
-        unpooling: "switches" (see ``unpool``), "centre" or "uniform" (see ``spread``).
     """
 
     kernel: tuple[int, ...]
@@ -36,31 +85,17 @@ class MaxPooling(WithoutFilters):
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
     ceil_mode: bool = False
-    unpooling: str = "switches"
 
-    def record(self, input: Tensor) -> tuple[Tensor, Switches | InputSize]:
-        """Pool, and remember the switches if they are wanted."""
-        switched = self.unpooling == "switches"
-        found = POOL[len(self.kernel)](
+    def pool(self, input: Tensor) -> tuple[Tensor, Tensor]:
+        """By torch."""
+        found: tuple[Tensor, Tensor] = POOL[len(self.kernel)](
             input, self.kernel, self.stride, self.padding, self.dilation,
-            ceil_mode=self.ceil_mode, return_indices=switched,
+            ceil_mode=self.ceil_mode, return_indices=True,
         )  # fmt: skip
-        if not switched:
-            return found, InputSize(input.shape)
-        return found[0], Switches(found[1].to(torch.int32), input.shape)
+        return found
 
-    def mirror(self, signal: Tensor, record: Switches | InputSize) -> tuple[Tensor]:
-        """Unpool: every value to its switch, or where the policy puts it."""
-        if isinstance(record, Switches):
-            return (unpool(signal, record),)
-        return (spread(signal, record.size, self._cells(signal.shape), how=self.unpooling),)
-
-    def under(self, policies: Policies) -> MaxPooling:
-        """Unpooled as the policies say."""
-        return replace(self, unpooling=policies.unpooling)
-
-    def _cells(self, size: torch.Size) -> list[Cells]:
-        """For each axis the cells under each window, those outside the map too."""
+    def cells(self, record: InputSize, size: torch.Size) -> list[Cells]:
+        """The kernel, dilated."""
         axes = zip(size[2:], self.kernel, self.stride, self.padding, self.dilation, strict=True)
         return [
             [range(o * s - p, o * s - p + d * (k - 1) + 1, d) for o in range(length)]
@@ -70,18 +105,9 @@ class MaxPooling(WithoutFilters):
     def window(self, window: Window, record: Switches | InputSize) -> tuple[Window]:
         """The pooling windows: the switch may stand anywhere in them."""
         batch, channel, *places = window
-        seen = [
-            place.sliding(dilation * (kernel - 1) + 1, stride, padding)
-            for place, kernel, stride, padding, dilation in zip(
-                places, self.kernel, self.stride, self.padding, self.dilation, strict=True
-            )
-        ]
+        axes = zip(places, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        seen = [place.sliding(d * (k - 1) + 1, s, p) for place, k, s, p, d in axes]
         return ((batch, channel, *seen),)
-
-    @property
-    def channelwise(self) -> bool:
-        """Channels are pooled apart."""
-        return True
 
     def inside(self, record: Switches | InputSize) -> Inside | None:
         """Without padding, among values that are never the maximum."""
@@ -112,48 +138,26 @@ class MaxPooling(WithoutFilters):
         )
         return layer, (input,)
 
-    @classmethod
-    def of_module(cls, module: nn.Module, input: Tensor) -> tuple[MaxPooling, tuple[Tensor]] | None:
-        """The layer and the inputs of a call of ``nn.MaxPool2d`` and relatives."""
-        m: Any = module
-        return cls.of_call(
-            input, m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode, m.return_indices
-        )
-
 
 @dataclass(frozen=True, eq=False)
-class AdaptiveMaxPooling(WithoutFilters):
-    """Adaptive max pooling; its mirror unpools.
+class AdaptiveMaxPooling(Unpooled):
+    """Adaptive max pooling.
 
     Args:
         bins: output length of each axis; None keeps the input's.
-        unpooling: "switches" (see ``unpool``), "centre" or "uniform" (see ``spread``).
     """
 
     bins: tuple[int | None, ...]
-    unpooling: str = "switches"
 
-    def record(self, input: Tensor) -> tuple[Tensor, Switches | InputSize]:
-        """Pool, and remember the switches if they are wanted."""
+    def pool(self, input: Tensor) -> tuple[Tensor, Tensor]:
+        """By torch."""
         pool: Callable[..., tuple[Tensor, Tensor]] = ADAPTIVE[len(self.bins)]
-        output, places = pool(input, binned(self.bins, input.shape), return_indices=True)
-        if self.unpooling != "switches":
-            return output, InputSize(input.shape)
-        return output, Switches(places.to(torch.int32), input.shape)
+        return pool(input, binned(self.bins, input.shape), return_indices=True)
 
-    def mirror(self, signal: Tensor, record: Switches | InputSize) -> tuple[Tensor]:
-        """Unpool: every value to its switch, or where the policy puts it."""
-        if isinstance(record, Switches):
-            return (unpool(signal, record),)
-        counts = zip(signal.shape[2:], record.size[2:], strict=True)
-        cells: list[Cells] = [
-            [range(i * n // b, -(-(i + 1) * n // b)) for i in range(b)] for b, n in counts
-        ]
-        return (spread(signal, record.size, cells, how=self.unpooling),)
-
-    def under(self, policies: Policies) -> AdaptiveMaxPooling:
-        """Unpooled as the policies say."""
-        return replace(self, unpooling=policies.unpooling)
+    def cells(self, record: InputSize, size: torch.Size) -> list[Cells]:
+        """The bins."""
+        counts = zip(size[2:], record.size[2:], strict=True)
+        return [[range(i * n // b, -(-(i + 1) * n // b)) for i in range(b)] for b, n in counts]
 
     def window(self, window: Window, record: Switches | InputSize) -> tuple[Window]:
         """The bins."""
@@ -168,14 +172,6 @@ class AdaptiveMaxPooling(WithoutFilters):
             return None
         return cls(tuple_of(output_size, input.ndim - 2)), (input,)
 
-    @classmethod
-    def of_module(
-        cls, module: nn.Module, input: Tensor
-    ) -> tuple[AdaptiveMaxPooling, tuple[Tensor]] | None:
-        """The layer and the inputs of a call of ``nn.AdaptiveMaxPool2d`` and relatives."""
-        m: Any = module
-        return cls.of_call(input, m.output_size, m.return_indices)
-
 
 def binned(bins: tuple[int | None, ...], size: torch.Size) -> tuple[int, ...]:
     """The number of bins of each spatial axis, for an input of this size."""
@@ -188,3 +184,46 @@ def adaptive_window(window: Window, bins: tuple[int | None, ...], size: torch.Si
     counts = binned(bins, size)
     seen = [p.binned(b, n) for p, b, n in zip(places, counts, size[2:], strict=True)]
     return (batch, channel, *seen)
+
+
+def average_pooling(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> tuple[LinearMap, tuple[Tensor]]:
+    """The layer and the inputs of a call of ``F.avg_pool2d`` and relatives."""
+    axes = input.ndim - 2
+    kernel = tuple_of(kernel_size, axes)
+    strides = tuple_of(stride, axes) if stride else kernel
+    padding = tuple_of(padding, axes)
+    rest = () if axes == 1 else (divisor_override,)  # the 1-D function does not know it
+
+    def pool(x: Tensor) -> Tensor:
+        return AVERAGE[axes](x, kernel, strides, padding, ceil_mode, count_include_pad, *rest)
+
+    def sees(window: Window, size: torch.Size) -> Window:
+        batch, channel, *places = window
+        moves = zip(places, kernel, strides, padding, strict=True)
+        return (batch, channel, *(place.sliding(k, s, p) for place, k, s, p in moves))
+
+    def bare(x: Tensor) -> Tensor:
+        return AVERAGE[axes](x, kernel, strides, 0, False, True, *rest)
+
+    # where the padding does not count, a border divides by what no other place divides by
+    even = not ceil_mode and (count_include_pad or not any(padding))
+    return LinearMap(pool, sees, bare if even else None, no_filters), (input,)
+
+
+def adaptive_average_pooling(input: Tensor, output_size: Any) -> tuple[LinearMap, tuple[Tensor]]:
+    """The layer and the inputs of a call of ``F.adaptive_avg_pool2d`` and relatives."""
+    axes = input.ndim - 2
+    bins = tuple_of(output_size, axes)
+
+    def sees(window: Window, size: torch.Size) -> Window:
+        return adaptive_window(window, bins, size)
+
+    return linear(lambda x: ADAPTIVE_AVERAGE[axes](x, bins), sees), (input,)

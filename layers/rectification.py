@@ -12,9 +12,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import Inside, Record, WithoutFilters
+from .base import Inside, Record, WithoutFilters, no_filters
 from .crop import Crop
-from .local import PerSample, Values, along
+from .functional import PerSample, Values, along
 from .policies import Activation, DeconvNetRule, Policies, Rectifier
 from .window import Window
 
@@ -105,31 +105,26 @@ def of_module(module: nn.Module, input: Tensor) -> tuple[Rectification, tuple[Te
 
 
 @dataclass(frozen=True, eq=False)
-class GatedLinearUnit(WithoutFilters):
+class GatedLinearUnit(PerSample):
     """GLU: one half of an axis times the sigmoid of the other (Dauphin 2017).
 
     No paper gives the three methods a rule for it. By derivative it is the product rule; where
     ``fallback`` says "rectify", the positive part of the signal goes through the product rule.
 
     Args:
-        dim: the axis that is halved.
         rectified: take the positive part of the signal first.
     """
 
-    dim: int
     rectified: bool = False
 
-    def record(self, input: Tensor) -> tuple[Tensor, Values]:
-        """Multiply one half by the gate of the other."""
-        return self._product.record(input)
+    @property
+    def activation_name(self) -> str:
+        """Of the gate."""
+        return "GLU"
 
     def mirror(self, signal: Tensor, record: Values) -> tuple[Tensor | None, ...]:
         """The product rule at the recorded halves."""
-        return self._product.mirror(signal.clamp(min=0) if self.rectified else signal, record)
-
-    def window(self, window: Window, record: Values) -> tuple[Window, ...]:
-        """Both halves of the same places."""
-        return self._product.window(window, record)
+        return super().mirror(signal.clamp(min=0) if self.rectified else signal, record)
 
     def under(self, policies: Policies) -> GatedLinearUnit:
         """By the product rule, if the policies allow it.
@@ -137,23 +132,13 @@ class GatedLinearUnit(WithoutFilters):
         Raises:
             UnmirroredError: the policy has no rule for a gate.
         """
-        rule = policies.rectifier_for(Activation("GLU", lambda z: F.glu(z, self.dim)))
+        rule = policies.rectifier_for(Activation("GLU", self.function))
         return replace(self, rectified=isinstance(rule, DeconvNetRule))
-
-    @property
-    def _product(self) -> PerSample:
-        return PerSample(lambda x: F.glu(x, self.dim), along(self.dim))
 
 
 def glu(input: Tensor, dim: int = -1) -> Any:
     """Reads calls of ``F.glu``."""
-    return GatedLinearUnit(dim), (input,)
-
-
-def glu_module(module: nn.Module, input: Tensor) -> Any:
-    """Reads calls of ``nn.GLU``."""
-    m: Any = module
-    return glu(input, m.dim)
+    return GatedLinearUnit(lambda x: F.glu(x, dim), along(dim), no_filters), (input,)
 
 
 def module_ceiling(module: nn.Module) -> float | None:

@@ -1,4 +1,4 @@
-"""Axes reduced by something that is not linear: the greatest value, a norm, a deviation."""
+"""Axes reduced: means and sums, the greatest value, norms; and values picked along an axis."""
 
 from __future__ import annotations
 
@@ -9,10 +9,46 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .averaging import Reduced, reduced_window
 from .base import no_filters
-from .local import PerSample, along
-from .window import Window
+from .functional import PerSample, along, linear
+from .joining import pointwise
+from .window import Interval, Window
+
+
+def reduced_window(window: Window, rank: int, axes: Sequence[int], *, kept: bool) -> Window:
+    """What a reduction sees: everything of the reduced axes, the same places of the others.
+
+    Args:
+        window: of the output.
+        rank: axes of the input.
+        axes: those that are reduced.
+        kept: they stay in the output, of length one.
+    """
+    rest, seen = iter(window), []
+    for axis in range(rank):
+        own = next(rest) if kept or axis not in axes else None
+        seen.append(Interval.whole() if axis in axes or own is None else own)
+    return tuple(seen)
+
+
+def summing(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    """Reads calls of ``torch.mean`` or ``torch.sum``, whose adjoint spreads the signal evenly."""
+
+    def read(input: Tensor, dim: Any = (), keepdim: bool = False) -> Any:
+        axes = _axes(dim, input.ndim) or tuple(range(input.ndim))
+
+        def sees(window: Window, size: torch.Size) -> Window:
+            return reduced_window(window, len(size), axes, kept=keepdim)
+
+        layer = linear(lambda x: function(x, axes, keepdim), sees, per_sample=0 not in axes)
+        return layer, (input,)
+
+    return read
+
+
+def _axes(dim: Any, rank: int) -> tuple[int, ...]:
+    axes = (dim,) if isinstance(dim, int) else tuple(dim or ())
+    return tuple(sorted(axis % rank for axis in axes))
 
 
 def reduction(function: Callable[..., Tensor], place: int = 0) -> Callable[..., Any]:
@@ -25,8 +61,7 @@ def reduction(function: Callable[..., Tensor], place: int = 0) -> Callable[..., 
 
     def read(input: Tensor, *args: Any, **kwargs: Any) -> Any:
         dim = args[place] if len(args) > place else kwargs.get("dim")
-        axes = (dim,) if isinstance(dim, int) else tuple(dim or ())
-        axes = tuple(sorted(axis % input.ndim for axis in axes))
+        axes = _axes(dim, input.ndim)
         if not axes or 0 in axes:
             return None
         output = function(input, *args, **kwargs)
@@ -35,7 +70,7 @@ def reduction(function: Callable[..., Tensor], place: int = 0) -> Callable[..., 
         kept = output.ndim == input.ndim
 
         def sees(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:
-            return (reduced_window(window, Reduced(inputs[0].shape, axes, kept)),)
+            return (reduced_window(window, input.ndim, axes, kept=kept),)
 
         return PerSample(lambda x: function(x, *args, **kwargs), sees, no_filters), (input,)
 
@@ -76,3 +111,74 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Any:
         return None
     read = mixing(lambda x, axes: torch.roll(x, shifts, axes))
     return read(input, dims if isinstance(dims, (int, Sequence)) else tuple(dims))
+
+
+def picking(
+    function: Callable[..., Sequence[Tensor]], place: int = 0, *, dim: int | None = None
+) -> Callable[..., Any]:
+    """Reads calls of a function that returns values of its input and their places: ``torch.max``.
+
+    Each value goes back to the place that torch itself has chosen, also among equal values
+    (``amax`` shares between these).
+
+    Args:
+        function: ``function(input, ..., dim, ...)`` -> (values, places).
+        place: how many other arguments stand before ``dim``.
+        dim: its default; without one, a call that names no axis takes all values together.
+    """
+
+    def read(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        axis = args[place] if len(args) > place else kwargs.get("dim", dim)
+        if not isinstance(axis, int) or input.ndim < 2 or "out" in kwargs:
+            return None
+        axis %= input.ndim
+
+        def run(x: Tensor) -> Sequence[Tensor]:
+            return function(x, *args, **kwargs)
+
+        def sees(window: Sequence[Window | None], inputs: tuple[Tensor, ...]) -> Any:
+            values = window[0]
+            if values is None:
+                return (None,)
+            return (reduced_window(values, input.ndim, [axis], kept=len(values) == input.ndim),)
+
+        return PerSample(run, sees, no_filters, (axis != 0,)), (input,)
+
+    return read
+
+
+def extreme(function: Callable[..., Any], pairwise: Callable[..., Any]) -> Callable[..., Any]:
+    """Reads ``torch.max`` and ``torch.min``: along an axis, or of two tensors.
+
+    Args:
+        function: one of the two.
+        pairwise: reads ``torch.maximum`` or ``torch.minimum``.
+    """
+    along = picking(function)
+
+    def read(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        other = args[0] if args else kwargs.get("other")
+        if isinstance(other, Tensor):
+            return pairwise(input, other) if len(args) + len(kwargs) == 1 else None
+        return along(input, *args, **kwargs)
+
+    return read
+
+
+def _row(name: str, place: int = 0, dim: int | None = None) -> tuple[Any, ...]:
+    function, packet = getattr(torch, name), getattr(torch.ops.aten, name)
+    overload = packet.dim if hasattr(packet, "dim") else packet.default
+    return picking(function, place, dim=dim), function, name, overload
+
+
+def _extremes(name: str) -> tuple[Any, ...]:
+    function, packet = getattr(torch, name), getattr(torch.ops.aten, name)
+    return extreme(function, pointwise(function)), function, name, packet.dim, packet.other
+
+
+PICKING = [
+    *map(_extremes, ("max", "min")),
+    *map(_row, ("median", "nanmedian", "cummax", "cummin")),
+    *(_row(name, dim=-1) for name in ("mode", "sort")),
+    *(_row(name, 1, dim=-1) for name in ("kthvalue", "topk")),
+]

@@ -1,18 +1,20 @@
-"""The same values in another order or another shape: flatten, view, permute."""
+"""The same values in another order or shape: flatten, view, permute, expand, pixel shuffle."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import InputSize, Inside, Record, WithoutFilters
-from .window import Interval, Window
+from .base import InputSize, Inside, MirroredLayer, Record, Signal, WithoutFilters
+from .functional import linear
+from .window import Interval, Window, broadcast_window
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +45,6 @@ class Passing(WithoutFilters):
 
 def passing(input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """Reads calls that give back their first argument."""
-    return Passing(), (input,)
-
-
-def passing_module(module: nn.Module, input: Tensor) -> Any:
-    """Reads calls of modules that do nothing at evaluation."""
     return Passing(), (input,)
 
 
@@ -96,12 +93,16 @@ class Reshape(WithoutFilters):
 
     def window(self, window: Window, record: Reshaped) -> tuple[Window]:
         """Axes that were kept are seen as they were; of merged and split ones, what is needed."""
-        seen: list[Interval] = []
-        for axes_in, axes_out in _blocks(record.before, record.after):
-            lengths_in = [record.before[a] for a in axes_in]
-            lengths_out = [record.after[a] for a in axes_out]
-            seen.extend(_through(lengths_in, lengths_out, [window[a] for a in axes_out]))
-        return (tuple(seen),)
+        return (reshaped_window(window, record.before, record.after),)
+
+
+def reshaped_window(window: Window, before: torch.Size, after: torch.Size) -> Window:
+    """What the same values show under the sizes before, of a window under the sizes after."""
+    seen: list[Interval] = []
+    for axes_in, axes_out in _blocks(before, after):
+        lengths_in, lengths_out = [before[a] for a in axes_in], [after[a] for a in axes_out]
+        seen.extend(_through(lengths_in, lengths_out, [window[a] for a in axes_out]))
+    return tuple(seen)
 
 
 def _blocks(before: torch.Size, after: torch.Size) -> list[tuple[list[int], list[int]]]:
@@ -188,51 +189,112 @@ def flatten_module(module: nn.Module, input: Tensor) -> Any:
     return Reshape(module.forward), (input,)
 
 
-@dataclass(frozen=True, eq=False)
-class Permuted(Record):
-    """The order of the axes."""
-
-    order: tuple[int, ...]
-
-    @property
-    def per_sample(self) -> bool:
-        """The batch must stay the first axis."""
-        return self.order[0] == 0
-
-    def take(self, index: Tensor) -> Permuted:
-        """The order is the same for every sample."""
-        return self
-
-
-@dataclass(frozen=True, eq=False)
-class Permutation(WithoutFilters):
-    """Axes in another order: permute, transpose, ``movedim``.
-
-    Args:
-        function: the operation.
-    """
-
-    function: Callable[[Tensor], Tensor]
-
-    def record(self, input: Tensor) -> tuple[Tensor, Permuted]:
-        """Permute; the order is read off an empty tensor with axes of different lengths."""
-        ranks = torch.empty(tuple(range(1, input.ndim + 1)), device="meta")
-        order = tuple(n - 1 for n in self.function(ranks).shape)
-        return self.function(input), Permuted(order)
-
-    def mirror(self, signal: Tensor, record: Permuted) -> tuple[Tensor]:
-        """Permute back."""
-        return (signal.permute([record.order.index(i) for i in range(len(record.order))]),)
-
-    def window(self, window: Window, record: Permuted) -> tuple[Window]:
-        """The same places under their old axes."""
-        return (tuple(window[record.order.index(i)] for i in range(len(window))),)
+def permuted_window(window: Window, order: Sequence[int]) -> Window:
+    """The same places under their old axes."""
+    return tuple(window[order.index(i)] for i in range(len(window)))
 
 
 def permute(function: Callable[..., Tensor]) -> Callable[..., Any]:
     """Reads calls of a function that only orders the axes anew."""
 
     def read(input: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return Permutation(lambda x: function(x, *args, **kwargs)), (input,)
+        # the order is read off an empty tensor with axes of different lengths
+        ranks = torch.empty(tuple(range(1, input.ndim + 1)), device="meta")
+        order = [n - 1 for n in function(ranks, *args, **kwargs).shape]
+
+        def sees(window: Window, size: torch.Size) -> Window:
+            return permuted_window(window, order)
+
+        return linear(lambda x: x.permute(order), sees, per_sample=order[0] == 0), (input,)
 
     return read
+
+
+def shuffling(
+    function: Callable[[Tensor, int], Tensor],
+    cut: Callable[[torch.Size, int], Sequence[int]],
+    order: Sequence[int],
+) -> Callable[..., Any]:
+    """Reads calls of pixel and channel shuffles: axes cut, the pieces in another order, joined.
+
+    Args:
+        function: the shuffle.
+        cut: size of the input, number -> lengths of the pieces of its axes but the batch.
+        order: of the pieces; what follows them keeps its place.
+    """
+
+    def read(input: Tensor, *args: int, **kwargs: int) -> Any:
+        if input.ndim < 3 or (function is not F.channel_shuffle and input.ndim != 4):
+            return None
+        (number,) = (*args, *kwargs.values())
+
+        def sees(window: Window, size: torch.Size) -> Window:
+            pieces = torch.Size((size[0], *cut(size, number)))
+            every = [*order, *range(len(order), len(pieces))]
+            after = function(torch.empty(size, device="meta"), number).shape
+            window = reshaped_window(window, torch.Size(pieces[i] for i in every), after)
+            return reshaped_window(permuted_window(window, every), size, pieces)
+
+        return linear(lambda x: function(x, number), sees), (input,)
+
+    return read
+
+
+pixel_shuffle = shuffling(
+    F.pixel_shuffle, lambda s, r: (s[1] // r**2, r, r, *s[2:]), (0, 1, 4, 2, 5, 3)
+)
+pixel_unshuffle = shuffling(
+    F.pixel_unshuffle, lambda s, r: (s[1], s[2] // r, r, s[3] // r, r), (0, 1, 3, 5, 2, 4)
+)
+channel_shuffle = shuffling(
+    F.channel_shuffle, lambda s, groups: (groups, s[1] // groups, *s[2:]), (0, 2, 1)
+)
+
+
+def expand(input: Tensor, *size: Any) -> Any:
+    """The layer and the inputs of ``x.expand``, whose adjoint sums over what was repeated."""
+    after = input.expand(*size).shape
+    own = len(after) == input.ndim > 0 and after[0] == input.shape[0]  # the batch is not repeated
+
+    def run(x: Tensor) -> Tensor:
+        return x.expand(len(x) if own else after[0], *after[1:])
+
+    def sees(window: Window, size: torch.Size) -> Window:
+        return broadcast_window(window, size)
+
+    return linear(run, sees, per_sample=own), (input,)
+
+
+@dataclass(frozen=True, eq=False)
+class Alike(WithoutFilters):
+    """A layer that was told its size by a second tensor, of which it reads no value.
+
+    Args:
+        layer: of the first input.
+    """
+
+    layer: MirroredLayer
+
+    def record(self, input: Tensor, other: Tensor) -> tuple[Tensor, Record]:
+        """Run the layer."""
+        found: tuple[Tensor, Record] = self.layer.record(input)
+        return found
+
+    def mirror(self, signal: Tensor, record: Record) -> tuple[Signal, None]:
+        """Nothing arrives at the second input."""
+        return (*self.layer.mirror(signal, record), None)
+
+    def window(self, window: Window, record: Record) -> tuple[Any, None]:
+        """Nothing is seen of the second input."""
+        return (*self.layer.window(window, record), None)
+
+
+def expand_as(input: Tensor, other: Tensor) -> Any:
+    """The layer and the inputs of ``x.expand_as``."""
+    return Alike(expand(input, other.shape)[0]), (input, other)
+
+
+def reshape_as(input: Tensor, other: Tensor) -> Any:
+    """The layer and the inputs of ``x.view_as`` and ``x.reshape_as``."""
+    size = other.shape
+    return Alike(Reshape(lambda x: x.reshape(size))), (input, other)

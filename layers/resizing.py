@@ -9,10 +9,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from .base import LinearMap, no_filters
-from .convolution import tuple_of
+from .functional import LinearMap, linear
+from .readers import tuple_of
 from .window import Window
 
 
@@ -89,23 +89,4 @@ def interpolate(
             "antialias": antialias,
         },
     )
-    return LinearMap(resizing, resizing.sees, cost=no_filters), (input,)
-
-
-def upsample(
-    input: Tensor,
-    size: Any = None,
-    scale_factor: Any = None,
-    mode: str = "nearest",
-    align_corners: bool | None = None,
-) -> tuple[LinearMap, tuple[Tensor]]:
-    """The layer and the inputs of a call of ``F.upsample``."""
-    return interpolate(input, size, scale_factor, mode, align_corners)
-
-
-def upsample_module(module: nn.Module, input: Tensor) -> tuple[LinearMap, tuple[Tensor]]:
-    """The layer and the inputs of a call of ``nn.Upsample`` and relatives."""
-    m: Any = module
-    return interpolate(
-        input, m.size, m.scale_factor, m.mode, m.align_corners, m.recompute_scale_factor
-    )
+    return linear(resizing, resizing.sees), (input,)

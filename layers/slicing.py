@@ -1,4 +1,4 @@
-"""Parts of a tensor or of a tuple: slices, chunks, entries."""
+"""Parts of a tensor or a tuple: slices, chunks, entries; the mirror puts them back into zeros."""
 
 from __future__ import annotations
 
@@ -9,76 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .base import Record, WithoutFilters, adjoint, take
+from .base import Record, WithoutFilters
+from .functional import linear
 from .window import Interval, Window, union, whole
 
-
-@dataclass(frozen=True, eq=False)
-class Sliced(Record):
-    """The size of the input and which axes of it stayed whole."""
-
-    size: torch.Size
-    whole_batch: bool
-
-    @property
-    def per_sample(self) -> bool:
-        """The batch must not be cut."""
-        return self.whole_batch
-
-
-@dataclass(frozen=True, eq=False)
-class Selection(WithoutFilters):
-    """A part of a tensor, ``x[:, ::2]`` or an index; the mirror puts it back into zeros.
-
-    Args:
-        index: what stands in the brackets.
-    """
-
-    index: Any
-
-    def record(self, input: Tensor) -> tuple[Tensor, Sliced]:
-        """Select."""
-        return input[self.index], Sliced(input.shape, self._whole_batch(input.ndim))
-
-    def mirror(self, signal: Tensor, record: Sliced) -> tuple[Tensor]:
-        """Back to its places, zero elsewhere; places selected twice add up."""
-        return (adjoint(lambda x: x[self.index], record.size, signal),)
-
-    def window(self, window: Window, record: Sliced) -> tuple[Window]:
-        """The places the selection came from; everything, for an index that is no slice."""
-        parts = list(self.index) if isinstance(self.index, tuple) else [self.index]
-        if not all(isinstance(p, (slice, int, type(Ellipsis), type(None))) for p in parts):
-            return (whole(len(record.size)),)
-        if Ellipsis in parts:
-            missing = len(record.size) - sum(p is not None and p is not Ellipsis for p in parts)
-            place = parts.index(Ellipsis)
-            parts[place : place + 1] = [slice(None)] * missing
-        rest = list(window)
-        seen: list[Interval] = []
-        for part in parts:
-            if part is None:
-                rest.pop(0)
-                continue
-            length = record.size[len(seen)]
-            if isinstance(part, int):
-                seen.append(Interval.at(part % length))
-                continue
-            start, _, step = part.indices(length)
-            seen.append(rest.pop(0).sliding(1, step, -start))
-        return (tuple([*seen, *rest]),)
-
-    def _whole_batch(self, ndim: int) -> bool:
-        """Whether the batch surely stays whole and first."""
-        parts = self.index if isinstance(self.index, tuple) else (self.index,)
-        if not parts:
-            return True
-        integers = [part for part in parts if isinstance(part, int)]
-        arrays = [p for p in parts if not isinstance(p, (slice, int, type(Ellipsis), type(None)))]
-        if len(arrays) > 1:  # torch may put their common axis first
-            return False
-        if parts[0] is Ellipsis:
-            return len(integers) + len(arrays) < ndim
-        return isinstance(parts[0], slice) and parts[0] == slice(None)
+KNOWN = (slice, int, type(Ellipsis), type(None))  # what may stand in brackets, beside tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,86 +58,95 @@ class Item(WithoutFilters):
         return tuple(value if i == index else None for i in range(record.length))
 
 
-@dataclass(frozen=True, eq=False)
-class SplitRecord(Record):
-    """The size of the input, the axis, and the lengths of the parts."""
-
-    size: torch.Size
-    axis: int
-    lengths: tuple[int, ...]
-
-    @property
-    def per_sample(self) -> bool:
-        """The batch must not be split."""
-        return self.axis != 0
-
-    def take(self, index: Tensor) -> SplitRecord:
-        """The same cut for other samples."""
-        return SplitRecord(take(self.size, index), self.axis, self.lengths)
-
-
-@dataclass(frozen=True, eq=False)
-class Split(WithoutFilters):
-    """``chunk`` and ``split``: a tensor cut into a tuple; the mirror puts it together.
-
-    Args:
-        function: the operation.
-        dim: the axis that is cut.
-    """
-
-    function: Callable[[Tensor], tuple[Tensor, ...]]
-    dim: int
-
-    def record(self, input: Tensor) -> tuple[tuple[Tensor, ...], SplitRecord]:
-        """Cut."""
-        parts = self.function(input)
-        axis = self.dim % input.ndim
-        return parts, SplitRecord(input.shape, axis, tuple(p.shape[axis] for p in parts))
-
-    def mirror(self, signal: Any, record: SplitRecord) -> tuple[Tensor]:
-        """Put together, zero where nothing arrives."""
-        like = next(part for part in signal if part is not None)
-        parts = [
-            part if part is not None else like.new_zeros(self._size(record, length))
-            for part, length in zip(signal, record.lengths, strict=True)
-        ]
-        return (torch.cat(parts, record.axis),)
-
-    def window(self, window: Any, record: SplitRecord) -> tuple[Window | None]:
-        """The places the parts came from."""
-        seen: Window | None = None
-        offset = 0
-        for part, length in zip(window, record.lengths, strict=True):
-            if part is not None:
-                moved = part[record.axis].clipped(length).shifted(offset)
-                here = (*part[: record.axis], moved, *part[record.axis + 1 :])
-                seen = here if seen is None else union(seen, here)
-            offset += length
-        return (seen,)
-
-    @staticmethod
-    def _size(record: SplitRecord, length: int) -> torch.Size:
-        size = record.size
-        return torch.Size((*size[: record.axis], length, *size[record.axis + 1 :]))
-
-
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> Any:
-    """The layer and the inputs of ``torch.chunk``."""
-    return Split(lambda x: torch.chunk(x, chunks, dim), dim), (input,)
-
-
-def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> Any:
-    """The layer and the inputs of ``torch.split``."""
-    return Split(lambda x: torch.split(x, split_size_or_sections, dim), dim), (input,)
-
-
-def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> Any:
-    """The layer and the inputs of ``torch.tensor_split``."""
-    return Split(lambda x: torch.tensor_split(x, indices_or_sections, dim), dim), (input,)
-
-
 def getitem(input: Any, index: Any) -> Any:
     """The layer and the inputs of ``input[index]``."""
-    if isinstance(input, Tensor):
-        return Selection(index), (input,)
-    return None if isinstance(index, slice) else (Item(index), (input,))
+    if not isinstance(input, Tensor):
+        return None if isinstance(index, slice) else (Item(index), (input,))
+    parts = list(index) if isinstance(index, tuple) else [index]
+
+    def sees(window: Window, size: torch.Size) -> Window:
+        return _selected(parts, window, size)
+
+    own = _whole_batch(parts, input.ndim)
+    return linear(lambda x: x[index], sees, per_sample=own), (input,)
+
+
+def _selected(parts: list[Any], window: Window, size: torch.Size) -> Window:
+    """The places a selection came from; everything, for an index that is no slice."""
+    if not all(isinstance(part, KNOWN) for part in parts):
+        return whole(len(size))
+    if Ellipsis in parts:
+        missing = len(size) - sum(p is not None and p is not Ellipsis for p in parts)
+        place = parts.index(Ellipsis)
+        parts = [*parts[:place], *[slice(None)] * missing, *parts[place + 1 :]]
+    rest = list(window)
+    seen: list[Interval] = []
+    for part in parts:
+        if part is None:
+            rest.pop(0)
+            continue
+        length = size[len(seen)]
+        if isinstance(part, int):
+            seen.append(Interval.at(part % length))
+            continue
+        start, _, step = part.indices(length)
+        seen.append(rest.pop(0).sliding(1, step, -start))
+    return (*seen, *rest)
+
+
+def _whole_batch(parts: list[Any], rank: int) -> bool:
+    """Whether the batch surely stays whole and first."""
+    if not parts:
+        return True
+    integers = [part for part in parts if isinstance(part, int)]
+    arrays = [part for part in parts if not isinstance(part, KNOWN)]
+    if len(arrays) > 1:  # torch may put their common axis first
+        return False
+    if parts[0] is Ellipsis:
+        return len(integers) + len(arrays) < rank
+    return isinstance(parts[0], slice) and parts[0] == slice(None)
+
+
+def named_entry(input: Any, name: str, *default: Any) -> Any:
+    """Reads ``getattr(torch.max(x, 1), "values")``: an entry of a tuple by its name."""
+    names = getattr(type(input), "__match_args__", ()) if isinstance(input, tuple) else ()
+    return (Item(names.index(name)), (input,)) if name in names else None
+
+
+def cutting(function: Callable[..., tuple[Tensor, ...]]) -> Callable[..., Any]:
+    """Reads calls of ``chunk``, ``split`` and ``tensor_split``: a tuple of parts along an axis."""
+
+    def read(input: Tensor, *args: Any, dim: int = 0, **named: Any) -> Any:
+        how, *rest = (*args, *named.values())  # a number or lengths, under three names
+        axis = (rest or [dim])[0] % input.ndim
+        lengths = [part.shape[axis] for part in function(input, how, axis)]
+
+        def sees(window: Any, size: torch.Size) -> Window | None:
+            seen: Window | None = None
+            offset = 0
+            for part, length in zip(window, lengths, strict=True):
+                if part is not None:
+                    moved = part[axis].clipped(length).shifted(offset)
+                    here = (*part[:axis], moved, *part[axis + 1 :])
+                    seen = here if seen is None else union(seen, here)
+                offset += length
+            return seen
+
+        return linear(lambda x: function(x, how, axis), sees, per_sample=axis != 0), (input,)
+
+    return read
+
+
+def unbind(input: Tensor, dim: int = 0) -> Any:
+    """The layer and the inputs of ``torch.unbind``."""
+    axis = dim % input.ndim
+
+    def sees(window: Any, size: torch.Size) -> Window | None:
+        seen: Window | None = None
+        for number, part in enumerate(window):
+            if part is not None:
+                here = (*part[:axis], Interval.at(number), *part[axis:])
+                seen = here if seen is None else union(seen, here)
+        return seen
+
+    return linear(lambda x: x.unbind(axis), sees, per_sample=axis != 0), (input,)

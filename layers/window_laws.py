@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -27,35 +27,27 @@ def window_law(trial: Trial, numbers: np.random.Generator, *, exact: bool) -> No
         numbers: draw the ranges.
         exact: a window must also be no larger than what is seen.
     """
-    flat, layout = pytree.tree_flatten(trial.output)
-    places = [i for i, value in enumerate(flat) if carries(value)]
-    for number, output in enumerate(trial.outputs):
-        starts, stops = _boxes(tuple(output.shape), numbers)
-        window = tuple(Interval(a, b) for a, b in zip(starts.T, stops.T, strict=True))
-        asked = [window if i == places[number] else None for i in range(len(flat))]
-        seen = _windows(trial.layer.window(pytree.tree_unflatten(asked, layout), trial.record))
-        for unit, (start, stop) in enumerate(zip(starts, stops, strict=True)):
-            seeds = [torch.zeros_like(out) for out in trial.outputs]
-            region = tuple(map(slice, start, stop))
-            # positive, so that nothing cancels; uneven, since what normalises ignores a constant
-            seeds[number][region] = 0.5 + torch.rand(
-                seeds[number][region].shape, generator=trial.generator, dtype=torch.float64
-            )
-            for k, slope in enumerate(trial.derivative(seeds)):
-                told = _told(seen[k], tuple(slope.shape), unit)
-                found = _hull(slope)
-                if told != found if exact else not _covers(told, found):
-                    raise LawBroken(
-                        f"window law: {trial.name}, output {number}, places "
-                        f"{_text(list(zip(start, stop, strict=True)))} see {_text(found)} of input "
-                        f"{k}, but the window says {_text(told)}"
-                    )
+    boxes = [_boxes(tuple(output.shape), numbers) for output in trial.outputs]
+    for number, box, told in _seen(trial, trial.record, boxes):
+        seeds = [torch.zeros_like(out) for out in trial.outputs]
+        region = tuple(slice(*ends) for ends in box)
+        # positive, so that nothing cancels; uneven, since what normalises ignores a constant
+        seeds[number][region] = 0.5 + torch.rand(
+            seeds[number][region].shape, generator=trial.generator, dtype=torch.float64
+        )
+        for k, (slope, one) in enumerate(zip(trial.derivative(seeds), told, strict=True)):
+            found = _hull(slope)
+            if one != found if exact else not _covers(one, found):
+                raise LawBroken(
+                    f"window law: {trial.name}, output {number}, places {_text(box)} see "
+                    f"{_text(found)} of input {k}, but the window says {_text(one)}"
+                )
 
 
 def value_law(trial: Trial, inputs: tuple[Any, ...], numbers: np.random.Generator) -> None:
     """Windows are the same for other values of the same sizes."""
     boxes = [_boxes(tuple(output.shape), numbers) for output in trial.outputs]
-    before, inside = _every_window(trial, trial.record, boxes), trial.layer.inside(trial.record)
+    before, inside = list(_seen(trial, trial.record, boxes)), trial.layer.inside(trial.record)
     for redrawn in OTHERS:
         others = pytree.tree_map(lambda x, redrawn=redrawn: redrawn(x, trial.generator), inputs)
         try:
@@ -68,33 +60,30 @@ def value_law(trial: Trial, inputs: tuple[Any, ...], numbers: np.random.Generato
             raise LawBroken(f"value law: {trial.name}, other values give outputs of sizes {sizes}")
         if (trial.layer.inside(record) is None) != (inside is None):
             raise LawBroken(f"value law: {trial.name} runs on windows for some values alone")
-        for (where, told), (_, now) in zip(
-            before, _every_window(trial, record, boxes), strict=True
-        ):
-            if told != now:
-                raise LawBroken(
-                    f"value law: {trial.name}, {where}: the window says {_text(told)}, and for "
-                    f"other values {_text(now)}; it may depend on sizes alone"
-                )
+        for (number, box, told), (*_, now) in zip(before, _seen(trial, record, boxes), strict=True):
+            for k, (one, other) in enumerate(zip(told, now, strict=True)):
+                if one != other:
+                    raise LawBroken(
+                        f"value law: {trial.name}, output {number}, places {_text(box)} in input "
+                        f"{k}: the window says {_text(one)}, and for other values {_text(other)}; "
+                        "it may depend on sizes alone"
+                    )
 
 
-def _every_window(
+def _seen(
     trial: Trial, record: Any, boxes: list[tuple[NDArray[Any], NDArray[Any]]]
-) -> list[tuple[str, Ranges]]:
-    """What every input shows of every box of every output, and which that is."""
+) -> Iterator[tuple[int, list[tuple[int, int]], list[Ranges]]]:
+    """The number of each output, each box of its cells, and what this sees of each input."""
     flat, layout = pytree.tree_flatten(trial.output)
     places = [i for i, value in enumerate(flat) if carries(value)]
-    found = []
+    sizes = [tuple(input.shape) for input in trial.inputs]
     for number, (starts, stops) in enumerate(boxes):
         window = tuple(Interval(a, b) for a, b in zip(starts.T, stops.T, strict=True))
         asked = [window if i == places[number] else None for i in range(len(flat))]
         seen = _windows(trial.layer.window(pytree.tree_unflatten(asked, layout), record))
-        for unit, (start, stop) in enumerate(zip(starts, stops, strict=True)):
-            box = _text(list(zip(start.tolist(), stop.tolist(), strict=True)))
-            for k, (one, input) in enumerate(zip(seen, trial.inputs, strict=True)):
-                where = f"output {number}, places {box} in input {k}"
-                found.append((where, _told(one, tuple(input.shape), unit)))
-    return found
+        for unit, (start, stop) in enumerate(zip(starts.tolist(), stops.tolist(), strict=True)):
+            told = [_told(one, size, unit) for one, size in zip(seen, sizes, strict=True)]
+            yield number, list(zip(start, stop, strict=True)), told
 
 
 def _zeros(value: Tensor, generator: torch.Generator) -> Tensor:

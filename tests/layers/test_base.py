@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Size
 
 from deconvnet.layers import InputSize, LinearMap, MirroredLayer, Nothing, Record
-from deconvnet.layers.base import adjoint, take
+from deconvnet.layers.base import take
+from deconvnet.layers.functional import adjoint
 from deconvnet.testing import LawBroken, check_layer
 from tests.support.layer_laws import call, numbers
 

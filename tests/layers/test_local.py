@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from deconvnet.layers import TABLE, Local, PerSample
-from deconvnet.layers.local import along
+from deconvnet.layers.functional import along
 from deconvnet.testing import LawBroken, check_layer
 from tests.support.layer_laws import Planted, check_call, numbers, positive
 

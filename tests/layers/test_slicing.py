@@ -132,7 +132,7 @@ def test_the_law_catches_places_selected_twice_that_do_not_add_up():
     layer, (x,) = call(operator.getitem, numbers(3, 4), (ALL, ROWS))
 
     def overwrites(signal, record):
-        back = signal.new_zeros(record.size)
+        back = signal.new_zeros(record.sizes[0])
         back[:, ROWS] = signal
         return (back,)
 
@@ -153,7 +153,7 @@ def test_the_law_catches_rows_where_torch_moves_the_batch():
     class Claims(Planted):
         def record(self, x):
             output, record = self.layer.record(x)
-            return output, type(record)(record.size, True)
+            return output, type(record)(record.sizes, True)
 
     with pytest.raises((LawBroken, RuntimeError)):
         check_layer(Claims(layer), x)

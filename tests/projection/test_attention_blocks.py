@@ -1,11 +1,14 @@
 """Attention blocks over channels and places: exact, and never one unit at a time."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from deconvnet import DeconvNet
+from deconvnet.layers import PerSample
 from tests.support.networks import fill, live_units, noise
 from tests.support.reference import assert_same, error, projections
 
@@ -140,12 +143,15 @@ def test_no_unit_travels_alone(block):
 def test_a_maximum_that_sends_its_signal_elsewhere_shows(monkeypatch):
     """Planted: to the first channel, whichever was the greatest."""
     net, images, units, right = asked("CBAM, torch.max(x, 1)[0]", "guided")
-    first = "deconvnet.layers.picking.Pick.mirror"
+    right_way = PerSample.mirror
 
     def mirror(self, signal, record):
-        values = signal[0] if record.kept else signal[0].unsqueeze(record.axis)
-        to = torch.zeros_like(record.places)
-        return (values.new_zeros(record.size).scatter_add(record.axis, to, values),)
+        if not isinstance(signal, Sequence):
+            return right_way(self, signal, record)
+        (back,) = right_way(self, signal, record)
+        first = torch.zeros_like(back)
+        first[:, :1] = back.sum(1, keepdim=True)
+        return (first,)
 
-    monkeypatch.setattr(first, mirror)
+    monkeypatch.setattr(PerSample, "mirror", mirror)
     assert error(net.project(images, units=units, seed="one"), right) > 0.01

@@ -1,14 +1,23 @@
 """Pixel and channel shuffles keep the laws."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from deconvnet.layers import Interval
-from deconvnet.layers.chaining import Chain
 from deconvnet.testing import LawBroken, check_layer
-from tests.support.layer_laws import TABLE, call, check_call, check_module, check_windows, numbers
+from tests.support.layer_laws import (
+    TABLE,
+    Planted,
+    call,
+    check_call,
+    check_module,
+    check_windows,
+    numbers,
+)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])
@@ -59,9 +68,8 @@ def test_a_sample_without_a_batch_is_left_to_autograd():
 def test_the_law_catches_links_in_another_order():
     layer, (x,) = call(F.channel_shuffle, numbers(2, 6, 3), 3)
 
-    class Forgotten(Chain):
-        def mirror(self, signal, record):
-            return (signal,)
-
     with pytest.raises(LawBroken, match="mirror law"):
-        check_layer(Forgotten(layer.layers), x)
+        check_layer(Planted(layer, back=lambda signal, record: (signal,)), x)
+    other, _ = call(F.channel_shuffle, x, 2)
+    with pytest.raises(LawBroken, match="window law"):
+        check_layer(replace(layer, sees=other.sees), x)

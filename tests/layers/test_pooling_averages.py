@@ -89,7 +89,7 @@ def test_reduction_of_axes_that_lie_like_the_batch():
 
 def test_the_law_catches_a_mean_that_is_not_divided():
     layer, inputs = call(torch.mean, numbers(2, 3, 4, 4), (2, 3))
-    sums = Planted(layer, back=lambda s, r: (s[..., None, None].expand(r.size),))
+    sums = Planted(layer, back=lambda s, r: (s[..., None, None].expand(r.sizes[0]),))
     with pytest.raises(LawBroken, match="mirror law"):
         check_layer(sums, *inputs)
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .functional import PerSample
 from .linear import Linear
-from .local import PerSample
 from .window import Interval, Window, broadcast_window
 
 
