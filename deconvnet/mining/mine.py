@@ -1,4 +1,4 @@
-"""A data set is run once; the images that excite each unit most are kept."""
+"""Find each unit's top-k images in one pass over a dataset."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from deconvnet.data.preprocessing import Preprocessing
 from deconvnet.data.resolve import given_dataset, known_preprocessing
 from deconvnet.data.specs import anchored
 from deconvnet.graph.modes import ordinarily
-from deconvnet.mining.run.bad_images import DEFAULT, Limit, TooManyBad
-from deconvnet.mining.run.job import Job
+from deconvnet.mining.run.bad_images import DEFAULT, TooManyBad
+from deconvnet.mining.run.job import Job, Settings
 from deconvnet.mining.run.minable_layers import minable
 from deconvnet.mining.run.readers import ReaderDied, ignore_interrupts, outlive_signals
 from deconvnet.mining.run.sharding import Shard
@@ -28,9 +28,6 @@ from deconvnet.store.format import check_attributes
 from deconvnet.store.store import Store
 
 __all__ = ["ReaderDied", "Reporter", "Source", "TooManyBad", "Unfinished", "minable", "mine"]
-
-
-_ROUNDS = 3  # of a process that is alone, should an earlier one of the same run still be at work
 
 
 @dataclass(frozen=True)
@@ -166,63 +163,43 @@ def mine(
             intact.
     """
     path = expanded(path)
-    index, count = shard
-    own = Shard(integer("shard", index), integer("shard", count))
-    k, batch_size = integer("k", k), integer("batch_size", batch_size)
-    threads = threads if threads is None else integer("threads", threads)
-    _check(k, batch_size, resume=resume, save_every=save_every, shard=own, threads=threads)
-    Limit(max_bad)  # a wrong one is told before any image is read
-    told = source or Source()
+    index, count = (integer("shard", number) for number in shard)
+    own = Shard(index, count)
+    _check(own, resume=resume, save_every=save_every)
+    settings = Settings(k, batch_size, nan, threads, workers, strict, max_bad, check)
+    source = source or Source()
     if isinstance(dataset, str | PathLike):
-        told = replace(told, dataset=told.dataset or anchored(fspath(dataset)))
+        source = replace(source, dataset=source.dataset or anchored(fspath(dataset)))
     dataset = given_dataset(dataset, preprocessing=preprocessing, model=model)
-    if preprocessing is not None and not told.transform:
+    if preprocessing is not None and not source.transform:
         known = known_preprocessing(preprocessing)
-        told = replace(told, transform=known.to_json() if known else "")
+        source = replace(source, transform=known or "")
+    work: Work | None = None
     try:
         job = Job.of(
             model,
             dataset,
-            layers=layers,
-            k=k,
-            batch_size=batch_size,
-            nan=nan,
-            threads=threads,
-            told=asdict(told),
-            workers=workers,
-            strict=strict,
-            max_bad=max_bad,
-            check=check,
+            layers,
+            settings=settings,
+            told=asdict(source),
             signals=ignore_interrupts if stop is None else outlive_signals,
         )
+        work = Work(job, Path(path), own, discard_groups=discard_groups)
+        store = work.begin(resume=resume, adapt=threads is None)
+        if store is not None:
+            if tell is not None:
+                tell(f"{fspath(path)} is finished already, from the same run: nothing was done")
+            return store
+        check_writable(path)
+        _tell_passed_over(dataset, tell)
+        return work.run(save_every=save_every, report=report, stop=stop, tell=tell)
     except ReaderDied:  # of the signal that we were sent too
         if stop is None or not stop():
             raise
+        if work is not None:
+            raise work.unfinished(stopped=True) from None
         nothing = "mining was stopped before anything was done"
         raise Unfinished(nothing, done=0, images=len(dataset), stopped=True) from None
-    work = Work(job, Path(path), own, discard_groups=discard_groups)
-    store, begun = work.begin(resume=resume, adapt=threads is None)
-    if store is not None:
-        if tell is not None:
-            tell(f"{fspath(path)} is finished already, from the same run: nothing was done")
-        return store
-    if begun and tell is not None:
-        done = sum(part.seen for part in begun)
-        tell(f"going on: {done} of {len(dataset)} images are done already")
-    check_writable(path)
-    _tell_passed_over(dataset, tell)
-    for _ in range(1 if own.count > 1 else _ROUNDS):
-        miner = work.go_on(begun, save_every=save_every, report=report, stop=stop)
-        try:
-            store = work.finish(miner)
-        except ReaderDied:
-            if stop is None or not stop():
-                raise
-            raise work.unfinished(miner, stopped=True) from None
-        if store is not None:
-            return store
-        begun = work.again()
-    raise work.unfinished(miner, stopped=False)
 
 
 def _tell_passed_over(dataset: Any, tell: Callable[[str], object] | None) -> None:
@@ -233,19 +210,7 @@ def _tell_passed_over(dataset: Any, tell: Callable[[str], object] | None) -> Non
         warnings.warn(f"{said_of(passed)}; rename them, or give a list of files", stacklevel=4)
 
 
-def _check(
-    k: int,
-    batch_size: int,
-    *,
-    resume: bool | None,
-    save_every: float,
-    shard: Shard,
-    threads: int | None,
-) -> None:
-    if k < 1 or batch_size < 1:
-        raise ValueError(f"k={k} and batch_size={batch_size} were given; both must be at least 1")
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads={threads} was given, expected at least 1")
+def _check(shard: Shard, *, resume: bool | None, save_every: float) -> None:
     if not save_every >= 0:
         raise ValueError(f"save_every={save_every} was given, expected seconds, 0 or more")
     if shard.count > 1 and not resume:

@@ -219,10 +219,13 @@ def test_additions_that_came_while_a_replacement_was_made(tmp_path):
         mined(path, resume=False, save_every=0, stop=After(1))
     with h5py.File(path, "r+") as file:
         file["notes"] = 1
+    for discard_groups in (False, True):  # it is no longer the file that was to be replaced
+        with pytest.raises(ValueError, match=r"is finished, .*move that file away"):
+            mined(path, resume=True, discard_groups=discard_groups)
+        assert additions(path) == ["/notes"]
     with pytest.raises(ValueError, match="to be replaced, and holds /notes"):
-        mined(path, resume=True)
-    assert additions(path) == ["/notes"]
-    mined(path, resume=True, discard_groups=True)
+        mined(path, resume=False)
+    mined(path, resume=False, discard_groups=True)
     assert additions(path) == []
 
 

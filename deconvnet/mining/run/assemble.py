@@ -1,12 +1,10 @@
-"""Parts into the tables of a store: the same bits, however the work was shared out."""
+"""Assemble the parts of a run into a store: the same bits, however the work was divided."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,123 +14,87 @@ from deconvnet.projection.field_probes import Field
 from deconvnet.projection.forward import Recording
 from deconvnet.store.store import Failed, LayerTable, Store, write_store
 
-from . import part_file
 from .bad_images import Limit, check_failed
 from .part import FirstNaN, Part
 from .request import Request
 
 
-def publish(path: Path, request: Request, found: Assembled, *, limit: Limit) -> Store:
-    """Write the store of a whole run.
+def assemble(
+    path: Path, request: Request, geometry: Recording, parts: Iterable[Part], *, limit: Limit
+) -> Store:
+    """Write the store of a whole run; one part at a time is in memory.
 
     Args:
         path: the store.
-        request: the run.
-        found: what ``assemble`` made of its parts.
-        limit: how many images may be unreadable.
-
-    Raises:
-        ValueError: too many images are unreadable.
-        OSError: the store cannot be written.
-    """
-    reasons = {each.index: each.reason for each in found.failed}
-    paths = {each.index: each.path for each in found.failed}
-    check_failed(reasons, request.images, limit=limit, name=paths.__getitem__)
-    if found.first_nan is not None:
-        first = found.first_nan
-        warnings.warn(
-            f"{found.nans} activations were NaN and were left out, the first of them in "
-            f"{first.layer}, images {list(first.images)}; see the 'nan' counts in the store",
-            stacklevel=6,  # whoever called mine
-        )
-    seen = {"images_seen": request.images - len(reasons), "images_failed": len(reasons)}
-    return write_store(
-        path,
-        attributes={**request.attributes, **seen},
-        layers=found.layers,
-        images=found.images,
-        failed=found.failed,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Assembled:
-    """What a store holds, in memory."""
-
-    layers: dict[str, LayerTable]
-    images: dict[int, str]
-    """index → path, of the images that stand in a table"""
-    failed: list[Failed]
-    nans: int
-    """how many activations were NaN"""
-    first_nan: FirstNaN | None
-
-
-def assemble(request: Request, geometry: Recording, parts: Iterable[Part]) -> Assembled:
-    """The tables of disjoint parts together; one part at a time is in memory.
-
-    Args:
         request: the run that the parts belong to.
         geometry: any recording of images of its size, for the boxes.
         parts: with their tables or only their headings; no two with a microbatch in common.
+        limit: how many images may be unreadable.
 
     Raises:
         FileNotFoundError: the file of a part has gone.
-        ValueError: one is damaged.
+        ValueError: one is damaged, or too many images are unreadable.
+        OSError: the store cannot be written.
     """
     tops = {name: TopK(channels, request.k) for name, channels in request.channels.items()}
     images: dict[int, str] = {}
-    failed: dict[int, Failed] = {}
+    bad: dict[int, Failed] = {}
     nans: list[FirstNaN] = []
-    for part in parts:
-        whole = part if part.path is None else part_file.read(part.path)
+    for part in map(Part.whole, parts):
         for name, top in tops.items():
-            top.merge(whole.tops[name])
+            top.merge(part.tops[name])
         kept = set().union(*(top.kept() for top in tops.values()))
-        images = {i: path for i, path in (images | dict(whole.images)).items() if i in kept}
-        failed |= {each.index: each for each in whole.failed}
-        nans += [whole.nan] if whole.nan else []
-    seen = receptive_field.of_layers(geometry, list(tops))
-    return Assembled(
-        layers={name: _table(geometry, name, top, field=seen[name]) for name, top in tops.items()},
+        images = {i: path for i, path in (images | dict(part.images)).items() if i in kept}
+        bad |= {each.index: each for each in part.failed}
+        nans += [part.nan] if part.nan else []
+    failed = [each for _, each in sorted(bad.items())]
+    reasons = {each.index: each.reason for each in failed}
+    check_failed(reasons, request.images, limit=limit, name=lambda index: bad[index].path)
+    if nans:
+        first = min(nans, key=lambda nan: nan.microbatch)
+        warnings.warn(
+            f"{sum(top.nans for top in tops.values())} activations were NaN and were left out, the "
+            f"first of them in {first.layer}, images {list(first.images)}; see the 'nan' counts in "
+            "the store",
+            stacklevel=7,  # whoever called mine
+        )
+    fields = receptive_field.of_layers(geometry, list(tops))
+    seen = {"images_seen": request.images - len(failed), "images_failed": len(failed)}
+    return write_store(
+        path,
+        attributes={**request.attributes, **seen},
+        layers={name: _table(geometry, name, top, fields[name]) for name, top in tops.items()},
         images=dict(sorted(images.items())),
-        failed=[each for _, each in sorted(failed.items())],
-        nans=sum(top.nans for top in tops.values()),
-        first_nan=min(nans, key=lambda nan: nan.microbatch, default=None),
+        failed=failed,
     )
 
 
-def _table(geometry: Recording, name: str, top: TopK, *, field: Field) -> LayerTable:
-    table = top.table()
-    size = geometry.sizes[name]
-    flat = table.position.numpy()
-    missing = table.image.numpy() < 0
-    width = size[3] if len(size) == 4 else 1
-    row = np.where(missing, -1, flat // width) if len(size) == 4 else np.full_like(flat, -1)
-    col = np.where(missing, -1, flat % width) if len(size) == 4 else np.full_like(flat, -1)
+def _table(geometry: Recording, name: str, top: TopK, field: Field) -> LayerTable:
+    table, size = top.table(), geometry.sizes[name]
+    mapped = len(size) == 4
+    flat, missing = table.position.numpy(), table.image.numpy() < 0
+    place = np.stack(np.divmod(flat, size[3]) if mapped else (flat, flat), -1)
+    place[missing | (not mapped)] = -1
+    # top, left, bottom, right
+    starts, stops = receptive_field.boxes(
+        geometry,
+        name,
+        place.reshape(-1, 2) if mapped else np.zeros((flat.size, 0)),
+        channels=np.repeat(np.arange(size[1]), top.k),
+    )
+    box = np.concatenate([starts, stops], axis=1).reshape(*flat.shape, 4)
+    box[missing] = -1
     return LayerTable(
         activation=table.activation.numpy(),
         image=table.image.numpy(),
-        row=row.astype(np.int32),
-        col=col.astype(np.int32),
-        box=_boxes(geometry, name, row, col=col, missing=missing),
+        row=place[..., 0].astype(np.int32),
+        col=place[..., 1].astype(np.int32),
+        box=box.astype(np.int32),
         mean=table.mean.numpy(),
         nonzero=table.nonzero.numpy(),
         nan=table.nan.numpy(),
         channels=size[1],
         size=tuple(size[2:]),
         field=field.size,
-        stride=field.stride if len(size) == 4 else (),  # there is no other unit to step to
+        stride=field.stride if mapped else (),  # there is no other unit to step to
     )
-
-
-def _boxes(geometry: Recording, name: str, row: Any, *, col: Any, missing: Any) -> Any:
-    """(channels, k, 4) top, left, bottom, right of every entry, -1 for empty slots."""
-    channels, k = row.shape
-    mapped = len(geometry.sizes[name]) == 4
-    places = np.stack([row.ravel(), col.ravel()], axis=1) if mapped else np.zeros((row.size, 0))
-    own = np.repeat(np.arange(channels), k)
-    starts, stops = receptive_field.boxes(geometry, name, places, channels=own)
-    box = np.concatenate([starts, stops], axis=1).reshape(channels, k, 4)
-    box[missing] = -1
-    return box.astype(np.int32)

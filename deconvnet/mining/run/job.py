@@ -1,4 +1,4 @@
-"""One mining run, ready to be worked on: the model, the data set, and what was asked of them."""
+"""A mining run before it starts: model, data set and settings, checked against each other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import socket
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -17,10 +16,9 @@ import h5py
 import torch
 from torch import Tensor, nn
 
-import deconvnet
 from deconvnet.arguments import integer, listed
 from deconvnet.data import Preprocessing
-from deconvnet.data.samples import path_of
+from deconvnet.data.samples import check_map_style, check_repeatable, first_image, path_of
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.modes import evaluation, threads_of_cpu
@@ -30,20 +28,57 @@ from deconvnet.projection.forward import Recording
 from deconvnet.projection.geometry import geometry_of
 from deconvnet.store.format import check_attributes
 from deconvnet.store.store import Failed
+from deconvnet.version import __version__
 
 from .bad_images import DEFAULT, Limit, check_failed
-from .blocks import to_ranges
-from .dataset_facts import look
 from .file_positions import Positions
 from .memory_format import layout_for
 from .microbatches import Microbatch, groups_of, microbatches
 from .minable_layers import chosen
 from .miner import Miner
 from .part import Part
-from .readers import ignore_interrupts, readers_die
+from .readers import ask, ignore_interrupts, readers_die
 from .request import Request
 
-_PATIENCE = 20  # the work between two checkpoints takes at least so many times as long as one
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run is done; the fields are arguments of ``mine``, which explains them.
+
+    Raises:
+        TypeError: a number is no integer.
+        ValueError: a number is out of range, or ``nan`` no known word.
+    """
+
+    k: int
+    batch_size: int
+    nan: str = "skip"
+    threads: int | None = None
+    workers: int = 0
+    strict: bool = False
+    max_bad: str | float = DEFAULT
+    check: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("k", "batch_size", "threads", "workers"):
+            if name != "threads" or self.threads is not None:
+                object.__setattr__(self, name, integer(name, getattr(self, name)))
+        if self.k < 1 or self.batch_size < 1:
+            raise ValueError(
+                f"k={self.k} and batch_size={self.batch_size} were given; both must be at least 1"
+            )
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads={self.threads} was given, expected at least 1")
+        if self.workers < 0:
+            raise ValueError(f"workers={self.workers} was given, expected 0 or more processes")
+        if self.nan not in ("skip", "error"):
+            raise ValueError(f"nan was {self.nan!r}; use 'skip' or 'error'")
+        _ = self.limit  # a wrong one is told before any image is read
+
+    @property
+    def limit(self) -> Limit:
+        """How many images may be unreadable."""
+        return Limit(self.max_bad, self.strict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,18 +112,11 @@ class Job:
         cls,
         model: nn.Module,
         dataset: Any,
-        *,
         layers: str | nn.Module | Sequence[str | nn.Module] | None,
-        k: int,
-        batch_size: int,
-        nan: str,
-        threads: int | None,
+        *,
+        settings: Settings,
         told: Mapping[str, str],
-        workers: int,
-        strict: bool,
-        max_bad: str | float = DEFAULT,
         signals: Callable[[int], None] = ignore_interrupts,
-        check: bool = True,
     ) -> Job:
         """Look at the model and at the first image; see ``mine`` for what is raised.
 
@@ -96,49 +124,44 @@ class Job:
             model: any module that takes images.
             dataset: map-style.
             layers: node names or modules; None for the usual ones.
-            k: images kept for each channel.
-            batch_size: of a microbatch, at most the data set.
-            nan: "skip" or "error".
-            threads: of the CPU; None for as many as PyTorch is set to.
+            settings: of the run.
             told: what the caller says of model, weights, data set and transform.
-            workers: processes that read images ahead.
-            strict: stop at the first unreadable image.
-            max_bad: how many images may be unreadable, else.
             signals: what readers do about signals, see ``readers.reading``.
-            check: hold the graph against the model.
         """
-        if integer("workers", workers) < 0:
-            raise ValueError(f"workers={workers} was given, expected 0 or more processes")
-        if nan not in ("skip", "error"):
-            raise ValueError(f"nan was {nan!r}; use 'skip' or 'error'")
         graphs = Graphs(model)
-        seen = look(dataset, workers, signals)
-        image = seen.image
+        image, data_fingerprint = _looked_at(dataset, settings.workers, signals)
         one = blank(model, image.shape, like=image)
         some = layers if layers is None else listed(layers, str, nn.Module)
-        graph = settled(graphs, one, some) if check else graphs.of(one)
-        told = _provenance(graph, dataset, told) | {"dataset_fingerprint": seen.fingerprint}
+        graph = settled(graphs, one, some) if settings.check else graphs.of(one)
+        told = _provenance(graph, dataset, told) | {"dataset_fingerprint": data_fingerprint}
         geometry = geometry_of(graph, one)
         names = chosen(graph, geometry, some)
-        batch_size = min(batch_size, len(dataset))  # a few images need not be padded to many
+        batch = min(settings.batch_size, len(dataset))  # a few images need not be padded to many
         attributes = {
             **told,
-            "k": k,
+            "k": settings.k,
             "input_size": list(image.shape[1:]),
-            "batch_shape": [batch_size, *image.shape],
+            "batch_shape": [batch, *image.shape],
             "dtype": str(one.dtype).removeprefix("torch."),
             "device": one.device.type,  # not its number, which differs from process to process
             "layout": layout_for(graph, one),
-            "nan_policy": nan,
+            "nan_policy": settings.nan,
         }
         if one.device.type == "cpu":  # large sums are cut up by threads, which shows in last bits
-            attributes["threads"] = threads or torch.get_num_threads()
+            attributes["threads"] = settings.threads or torch.get_num_threads()
         check_attributes(attributes)
         channels = {name: geometry.sizes[name][1] for name in names}
-        running = graphs.of(one.expand(batch_size, *image.shape))
-        request = Request(attributes, len(dataset), channels)
-        held, limit = Checked(graphs) if check else None, Limit(max_bad, strict)
-        return cls(running, geometry, dataset, one, request, workers, signals, limit, held)
+        return cls(
+            graph=graphs.of(one.expand(batch, *image.shape)),
+            geometry=geometry,
+            dataset=dataset,
+            image=one,
+            request=Request(attributes, len(dataset), channels),
+            workers=settings.workers,
+            signals=signals,
+            limit=settings.limit,
+            checked=Checked(graphs) if settings.check else None,
+        )
 
     def like(self, parts: Sequence[Part]) -> Job:
         """This job with as many threads as parts of it were begun with, if they agree."""
@@ -229,11 +252,11 @@ class Job:
         Args:
             miner: its tables.
             label: of the shard.
-            replaces: the mark of the file that the store is to replace.
+            replaces: the stamp of the file that the store may replace.
         """
         return Part(
             request=self.request,
-            done=to_ranges(miner.done),
+            done=frozenset(miner.done),
             failed=tuple(
                 Failed(i, path_of(self.dataset, i), why) for i, why in sorted(miner.failed.items())
             ),
@@ -246,34 +269,31 @@ class Job:
         )
 
 
-class Pace:
-    """When the next checkpoint is due, so that they take a small share of the time."""
-
-    def __init__(self, every: float) -> None:
-        self.every = every
-        self._last = time.monotonic()  # the time of day may jump
-        self._cost = 0.0
-
-    def due(self) -> bool:
-        """Whether it is time."""
-        slow = min(_PATIENCE * self._cost, _PATIENCE * self.every)
-        return time.monotonic() - self._last >= max(self.every, slow)
-
-    def saved(self, began: float) -> None:
-        """A checkpoint has been written; it began at this ``time.monotonic()``."""
-        self._last = time.monotonic()
-        self._cost = self._last - began
+def _look(dataset: Any) -> tuple[Tensor, str]:
+    """The first image that can be read, and the fingerprint; a few images are read twice."""
+    image = first_image(dataset)
+    check_repeatable(dataset)
+    return image, fingerprint.of_dataset(dataset)
 
 
-def images_in(numbers: Iterable[int], request: Request) -> int:
-    """How many images of the data set these microbatches hold."""
-    batch, images = request.batch, request.images
-    return sum(min((n + 1) * batch, images) - n * batch for n in numbers)
+def _looked_at(dataset: Any, workers: int, signals: Callable[[int], None]) -> tuple[Tensor, str]:
+    """The same, by a reader if readers will be started.
+
+    A data set that opens its file when it is first read is best opened in each reader.
+    """
+    check_map_style(dataset)
+    if not workers:
+        return _look(dataset)
+    len(dataset)  # which this process may ask for: if it opens a file, then now
+    positions = Positions()
+    answer = ask(_look, dataset, signals=signals)
+    positions.check()
+    return answer
 
 
 def _provenance(graph: Graph, dataset: Any, told: Mapping[str, str]) -> dict[str, Any]:
     versions = {
-        "deconvnet": deconvnet.__version__,
+        "deconvnet": __version__,
         "h5py": h5py.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -1,7 +1,8 @@
-"""The parts of several processes into a store, where none of them has done it."""
+"""Merge the parts of several processes into a store, where none of them has done it."""
 
 from __future__ import annotations
 
+from itertools import groupby
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -16,12 +17,10 @@ from deconvnet.projection.check.checked_graphs import settled
 from deconvnet.projection.geometry import geometry_of
 from deconvnet.store.store import Store
 
-from .assemble import assemble, publish
+from .assemble import assemble
 from .bad_images import DEFAULT, Limit
-from .blocks import from_ranges, to_ranges
-from .part import Part, apart
+from .part import Part, apart, done_by
 from .part_folder import PartFolder
-from .request import MADE, MEANT, differences
 
 _SHOWN = 3  # gaps that are named
 
@@ -58,50 +57,45 @@ def merge(
         )
     image = blank(model, tuple(request.attributes["batch_shape"][1:]))
     graph = settled(Graphs(model), image, list(request.channels))
-    mined, found = request.attributes.get("model_fingerprint"), fingerprint.of_model(graph)
-    if mined != found:
+    mined, given = request.attributes.get("model_fingerprint"), fingerprint.of_model(graph)
+    if mined != given:
         raise ValueError(
             f"these parts were mined from another model: its fingerprint is {mined}, this one's "
-            f"is {found}; give the model and weights that were mined"
+            f"is {given}; give the model and weights that were mined"
         )
     check_writable(path)
-    whole = assemble(request, geometry_of(graph, image), parts)
-    return publish(Path(path), request, whole, limit=limit)
+    return assemble(Path(path), request, geometry_of(graph, image), parts, limit=limit)
 
 
 def parts_in(folder: str | PathLike[str]) -> list[Part]:
-    """The headings of parts that together are a whole run, none of them overlapping.
+    """Read the headings of parts that together are a whole run, none of them overlapping.
 
     Raises:
         FileNotFoundError, ValueError: as ``merge``.
     """
     folder = expanded(folder)
-    found = PartFolder(folder).headings()
-    if not found:
+    every = PartFolder(folder).headings()
+    if not every:
         raise FileNotFoundError(
             f"there are no parts in {fspath(folder)!r}; give the folder that `deconvnet mine` "
             "leaves beside an unfinished store: its name ends in .parts"
         )
-    first = found[0]
-    for part in found[1:]:
-        for difference in differences(first.request.claims(), part.request.claims(), MEANT | MADE):
+    first, request = every[0], every[0].request
+    for part in every[1:]:
+        if difference := request.differs(part.request):
             raise ValueError(
                 f"{fspath(part.path or '')!r} and {fspath(first.path or '')!r} are parts of "
                 f"different runs, of {difference}; put the parts of each run in a folder of its own"
             )
-    parts = apart(found)
-    _check_whole(parts)
-    return parts
-
-
-def _check_whole(parts: list[Part]) -> None:
-    request = parts[0].request
-    done = from_ranges(one for part in parts for one in part.done)
-    missing = to_ranges(n for n in range(request.total) if n not in done)
+    parts = apart(every)
+    missing = sorted(set(range(request.total)) - done_by(parts))
     if missing:
-        shown = [f"{a * request.batch}-{b * request.batch - 1}" for a, b in missing[:_SHOWN]]
+        gaps = [list(gap) for _, gap in groupby(enumerate(missing), lambda pair: pair[1] - pair[0])]
+        ends = [(gap[0][1] * request.batch, (gap[-1][1] + 1) * request.batch - 1) for gap in gaps]
+        shown = ", ".join(f"{first}-{last}" for first, last in ends[:_SHOWN])
         raise ValueError(
             f"{sum(part.seen for part in parts)} of {request.images} images are in these parts; "
-            f"images {', '.join(shown)}{' and others' if len(missing) > _SHOWN else ''} are in "
-            "none: let `deconvnet mine` go on, with any number of processes"
+            f"images {shown}{' and others' if len(gaps) > _SHOWN else ''} are in none: let "
+            "`deconvnet mine` go on, with any number of processes"
         )
+    return parts

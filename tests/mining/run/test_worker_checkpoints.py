@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-import deconvnet.mining.run.job
+import deconvnet.mining.run.worker
 from deconvnet.mining.mine import mine
 from deconvnet.mining.run.part_folder import PartFolder
 from deconvnet.store.store import open_store
@@ -38,7 +38,7 @@ def test_checkpoints_keep_to_their_time(tmp_path, monkeypatch):
         clock[0] += 0.5
         return clock[0]
 
-    monkeypatch.setattr(deconvnet.mining.run.job.time, "monotonic", monotonic)
+    monkeypatch.setattr(deconvnet.mining.run.worker.time, "monotonic", monotonic)
     real = PartFolder.write
     monkeypatch.setattr(
         PartFolder, "write", lambda *args: (writes.append(clock[0]), real(*args))[1]
