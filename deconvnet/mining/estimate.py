@@ -19,7 +19,6 @@ from deconvnet.graph.modes import ordinarily
 from deconvnet.layers import Rectifier
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
-from deconvnet.projection.forward import Recording
 from deconvnet.store.format import COLUMNS, COUNTERS
 from deconvnet.store.picture_codec import encode
 from deconvnet.units import Unit
@@ -97,8 +96,8 @@ def estimate(
     """
     settings = Settings(k, batch_size, nan, threads, workers)
     job = Job.of(model, dataset, layers, settings=settings, told={})
-    request, miner = job.request, job.start()
-    seconds = {"mining": _seconds(job, miner) * request.total, "pictures": 0.0}
+    request, miner = job.request, Miner(job)
+    seconds = {"mining": _seconds(miner) * request.total, "pictures": 0.0}
     patches, pixels, nets = 0, 0, []
     if preprocessing is not None:
         k = min(request.k, request.images)
@@ -112,9 +111,9 @@ def estimate(
             for policy in listed(projections, str, Rectifier)
         ]
         for net in nets:
-            each = {name: _seconds_each(job, miner, net, name) for name in entries}
+            each = {name: _seconds_each(miner, net, name) for name in entries}
             seconds["pictures"] += sum(each[name] * entries[name] for name in entries)
-    live = _live(job.geometry, miner) * job.image.element_size()
+    live = _live(job) * job.image.element_size()
     states = [top.state() for top in miner.tops.values()]
     parameters = [*job.graph.model.parameters(), *job.graph.model.buffers()]
     # crops on their way from tensors to the file, and the images that they are made from
@@ -132,14 +131,14 @@ def estimate(
         },
         disk={
             "store": _store_bytes(job),
-            "part": len(job.part(miner, "0/1").to_bytes()),
+            "part": len(miner.part("0/1").to_bytes()),
             "patches": patches,
             "projections": len(nets) * pixels * _HALVES,
         },
     )
 
 
-def _seconds(job: Job, miner: Miner) -> float:
+def _seconds(miner: Miner) -> float:
     """Of the second microbatch; of the first if there is no other."""
     ends = [time.perf_counter()]
 
@@ -147,19 +146,18 @@ def _seconds(job: Job, miner: Miner) -> float:
         ends.append(time.perf_counter())
         return False
 
-    few = list(range(min(2, job.request.total)))
-    job.run(miner, few, failed={}, after=note)
+    miner.run(range(min(2, miner.job.request.total)), after=note)
     return ends[-1] - ends[-2]
 
 
-def _live(geometry: Recording, miner: Miner) -> int:
+def _live(job: Job) -> int:
     """The most values of one image that are held at the same time."""
-    nodes = miner.graph.upto(list(miner.tops))
+    nodes = job.graph_now.upto(list(job.request.channels))
     readers = Counter(source for node in nodes for source in node.sources)
     held: dict[str, int] = {}
     most = 0
     for node in nodes:
-        size = geometry.sizes.get(node.name)
+        size = job.geometry.sizes.get(node.name)
         held[node.name] = size.numel() if size is not None else 0
         most = max(most, sum(held.values()))
         readers.subtract(node.sources)
@@ -203,9 +201,9 @@ def _patches(
     return total, seconds
 
 
-def _seconds_each(job: Job, miner: Miner, net: DeconvNet, layer: str) -> float:
+def _seconds_each(miner: Miner, net: DeconvNet, layer: str) -> float:
     """Of one projection, among several at once; 0 where no unit was excited so far."""
-    units = list(_excited(job, miner, layer))
+    job, units = miner.job, list(_excited(miner, layer))
     if not units:
         return 0.0
     images = sorted({unit.image for unit in units})
@@ -221,9 +219,9 @@ def _seconds_each(job: Job, miner: Miner, net: DeconvNet, layer: str) -> float:
     return (time.perf_counter() - began) / len(local)
 
 
-def _excited(job: Job, miner: Miner, layer: str) -> Iterator[Unit]:
+def _excited(miner: Miner, layer: str) -> Iterator[Unit]:
     """The strongest unit so far of some channels, spread over the layer."""
-    table, size = miner.tops[layer].table(), job.geometry.sizes[layer]
+    table, size = miner.tops[layer].table(), miner.job.geometry.sizes[layer]
     alive = (table.activation[:, 0] > 0).nonzero().squeeze(1).tolist()
     for channel in alive[:: max(1, len(alive) // _TIMED)][:_TIMED]:
         place = np.unravel_index(int(table.position[channel, 0]), size[2:] or (1,))

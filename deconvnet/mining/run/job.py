@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -27,17 +25,14 @@ from deconvnet.projection.check.checked_graphs import Checked, settled
 from deconvnet.projection.forward import Recording
 from deconvnet.projection.geometry import geometry_of
 from deconvnet.store.format import check_attributes
-from deconvnet.store.store import Failed
 from deconvnet.version import __version__
 
 from .bad_images import DEFAULT, Limit, check_failed
 from .file_positions import Positions
-from .memory_format import layout_for
-from .microbatches import Microbatch, groups_of, microbatches
+from .microbatches import Microbatch, groups_of, layout_for, microbatches
 from .minable_layers import chosen
-from .miner import Miner
 from .part import Part
-from .readers import ask, ignore_interrupts, readers_die
+from .readers import ask, ignore_interrupts
 from .request import Request
 
 
@@ -178,64 +173,25 @@ class Job:
             return self.graph
         return self.checked.graphs.of(self.image.expand(self.request.batch, *self.image.shape[1:]))
 
-    def start(self) -> Miner:
-        """Empty tables."""
-        return Miner(
-            self.graph,
-            self.geometry,
-            list(self.request.channels),
-            k=self.request.k,
-            nan=str(self.request.attributes["nan_policy"]),
-            layout=str(self.request.attributes["layout"]),
-            checked=self.checked,
-        )
-
-    def run(
-        self,
-        miner: Miner,
-        numbers: Sequence[int],
-        *,
-        failed: Mapping[int, str],
-        after: Callable[[Miner], bool],
-    ) -> None:
-        """Take microbatches until all are done, or ``after`` each says that it is enough.
-
-        The readers have ended when this returns or raises.
-
-        Args:
-            miner: the tables.
-            numbers: which microbatches.
-            failed: {index: reason} of images that could not be read in earlier runs.
-            after: called after every microbatch; true: stop here.
-
-        Raises:
-            ValueError: too many images are unreadable, or do not fit; or the readers share a file.
-        """
-        feed = microbatches(
+    def microbatches(
+        self, numbers: Sequence[int], *, workers: int | None = None
+    ) -> Generator[Microbatch, None, None]:
+        """Read the microbatches with these numbers; by default with all readers of the run."""
+        batch = self.request.batch
+        return microbatches(
             self.dataset,
-            self.request.batch,
+            batch,
             size=tuple(self.image.shape[1:]),
             dtype=self.image.dtype,
-            workers=self.workers,
-            groups=groups_of(numbers, self.request.batch, self.request.images),
+            workers=self.workers if workers is None else workers,
+            groups=groups_of(numbers, batch, self.request.images),
             signals=self.signals,
         )
-        positions = Positions() if self.workers else None
-        with readers_die(), closing(feed), self.running():
-            for batch in feed:
-                if positions is not None:  # until now nobody else has read the data set
-                    positions.check()
-                    positions = None
-                if batch.failed:
-                    self.check_failed({**failed, **miner.failed, **batch.failed}, rest=feed)
-                miner.take(batch, self.image.device)
-                if after(miner):
-                    return
 
     def check_failed(
         self, failed: Mapping[int, str], *, rest: Iterable[Microbatch] | None = None
     ) -> None:
-        """Stop if too many images are unreadable; see ``failures.check_failed``."""
+        """Stop if too many images are unreadable; see ``bad_images.check_failed``."""
         name = partial(path_of, self.dataset)
         check_failed(failed, self.request.images, limit=self.limit, name=name, rest=rest)
 
@@ -245,28 +201,6 @@ class Job:
         threads = self.request.attributes.get("threads")
         with torch.no_grad(), evaluation(self.graph.model), threads_of_cpu(threads):
             yield
-
-    def part(self, miner: Miner, label: str, *, replaces: str = "") -> Part:
-        """What a miner has done so far.
-
-        Args:
-            miner: its tables.
-            label: of the shard.
-            replaces: the stamp of the file that the store may replace.
-        """
-        return Part(
-            request=self.request,
-            done=frozenset(miner.done),
-            failed=tuple(
-                Failed(i, path_of(self.dataset, i), why) for i, why in sorted(miner.failed.items())
-            ),
-            nan=miner.first_nan,
-            process=ascii(f"shard {label}, process {os.getpid()} on {socket.gethostname()}"),
-            replaces=replaces,
-            path=None,
-            tops=miner.tops,
-            images={i: path_of(self.dataset, i) for i in sorted(miner.kept())},
-        )
 
 
 def _look(dataset: Any) -> tuple[Tensor, str]:

@@ -1,4 +1,4 @@
-"""A data set as fixed, padded microbatches, in which image i occupies row ``i % batch``."""
+"""Read and run a data set as padded microbatches; image i occupies row ``i % batch``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ import torch
 from torch import Tensor
 
 from deconvnet.data.samples import checked, read_item
+from deconvnet.graph.graph import Graph
+from deconvnet.graph.interpreter import execute, plain
+from deconvnet.graph.modes import evaluation
+from deconvnet.layers.crop import layout as layout_of
 
 from .readers import Handed, ignore_interrupts, reading
+
+CONTIGUOUS, CHANNELS_LAST = "contiguous", "channels_last"
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,3 +150,50 @@ class _Stacked:
             torch.tensor([good[row] for row in rows], dtype=torch.int64),
             failed,
         )
+
+
+def activations(
+    graph: Graph, batch: Microbatch, layers: Sequence[str], *, layout: str, device: torch.device
+) -> Iterator[tuple[str, Tensor]]:
+    """Run a microbatch up to some layers.
+
+    Args:
+        graph: the model.
+        batch: its images.
+        layers: node names.
+        layout: of the images in memory, see ``layout_for``.
+        device: of the model.
+
+    Yields:
+        (layer, values): (images, channels, *positions) without the rows that hold no image.
+    """
+    images, wanted = laid_out(batch.images.to(device), layout), set(layers)
+    for node, value in execute(graph, images, graph.upto(layers), plain(graph)):
+        if node.name in wanted:
+            yield node.name, batch.of_images(value)
+
+
+def layout_for(graph: Graph, image: Tensor) -> str:
+    """Channels last on a CPU, if the model runs so: many do a seventh faster, some a third.
+
+    A model that requires its values to be contiguous (``x.view(n, -1)``) does not.
+
+    Args:
+        graph: the model.
+        image: (1, channels, *size), of any content.
+    """
+    if layout_of(image) != torch.channels_last:
+        return CONTIGUOUS
+    try:
+        with torch.no_grad(), evaluation(graph.model):
+            for _ in execute(graph, laid_out(image, CHANNELS_LAST), list(graph), plain(graph)):
+                pass
+    except ValueError:  # what ``execute`` makes of whatever the model says
+        return CONTIGUOUS
+    return CHANNELS_LAST
+
+
+def laid_out(images: Tensor, layout: str) -> Tensor:
+    """The images (batch, channels, *size) in a layout; the same tensor if they are."""
+    last = layout == CHANNELS_LAST
+    return images.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)

@@ -1,4 +1,4 @@
-"""Whether images are still what the tables say when one reader alone reads them again."""
+"""Check the tables of a part by reading some of its images again in a single process."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from deconvnet.mining.topk.maxima import strongest
 
 from .file_positions import IDIOM
 from .job import Job
-from .microbatches import groups_of, microbatches
-from .miner import activations
+from .microbatches import activations
 from .readers import readers_die
 
 _IMAGES = 64  # read again, at least, in whole microbatches
@@ -53,10 +52,7 @@ def reread(
     numbers = _drawn(tables, sorted(done), request.batch, count=count, seed=seed)
     device, dtype = job.image.device, job.image.dtype
     slack = max(_SLACK.get(device.type, _SLACK_ELSEWHERE), 8 * torch.finfo(dtype).eps)
-    again = microbatches(
-        job.dataset, request.batch, size=tuple(job.image.shape[1:]), dtype=dtype, workers=1,
-        groups=groups_of(numbers, request.batch, request.images), signals=job.signals,
-    )  # fmt: skip
+    again = job.microbatches(numbers, workers=1)
     layout = str(request.attributes["layout"])
     with readers_die(), closing(again), job.running():
         for batch in again:  # an image that cannot be read this time tells nothing

@@ -65,7 +65,7 @@ class Work:
 
     def _start(self) -> None:
         self.file = self.folder.new_file(f"{self.shard.index}-of-{self.shard.count}")
-        self.miner = self.job.start()
+        self.miner = Miner(self.job)
 
     def begin(self, *, resume: bool | None, adapt: bool) -> Store | None:
         """The store if it is finished; else see that what is there may be resumed, or dropped.
@@ -176,7 +176,7 @@ class Work:
         self.job.check_failed(failed)
         if numbers and not (stop is not None and stop()):
             try:
-                self.job.run(self.miner, numbers, failed=failed, after=after)
+                self.miner.run(numbers, after=after, failed=failed)
             except ReaderDied:
                 if self.miner.done:
                     self._save()
@@ -290,7 +290,7 @@ class Work:
         """The part of this process, if it has done anything."""
         if not self.miner.done:
             return []
-        return [self.job.part(self.miner, str(self.shard), replaces=self.replaces)]
+        return [self.miner.part(str(self.shard), replaces=self.replaces)]
 
     def _others(self) -> list[Part]:
         return [p for p in self.folder.of(self.job.request) if p.path != self.file]

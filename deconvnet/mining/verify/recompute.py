@@ -11,9 +11,14 @@ import torch
 from deconvnet.data.samples import path_of
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.modes import evaluation, threads_of_cpu
-from deconvnet.mining.run.memory_format import CONTIGUOUS
-from deconvnet.mining.run.microbatches import Microbatch, by_row, groups_of, microbatches
-from deconvnet.mining.run.miner import activations
+from deconvnet.mining.run.microbatches import (
+    CONTIGUOUS,
+    Microbatch,
+    activations,
+    by_row,
+    groups_of,
+    microbatches,
+)
 from deconvnet.mining.topk import TopK
 from deconvnet.projection import receptive_field
 from deconvnet.projection.forward import Recording
