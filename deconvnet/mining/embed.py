@@ -29,9 +29,8 @@ from deconvnet.projection.check.checked_graphs import settled
 from deconvnet.projection.forward import Recording
 from deconvnet.projection.geometry import geometry_of
 from deconvnet.store.format import escape, write_attributes
-from deconvnet.store.picture_codec import encode, halves
+from deconvnet.store.picture_codec import copy_values, encode, halves, spooled
 from deconvnet.store.picture_reading import opened_layer
-from deconvnet.store.picture_writing import copy_values, spooled
 from deconvnet.store.store import Store, write_store
 from deconvnet.store.table import LayerTable
 from deconvnet.store.user_content import check_additions

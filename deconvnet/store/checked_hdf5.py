@@ -1,4 +1,4 @@
-"""Reading HDF5 that nobody vouches for: every claim is checked before anything is read.
+"""Read untrusted HDF5: type, shape, size and storage are checked before anything is read.
 
 An untrusted file may name a password file as its storage, declare terabytes, or let a thousand
 names point to the same megabytes.
@@ -19,7 +19,7 @@ from .format import JSON, NAMED
 
 
 class Room:
-    """How much of a file may be read: all that is there, once.
+    """The bytes of a file that may still be read: each of them once.
 
     Args:
         size: of the file, in bytes.
@@ -50,30 +50,21 @@ def read_attributes(source: h5py.AttributeManager, room: Room) -> dict[str, Any]
     Raises:
         ValueError: an attribute of the format of another kind, or broken JSON.
     """
-    readable = (name for name in source if name in NAMED or _is_plain(source.get_id(name)))
-    return {name: _attribute(source, name, room) for name in readable}
-
-
-def _is_plain(found: h5py.h5a.AttrID) -> bool:
-    """Whether it is one text, a number or a list of numbers."""
-    if h5py.check_string_dtype(found.dtype) is not None:
-        return bool(found.shape == ())
-    return found.dtype.kind in "iufb" and found.shape is not None and len(found.shape) < 2
-
-
-def _attribute(source: h5py.AttributeManager, name: str, room: Room) -> object:
-    found = source.get_id(name)
-    shape, dtype = found.shape, found.dtype
-    if h5py.check_string_dtype(dtype) is not None and shape == ():
-        text = source[name]
-        if isinstance(text, str):
-            room.take(len(text.encode("utf-8", "surrogateescape")), f"attribute {name!r}")
-            return json.loads(text) if name in JSON else text
-    elif dtype.kind in "iufb" and shape is not None and len(shape) < 2:
-        room.take(math.prod(shape) * dtype.itemsize, f"attribute {name!r}")
-        value = source[name]
-        return tuple(value.tolist()) if shape else value.item()
-    raise ValueError(f"attribute {name!r} is neither text nor numbers")
+    found: dict[str, Any] = {}
+    for name in source:
+        shape, dtype = source.get_id(name).shape, source.get_id(name).dtype
+        text = h5py.check_string_dtype(dtype)
+        if text is not None and text.length is None and shape == ():
+            value = source[name]
+            room.take(len(value.encode("utf-8", "surrogateescape")), f"attribute {name!r}")
+            found[name] = json.loads(value) if name in JSON else value
+        elif dtype.kind in "iufb" and shape is not None and len(shape) < 2:
+            room.take(math.prod(shape) * dtype.itemsize, f"attribute {name!r}")
+            value = source[name]
+            found[name] = tuple(value.tolist()) if shape else value.item()
+        elif name in NAMED:
+            raise ValueError(f"attribute {name!r} is neither text nor numbers")
+    return found
 
 
 def group_in(parent: h5py.Group, name: str) -> h5py.Group:

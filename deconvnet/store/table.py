@@ -1,4 +1,4 @@
-"""The tables of a mined data set, as numpy arrays that have been checked."""
+"""The tables of a mined data set as NumPy arrays, with their types, shapes and order checked."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
