@@ -1,4 +1,4 @@
-"""Files that were open before a reader was forked: it shares their positions with its parent."""
+"""Detect and separate the file positions that a forked reader shares with its parent."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class _At:
 
 
 def own_positions() -> None:
-    """Give this process positions of its own in the files that it has inherited open for reading.
+    """Reopen the files that this process has inherited open for reading, at the same positions.
 
-    A forked process shares them with its parent and its siblings: one would read where another
-    has sought, and nothing would fail. Every file is opened once more, stands where it stood, and
-    has the same descriptor. That is possible on Linux; see ``Positions`` for the rest.
+    A forked process shares positions with its parent and its siblings: one would read where
+    another has sought, and nothing would fail. The descriptors stay the same. That is possible
+    on Linux; see ``Positions`` for other systems.
     """
     for (descriptor, *_), at in _open_files(standard=True).items():
         flags = _flags(descriptor)
@@ -46,8 +46,8 @@ def own_positions() -> None:
 class Positions:
     """The positions of all regular files that this process has open for reading.
 
-    One that has moved although only readers were at work is shared with them. Files that are only
-    mapped, or read by offset, stay where they are, and do no harm.
+    One that has moved although only readers were at work is shared with them. Files that are
+    memory-mapped, or read by offset, do not move.
     """
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ def _open_files(*, standard: bool = False) -> dict[tuple[int, int, int], _At]:
         descriptors = sorted(int(name) for name in os.listdir("/dev/fd"))
     except (OSError, ValueError):  # Windows, where processes share no files
         return {}
-    found: dict[tuple[int, int, int], _At] = {}
+    files: dict[tuple[int, int, int], _At] = {}
     streams = set()
     for descriptor in descriptors:
         try:
@@ -106,8 +106,8 @@ def _open_files(*, standard: bool = False) -> dict[tuple[int, int, int], _At]:
         if descriptor <= 2 and not standard:  # readers may print into the same file as we do
             streams.add(file)
         elif position >= 0 and mode != os.O_WRONLY and file not in streams:
-            found[(descriptor, *file)] = _At(position, status.st_size)
-    return found
+            files[(descriptor, *file)] = _At(position, status.st_size)
+    return files
 
 
 def _flags(descriptor: int) -> int:

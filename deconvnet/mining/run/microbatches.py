@@ -25,9 +25,8 @@ class Microbatch:
     """The unit of work: images in one forward pass, always of the same batch shape.
 
     The last bits of an activation depend on the shape of the batch, and on some processors on the
-    row of the image in it: a matrix product takes other instructions for rows whose memory is
-    aligned otherwise. So image i always occupies row ``i % batch``, whoever runs it and whatever
-    else is in the batch.
+    row of the image in it: a matrix product uses other instructions for rows of other alignment.
+    So image i always occupies row ``i % batch``, in whichever process, beside whichever images.
 
     Args:
         number: of the microbatch that its first image belongs to.
@@ -60,7 +59,7 @@ def microbatches(
     groups: Iterable[Sequence[int]] | None = None,
     signals: Callable[[int], None] = ignore_interrupts,
 ) -> Generator[Microbatch, None, None]:
-    """Read a data set as microbatches; close the generator, and the readers end.
+    """Read a data set as microbatches; closing the generator ends the readers.
 
     Args:
         dataset: map-style; an item is a tensor (channels, *size), or a tuple that starts with one.
@@ -111,7 +110,7 @@ def by_row(images: Iterable[int], batch_size: int) -> list[list[int]]:
 
 
 class _Numbered(Handed):
-    """Items with their index; an image that can't be read is the reason why."""
+    """Items with their index; for an image that can't be read, the reason as text."""
 
     def __getitem__(self, index: int) -> tuple[int, Any]:
         return index, read_item(self.dataset, index)
@@ -119,10 +118,10 @@ class _Numbered(Handed):
 
 @dataclass(frozen=True)
 class _Stacked:
-    """Makes the microbatch where its images are read.
+    """Stacks a microbatch in the process that reads its images.
 
-    So what a process sends is one tensor: of single images, several processes would open more
-    files than most systems allow.
+    A process then sends one tensor: for single images, several processes would open more files
+    than most systems allow.
     """
 
     batch_size: int

@@ -27,7 +27,7 @@ _TRIES = 5  # whoever has assembled the store removes the folder, perhaps under 
 
 
 class PartFolder:
-    """Parts on disk: every process writes its own, nobody changes another's, no lock is needed."""
+    """Parts on disk; every process writes only its own, so that no lock is needed."""
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.path = Path(folder)
@@ -46,7 +46,7 @@ class PartFolder:
         return self._matching(_PATTERN)
 
     def new_file(self, label: str) -> Path:
-        """A name that no other process has: the label says whose it is."""
+        """A unique name; the label says which shard it belongs to."""
         return self.path / f"part-{label}-{os.getpid()}-{secrets.token_hex(4)}.safetensors"
 
     def headings(self) -> list[Part]:
@@ -95,10 +95,7 @@ class PartFolder:
                 raise
 
     def tidy(self, request: Request) -> None:
-        """Clear up after a run that is finished; parts of another run stay.
-
-        What cannot be removed does no harm to the store: that is a warning.
-        """
+        """Remove the parts of a finished run, not those of another; failing to is a warning."""
         try:
             self.of(request)
             self.clear()
@@ -123,10 +120,7 @@ class PartFolder:
         self._remove_if_empty()
 
     def set_aside(self, file: Path) -> Path | None:
-        """Rename a part so that it is none any more; ``clear`` removes it with the others.
-
-        Returns:
-            Its new name; None if there is no such file.
+        """Rename a part so that it is not read again; None if there is no such file.
 
         Raises:
             OSError: it cannot be renamed.

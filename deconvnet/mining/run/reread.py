@@ -23,7 +23,7 @@ _SLACK_ELSEWHERE = 1e-2
 
 
 class ImagesDiffer(ValueError):
-    """What was mined is not what the images give when they are read again."""
+    """The tables of a part are not those of its images."""
 
 
 def reread(
@@ -32,8 +32,8 @@ def reread(
     """Read random microbatches of a part again in one new reader, run them, and compare.
 
     Readers that share the position of a file read each other's images, and nothing fails. They
-    are given positions of their own where that is possible; this is for the rest, and for data
-    sets that are not the same in every process. A reader that is alone reads what is there.
+    are given positions of their own where that is possible; this check is for other systems, and
+    for data sets that are not the same in every process.
 
     Args:
         job: the run.
