@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import h5py
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from deconvnet.arguments import integer, listed
 from deconvnet.data import Preprocessing
-from deconvnet.data.samples import check_map_style, check_repeatable, first_image, path_of
+from deconvnet.data.samples import check_map_style, check_repeatable, first_image
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.modes import evaluation, threads_of_cpu
@@ -27,7 +26,7 @@ from deconvnet.projection.geometry import geometry_of
 from deconvnet.store.format import check_attributes
 from deconvnet.version import __version__
 
-from .bad_images import DEFAULT, Limit, check_failed
+from .bad_images import DEFAULT, Limit
 from .file_positions import Positions
 from .microbatches import Microbatch, groups_of, layout_for, microbatches
 from .minable_layers import chosen
@@ -187,13 +186,6 @@ class Job:
             groups=groups_of(numbers, batch, self.request.images),
             signals=self.signals,
         )
-
-    def check_failed(
-        self, failed: Mapping[int, str], *, rest: Iterable[Microbatch] | None = None
-    ) -> None:
-        """Stop if too many images are unreadable; see ``bad_images.check_failed``."""
-        name = partial(path_of, self.dataset)
-        check_failed(failed, self.request.images, limit=self.limit, name=name, rest=rest)
 
     @contextmanager
     def running(self) -> Iterator[None]:

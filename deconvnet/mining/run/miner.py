@@ -6,7 +6,6 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from functools import partial
 
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from deconvnet.graph.graph import Graph
 from deconvnet.mining.topk import TopK
 from deconvnet.store.store import Failed
 
+from .bad_images import check_failed
 from .file_positions import Positions
 from .job import Job
 from .microbatches import Microbatch, activations, laid_out
@@ -29,7 +29,7 @@ class Miner:
         job: the run.
         tops: {layer: table}, of all microbatches taken so far.
         done: their numbers.
-        failed: {index: reason} of the images among them that could not be read.
+        failed: {index: Failed} of the images among them that could not be read.
         first_nan: where NaN was met first.
     """
 
@@ -38,7 +38,7 @@ class Miner:
         k, channels = job.request.k, job.request.channels
         self.tops = {name: TopK(count, k) for name, count in channels.items()}
         self.done: list[int] = []
-        self.failed: dict[int, str] = {}
+        self.failed: dict[int, Failed] = {}
         self.first_nan: FirstNaN | None = None
         self._graph: Graph | None = None if job.checked else job.graph
 
@@ -47,7 +47,7 @@ class Miner:
         numbers: Sequence[int],
         *,
         after: Callable[[Miner], bool],
-        failed: Mapping[int, str] | None = None,
+        failed: Mapping[int, Failed] | None = None,
     ) -> None:
         """Take microbatches until all are done, or ``after`` each returns True.
 
@@ -56,7 +56,7 @@ class Miner:
         Args:
             numbers: which microbatches.
             after: called after every microbatch; True: stop here.
-            failed: {index: reason} of images that could not be read in earlier runs.
+            failed: {index: Failed} of images that could not be read in earlier runs.
 
         Raises:
             ValueError: too many images are unreadable, or do not fit; or the readers share a file.
@@ -70,8 +70,9 @@ class Miner:
                     positions.check()
                     positions = None
                 if batch.failed:
-                    every = {**(failed or {}), **self.failed, **batch.failed}
-                    job.check_failed(every, rest=feed)
+                    bad = {**(failed or {}), **self.failed, **self._failed(batch)}
+                    rest, images = map(self._failed, feed), job.request.images
+                    check_failed(bad, images, limit=job.limit, rest=rest)
                 self._take(batch)
                 if after(self):
                     return
@@ -90,7 +91,7 @@ class Miner:
             top.update(maps, batch.indices)
             if top.nans > before and self.first_nan is None:
                 self._note(name, maps, batch)
-        self.failed.update(batch.failed)
+        self.failed |= self._failed(batch)
         self.done.append(batch.number)
 
     def _note(self, layer: str, maps: Tensor, batch: Microbatch) -> None:
@@ -105,6 +106,10 @@ class Miner:
             )
         self.first_nan = FirstNaN(batch.number, layer, tuple(images))
 
+    def _failed(self, batch: Microbatch) -> dict[int, Failed]:
+        dataset = self.job.dataset
+        return {i: Failed(i, path_of(dataset, i), why) for i, why in batch.failed.items()}
+
     def part(self, label: str, *, replaces: str = "") -> Part:
         """What is done so far.
 
@@ -112,16 +117,15 @@ class Miner:
             label: of the shard.
             replaces: the stamp of the file that the store may replace.
         """
-        name = partial(path_of, self.job.dataset)
         kept = set().union(*(top.kept() for top in self.tops.values()))
         return Part(
             request=self.job.request,
             done=frozenset(self.done),
-            failed=tuple(Failed(i, name(i), why) for i, why in sorted(self.failed.items())),
+            failed=tuple(each for _, each in sorted(self.failed.items())),
             nan=self.first_nan,
             process=ascii(f"shard {label}, process {os.getpid()} on {socket.gethostname()}"),
             replaces=replaces,
             path=None,
             tops=self.tops,
-            images={i: name(i) for i in sorted(kept)},
+            images={i: path_of(self.job.dataset, i) for i in sorted(kept)},
         )

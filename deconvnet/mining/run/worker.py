@@ -11,9 +11,10 @@ from pathlib import Path
 from deconvnet.atomic import check_writable
 from deconvnet.store.store import Store
 
-from .assemble import assemble
+from .bad_images import check_failed
 from .destination import check_additions, check_is_store, stamp, store_at
 from .job import Job
+from .merge import assemble
 from .miner import Miner
 from .part import Part, apart, done_by
 from .part_folder import PartFolder
@@ -172,8 +173,8 @@ class Work:
                 pace.saved(began)
             return ending
 
-        failed = {each.index: each.reason for part in begun for each in part.failed}
-        self.job.check_failed(failed)
+        failed = {each.index: each for part in begun for each in part.failed}
+        check_failed(failed, request.images, limit=self.job.limit)
         if numbers and not (stop is not None and stop()):
             try:
                 self.miner.run(numbers, after=after, failed=failed)
