@@ -107,7 +107,7 @@ def estimate(
         pixels = sum(h * w * entries[name] for name, (h, w) in sizes.items())
         patches, seconds["pictures"] = _patches(job, preprocessing, entries, sizes)
         nets = [
-            DeconvNet(job.graph.model, policy, elsewhere=elsewhere, input_size=job.image.shape[1:])
+            DeconvNet(job.graphs.model, policy, elsewhere=elsewhere, input_size=job.image.shape[1:])
             for policy in listed(projections, str, Rectifier)
         ]
         for net in nets:
@@ -115,7 +115,7 @@ def estimate(
             seconds["pictures"] += sum(each[name] * entries[name] for name in entries)
     live = _live(job) * job.image.element_size()
     states = [top.state() for top in miner.tops.values()]
-    parameters = [*job.graph.model.parameters(), *job.graph.model.buffers()]
+    parameters = [*job.graphs.model.parameters(), *job.graphs.model.buffers()]
     # crops on their way from tensors to the file, and the images that they are made from
     crops = 2 * AT_ONCE + live * min(IMAGES_AT_ONCE, request.images)
     return Estimate(
@@ -152,7 +152,7 @@ def _seconds(miner: Miner) -> float:
 
 def _live(job: Job) -> int:
     """The most values of one image that are held at the same time."""
-    nodes = job.graph_now.upto(list(job.request.channels))
+    nodes = job.graph.upto(list(job.request.channels))
     readers = Counter(source for node in nodes for source in node.sources)
     held: dict[str, int] = {}
     most = 0

@@ -80,7 +80,7 @@ class Job:
     """A run that has not begun.
 
     Args:
-        graph: the model's, for microbatches.
+        graphs: of the model.
         geometry: the sizes and fields of its nodes.
         dataset: map-style.
         image: one image, for its size and precision, (1, channels, *size).
@@ -91,7 +91,7 @@ class Job:
         checked: holds the graph against the model, on the first microbatch.
     """
 
-    graph: Graph
+    graphs: Graphs
     geometry: Recording
     dataset: Any
     image: Tensor
@@ -145,8 +145,9 @@ class Job:
             attributes["threads"] = settings.threads or torch.get_num_threads()
         check_attributes(attributes)
         channels = {name: geometry.sizes[name][1] for name in names}
+        graphs.of(one.expand(batch, *image.shape))  # a batch that cannot be traced is told now
         return cls(
-            graph=graphs.of(one.expand(batch, *image.shape)),
+            graphs=graphs,
             geometry=geometry,
             dataset=dataset,
             image=one,
@@ -166,11 +167,9 @@ class Job:
         return replace(self, request=replace(self.request, attributes=attributes))
 
     @property
-    def graph_now(self) -> Graph:
-        """The graph that mines: the first microbatch may have shown that another is the model."""
-        if self.checked is None:
-            return self.graph
-        return self.checked.graphs.of(self.image.expand(self.request.batch, *self.image.shape[1:]))
+    def graph(self) -> Graph:
+        """The graph of a microbatch; the first one may show that another graph is the model."""
+        return self.graphs.of(self.image.expand(self.request.batch, *self.image.shape[1:]))
 
     def microbatches(
         self, numbers: Sequence[int], *, workers: int | None = None
@@ -191,7 +190,7 @@ class Job:
     def running(self) -> Iterator[None]:
         """The model in evaluation, without gradients, with the number of threads of this run."""
         threads = self.request.attributes.get("threads")
-        with torch.no_grad(), evaluation(self.graph.model), threads_of_cpu(threads):
+        with torch.no_grad(), evaluation(self.graphs.model), threads_of_cpu(threads):
             yield
 
 
@@ -224,17 +223,13 @@ def _provenance(graph: Graph, dataset: Any, told: Mapping[str, str]) -> dict[str
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+    own = getattr(dataset, "preprocessing", None)
+    transform = own.to_json() if isinstance(own, Preprocessing) else ""
     return {
         "model": told.get("model") or type(graph.model).__name__,
         "weights": told.get("weights", ""),
         "model_fingerprint": fingerprint.of_model(graph),
         "dataset": told.get("dataset") or type(dataset).__name__,
-        "transform": told.get("transform") or _transform(dataset),
+        "transform": told.get("transform") or transform,
         "versions": json.dumps(versions, sort_keys=True),
     }
-
-
-def _transform(dataset: Any) -> str:
-    """What the data set does to photographs, if it is one of ours."""
-    own = getattr(dataset, "preprocessing", None)
-    return own.to_json() if isinstance(own, Preprocessing) else ""

@@ -40,7 +40,7 @@ class Miner:
         self.done: list[int] = []
         self.failed: dict[int, Failed] = {}
         self.first_nan: FirstNaN | None = None
-        self._graph: Graph | None = None if job.checked else job.graph
+        self._graph: Graph | None = None
 
     def run(
         self,
@@ -81,10 +81,9 @@ class Miner:
         """Run one microbatch; rows without an image enter no table."""
         names, settings = list(self.tops), self.job.request.attributes
         layout, device = str(settings["layout"]), self.job.image.device
-        if self._graph is None:  # the first microbatch may show that another graph is the model
-            images = laid_out(batch.images.to(device), layout)
-            assert self.job.checked is not None, "without a check the graph is there"
-            self._graph = self.job.checked.of(images, names, gradient=False)
+        if self._graph is None:
+            images, checked = laid_out(batch.images.to(device), layout), self.job.checked
+            self._graph = checked.of(images, names, gradient=False) if checked else self.job.graph
         for name, maps in activations(self._graph, batch, names, layout=layout, device=device):
             top = self.tops[name]
             before = top.nans

@@ -53,11 +53,11 @@ def reread(
     device, dtype = job.image.device, job.image.dtype
     slack = max(_SLACK.get(device.type, _SLACK_ELSEWHERE), 8 * torch.finfo(dtype).eps)
     again = job.microbatches(numbers, workers=1)
-    layout = str(request.attributes["layout"])
+    graph, layout = job.graph, str(request.attributes["layout"])
     with readers_die(), closing(again), job.running():
         for batch in again:  # an image that cannot be read this time tells nothing
             for layer, maps in activations(
-                job.graph_now, batch, list(tables), layout=layout, device=device
+                graph, batch, list(tables), layout=layout, device=device
             ):
                 table, maxima = tables[layer], strongest(maps).numpy()
                 for index, now in zip(batch.indices.tolist(), maxima, strict=True):

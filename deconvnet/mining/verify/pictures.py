@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import h5py
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deconvnet.data import Preprocessing
-from deconvnet.data.samples import checked, read_item
+from deconvnet.data.samples import checked, first_image, read_item
 from deconvnet.mining.embed import overhangs
 from deconvnet.net import DeconvNet
 from deconvnet.projection.result import Projection
@@ -51,11 +51,19 @@ def compare_pictures(
     nets, unknown = _nets(store, model)
     for layer in [name for name in chosen if name in store.pictures]:
         offset = store.pictures[layer].patches.offset
+        over = _overhangs(store, layer, chosen[layer], nets["identity", ""], dataset)
         with opened_layer(store, layer) as group:
             for place in chosen[layer]:
                 image = _image(dataset, int(store[layer].image[place]))
                 if image is None or offset[place] < 0:
                     continue  # what cannot be read has been told of already
+                known = store.pictures[layer].overhang[place]
+                if (known != over[place]).any():
+                    where = f"of {layer}:{place[0]} of image {store[layer].image[place]}"
+                    here, told = tuple(over[place].tolist()), tuple(known.tolist())
+                    yield Mismatch(
+                        "picture", f"the overhang {where} is {here}, the store says {told}"
+                    )
                 try:
                     yield from _compare(store, layer, place, group, image, preprocessing, nets)
                 except ValueError as error:
@@ -80,6 +88,21 @@ def _nets(store: Store, model: nn.Module) -> tuple[dict[tuple[str, str], DeconvN
     return nets, unknown
 
 
+def _overhangs(
+    store: Store, layer: str, places: Sequence[tuple[int, int]], net: DeconvNet, dataset: Any
+) -> NDArray[np.int64]:
+    """(channels, k, 2); -1 for all entries but these, and for those that are nowhere in the map."""
+    table, entries = store[layer], np.zeros(store[layer].image.shape, dtype=bool)
+    entries[tuple(np.transpose(places))] = True
+    for axis, length in zip((table.row, table.col), table.size, strict=False):
+        entries &= (axis >= 0) & (axis < length)
+    over = np.full((*entries.shape, 2), -1, dtype=np.int64)
+    if entries.any():
+        geometry = net.geometry(tuple(first_image(dataset).shape), [layer])
+        over[entries] = overhangs(geometry, layer, table, entries)
+    return over
+
+
 def _image(dataset: Any, index: int) -> Tensor | None:
     item = read_item(dataset, index) if index < len(dataset) else ""
     return None if isinstance(item, str) else checked(item, index, None)
@@ -102,13 +125,6 @@ def _compare(
     patch = read_patch(store, layer, group, place)
     allowed = LEVEL + FAR * float(new.std((0, 1)).mean())
     position = (int(table.row[place]), int(table.col[place])) if table.size else None
-    geometry = nets["identity", ""].geometry(tuple(image.shape), [layer])
-    entry = np.zeros_like(table.lit)
-    entry[place] = True
-    over = tuple(overhangs(geometry, layer, table, entry)[0].tolist())
-    known = tuple(pictures.overhang[place].tolist())
-    if known != over:
-        yield Mismatch("picture", f"the overhang {where} is {over}, the store says {known}")
     same = patch.shape == new.shape and _error(patch, new) <= allowed
     yield None if same else Mismatch("picture", f"the patch {where} is not what it sees")
     for policy, own in pictures.projections.items():
