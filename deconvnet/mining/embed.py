@@ -144,7 +144,7 @@ def spelled(policy: str | Rectifier) -> str:
 
 
 def _check_images(store: Store, net: DeconvNet, dataset: Any) -> None:
-    """Files may change and keep their size: some entries are computed again."""
+    """Recompute some entries: files may have changed and kept their size."""
     graphs, size = Graphs(net.model), tuple(first_image(dataset).shape)
     image = blank(net.model, size)
     entries = Recomputation(
@@ -160,7 +160,7 @@ def _check_images(store: Store, net: DeconvNet, dataset: Any) -> None:
 
 
 def _check_origin(store: Store, net: DeconvNet, dataset: Any) -> None:
-    """Pictures of something else must not come to stand beside these tables."""
+    """Compare the fingerprints of model and data set with those that were mined."""
     for what, given in (
         ("model", fingerprint.of_model(net.graph)),
         ("dataset", fingerprint.of_dataset(dataset)),
@@ -180,14 +180,7 @@ def overhangs(
 ) -> NDArray[np.int64]:
     """Rows above and columns left of the box where the field of an entry leaves the image.
 
-    Args:
-        geometry: sizes and fields for images of this size.
-        layer: node name.
-        table: of the layer.
-        entries: (channels, k) which of its entries.
-
-    Returns:
-        (entries, 2).
+    Of the chosen ``entries`` (channels, k) of a layer's table; (chosen, 2).
     """
     places = np.stack([table.row[entries], table.col[entries]], 1)
     unique, which = np.unique(places, axis=0, return_inverse=True)
@@ -200,7 +193,7 @@ def overhangs(
 
 @dataclass(frozen=True, eq=False)
 class _Pictures:
-    """Makes the pictures of one layer after the other."""
+    """Writes the pictures of one layer after the other."""
 
     store: Store
     nets: Mapping[str, DeconvNet]
@@ -232,7 +225,7 @@ class _Pictures:
                     copy_values(source[f"projection/{escape(name)}"], target)
 
     def _patches(self, table: LayerTable, lit: NDArray[np.bool_], group: h5py.Group) -> None:
-        """Each image is read once; entries that see the same of it share a picture."""
+        """Read each image once; entries with the same image and box share a patch."""
         offset = np.full(lit.shape, -1, dtype="<i8")
         length = np.zeros(lit.shape, dtype="<i4")
         with spooled(self.folder, "|u1") as spool:
@@ -286,7 +279,7 @@ class _Pictures:
         write_attributes(group.attrs, {"channels": depth, "elsewhere": self.elsewhere})
 
     def _step(self, layer: str, lit: NDArray[np.bool_]) -> int:
-        """How many channels' pictures memory is meant to hold."""
+        """How many channels are projected at a time, so that their pictures fit into memory."""
         box = self.store[layer].box[lit].astype("i8")
         most = int(((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).max(initial=1))
         return max(1, AT_ONCE // (most * int(lit.shape[1]) * 3 * 4 * 2))

@@ -36,7 +36,7 @@ _HALVES = 3 * 2  # bytes of a pixel of a projection
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run consists of and takes, on this machine, in one process.
+    """What a run takes, on this machine, in one process.
 
     Args:
         images: of the data set.
@@ -139,7 +139,7 @@ def estimate(
 
 
 def _seconds(miner: Miner) -> float:
-    """Of the second microbatch; of the first if there is no other."""
+    """The seconds of the second microbatch; of the first if there is no other."""
     ends = [time.perf_counter()]
 
     def note(_: Miner) -> bool:
@@ -151,7 +151,7 @@ def _seconds(miner: Miner) -> float:
 
 
 def _live(job: Job) -> int:
-    """The most values of one image that are held at the same time."""
+    """The peak number of values of one image that are held at the same time."""
     nodes = job.graph.upto(list(job.request.channels))
     readers = Counter(source for node in nodes for source in node.sources)
     held: dict[str, int] = {}
@@ -168,7 +168,7 @@ def _live(job: Job) -> int:
 
 
 def _store_bytes(job: Job) -> int:
-    """Of the tables, and of the paths of as many images as may stand in them."""
+    """The bytes of the tables, and of the paths of as many images as may be in them."""
     request = job.request
     channels = sum(request.channels.values())
     entry = sum(np.dtype(kind).itemsize * int(np.prod(rest)) for kind, rest in COLUMNS.values())
@@ -187,7 +187,7 @@ def _patches(
     entries: Mapping[str, int],
     sizes: Mapping[str, tuple[int, int]],
 ) -> tuple[int, float]:
-    """Bytes and seconds, by the middle of an image; entries that see a whole image share it."""
+    """Bytes and seconds, from crops at the centre of an image; whole images are shared."""
     picture = preprocessing.picture(first_image(job.dataset))
     total, seconds = 0, 0.0
     for name, count in entries.items():
@@ -202,7 +202,7 @@ def _patches(
 
 
 def _seconds_each(miner: Miner, net: DeconvNet, layer: str) -> float:
-    """Of one projection, among several at once; 0 where no unit was excited so far."""
+    """The seconds of one of several projections; 0 where no unit is active so far."""
     job, units = miner.job, list(_excited(miner, layer))
     if not units:
         return 0.0
@@ -220,7 +220,7 @@ def _seconds_each(miner: Miner, net: DeconvNet, layer: str) -> float:
 
 
 def _excited(miner: Miner, layer: str) -> Iterator[Unit]:
-    """The strongest unit so far of some channels, spread over the layer."""
+    """The strongest units so far of some channels, spread over the layer."""
     table, size = miner.tops[layer].table(), miner.job.geometry.sizes[layer]
     alive = (table.activation[:, 0] > 0).nonzero().squeeze(1).tolist()
     for channel in alive[:: max(1, len(alive) // _TIMED)][:_TIMED]:

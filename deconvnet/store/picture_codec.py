@@ -25,7 +25,7 @@ _TOP = 15  # a projection is scaled to stay below 2**15: float16 ends at 65504
 
 
 def encode(patch: NDArray[np.float32]) -> bytes:
-    """A patch (height, width, 3) in [0, 1] as a JPEG, colours at full resolution."""
+    """Encode a patch (height, width, 3) in [0, 1] as JPEG, colours at full resolution."""
     from PIL import Image  # here, since most who open a store do not look at its pictures
 
     stream = io.BytesIO()
@@ -35,7 +35,7 @@ def encode(patch: NDArray[np.float32]) -> bytes:
 
 
 def decode(content: bytes, size: tuple[int, int]) -> NDArray[np.float32]:
-    """The patch again, (height, width, 3) in [0, 1]; it is decoded only if it has this size.
+    """Decode a patch of this size, (height, width, 3) in [0, 1]; no other size is decoded.
 
     Raises:
         ValueError: it is no JPEG of this (height, width) in three colours, or is cut short.
@@ -46,10 +46,10 @@ def decode(content: bytes, size: tuple[int, int]) -> NDArray[np.float32]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pictures too large, which are refused here
             with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
-                found = (image.height, image.width)
-                fits = found == tuple(size) and 0 < math.prod(found) <= LARGEST
+                actual = (image.height, image.width)
+                fits = actual == tuple(size) and 0 < math.prod(actual) <= LARGEST
                 if not fits or image.mode != "RGB":
-                    raise ValueError(f"it is {image.mode} of {found} pixels, its box {size}")
+                    raise ValueError(f"it is {image.mode} of {actual} pixels, its box {size}")
                 pixels = np.asarray(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(" ".join(str(error).split())) from error
@@ -57,7 +57,7 @@ def decode(content: bytes, size: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def halves(projection: NDArray[np.float32]) -> tuple[NDArray[np.float16], float]:
-    """A projection as float16, and its scale: a power of two, so that only rounding is lost.
+    """Encode a projection as float16 and a scale: a power of two, so that only rounding is lost.
 
     The greatest value comes to lie just below the end of float16: values down to a
     hundred-millionth of it keep 11 bits, an error below a thousandth of each of them.
@@ -77,7 +77,7 @@ def halves(projection: NDArray[np.float32]) -> tuple[NDArray[np.float16], float]
 def wholes(
     values: NDArray[np.float16], scale: float, shape: tuple[int, int, int]
 ) -> NDArray[np.float32]:
-    """The projection again, shaped (height, width, channels).
+    """Decode a projection, (height, width, channels).
 
     Raises:
         ValueError: a value is not finite.

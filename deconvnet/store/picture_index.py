@@ -52,11 +52,6 @@ class Pictures:
 def read_index(group: h5py.Group, table: LayerTable, room: Room) -> Pictures | None:
     """Read where the pictures of a layer stand; None if its group holds none.
 
-    Args:
-        group: of the layer.
-        table: its entries.
-        room: what there is to read.
-
     Raises:
         ValueError: a part is missing, is of other entries than those of a positive activation,
             or points out of what is there.

@@ -11,7 +11,7 @@ SMALL = 2**16  # bytes: its own bookkeeping comes in pieces no larger
 
 
 class Shielded(io.RawIOBase):
-    """A file for HDF5 to write through, whose refusals it never sees.
+    """A file for HDF5 to write through, which hides errors of the disk from it.
 
     On a full disk HDF5 may take the interpreter down. Here the first error is kept, later writes
     are dropped, and ``check`` raises when HDF5 has let go of the file.

@@ -25,14 +25,14 @@ _ANY = "*"
 
 
 def additions(path: str | PathLike[str]) -> list[str]:
-    """The groups, datasets and links in a store that are not its own; nothing of them is read.
+    """The names of groups, datasets and links in a store that the format does not define.
 
     Attributes are not among them.
 
     Raises:
         OSError: the file cannot be read.
     """
-    found: list[str] = []
+    added: list[str] = []
     with Path(path).open("rb") as stream, h5py.File(stream, "r") as root:
         left: list[tuple[h5py.Group, Mapping[str, Any]]] = [(root, CONTENT)]
         while left:
@@ -41,14 +41,14 @@ def additions(path: str | PathLike[str]) -> list[str]:
                 below = known.get(name, known.get(_ANY))
                 link = group.get(name, getlink=True)
                 if below is None or not isinstance(link, h5py.HardLink):
-                    found.append(f"{group.name.rstrip('/')}/{name}")
+                    added.append(f"{group.name.rstrip('/')}/{name}")
                 elif isinstance(group[name], h5py.Group):
                     left.append((group[name], below))
-    return sorted(found)
+    return sorted(added)
 
 
 def check_additions(path: str | PathLike[str]) -> None:
-    """See that all that is in a file could be carried over, before long work.
+    """Check that everything in a file could be carried over, before long work.
 
     Raises:
         ValueError: something could not; the message names it.
@@ -81,7 +81,7 @@ class _Copier:
         self._made: dict[int, Any] = {}  # address in the old file → object in the new one
 
     def run(self, source: h5py.File, target: h5py.File) -> None:
-        """All that is missing; first it is noted what is there, since names may point to it."""
+        """Copy what is missing; first note what is there, since other names may point to it."""
         missing: list[tuple[h5py.Group, str, h5py.Group]] = []
         there = [(source["/"], target["/"])]
         while there:
@@ -103,7 +103,7 @@ class _Copier:
     def _copy(
         self, parent: h5py.Group, name: str, target: h5py.Group
     ) -> Iterator[tuple[h5py.Group, str, h5py.Group]]:
-        """One thing; of a group, what is in it is still to be copied."""
+        """Copy one object; of a group, yield what is in it, still to be copied."""
         link = parent.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
             target[name] = link

@@ -86,12 +86,9 @@ def check_failed(
 ) -> None:
     """Stop if more images are unreadable than may be.
 
-    Args:
-        failed: those found so far, by index.
-        images: how many the data set has.
-        limit: how many may be.
-        rest: the unreadable images of each microbatch not read yet; they are read, for a minute
-            at most, so that the message names every bad image and not only the first.
+    ``failed`` are those known so far, by index, of ``images`` in all; ``rest`` are those of each
+    microbatch not read yet, which are read, for a minute at most, so that the message names every
+    bad image and not only the first.
 
     Raises:
         ValueError: the limit is strict, and there is one; the message names the first.

@@ -37,7 +37,7 @@ from .request import Request
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run is done; the fields are arguments of ``mine``, which explains them.
+    """The settings of a run: arguments of ``mine``, which explains them.
 
     Raises:
         TypeError: a number is no integer.
@@ -77,7 +77,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A run that has not begun.
+    """A run, ready to start.
 
     Args:
         graphs: of the model.
@@ -114,13 +114,7 @@ class Job:
     ) -> Job:
         """Look at the model and at the first image; see ``mine`` for what is raised.
 
-        Args:
-            model: any module that takes images.
-            dataset: map-style.
-            layers: node names or modules; None for the usual ones.
-            settings: of the run.
-            told: what the caller says of model, weights, data set and transform.
-            signals: what readers do about signals, see ``readers.reading``.
+        ``told`` is what the caller says of model, weights, data set and transform.
         """
         graphs = Graphs(model)
         image, data_fingerprint = _looked_at(dataset, settings.workers, signals)
@@ -159,7 +153,7 @@ class Job:
         )
 
     def like(self, parts: Sequence[Part]) -> Job:
-        """This job with as many threads as parts of it were begun with, if they agree."""
+        """This job with the number of threads of its parts, if they agree."""
         threads, *others = {str(part.request.attributes.get("threads")) for part in parts} or {""}
         if others or not threads.isdecimal() or "threads" not in self.request.attributes:
             return self
@@ -188,7 +182,7 @@ class Job:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """The model in evaluation, without gradients, with the number of threads of this run."""
+        """Evaluation mode, no gradients, and the number of threads of this run."""
         threads = self.request.attributes.get("threads")
         with torch.no_grad(), evaluation(self.graphs.model), threads_of_cpu(threads):
             yield
@@ -202,9 +196,9 @@ def _look(dataset: Any) -> tuple[Tensor, str]:
 
 
 def _looked_at(dataset: Any, workers: int, signals: Callable[[int], None]) -> tuple[Tensor, str]:
-    """The same, by a reader if readers will be started.
+    """Call ``_look``, in a reader if readers will be started.
 
-    A data set that opens its file when it is first read is best opened in each reader.
+    So a data set that opens its file when it is first read opens it in each reader.
     """
     check_map_style(dataset)
     if not workers:

@@ -111,14 +111,9 @@ def parts_in(folder: str | PathLike[str]) -> list[Part]:
 def assemble(
     path: Path, request: Request, geometry: Recording, parts: Iterable[Part], *, limit: Limit
 ) -> Store:
-    """Write the store of a whole run; one part at a time is in memory.
+    """Write the store of a whole run from its parts, no two with a microbatch in common.
 
-    Args:
-        path: the store.
-        request: the run that the parts belong to.
-        geometry: any recording of images of its size, for the boxes.
-        parts: with their tables or only their headings; no two with a microbatch in common.
-        limit: how many images may be unreadable.
+    One part at a time is in memory. ``geometry`` gives the boxes of units.
 
     Raises:
         FileNotFoundError: the file of a part has gone.

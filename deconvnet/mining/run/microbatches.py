@@ -154,14 +154,7 @@ class _Stacked:
 def activations(
     graph: Graph, batch: Microbatch, layers: Sequence[str], *, layout: str, device: torch.device
 ) -> Iterator[tuple[str, Tensor]]:
-    """Run a microbatch up to some layers.
-
-    Args:
-        graph: the model.
-        batch: its images.
-        layers: node names.
-        layout: of the images in memory, see ``layout_for``.
-        device: of the model.
+    """Run a microbatch, its images laid out as ``layout_for`` said, up to some layers.
 
     Yields:
         (layer, values): (images, channels, *positions) without the rows that hold no image.
@@ -175,11 +168,8 @@ def activations(
 def layout_for(graph: Graph, image: Tensor) -> str:
     """Channels last on a CPU, if the model runs so: many do a seventh faster, some a third.
 
-    A model that requires its values to be contiguous (``x.view(n, -1)``) does not.
-
-    Args:
-        graph: the model.
-        image: (1, channels, *size), of any content.
+    A model that requires its values to be contiguous (``x.view(n, -1)``) does not. The image is
+    (1, channels, *size), of any content.
     """
     if layout_of(image) != torch.channels_last:
         return CONTIGUOUS

@@ -73,7 +73,7 @@ def _is_usual(layer: object) -> bool:
 
 
 def _channels_last(geometry: Recording) -> set[str]:
-    """Fully connected layers on maps: theirs are (batch, rows, cols, channels), as in ConvNeXt."""
+    """Linear layers on maps, whose values are (batch, rows, cols, channels), as in ConvNeXt."""
     last: set[str] = set()
     for step in geometry.steps:
         maps = isinstance(step.layer, Linear) and len(geometry.sizes[step.node]) > 2

@@ -51,12 +51,8 @@ class Miner:
     ) -> None:
         """Take microbatches until all are done, or ``after`` each returns True.
 
-        The readers have ended when this returns or raises.
-
-        Args:
-            numbers: which microbatches.
-            after: called after every microbatch; True: stop here.
-            failed: {index: Failed} of images that could not be read in earlier runs.
+        The readers have ended when this returns or raises. ``failed`` are the images, by index,
+        that could not be read in earlier runs.
 
         Raises:
             ValueError: too many images are unreadable, or do not fit; or the readers share a file.
@@ -110,12 +106,7 @@ class Miner:
         return {i: Failed(i, path_of(dataset, i), why) for i, why in batch.failed.items()}
 
     def part(self, label: str, *, replaces: str = "") -> Part:
-        """What is done so far.
-
-        Args:
-            label: of the shard.
-            replaces: the stamp of the file that the store may replace.
-        """
+        """What is done so far; ``label`` is that of the shard."""
         kept = set().union(*(top.kept() for top in self.tops.values()))
         return Part(
             request=self.job.request,

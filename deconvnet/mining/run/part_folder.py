@@ -77,7 +77,7 @@ class PartFolder:
         return parts
 
     def write(self, file: Path, part: Part) -> None:
-        """Write a part whole, over an older state of it.
+        """Write a part in one step, over an older state of it.
 
         Raises:
             OSError: it cannot be written; the older state is intact.

@@ -1,4 +1,4 @@
-"""Start and end the processes that read a data set, and say in our words how they fail."""
+"""Start and end the processes that read a data set, and explain their failures."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class ReaderDied(RuntimeError):
 
 
 def ignore_interrupts(worker: int) -> None:
-    """Ctrl-C goes to every process of a terminal; it is the parent's to answer, and to end us."""
+    """Ignore Ctrl-C, which a terminal sends to all its processes: the parent ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def outlive_signals(worker: int) -> None:
-    """The parent finishes its microbatch after a signal to the whole job, and ends us then.
+    """Survive a signal to the whole job, so that the parent can finish its microbatch.
 
-    The second SIGTERM ends this process: the first may have been sent to the job by a cluster.
+    The second SIGTERM ends this process: a cluster may have sent the first to the whole job.
     """
 
     def ignore_once(number: int, frame: FrameType | None) -> None:
@@ -241,7 +241,7 @@ def _start_method() -> str:
 
 
 def _check_importable(dataset: Any) -> None:
-    """New processes that are not forked know of ``__main__`` only what is in its file."""
+    """A process that is not forked cannot import classes of a ``__main__`` without a file."""
     if _start_method() == "fork" or getattr(sys.modules.get("__main__"), "__file__", None):
         return
     left, seen = [dataset], []
@@ -261,7 +261,7 @@ def _check_importable(dataset: Any) -> None:
 
 
 def _unguarded_script() -> str:
-    """The script that new processes run again from its first line to its last; empty if none."""
+    """The script that new processes run again, having no ``__main__`` guard; empty if none."""
     main = sys.modules.get("__main__")
     script = str(getattr(main, "__file__", None) or "")
     if _start_method() == "fork" or getattr(main, "__spec__", None) is not None:

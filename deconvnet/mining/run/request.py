@@ -118,7 +118,7 @@ def differences(
 
 
 def _comparable(name: str, value: Any) -> Any:
-    """A value as JSON would give it; of versions, those of what computes."""
+    """A value as JSON would give it; of versions, those of the packages that compute."""
     if name == "versions" and isinstance(value, str):
         value = json.loads(value)
     if name == "versions" and isinstance(value, Mapping):
@@ -127,7 +127,7 @@ def _comparable(name: str, value: Any) -> Any:
 
 
 def _apart(here: list[str], there: list[str]) -> tuple[list[str], list[str]]:
-    """Only the layers that one of two lists has; the lists where it is but the order."""
+    """The layers that only one of two lists has; both lists where only the order differs."""
     only_here = [name for name in here if name not in there]
     only_there = [name for name in there if name not in here]
     return (only_here, only_there) if only_here or only_there else (here, there)

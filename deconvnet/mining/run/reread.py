@@ -35,12 +35,8 @@ def reread(
     are given positions of their own where that is possible; this check is for other systems, and
     for data sets that are not the same in every process.
 
-    Args:
-        job: the run.
-        tables: {layer: table} of the part.
-        done: its microbatches; those with more entries in the tables are likelier to be drawn.
-        parts: of how many parts this is one; the more, the fewer images are read of each.
-        seed: which microbatches.
+    The microbatches of a part, ``done``, with more entries in its tables are likelier to be drawn;
+    of many ``parts``, fewer images are read of each.
 
     Raises:
         ImagesDiffer: an entry is not what its image gives, or an image is stronger than the last
@@ -80,7 +76,7 @@ def _drawn(
 def _compare(
     layer: str, table: Table, index: int, now: NDArray[np.float32], *, slack: float
 ) -> None:
-    """The entries of an image, and those it should have, against its maxima (channels,)."""
+    """Compare the entries that an image has, or should have, with its maxima (channels,)."""
     told, here = table.activation.numpy(), table.image.numpy() == index
     allowed = slack * float(np.abs(told[np.isfinite(told)]).max(initial=0.0))
     entry, was = here.any(1), np.where(here, told, -np.inf).max(1)

@@ -25,7 +25,7 @@ class Shard:
     origin: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a shard that is none.
+        """Check the index.
 
         Raises:
             ValueError: the index is not in 0 … count - 1.
@@ -107,7 +107,7 @@ def gpu(environment: Mapping[str, str], count: int) -> str:
 
 
 def _array(environment: Mapping[str, str]) -> Shard:
-    """SLURM numbers tasks as the user said, from any number by any step."""
+    """The shard of a task of a SLURM array; its numbers start and step as the user said."""
     count = _integer(environment, "SLURM_ARRAY_TASK_COUNT", 1)
     if count == 1:
         return Shard()

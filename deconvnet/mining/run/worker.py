@@ -69,11 +69,9 @@ class Work:
         self.miner = Miner(self.job)
 
     def begin(self, *, resume: bool | None, adapt: bool) -> Store | None:
-        """The store if it is finished; else see that what is there may be resumed, or dropped.
+        """Return a finished store; else check that what is there may be resumed, or dropped.
 
-        Args:
-            resume: False: what is there is dropped; None: only if it is a store, or nothing.
-            adapt: resume with as many threads as the work was begun with.
+        ``adapt``: resume with as many threads as the work was begun with.
         """
         if resume is None:
             self._check_nothing_is_lost()
@@ -280,11 +278,11 @@ class Work:
         check_is_store(self.path)
 
     def _aside(self, ours: Sequence[Part]) -> str:
-        """What to do where unfinished work must not be dropped for advice."""
+        """The advice where unfinished work stands beside the file, and must not be lost."""
         done, images = sum(part.seen for part in apart(ours)), self.job.request.images
         return (
             f"move that file away, and what is in {fspath(self.folder.path)!r} ({done} of {images} "
-            "images) is gone on with; or remove that folder, to drop it"
+            "images) is resumed; or remove that folder, to drop it"
         )
 
     def _own(self) -> list[Part]:

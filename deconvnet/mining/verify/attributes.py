@@ -1,4 +1,4 @@
-"""A store's attributes, layers and counters against its tables, the model and the data set."""
+"""Compare a store's attributes, layers and counters with its tables, model and data set."""
 
 from __future__ import annotations
 
@@ -22,12 +22,9 @@ _READ = 16  # images said to be unreadable that are read
 
 
 def compare_attributes(store: Store, model: str, dataset: Any) -> Iterator[Mismatch | str]:
-    """Compare all that a store says, but for its layers and their entries.
+    """Compare the attributes of a store, its failed images and its counters.
 
-    Args:
-        store: whose attributes.
-        model: the fingerprint of the model.
-        dataset: whose images.
+    ``model`` is the fingerprint of the model.
 
     Yields:
         A mismatch; or, as text, what could not be compared and why.
@@ -78,7 +75,7 @@ def compare_layers(store: Store, geometry: Recording) -> Iterator[tuple[str, Mis
 
 
 def _images(store: Store, dataset: Any) -> Iterator[Mismatch]:
-    """How many there are, in which batches they ran, and which of them cannot be read."""
+    """Compare the number of images, the batch shape, and which images cannot be read."""
     told = store.attributes
     seen, failed = told.get("images_seen"), told.get("images_failed", len(store.failed))
     if isinstance(seen, int) and isinstance(failed, int) and seen + failed != len(dataset):
@@ -107,7 +104,7 @@ def known_preprocessing(store: Store) -> Preprocessing | None:
 
 
 def _counters(store: Store, name: str, table: LayerTable) -> Iterator[Mismatch]:
-    """Counters over all images, as far as a table of the strongest bounds them."""
+    """Compare the counters with the bounds that the table puts on them."""
     seen, positive = store.attributes.get("images_seen"), (table.activation > 0).sum(1)
     share, first = table.nonzero, table.activation[:, 0]
     odd = (share < 0) | (share > 1) | ((share == 0) & (positive > 0)) | (table.nan < 0)

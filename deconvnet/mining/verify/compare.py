@@ -1,4 +1,4 @@
-"""Entries of a mined table held against the activations of a forward pass."""
+"""Compare the entries of a mined table with the activations of a forward pass."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deconvnet.store.table import LayerTable
 
 @dataclass(frozen=True)
 class Mismatch:
-    """One thing that is not what the store says.
+    """One difference between a store and its model or data set.
 
     Args:
         kind: "store", "model", "data set", "preprocessing", "batch shape", "image", "path",
@@ -32,7 +32,7 @@ class Mismatch:
 
 
 class Comparison:
-    """Compares one layer, batch by batch, and keeps count.
+    """Compares one layer batch by batch, and counts the entries compared.
 
     Args:
         name: of the layer.
@@ -80,12 +80,7 @@ class Comparison:
             yield Mismatch("position", f"{where} is at {best}, the store says {(row, col)}")
 
     def counts(self, counted: Table, images: int) -> Iterator[Mismatch]:
-        """Compare the counters over the whole data set, all of which was given to ``absent``.
-
-        Args:
-            counted: the counters, counted again.
-            images: how many images were run.
-        """
+        """Compare the counters with those counted again over all images, given to ``absent``."""
         told, mean, share = self.table, counted.mean.numpy(), counted.nonzero.numpy()
         # where another machine may give the other sign, an image may count or not
         allowed = self._undecided / max(1, images) + 1e-12
@@ -99,12 +94,7 @@ class Comparison:
             yield Mismatch("counts", f"{what}; the same of {len(odd) - 1} more channels")
 
     def absent(self, values: Tensor, images: Sequence[int]) -> Iterator[Mismatch]:
-        """Images that are stronger than the last entry of a channel, and stand in no slot.
-
-        Args:
-            values: (images, channels, *positions).
-            images: their indices.
-        """
+        """Images, of values (images, channels, *positions), that a channel's table should have."""
         maxima = strongest(values).numpy()
         if self.slack:
             self._undecided += (np.abs(maxima) <= self.slack).sum(0)

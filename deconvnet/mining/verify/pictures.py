@@ -1,4 +1,4 @@
-"""Stored patches and projections against newly computed ones."""
+"""Compare stored patches and projections with newly computed ones."""
 
 from __future__ import annotations
 
@@ -31,17 +31,11 @@ ALIKE = 0.99  # cosine of two projections: where a switch ties, another machine 
 def compare_pictures(
     store: Store, model: nn.Module, dataset: Any, *, chosen: Chosen
 ) -> Iterator[Mismatch | str | None]:
-    """Compare patches and projections of chosen entries, as far as they are stored.
-
-    Args:
-        store: must tell its preprocessing; else nothing is compared.
-        model: the one that was mined.
-        dataset: the one that was mined.
-        chosen: the entries.
+    """Compare the stored patches and projections of chosen entries.
 
     Yields:
         None for a picture that is right, a mismatch for one that is not; as text, what could not
-        be compared.
+        be compared: all, where the store does not tell its preprocessing.
     """
     preprocessing = known_preprocessing(store)
     if preprocessing is None:

@@ -1,4 +1,4 @@
-"""Entries of a store computed again, in the batch shape and the rows in which they were mined."""
+"""Recompute entries of a store, in the batch shape and the rows in which they were mined."""
 
 from __future__ import annotations
 
@@ -89,11 +89,7 @@ class Recomputation:
         self.images = sum(map(len, self._groups))
 
     def mismatches(self, report: Callable[[int, int], None] | None = None) -> Iterator[Mismatch]:
-        """Run the images, and yield what is not as the store says.
-
-        Args:
-            report: called after every microbatch.
-        """
+        """Run the images, and yield what is not as the store says."""
         count, size, done = len(self._dataset), self._shape[1:], 0
         for image in self._gone:
             yield Mismatch("image", f"{image} is not in the data set, which has {count}")
@@ -118,7 +114,7 @@ class Recomputation:
             yield from self.layers[name].counts(top.table(), top.images)
 
     def _compare(self, name: str, maps: torch.Tensor, batch: Microbatch) -> Iterator[Mismatch]:
-        """A layer's maps of one microbatch against its table."""
+        """Compare a layer's maps of one microbatch with its table."""
         rows = {image: row for row, image in enumerate(batch.indices.tolist())}
         image = self._store[name].image
         here = [(p, rows[image[p]]) for p in self.chosen.get(name, ()) if image[p] in rows]
@@ -128,7 +124,7 @@ class Recomputation:
             self._tops[name].update(maps, batch.indices)
 
     def _read(self, batch: Microbatch) -> Iterator[Mismatch]:
-        """Whether the images of a microbatch can be read, and are called what the store says."""
+        """Check that the images of a microbatch can be read, and have the recorded paths."""
         for index, reason in batch.failed.items():
             yield Mismatch("image", f"{index} cannot be read: {reason}")
         for index in batch.indices.tolist():
@@ -138,7 +134,7 @@ class Recomputation:
 
 
 def _boxes(store: Store, geometry: Recording, chosen: Chosen) -> Iterator[Mismatch]:
-    """The boxes of entries whose position exists; of others the position is said to be wrong."""
+    """Compare the boxes of entries whose position exists; of others the position is a mismatch."""
     for name, places in chosen.items():
         table, size = store[name], geometry.sizes[name][2:]
         there = np.stack([table.row, table.col], -1) if size else np.empty((*table.row.shape, 0))
@@ -164,18 +160,11 @@ def draw_entries(store: Store, layers: Sequence[str], n: int, *, seed: int) -> C
 
 
 def draw_images(store: Store, chosen: Chosen, *, count: int, batch: int, seed: int) -> list[int]:
-    """The images of chosen entries, and random others, that fill whole microbatches.
+    """The images of chosen entries, and random others of ``count``, that fill whole microbatches.
 
     Every image runs in the row that it was mined in, so the chosen ones may be spread over as many
     microbatches as there are images of one row; others take the rows left free, at least
     ``STRANGERS`` where the data set has them.
-
-    Args:
-        store: whose entries.
-        chosen: the entries.
-        count: images of the data set.
-        batch: images of a microbatch.
-        seed: which others.
     """
     named = {int(store[name].image[place]) for name, places in chosen.items() for place in places}
     known = np.array([*named, *(lost.index for lost in store.failed)], dtype=np.int64)
