@@ -88,12 +88,12 @@ class Recomputation:
         self._tops = {name: TopK(store[name].channels, 1) for name in counted}
         self.images = sum(map(len, self._groups))
 
-    def mismatches(self, report: Callable[[int, int], None] | None = None) -> Iterator[Mismatch]:
-        """Run the images, and yield what is not as the store says."""
+    def mismatches(self, report: Callable[[int, int], None] | None = None) -> list[Mismatch]:
+        """Run the images, and compare; not a generator, which would hold the modes of PyTorch."""
         count, size, done = len(self._dataset), self._shape[1:], 0
-        for image in self._gone:
-            yield Mismatch("image", f"{image} is not in the data set, which has {count}")
-        yield from _boxes(self._store, self._geometry, self.chosen)
+        gone = f"is not in the data set, which has {count}"
+        differ = [Mismatch("image", f"{image} {gone}") for image in self._gone]
+        differ += _boxes(self._store, self._geometry, self.chosen)
         like = blank(self._graphs.model, size).expand(*self._shape)
         graph, told = self._graphs.of(like), self._store.attributes
         asked, layout = told.get("threads"), str(told.get("layout", CONTIGUOUS))
@@ -102,16 +102,17 @@ class Recomputation:
             for batch in microbatches(
                 self._dataset, self._shape[0], size=size, dtype=like.dtype, groups=self._groups
             ):
-                yield from self._read(batch)
+                differ += self._read(batch)
                 for name, maps in activations(
                     graph, batch, list(self.layers), layout=layout, device=like.device
                 ):
-                    yield from self._compare(name, maps, batch)
+                    differ += self._compare(name, maps, batch)
                 done += len(batch.indices) + len(batch.failed)
                 if report is not None:
                     report(done, self.images)
         for name, top in self._tops.items():
-            yield from self.layers[name].counts(top.table(), top.images)
+            differ += self.layers[name].counts(top.table(), top.images)
+        return differ
 
     def _compare(self, name: str, maps: torch.Tensor, batch: Microbatch) -> Iterator[Mismatch]:
         """Compare a layer's maps of one microbatch with its table."""

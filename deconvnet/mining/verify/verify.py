@@ -120,7 +120,7 @@ def verify(
         n=n, seed=seed, tolerance=tolerance,
     )  # fmt: skip
     attributes = list(compare_attributes(store, here, dataset))
-    recomputed = list(entries.mismatches(report))
+    recomputed = entries.mismatches(report)
     pictures = list(compare_pictures(store, graphs.model, dataset, chosen=entries.chosen))
     said = [*attributes, *layers.values(), *recomputed, *pictures]
     compared = entries.layers.values()
