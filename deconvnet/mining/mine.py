@@ -212,6 +212,6 @@ def _check(shard: Shard, *, resume: bool | None, save_every: float) -> None:
         raise ValueError(f"save_every={save_every} was given, expected seconds, 0 or more")
     if shard.count > 1 and not resume:
         raise ValueError(
-            f"shard {shard} was given with resume={resume}, by which no process would count on the "
-            "work of the others; give resume=True, and to start over remove the folder of parts"
+            f"shard {shard} was given with resume={resume}, expected resume=True: without it no "
+            "process uses the work of the others; to start over, remove the folder of parts first"
         )

@@ -44,7 +44,7 @@ def check_additions(path: Path) -> None:
         more = f" and {len(added) - _SHOWN} more" if len(added) > _SHOWN else ""
         raise ValueError(
             f"{fspath(path)!r} is to be replaced, and holds {', '.join(added[:_SHOWN])}{more}, "
-            "which somebody has added to it; move the file away, or lose them: "
+            "which somebody has added to it; move the file away, or allow that they are lost: "
             "discard_groups=True, on the command line --discard-groups"
         )
 

@@ -148,7 +148,7 @@ def _read(path: Path, *, whole: bool) -> Part:
             file.seek(0)
             tensors = load(file.read())
         if _sum(texts, tensors) != texts.get("sha256"):
-            raise ValueError("its content does not have the checksum that it names")
+            raise ValueError("its checksum does not match its content")
         return _filled(part, tensors)
     except (ValueError, SafetensorError, RecursionError) as error:
         raise ValueError(
@@ -161,7 +161,7 @@ def _texts(start: bytes, file: Any, size: int) -> dict[str, str]:
     """The texts in the header of a safetensors file, once the header has been checked."""
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > min(size - 8, _LONGEST_HEADER):
-        raise ValueError("it is cut short, or something else")
+        raise ValueError("it is cut short, or no safetensors file")
     header = json.loads(file.read(length))
     texts = header.pop("__metadata__", None) if isinstance(header, dict) else None
     if not isinstance(texts, dict) or texts.get("format") != FORMAT:

@@ -120,9 +120,9 @@ def test_a_store_is_replaced_but_no_other_file(tmp_path, whole):
 
 
 def test_shards_need_resume(tmp_path):
-    with pytest.raises(ValueError, match="no process would count on the work of the others"):
+    with pytest.raises(ValueError, match="no process uses the work of the others"):
         mined(tmp_path / "top.h5", resume=False, shard=(0, 2))
-    with pytest.raises(ValueError, match="given with resume=None, by which"):
+    with pytest.raises(ValueError, match="given with resume=None, expected resume=True"):
         mined(tmp_path / "top.h5", resume=None, shard=(0, 2))
     with pytest.raises(ValueError, match="save_every=-1"):
         mined(tmp_path / "top.h5", save_every=-1)
