@@ -6,6 +6,8 @@ The public names are imported on first use, so that ``deconvnet --help`` need no
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from deconvnet.version import __version__
+
 if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when it is asked for
     from deconvnet.data import Preprocessing
     from deconvnet.graph.errors import UntraceableError
@@ -18,8 +20,6 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.projection.result import Projection
     from deconvnet.store.store import Store, open_store
     from deconvnet.units import Box, Unit
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Box": "units",
@@ -51,6 +51,7 @@ __all__ = [
     "Unit",
     "UnmirroredError",
     "UntraceableError",
+    "__version__",
     "embed",
     "mine",
     "open_store",

@@ -1,4 +1,4 @@
-"""Where the pictures of a layer stand in a store: offsets, which have been checked."""
+"""Where the pictures of a layer stand in a store: the offsets, checked against the tables."""
 
 from __future__ import annotations
 
@@ -50,12 +50,7 @@ class Pictures:
 
 
 def read_index(group: h5py.Group, table: LayerTable, room: Room) -> Pictures | None:
-    """What a layer's group holds of pictures; None if it holds none.
-
-    Args:
-        group: of the layer.
-        table: its entries.
-        room: what there is to read.
+    """Read where the pictures of a layer stand; None if its group holds none.
 
     Raises:
         ValueError: a part is missing, is of other entries than those of a positive activation,
@@ -76,8 +71,8 @@ def read_index(group: h5py.Group, table: LayerTable, room: Room) -> Pictures | N
     if group.get("projection", getlink=True) is not None:
         policies = group_in(group, "projection")
         for name in policies:
-            found = _read_projections(group_in(policies, name), table, room)
-            projections[unescape(name)] = found
+            part = group_in(policies, name)
+            projections[unescape(name)] = _read_projections(part, table, room)
     return Pictures(overhang, Patches(offset, length), projections)
 
 
@@ -93,8 +88,12 @@ def _read_projections(part: h5py.Group, table: LayerTable, room: Room) -> Projec
     sides = np.clip(box[..., 2:].astype("i8") - box[..., :2], 0, 2**20)  # a product fits in i8
     length = sides.prod(-1) * channels
     _check(part, offset, length, table.lit, stored=len(stored))
-    _check_apart(part, offset, length)
-    if not (np.isfinite(scale) & (scale > 0))[offset >= 0].all():
+    there = offset >= 0
+    order = np.argsort(offset[there])
+    first, last = offset[there][order], (offset + length)[there][order]
+    if (first[1:] < last[:-1]).any():  # the file would be smaller than what it holds
+        raise ValueError(f"{part.name} has projections that overlap")
+    if not (np.isfinite(scale) & (scale > 0))[there].all():
         raise ValueError(f"{part.name} has a scale that is not a positive number")
     return Projections(offset, scale, channels, fallback)
 
@@ -114,12 +113,3 @@ def _check(
         raise ValueError(f"{part.name} points out of the {stored} values that it holds")
     if (there != lit).any():
         raise ValueError(f"{part.name} is not of the entries of a positive activation")
-
-
-def _check_apart(part: h5py.Group, offset: NDArray[np.int64], length: NDArray[np.int64]) -> None:
-    """No two projections share a value: the file would be smaller than what it holds."""
-    there = offset >= 0
-    order = np.argsort(offset[there])
-    first, last = offset[there][order], (offset + length)[there][order]
-    if (first[1:] < last[:-1]).any():
-        raise ValueError(f"{part.name} has projections that overlap")

@@ -1,4 +1,4 @@
-"""The tables of a mined data set, as numpy arrays that have been checked."""
+"""The tables of a mined data set as NumPy arrays, with their types, shapes and order checked."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Failed:
 
     @property
     def said(self) -> str:
-        """By its index, its path where the reason does not tell it, and the reason."""
+        """Its index, its path unless the reason names it, and the reason."""
         known = self.path in self.reason or self.path == str(self.index)
         return f"image {self.index}{'' if known else f' ({self.path})'}: {self.reason}"
 
@@ -103,8 +103,8 @@ class LayerTable:
 
 
 def _check(name: str, array: Any, *, kind: str, shape: tuple[int, ...]) -> None:
-    found = (getattr(array, "dtype", type(array).__name__), getattr(array, "shape", ()))
-    if found != (np.dtype(kind), shape):
+    actual = (getattr(array, "dtype", type(array).__name__), getattr(array, "shape", ()))
+    if actual != (np.dtype(kind), shape):
         raise ValueError(
-            f"{name} is {found[0]} {found[1]}, expected {np.dtype(kind)} {shape}; convert it"
+            f"{name} is {actual[0]} {actual[1]}, expected {np.dtype(kind)} {shape}; convert it"
         )

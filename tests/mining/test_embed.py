@@ -222,10 +222,16 @@ def test_other_images_of_the_same_fingerprint(work, tmp_path, policies):
     shutil.copy(made.path, path)
     others = Pictures(images.flip(0))
     others.fingerprint = lambda: str(made.attributes["dataset_fingerprint"])
-    with pytest.raises(
-        ValueError, match="not those that were mined|has changed since it was mined"
-    ):
-        embed(open_store(path), model, others, preprocessing=PREPARED, projections=policies)
+    model.train()
+    try:
+        with pytest.raises(
+            ValueError, match="not those that were mined|has changed since it was mined"
+        ) as caught:
+            embed(open_store(path), model, others, preprocessing=PREPARED, projections=policies)
+        assert caught.tb, "as long as it is looked at, its frames live"
+        assert (model.training, torch.is_grad_enabled()) == (True, True)
+    finally:
+        model.eval()
     assert path.read_bytes() == made.path.read_bytes()
 
 
