@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from deconvnet.figures.canvas.caption import Caption, remark
 from deconvnet.figures.canvas.contrast import signed
 from deconvnet.figures.canvas.lettering import measure
-from deconvnet.figures.canvas.sheet import Sheet, snap
+from deconvnet.figures.canvas.sheet import captioned, snap
 from deconvnet.figures.canvas.style import QUIET, SMALL, paper
 from deconvnet.figures.canvas.style import width as inches
 from deconvnet.figures.canvas.tiles import enlarge, tile
@@ -61,16 +60,14 @@ def filters(
     rows = math.ceil(len(values) / columns)
     pictures = [enlarge(signed(one.transpose(1, 2, 0), quantile=1.0)) for one in values]
     grid = tile(pictures, columns=columns, rows=rows)
-    caption = Caption(title, remark(subtitle, RULE), full)
     numbers = [str(row * columns) for row in range(rows)]
     left = snap(max(measure(number, SMALL) for number in numbers) + _ROOM)
     height = snap((full - left) * grid.shape[0] / grid.shape[1])
-    sheet = Sheet(full, snap(caption.height + height))
-    caption.draw(sheet)
-    sheet.image(grid, left, caption.height, width=full - left, height=height)
+    sheet, top = captioned(full, height, title=title, subtitle=subtitle, rule=RULE)
+    sheet.image(grid, left, top, width=full - left, height=height)
     for row, number in enumerate(numbers):
-        middle = caption.height + (row + 0.5) / rows * height
-        sheet.text(number, left - _ROOM, middle + 0.03, size=SMALL, colour=QUIET, align="right")
+        foot = top + (row + 0.5) / rows * height + 0.03
+        sheet.text(number, left - _ROOM, foot, size=SMALL, colour=QUIET, align="right")
     return sheet.figure
 
 

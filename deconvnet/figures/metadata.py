@@ -1,13 +1,15 @@
-"""How a figure was made, inside its file: written for matplotlib, read back without it."""
+"""Provenance: how a figure was made, written into its file and read back."""
 
 import json
 import re
 from collections.abc import Mapping
+from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from xml.etree import ElementTree
 
 from deconvnet import __version__
+from deconvnet.figures.canvas.contrast import RULE
 
 _CREATOR = f"deconvnet {__version__}"
 _PNG_KEY = b"deconvnet"
@@ -28,6 +30,25 @@ def suffix_of(path: Path) -> str:
             f"{', '.join(_READERS)}; name the figure so"
         )
     return suffix
+
+
+def provenance_of(model: str, weights: str, entries: Mapping[str, object]) -> dict[str, str]:
+    """The provenance of a figure: its model, these entries, the rule of contrast and versions.
+
+    Args:
+        model: the word the model was loaded by.
+        weights: their file, of which the name is kept, or their name; empty for none.
+        entries: layer, channels, rectifier, …
+    """
+    return {
+        "model": model,
+        "weights": Path(weights).name,
+        **{name: str(value) for name, value in entries.items()},
+        "contrast": RULE,
+        "deconvnet": __version__,
+        "torch": version("torch"),
+        "matplotlib": version("matplotlib"),
+    }
 
 
 def metadata(suffix: str, provenance: Mapping[str, str]) -> dict[str, str | None]:
@@ -55,8 +76,8 @@ def metadata(suffix: str, provenance: Mapping[str, str]) -> dict[str, str | None
     return {"Title": title, "Description": exact, "Creator": _CREATOR, "Date": None}
 
 
-def provenance(path: str | PathLike[str]) -> dict[str, str]:
-    """What ``save`` was told of a figure, read back from its PDF, PNG or SVG.
+def read_provenance(path: str | PathLike[str]) -> dict[str, str]:
+    """Read the provenance that ``save`` wrote into a PDF, PNG or SVG.
 
     Raises:
         ValueError: another suffix, or a file that ``save`` did not write.

@@ -37,7 +37,7 @@ from deconvnet.store.table import LayerTable
 from deconvnet.store.user_content import check_additions
 
 from . import fingerprint
-from .exemplars import exemplars, same_size
+from .exemplars import project_exemplars, same_size
 
 _IMAGES = ("image", "activation")  # mismatches that tell of other images
 _RECOMPUTED = 100  # entries
@@ -60,7 +60,7 @@ def embed(
 
     The images must be those that were mined: every activation is computed again on the way to
     its projection, and of patches alone that of some entries. Only entries with a positive
-    activation have pictures, as in ``patches.exemplars``. Patches
+    activation have pictures, as in ``project_exemplars``. Patches
     are JPEGs, projections float16 with a scale of their own: exact enough that no figure shows
     it. The tables stay as they are, and so do projections under other policies, and what you
     added to the file yourself (groups, datasets, attributes). However many
@@ -108,7 +108,7 @@ def embed(
         spelled(one): DeconvNet(model, one, elsewhere=elsewhere, input_size=size)
         for one in projections
     }
-    total = sum(int(table.lit.sum()) for table in store.values()) * (1 + len(nets))
+    total = sum(int(table.has_picture.sum()) for table in store.values()) * (1 + len(nets))
     done = 0
 
     def drawn(count: int) -> None:
@@ -198,9 +198,9 @@ class _Artist:
     def draw(self, layer: str, group: h5py.Group) -> None:
         """All pictures of a layer into its group."""
         table = self.store[layer]
-        lit = table.lit
-        group["overhang"] = self._overhang(layer, table, lit)
-        self._patches(table, lit, group.create_group("patch"))
+        shown = table.has_picture
+        group["overhang"] = self._overhang(layer, table, shown)
+        self._patches(table, shown, group.create_group("patch"))
         old = self.store.pictures.get(layer)
         names = sorted({*self.nets, *(old.projections if old else ())})
         policies = group.create_group("projection") if names else None
@@ -208,41 +208,45 @@ class _Artist:
             assert policies is not None, "there is one where there are names"
             target = policies.create_group(escape(name))
             if name in self.nets:
-                self._projections(self.nets[name], layer, lit, target)
+                self._projections(self.nets[name], layer, shown, target)
             else:
                 with opened_layer(self.store, layer) as source:
                     copy_values(source[f"projection/{escape(name)}"], target)
 
-    def _overhang(self, layer: str, table: LayerTable, lit: NDArray[np.bool_]) -> NDArray[np.int32]:
+    def _overhang(
+        self, layer: str, table: LayerTable, shown: NDArray[np.bool_]
+    ) -> NDArray[np.int32]:
         """(channels, k, 2): what of the field lies above and left of the image; -1: no picture."""
         geometry = self.plain.geometry((3, *self.preprocessing.size), [layer])
-        found = np.full((*lit.shape, 2), -1, dtype="<i4")
-        if not lit.any():
+        found = np.full((*shown.shape, 2), -1, dtype="<i4")
+        if not shown.any():
             return found
-        places = np.stack([table.row[lit], table.col[lit]], 1) if table.size else [()] * lit.sum()
+        places = (
+            np.stack([table.row[shown], table.col[shown]], 1) if table.size else [()] * shown.sum()
+        )
         unique, which = _unique(places)
         over = np.array(receptive_field.overhang(geometry, layer, unique)).reshape(len(unique), -1)
         starts, _ = receptive_field.boxes(geometry, layer, unique)
         # one channel of a join sees less than the layer's whole field
-        found[lit] = (over - starts)[which][:, -2:] + table.box[lit][:, :2]
+        found[shown] = (over - starts)[which][:, -2:] + table.box[shown][:, :2]
         return found
 
-    def _patches(self, table: LayerTable, lit: NDArray[np.bool_], group: h5py.Group) -> None:
+    def _patches(self, table: LayerTable, shown: NDArray[np.bool_], group: h5py.Group) -> None:
         """Each image is read once; entries that see the same of it share a picture."""
-        offset = np.full(lit.shape, -1, dtype="<i8")
-        length = np.zeros(lit.shape, dtype="<i4")
+        offset = np.full(shown.shape, -1, dtype="<i8")
+        length = np.zeros(shown.shape, dtype="<i4")
         with spooled(self.folder, "|u1") as spool:
-            for index in np.unique(table.image[lit]).tolist():
+            for index in np.unique(table.image[shown]).tolist():
                 picture = self.preprocessing.picture(self._image(index))
                 known: dict[tuple[int, ...], tuple[int, int]] = {}
-                for place in map(tuple, np.argwhere(lit & (table.image == index))):
+                for place in map(tuple, np.argwhere(shown & (table.image == index))):
                     box = tuple(table.box[place].tolist())
                     if box not in known:
                         top, left, bottom, right = box
                         content = encode(picture[top:bottom, left:right])
                         known[box] = (spool.add(content), len(content))
                     offset[place], length[place] = known[box]
-                self.drawn(int((lit & (table.image == index)).sum()))
+                self.drawn(int((shown & (table.image == index)).sum()))
             group["offset"], group["length"] = offset, length
             spool.into(group, "bytes")
 
@@ -255,41 +259,41 @@ class _Artist:
         return checked(item, index, None)
 
     def _projections(
-        self, net: DeconvNet, layer: str, lit: NDArray[np.bool_], group: h5py.Group
+        self, net: DeconvNet, layer: str, shown: NDArray[np.bool_], group: h5py.Group
     ) -> None:
-        offset = np.full(lit.shape, -1, dtype="<i8")
-        scale = np.zeros(lit.shape, dtype="<f4")
+        offset = np.full(shown.shape, -1, dtype="<i8")
+        scale = np.zeros(shown.shape, dtype="<f4")
         depth = 3
         with spooled(self.folder, "<f2") as spool:
-            for channels in self._few(layer, lit):
-                for place, projection in self._projected(net, layer, lit, channels=channels):
+            for channels in self._few(layer, shown):
+                for place, projection in self._projected(net, layer, shown, channels=channels):
                     values, scale[place] = halves(projection)
                     offset[place], depth = spool.add(values), projection.shape[2]
-                self.drawn(int(lit[channels].sum()))
+                self.drawn(int(shown[channels].sum()))
             group["offset"], group["scale"] = offset, scale
             spool.into(group, "values")
         write_attributes(group.attrs, {"channels": depth, "elsewhere": self.elsewhere})
 
     def _projected(
-        self, net: DeconvNet, layer: str, lit: NDArray[np.bool_], *, channels: Sequence[int]
+        self, net: DeconvNet, layer: str, shown: NDArray[np.bool_], *, channels: Sequence[int]
     ) -> Iterator[tuple[tuple[int, int], NDArray[np.float32]]]:
         try:
-            found = exemplars(
+            found = project_exemplars(
                 self.store, layer, channels,
                 net=net, dataset=self.dataset, preprocessing=self.preprocessing,
             )  # fmt: skip
         except OSError as error:  # of an image; the disk's own are told in other words
             raise ValueError(f"an image cannot be read any more: {error}") from error
         for channel, those in found.items():
-            for slot, exemplar in zip(np.flatnonzero(lit[channel]).tolist(), those, strict=True):
+            for slot, exemplar in zip(np.flatnonzero(shown[channel]).tolist(), those, strict=True):
                 yield (channel, slot), exemplar.projection
 
-    def _few(self, layer: str, lit: NDArray[np.bool_]) -> Iterator[list[int]]:
+    def _few(self, layer: str, shown: NDArray[np.bool_]) -> Iterator[list[int]]:
         """Channels with pictures, as many at a time as memory is meant to hold."""
-        box = self.store[layer].box[lit].astype("i8")
+        box = self.store[layer].box[shown].astype("i8")
         most = int(((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).max(initial=1))
-        step = max(1, AT_ONCE // (most * lit.shape[1] * 3 * 4 * 2))
-        channels = np.flatnonzero(lit.any(1)).tolist()
+        step = max(1, AT_ONCE // (most * shown.shape[1] * 3 * 4 * 2))
+        channels = np.flatnonzero(shown.any(1)).tolist()
         yield from (channels[first : first + step] for first in range(0, len(channels), step))
 
 

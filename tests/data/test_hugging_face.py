@@ -13,7 +13,7 @@ import deconvnet
 from deconvnet import Preprocessing
 from deconvnet.data import ImageError, ImageFolder
 from deconvnet.data.hugging_face import HuggingFaceImages, is_hugging_face
-from deconvnet.data.specs import anchored, dataset, mined_dataset
+from deconvnet.data.resolve import anchored, dataset, mined_dataset
 from deconvnet.store.store import open_store
 from tests.support.commands import said
 from tests.support.spoiled import BAD, GOOD, name_of, turned

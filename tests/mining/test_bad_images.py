@@ -17,7 +17,7 @@ import deconvnet
 from deconvnet import DeconvNet, Preprocessing
 from deconvnet.data import ImageError, ImageFolder
 from deconvnet.data.image_files import read_image
-from deconvnet.mining.exemplars import exemplars
+from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.store.store import open_store
 from tests.support.commands import said
 from tests.support.spoiled import BAD, GOOD, JPEG, flipped, name_of, nobody, turned
@@ -200,7 +200,7 @@ def test_row_25_a_format_without_its_plugin(folder, monkeypatch):
 
 def shown(store, folder):
     data, net = ImageFolder(folder, PREPARE), DeconvNet(model(), input_size=(3, 8, 8))
-    return exemplars(store, "1", [0, 1, 2, 3], net=net, dataset=data, preprocessing=PREPARE)
+    return project_exemplars(store, "1", [0, 1, 2, 3], net=net, dataset=data, preprocessing=PREPARE)
 
 
 def test_row_27_what_has_changed_since_is_not_shown(folder, tmp_path):

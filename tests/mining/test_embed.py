@@ -11,9 +11,9 @@ from torch import nn
 from deconvnet import DeconvNet, Preprocessing, open_store
 from deconvnet.layers.policies import RectGrad
 from deconvnet.mining.embed import embed, spelled
-from deconvnet.mining.exemplars import exemplars, stored_exemplars
+from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.mining.mine import mine
-from deconvnet.store.picture_reading import read_pictures
+from deconvnet.store.picture_reading import stored_exemplars
 from tests.support.mined import SIZE, Pictures, Ties
 
 PREPARED = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -60,7 +60,7 @@ def recomputed(work, layer, policy):
     net = DeconvNet(model, policy)
     channels = range(store[layer].channels)
     data = Pictures(images)
-    return exemplars(store, layer, channels, net=net, dataset=data, preprocessing=PREPARED)
+    return project_exemplars(store, layer, channels, net=net, dataset=data, preprocessing=PREPARED)
 
 
 def compare(found, expected):
@@ -129,7 +129,9 @@ def test_branches_stand_in_the_field_of_their_join(tmp_path):
     made = embed(store, model, data, preprocessing=prepared, projections=["gradient"])
     assert made.path == store.path, "by default it takes the old one's place"
     net = DeconvNet(model, "gradient")
-    expected = exemplars(store, "cat", range(6), net=net, dataset=data, preprocessing=prepared)
+    expected = project_exemplars(
+        store, "cat", range(6), net=net, dataset=data, preprocessing=prepared
+    )
     found = stored_exemplars(made, "cat", range(6), rectifier="gradient")
     for channel, those in expected.items():
         assert [e.overhang for e in found[channel]] == [e.overhang for e in those]
@@ -242,7 +244,7 @@ def test_a_file_that_has_changed_since(work, tmp_path):
     path.unlink()
     embedded(store, model, images, path=path)
     with pytest.raises(ValueError, match="has changed since it was opened; open it again"):
-        list(read_pictures(mine_, "relu", [1], rectifier="deconvnet"))
+        stored_exemplars(mine_, "relu", [1], rectifier="deconvnet")
     path.unlink()
     with pytest.raises(FileNotFoundError):
-        list(read_pictures(mine_, "relu", [1], rectifier="deconvnet"))
+        stored_exemplars(mine_, "relu", [1], rectifier="deconvnet")

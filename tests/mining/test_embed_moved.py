@@ -8,7 +8,7 @@ import pytest
 from deconvnet import Unit, open_store
 from deconvnet.cli.main import main
 from deconvnet.figures import provenance
-from deconvnet.mining.exemplars import stored_exemplars
+from deconvnet.store.picture_reading import stored_exemplars
 from tests.support.commands import make_files, said
 
 

@@ -12,7 +12,7 @@ from torchvision.models import AlexNet_Weights
 from deconvnet import DeconvNet, Preprocessing, embed, mine, verify
 from deconvnet.data import ImageFolder
 from deconvnet.graph.frontends import blank
-from deconvnet.mining.exemplars import exemplars
+from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.zoo.collage import Collage
 
 PREPARE = Preprocessing.imagenet(16)
@@ -91,7 +91,9 @@ def test_figures_and_verification_of_a_store(folder, model, tmp_path):
 
     def drawn():
         net = DeconvNet(model, "guided")
-        return exemplars(store, "2", [0, 1, 2], net=net, dataset=data, preprocessing=PREPARE)
+        return project_exemplars(
+            store, "2", [0, 1, 2], net=net, dataset=data, preprocessing=PREPARE
+        )
 
     here, there = both(drawn)
     for channel, those in here.items():

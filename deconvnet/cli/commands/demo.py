@@ -1,4 +1,4 @@
-"""``deconvnet demo``: the three jobs on the embedded network and photographs, offline."""
+"""``deconvnet demo``: mine, project and draw with the embedded network and images, offline."""
 
 from __future__ import annotations
 
@@ -6,27 +6,21 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from deconvnet import zoo
 from deconvnet.cli.progress import bar
-from deconvnet.figures import RULE, filters, save
+from deconvnet.figures import RULE, filters, provenance_of, save
 from deconvnet.figures.html_page import Entry, write_page
-from deconvnet.mining.exemplars import exemplars
 from deconvnet.mining.mine import Source, mine
 from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store
-from deconvnet.studies.draw import (
-    METHODS,
-    Photograph,
-    draw_comparison,
-    draw_exemplars,
-    draw_units,
-    provenance,
-)
-from deconvnet.units import Unit
+from deconvnet.studies.compare import METHODS, compare
+from deconvnet.studies.exemplars import choose, exemplars
+from deconvnet.studies.visualize import visualize
 from deconvnet.zoo.load import load
 
 from . import said
-from .exemplars import choose
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,23 +31,22 @@ GRIDS = ("relu2", "relu3", "relu4", "relu5")
 SHOWN = "strongest:12"
 FACES = ("chelsea", "coffee", "astronaut")
 NEXT = """
-The same with a network and photographs of your own:
+The same with a network and images of your own:
   deconvnet layers    torchvision:vgg16
-  deconvnet mine      torchvision:vgg16 --weights DEFAULT PHOTOS -o top9.h5
-  deconvnet figure    top9.h5 --layer features.22 --channels strongest:12 -o fig2.pdf
-  deconvnet visualize torchvision:vgg16 --weights DEFAULT PHOTO --layer features.22 --channel 42
-  deconvnet compare   torchvision:vgg16 --weights DEFAULT PHOTO -o methods.pdf"""
+  deconvnet mine      torchvision:vgg16 --weights DEFAULT IMAGES -o top9.h5
+  deconvnet exemplars top9.h5 --layer features.22 --channels strongest:12 -o fig2.pdf
+  deconvnet visualize torchvision:vgg16 --weights DEFAULT IMAGE --layer features.22 --channel 42
+  deconvnet compare   torchvision:vgg16 --weights DEFAULT IMAGE -o methods.pdf"""
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Mine, draw, and say what lies where."""
+    """Mine, draw, and list the files written."""
     demo = _Demo(Path(options.output))
     store = demo.mine()
     demo.filters()
     demo.grids(store)
     said("3/3 comparing", options)
-    demo.comparison()
-    demo.unit(store)
+    demo.images(store)
     page = demo.page()
     for file, what in demo.made.items():
         if not file.endswith(".png"):  # each stands beside the PDF of its name
@@ -69,10 +62,7 @@ class _Demo:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.loaded = load(MODEL)
-        self.net = DeconvNet(self.loaded.model, "deconvnet")
         self.tiles = zoo.photographs()
-        prepare = self.loaded.preprocessing
-        self.photographs = [Photograph(name, prepare(zoo.photograph(name))) for name in FACES]
         self.made: dict[str, str] = {}
         self.entries: list[Entry] = []
 
@@ -88,49 +78,41 @@ class _Demo:
     def filters(self) -> None:
         weights = self.loaded.model.get_parameter("conv1.weight").detach().numpy()
         what = f"the {len(weights)} filters of the first layer, each on a scale of its own"
-        self._keep(filters(weights), "filters_conv1", what, layer="conv1", shows="filters")
+        self._keep(filters(weights), "filters_conv1", what, {"layer": "conv1", "shows": "filters"})
 
     def grids(self, store: Store) -> None:
+        net = DeconvNet(self.loaded.model, "deconvnet")
         with bar(len(GRIDS), "2/3 projecting", unit="layer") as report:
             for done, layer in enumerate(GRIDS, start=1):
-                channels = choose(store[layer], SHOWN)
-                found = exemplars(
-                    store,
-                    layer,
-                    channels,
-                    net=self.net,
-                    dataset=self.tiles,
-                    preprocessing=self.loaded.preprocessing,
-                )
-                figure = draw_exemplars(found, layer, width="cvpr-full", rectifier="deconvnet")
-                self._keep(
-                    figure,
-                    f"figure2_{layer}",
-                    f"{layer}: nine projections beside the nine patches, for 12 channels",
-                    layer=layer,
-                    channels=",".join(map(str, channels)),
-                    rectifier="deconvnet",
-                    dataset=DATA,
-                    model_fingerprint=store.attributes["model_fingerprint"],
-                )
+                result = exemplars(store, layer, SHOWN, net=net, data=self.tiles)
+                how = {
+                    "layer": layer,
+                    "channels": ",".join(map(str, result.channels)),
+                    "rectifier": result.rectifier,
+                    "dataset": DATA,
+                    "model_fingerprint": store.attributes["model_fingerprint"],
+                }
+                what = f"{layer}: nine projections beside the nine patches, for 12 channels"
+                self._keep(result.figure(), f"figure2_{layer}", what, how)
                 report(done, len(GRIDS))
 
-    def comparison(self) -> None:
-        names = zoo.class_names()
-        figure, _ = draw_comparison(
-            self.loaded, self.photographs, None, elsewhere=None, width="cvpr-full", classes=names
+    def images(self, store: Store) -> None:
+        """The likeliest classes by three methods, and one unit."""
+        model, prepared = self.loaded.model, self.loaded.preprocessing
+        images = torch.stack([prepared(zoo.photograph(name)) for name in FACES])
+        result = compare(
+            model, images, preprocessing=prepared, names=FACES, classes=zoo.class_names()
         )
-        what = "the likeliest class of three photographs, by three methods"
-        self._keep(figure, "methods", what, rectifiers=", ".join(METHODS))
-
-    def unit(self, store: Store) -> None:
+        what = "the likeliest class of three images, by three methods"
+        self._keep(result.figure(), "methods", what, {"rectifiers": ", ".join(METHODS)})
         channel = choose(store["relu4"], "strongest:1")[0]
-        unit = Unit("relu4", channel)
-        figure, _ = draw_units(
-            self.net, self.loaded, self.photographs[:1], [unit], seed="activation", width="cvpr"
+        net = DeconvNet(model, "deconvnet")
+        unit = visualize(
+            net, images[:1], layer="relu4", channel=channel, preprocessing=prepared, names=FACES
         )
-        what = f"one unit, {unit}, where it is strongest in one photograph"
-        self._keep(figure, "unit", what, layer="relu4", channels=channel, rectifier="deconvnet")
+        what = f"one unit, relu4:{channel}, where it is strongest in one image"
+        how = {"layer": "relu4", "channels": channel, "rectifier": "deconvnet"}
+        self._keep(unit.figure(width="cvpr"), "unit", what, how)
 
     def page(self) -> Path:
         text = (
@@ -145,9 +127,9 @@ class _Demo:
             commands=NEXT,
         )
 
-    def _keep(self, figure: Figure, name: str, what: str, **how: object) -> None:
+    def _keep(self, figure: Figure, name: str, what: str, how: dict[str, object]) -> None:
         """Save as PDF for the paper and as PNG for the page."""
-        entries = provenance(self.loaded, **how)
+        entries = provenance_of(MODEL, self.loaded.weights, how)
         for suffix in ("pdf", "png"):
             file = save(figure, self.folder / f"{name}.{suffix}", provenance=entries)
             self.made[str(file)] = what

@@ -9,7 +9,7 @@ from typing import Any
 
 from deconvnet.cli.progress import bar
 from deconvnet.cli.store_source import the_model
-from deconvnet.data.specs import mined_dataset
+from deconvnet.data.resolve import mined_dataset
 from deconvnet.graph.frontends import blank
 from deconvnet.mining.embed import embed, spelled
 from deconvnet.net import DeconvNet

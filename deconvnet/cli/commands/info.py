@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from deconvnet.cli.text import printable
-from deconvnet.store.picture_index import Pictures
+from deconvnet.store.picture_index import PictureIndex
 from deconvnet.store.store import Store, open_store
 from deconvnet.store.table import LayerTable
 
@@ -56,7 +56,7 @@ def dead(table: LayerTable) -> Any:
     return table.nonzero == 0
 
 
-def _layer(table: LayerTable, pictures: Pictures | None) -> dict[str, Any]:
+def _layer(table: LayerTable, pictures: PictureIndex | None) -> dict[str, Any]:
     return {
         "channels": table.channels,
         "dead": int(dead(table).sum()),

@@ -1,15 +1,15 @@
-"""``deconvnet mine``: a data set into a store."""
+"""``deconvnet mine``: each channel's top-k images of a data set, into a store."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
-from deconvnet.cli.device import device_of
-from deconvnet.cli.long_runs import interruptible, progress, shard_of
-from deconvnet.data.specs import anchored, dataset
+from deconvnet.cli.long_runs import device_of, interruptible, progress, shard_of
+from deconvnet.data.resolve import anchored, dataset
 from deconvnet.mining.mine import Source, minable, mine
 from deconvnet.store.store import Failed
 from deconvnet.zoo.load import LoadedModel
@@ -21,7 +21,7 @@ TOLD = 10  # images left out that are named at the end; the store names all
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Mine, and say where the store is and what to do next."""
+    """Mine, and print where the store is and which command draws it."""
     loaded = load_model(options)
     loaded.model.to(device_of(options.device))
     data = dataset(options.data, loaded.preprocessing, identity=options.fingerprint)
@@ -67,8 +67,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     said(f"{options.output}: top {options.k} of {units} units over {seen} images", options)
     for line in left_out(store.failed, seen):
         said(line, options)
-    following = ["deconvnet", "figure", options.output, "--layer", list(store.layers)[-1]]
-    said(f"next: {shlex.join(following)}", options)
+    command = ["deconvnet", "exemplars", options.output, "--layer", list(store.layers)[-1]]
+    said(f"next: {shlex.join(command)}", options)
     return {"store": options.output, "layers": list(store.layers), **store.attributes}
 
 
@@ -77,16 +77,11 @@ def _trained(loaded: LoadedModel) -> list[str] | None:
     if not loaded.untrained:
         return None
     names = minable(loaded.model, (3, *loaded.preprocessing.size))
-    found = []
-    for name in names:
-        if not loaded.trained(name):
-            break
-        found.append(name)
-    return found
+    return list(takewhile(loaded.trained, names))
 
 
 def left_out(failed: Sequence[Failed], seen: int) -> Iterator[str]:
-    """The images that could not be used, with the reasons; of many, the first few."""
+    """Lines on the images that could not be used and why; of many, the first few."""
     if failed:
         yield f"left out: {len(failed)} of {len(failed) + seen} images, which cannot be used"
     for each in failed[:TOLD]:

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Iterable
 from typing import Any
 
-from deconvnet.cli.device import device_of
+from deconvnet.cli.long_runs import device_of
 from deconvnet.cli.progress import bar
 from deconvnet.cli.store_source import the_model
-from deconvnet.data.specs import mined_dataset
+from deconvnet.data.resolve import mined_dataset
 from deconvnet.mining.verify.verify import Verification, verify
 from deconvnet.store.store import Store, open_store
 

@@ -1,8 +1,8 @@
-"""How photographs and the panels of their units share a figure's width."""
+"""How images and the panels of their units share a figure's width."""
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .lettering import fold
@@ -21,7 +21,7 @@ _BREAKS = ((1, False), (2, True), (2, False), (3, True), (3, False))  # lines, p
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Sizes and places, in inches; an image's band is its photograph and its units.
+    """Sizes and places, in inches; a band is an image and its units.
 
     Args:
         abreast: images side by side.
@@ -31,7 +31,7 @@ class Arrangement:
         band: width of a band.
         panel: width of a patch, and of a projection.
         aspect: height of a panel by its width.
-        ratio: height of the photograph by its width.
+        ratio: height of the image by its width.
         size: of the labels, in points.
         lines: of a label.
         parted: whether the labels are broken before the unit's position.
@@ -58,19 +58,19 @@ class Arrangement:
 
     @property
     def label(self) -> float:
-        """Height of a label."""
+        """Height of a unit's label."""
         return _label_height(self.size, self.lines)
 
     @property
-    def photograph(self) -> tuple[float, float]:
-        """Height and width left for the photograph: a band without the line of its name."""
-        high = self.height - self.name
-        return high, high / self.ratio
+    def name(self) -> float:
+        """Height of the image's name."""
+        return _label_height(self.size, 1)
 
     @property
-    def name(self) -> float:
-        """Height of the photograph's name."""
-        return _label_height(self.size, 1)
+    def image(self) -> tuple[float, float]:
+        """Height and width left for the image: a band without the line of its name."""
+        high = self.height - self.name
+        return high, high / self.ratio
 
     @property
     def height(self) -> float:
@@ -109,25 +109,18 @@ class Arrangement:
 
 
 def arrange(
-    labels: Sequence[Sequence[str]],
-    *,
-    width: float,
-    photograph: float,
-    panel: float,
-    indent: float,
+    labels: Sequence[Sequence[str]], *, width: float, image: float, panel: float, indent: float
 ) -> Arrangement:
     """The arrangement with legible labels and comfortable panels that takes the least height.
 
     Args:
         labels: of the units, for every image.
         width: of the figure, in inches.
-        photograph: height of the photographs by their width.
+        image: height of the images by their width.
         panel: height of the panels by their width.
         indent: inches before a label.
     """
-    most = max(len(image) for image in labels)
-    every = sorted({label for image in labels for label in image})
-    plans = _candidates(len(labels), most, width, ratio=photograph, aspect=panel, indent=indent)
+    every = sorted({label for those in labels for label in those})
 
     def merit(plan: Arrangement) -> tuple[bool, bool, float, float, bool, float]:
         page = plan.total <= PAGE
@@ -140,36 +133,35 @@ def arrange(
             -plan.total,
         )
 
+    counts = range(1, min(len(labels), _MOST_ABREAST) + 1), range(1, max(map(len, labels)) + 1)
+    plans = (
+        _arrangement(labels, width, choice, ratio=image, aspect=panel, indent=indent)
+        for choice in itertools.product(*counts, (LABEL, SMALL), _BREAKS)
+    )
     return max(plans, key=merit)
 
 
-def _candidates(
-    images: int, units: int, width: float, *, ratio: float, aspect: float, indent: float
-) -> Iterator[Arrangement]:
-    for abreast in range(1, min(images, _MOST_ABREAST) + 1):
-        band = (width - (abreast - 1) * ABREAST) / abreast
-        for across in range(1, units + 1):
-            down = math.ceil(units / across)
-            for size, (lines, parted) in itertools.product((LABEL, SMALL), _BREAKS):
-                # The photograph is as high as its units, and takes width in proportion.
-                labels = down * _label_height(size, lines) - _label_height(size, 1)
-                beside = (labels + (down - 1) * _BETWEEN_LINES) / ratio
-                free = band - beside - across * (INNER + GUTTER)
-                panel = max(0.05, free / (2 * across + down * aspect / ratio))
-                yield Arrangement(
-                    abreast=abreast,
-                    images=math.ceil(images / abreast),
-                    across=across,
-                    down=down,
-                    band=band,
-                    panel=panel,
-                    aspect=aspect,
-                    ratio=ratio,
-                    size=size,
-                    lines=lines,
-                    parted=parted,
-                    indent=indent,
-                )
+def _arrangement(
+    labels: Sequence[Sequence[str]],
+    width: float,
+    choice: tuple[int, int, float, tuple[int, bool]],
+    *,
+    ratio: float,
+    aspect: float,
+    indent: float,
+) -> Arrangement:
+    """One choice: images abreast, units across, size of letters, and lines of a label."""
+    abreast, across, size, (lines, parted) = choice
+    images, down = math.ceil(len(labels) / abreast), math.ceil(max(map(len, labels)) / across)
+    band = (width - (abreast - 1) * ABREAST) / abreast
+    # The image is as high as its units, and takes width in proportion.
+    high = down * _label_height(size, lines) - _label_height(size, 1)
+    beside = (high + (down - 1) * _BETWEEN_LINES) / ratio
+    free = band - beside - across * (INNER + GUTTER)
+    panel = max(0.05, free / (2 * across + down * aspect / ratio))
+    return Arrangement(
+        abreast, images, across, down, band, panel, aspect, ratio, size, lines, parted, indent
+    )
 
 
 def _label_height(size: float, lines: int) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .contrast import three_channels
+from .contrast import signed, three_channels
 
 Picture = npt.NDArray[np.floating[Any]]
 """``(height, width, 3)``, in [0, 1]."""
@@ -38,6 +38,26 @@ def as_picture(array: npt.ArrayLike, *, what: str = "a picture") -> Picture:
             "undo the preprocessing first, and draw signed values with signed()"
         )
     return values.astype(np.float64)
+
+
+def pair(image: npt.ArrayLike, projection: npt.ArrayLike, *, of: str) -> tuple[Picture, Picture]:
+    """An image and its projection as pictures.
+
+    Args:
+        image: as for ``as_picture``.
+        projection: as for ``signed``, of the same height and width.
+        of: names them in the error.
+
+    Raises:
+        ValueError: their sizes differ, or one cannot be drawn.
+    """
+    picture, shown = as_picture(image, what="an image"), signed(projection)
+    if picture.shape != shown.shape:
+        raise ValueError(
+            f"{of} has a projection of {shown.shape[:2]} pixels beside an image of "
+            f"{picture.shape[:2]}; cut both at the same receptive field, or neither"
+        )
+    return picture, shown
 
 
 def pixels(picture: Picture) -> npt.NDArray[np.uint8]:
