@@ -82,7 +82,7 @@ def test_commands(home, capfd):
     assert mined[0] == 0, mined
     (command,) = (line for line in mined[1].splitlines() if line.startswith("next: "))
     words = shlex.split(command.removeprefix("next: "))
-    assert words == ["deconvnet", "figure", str(home / "out put" / "a.h5"), "--layer", "relu1"]
+    assert words == ["deconvnet", "exemplars", str(home / "out put" / "a.h5"), "--layer", "relu1"]
     code, _, err = said(capfd, *words[1:], "-o", "~/out put/f.png", "--channels", "0")
     assert (code, err) == (0, err)
     assert (home / "out put" / "f.png").is_file()

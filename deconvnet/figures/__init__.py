@@ -7,7 +7,7 @@ from deconvnet.figures.canvas.tiles import as_picture, pad_to, tile
 
 from .exemplar_grid import figure2
 from .filter_tiles import filters
-from .metadata import provenance_of, read_provenance, suffix_of
+from .metadata import read_provenance, suffix_of
 from .method_comparison import ComparisonRow, comparison
 from .save import save
 from .unit_panels import ImageRow, visualization
@@ -23,7 +23,6 @@ __all__ = [
     "filters",
     "pad_to",
     "paper",
-    "provenance_of",
     "read_provenance",
     "save",
     "signed",

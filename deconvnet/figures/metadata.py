@@ -3,13 +3,11 @@
 import json
 import re
 from collections.abc import Mapping
-from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from xml.etree import ElementTree
 
 from deconvnet import __version__
-from deconvnet.figures.canvas.contrast import RULE
 
 _CREATOR = f"deconvnet {__version__}"
 _PNG_KEY = b"deconvnet"
@@ -30,25 +28,6 @@ def suffix_of(path: Path) -> str:
             f"{', '.join(_READERS)}; name the figure so"
         )
     return suffix
-
-
-def provenance_of(model: str, weights: str, entries: Mapping[str, object]) -> dict[str, str]:
-    """The provenance of a figure: its model, these entries, the rule of contrast and versions.
-
-    Args:
-        model: the word the model was loaded by.
-        weights: their file, of which the name is kept, or their name; empty for none.
-        entries: layer, channels, rectifier, …
-    """
-    return {
-        "model": model,
-        "weights": Path(weights).name,
-        **{name: str(value) for name, value in entries.items()},
-        "contrast": RULE,
-        "deconvnet": __version__,
-        "torch": version("torch"),
-        "matplotlib": version("matplotlib"),
-    }
 
 
 def metadata(suffix: str, provenance: Mapping[str, str]) -> dict[str, str | None]:

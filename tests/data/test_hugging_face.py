@@ -223,5 +223,7 @@ def test_mined_and_drawn(hf, folder, tmp_path, capfd, monkeypatch):
     again = mined_dataset(attributes, Preprocessing.from_json(attributes["transform"]))
     assert again.fingerprint() == attributes["dataset_fingerprint"]
     monkeypatch.chdir("/")
-    code, _, err = said(capfd, "figure", store, "--layer", "relu2", "--channels", 0, "-o", figure)
+    code, _, err = said(
+        capfd, "exemplars", store, "--layer", "relu2", "--channels", 0, "-o", figure
+    )
     assert code == 0, err

@@ -6,12 +6,10 @@ from xml.etree import ElementTree
 import matplotlib
 import numpy as np
 import pytest
-import torch
 from matplotlib.image import AxesImage
 from PIL import Image
 
-import deconvnet
-from deconvnet.figures import figure2, provenance_of, read_provenance, save
+from deconvnet.figures import figure2, read_provenance, save
 
 FORMATS = ["pdf", "png", "svg"]
 TOLD = {"model": "vgg16", "layer": "features.28", "title": "VGG-16 (Ü)", "odd": 'a\\b "(ü)"\n<猫>&'}
@@ -192,12 +190,3 @@ def test_other_suffixes_are_refused_with_the_three(figure, tmp_path, name):
 def test_a_provenance_that_is_not_text_is_refused(figure, tmp_path):
     with pytest.raises(TypeError, match="'k': 9 is not text"):
         save(figure, tmp_path / "a.png", provenance={"k": 9})
-
-
-def test_provenance_says_how_a_figure_was_made():
-    found = provenance_of("net.py:make", "elsewhere/w.pth", {"layer": "relu", "channels": 3})
-    assert found["model"] == "net.py:make"
-    assert found["weights"] == "w.pth"  # the name: a path would tell of somebody's disk
-    assert (found["layer"], found["channels"]) == ("relu", "3")
-    assert (found["deconvnet"], found["torch"]) == (deconvnet.__version__, torch.__version__)
-    assert all(isinstance(value, str) for value in found.values())

@@ -54,9 +54,10 @@ def test_their_figure_and_table(work):
     assert any("guided" in text for text in words)
     assert "never positive" in words
     table, rows = store["conv1"], result.table()
-    assert [row["activation"] for row in rows] == table.activation[table.activation > 0].tolist()
-    assert [row["image"] for row in rows] == table.image[table.activation > 0].tolist()
-    assert [list(row["box"]) for row in rows] == table.box[table.activation > 0].tolist()
+    shown = table.activation[:5] > 0
+    assert [row["activation"] for row in rows] == table.activation[:5][shown].tolist()
+    assert [row["image"] for row in rows] == table.image[:5][shown].tolist()
+    assert [list(row["box"]) for row in rows] == table.box[:5][shown].tolist()
     assert rows[0]["unit"].startswith("conv1:")
 
 

@@ -53,7 +53,8 @@ def drawn(
     how: dict[str, str],
 ) -> dict[str, Any]:
     """Save the figure of a result with how it was made, and print its table."""
-    from deconvnet.figures import provenance_of, save
+    from deconvnet.figures import save
+    from deconvnet.studies.provenance import provenance_of
 
     made = provenance_of(loaded.spec, loaded.weights, how)
     save(result.figure(width=options.width), options.output, provenance=made)

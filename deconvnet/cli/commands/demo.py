@@ -10,13 +10,14 @@ import torch
 
 from deconvnet import zoo
 from deconvnet.cli.progress import bar
-from deconvnet.figures import RULE, filters, provenance_of, save
+from deconvnet.figures import RULE, filters, save
 from deconvnet.figures.html_page import Entry, write_page
 from deconvnet.mining.mine import Source, mine
 from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store
 from deconvnet.studies.compare import METHODS, compare
 from deconvnet.studies.exemplars import choose, exemplars
+from deconvnet.studies.provenance import provenance_of
 from deconvnet.studies.visualize import visualize
 from deconvnet.zoo.load import load
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from deconvnet.cli.store_source import check_model, the_model
 from deconvnet.data.resolve import mined_dataset
-from deconvnet.figures import provenance_of, save, suffix_of
+from deconvnet.figures import save, suffix_of
 from deconvnet.mining.embed import spelled
 from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store, open_store
 from deconvnet.studies.exemplars import Exemplars, choose, exemplars
+from deconvnet.studies.provenance import provenance_of
 
 from . import said
 
@@ -68,8 +69,7 @@ def _hint(store: Store, layer: str) -> str:
     """Which figures could be drawn without model and data; empty for none."""
     pictures = store.pictures.get(layer)
     names = " or ".join(sorted(pictures.projections)) if pictures else ""
-    text = f"the pictures in the store need neither model nor data: --rectifier {names}"
-    return text if names else ""
+    return f"the store has pictures that need neither: --rectifier {names}" if names else ""
 
 
 def _recomputed(

@@ -1,0 +1,31 @@
+"""How a figure of a study was made, for the metadata of its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+import deconvnet
+from deconvnet.figures import RULE
+
+
+def provenance_of(model: str, weights: str, entries: Mapping[str, object]) -> dict[str, str]:
+    """The provenance of a figure: its model, these entries, the rule of contrast and versions.
+
+    Args:
+        model: the word the model was loaded by.
+        weights: their file, of which the name is kept, or their name; empty for none.
+        entries: layer, channels, rectifier, …
+    """
+    return {
+        "model": model,
+        "weights": Path(weights).name,
+        **{name: str(value) for name, value in entries.items()},
+        "contrast": RULE,
+        "deconvnet": deconvnet.__version__,
+        "torch": torch.__version__,
+        "matplotlib": version("matplotlib"),
+    }
