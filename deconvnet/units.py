@@ -148,3 +148,8 @@ class Exemplar:
     overhang: tuple[int, int]
     patch: NDArray[np.float32]
     projection: NDArray[np.float32]
+
+    def row(self, image: str | int) -> dict[str, object]:
+        """A row of a table: the image by this name, the unit, its activation and its box."""
+        unit, box = str(self.unit), self.box.edges
+        return {"image": image, "unit": unit, "activation": self.activation, "box": box}

@@ -14,7 +14,7 @@ from deconvnet import DeconvNet, Preprocessing
 from deconvnet.data import read_image
 from deconvnet.figures import save
 from deconvnet.studies.visualize import visualize
-from deconvnet.zoo.state_dicts import load_weights
+from deconvnet.zoo.state_dicts import load_state_dict
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     trained = None if options.weights else "DEFAULT"
     model = torchvision.models.get_model(options.model, weights=trained).eval()
     if options.weights:
-        load_weights(model, options.weights)
+        load_state_dict(model, options.weights)
     preprocessing = Preprocessing.imagenet()
     image = preprocessing(read_image(options.photograph))
 

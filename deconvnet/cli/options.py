@@ -78,10 +78,12 @@ class Option:
 
 _MODEL = "torchvision:NAME, zoo:NAME, path/to/file.py:factory or package.module:factory"
 _DATA = "folder of images, list of images (.txt), hf:PATH[:COLUMN], or a factory like MODEL's"
+_FILES = ("size", "content")
 _RULES = ("derivative", "rectify")
-ELSEWHERE = Option("--elsewhere", "what to do at activations without a rule", choices=_RULES)
-RECTIFIER = Option(
-    "--rectifier", "deconvnet, gradient, guided, identity or rectgrad(98)", "deconvnet"
+_POLICIES = "RECTIFIER[,RECTIFIER]"
+RULE = (
+    Option("--rectifier", "deconvnet, gradient, guided, identity, rectgrad(98)", "deconvnet"),
+    Option("--elsewhere", "what to do at activations without a rule", choices=_RULES),
 )
 MODEL = (
     Option("model", _MODEL, metavar="MODEL"),
@@ -92,16 +94,60 @@ MODEL = (
     Option("--white", "white in 16-bit grey files: 4095 for 12 bits (65535)", type=int),
     Option("--exif-transpose", "rotate images as their EXIF orientation says", False),
 )
-IMAGES = Option("images", "image files", metavar="IMAGE", nargs="+")
-LAYER = Option("--layer", "node name, see `deconvnet layers`")
-WIDTH = Option("--width", "inches, or a venue's text width: icml, neurips, …", "cvpr-full")
-OUTPUT = Option("--output", "store to write", "outputs/top9.h5")
-FIGURE = Option("--output", "figure to write: .pdf, .png or .svg")
-MAX_BAD = Option(
-    "--max-bad", "unreadable images allowed: a number or a percentage", DEFAULT, limit, metavar="N"
+LAYERS = (
+    Option("--kinds", "K[,K...]: only layers of these kinds", type=words),
+    Option("--depth", "one line for each module at this depth of names", type=int),
+    Option("--check", "compare every node with the model itself, on noise", False),
 )
+IMAGES = Option("images", "image files", metavar="IMAGE", nargs="+")
+FIGURE = (
+    Option("--output", "figure to write: .pdf, .png or .svg"),
+    Option("--width", "inches, or a venue's text width: icml, neurips, …", "cvpr-full"),
+)
+UNITS = (
+    Option("--layer", "node name, see `deconvnet layers`", required=True),
+    Option("--channel", "one or several channels: C[,C...]", type=numbers, required=True),
+    Option("--position", "ROW,COL in the map; default: the strongest", type=numbers),
+    Option("--seed", "value to start from: activation, one or map", "activation"),
+)
+TARGET = (
+    Option("--layer", "node name, see `deconvnet layers`"),
+    Option("--channel", "channel of the layer", type=int),
+    Option("--class", "class; default: the likeliest", type=int, metavar="INDEX", dest="class_"),
+)
+OUTPUT = Option("--output", "store to write")
+_MAX_BAD = "unreadable images allowed: a number or a percentage"
+MAX_BAD = Option("--max-bad", _MAX_BAD, DEFAULT, limit, metavar="N")
 DEVICE = Option("--device", "auto, cpu, cuda, …", "auto")
+MINE = (
+    Option("data", _DATA, metavar="DATA"),
+    Option("--layers", "L[,L...]; default: every layer with units", type=words),
+    Option("-k", "images per channel", 9, int),
+    Option("--batch-size", "images per batch", 64, int),
+    Option("--workers", "processes that read images", 0, int),
+    Option("--restart", "start over and replace what is there", False),
+    Option("--discard-groups", "replace a store with groups of yours, which are lost", False),
+    Option("--save-every", "seconds between checkpoints", 30.0, float),
+    Option("--threads", "CPU threads; default: as the run began, or PyTorch's", type=int),
+    Option("--shard", "process I of N, from 0; default: from torchrun or SLURM", metavar="I/N"),
+    Option("--store-patches", "write patches into the store, as JPEG", False),
+    Option("--store-projections", "and projections", [], words, metavar=_POLICIES),
+    Option("--dry-run", "estimate time, memory and disk space; write nothing", False),
+    Option("--strict", "stop at the first unreadable image", False),
+    Option("--fingerprint", "identify files by size or by content", "size", choices=_FILES),
+    Option("--nan", "NaN activations: skip or error", "skip"),
+)
 STORE = Option("store", "store written by `deconvnet mine`", metavar="STORE")
+EXEMPLARS = (
+    Option("--layer", "one of the store's layers", required=True),
+    Option("--channels", "0-15, 3,7,9, strongest:N or random:N", "strongest:12"),
+    Option("--recompute", "ignore the pictures in the store; use model and data", False),
+)
+VERIFY = (
+    Option("-n", "entries to check, or all, which reads every image too", 100, count),
+    Option("--seed", "seed that selects the entries", 0, int),
+    Option("--exact", "require equality to the last bit", False),
+)
 MINED_MODEL = (
     Option("--model", "MODEL, if not the one that the store names"),
     Option("--weights", "weights, if not where the store says"),
@@ -111,25 +157,27 @@ MINED_DATA = Option("--data", "DATA, if not where the store says")
 
 @dataclass(frozen=True)
 class Command:
-    """What a command does, an example, its options, and other names for it."""
+    """What a command does, an example, its options, where it writes, and another name for it."""
 
     does: str
     example: str
     options: Sequence[Option]
-    aliases: Sequence[str] = ()
+    output: str | None = None
+    alias: str | None = None
 
     def add(self, commands: Any, name: str) -> None:
         """Add the parser of the command."""
         parser = commands.add_parser(
             name,
-            aliases=self.aliases,
+            aliases=[self.alias] if self.alias else [],
             help=self.does,
             description=self.does,
             epilog=f"example:\n  deconvnet {name} {self.example}".rstrip(),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        parser.set_defaults(command=name)
+        parser.set_defaults(command=name)  # also where the alias was typed
         for option in (*self.options, Option("--json", "print the result as JSON", False)):
+            option = replace(option, default=self.output) if option.name == "--output" else option
             option.add(parser)
 
 
@@ -137,128 +185,46 @@ COMMANDS = {
     "demo": Command(
         "Mine, project and draw with the embedded model and images; works offline.",
         "",
-        [Option("--output", "folder to write", "outputs/demo")],
+        [Option("--output", "folder to write")],
+        "outputs/demo",
     ),
     "layers": Command(
         "List a model's layers: kind, channels, map size, receptive field, stride, rule.",
         "torchvision:resnet50 --size 224 --kinds Conv2d,ReLU",
-        [
-            *MODEL,
-            Option("--kinds", "K[,K...]: only layers of these kinds", type=words),
-            Option("--depth", "one line for each module at this depth of names", type=int),
-            Option("--check", "compare every node with the model itself, on noise", False),
-            RECTIFIER,
-            ELSEWHERE,
-        ],
+        [*MODEL, *LAYERS, *RULE],
     ),
     "visualize": Command(
         "Show what chosen channels of a layer respond to in images.",
         "torchvision:vgg16 --weights DEFAULT cat.jpg --layer features.22 --channel 42,77 "
         "-o cat.png",
-        [
-            *MODEL,
-            IMAGES,
-            replace(LAYER, required=True),
-            Option("--channel", "one or several channels: C[,C...]", type=numbers, required=True),
-            Option("--position", "ROW,COL in the map; default: the strongest", type=numbers),
-            Option("--seed", "value to start from: activation, one or map", "activation"),
-            RECTIFIER,
-            ELSEWHERE,
-            replace(FIGURE, default="outputs/visualize.png"),
-            WIDTH,
-        ],
+        [*MODEL, IMAGES, *UNITS, *RULE, *FIGURE],
+        "outputs/visualize.png",
     ),
     "mine": Command(
         "Find each channel's top-k images in a data set and write them to an HDF5 store.",
         "torchvision:vgg16 --weights DEFAULT photos/ -o outputs/top9.h5 "
         "--layers features.22,features.29",
-        [
-            *MODEL,
-            Option("data", _DATA, metavar="DATA"),
-            OUTPUT,
-            Option("--layers", "L[,L...]; default: every layer with units", type=words),
-            Option("-k", "images per channel", 9, int),
-            Option("--batch-size", "images per batch", 64, int),
-            Option("--workers", "processes that read images", 0, int),
-            DEVICE,
-            Option("--restart", "start over and replace what is there", False),
-            Option(
-                "--discard-groups",
-                "replace a store with groups of yours, which are lost",
-                False,
-            ),
-            Option("--save-every", "seconds between checkpoints", 30.0, float),
-            Option("--threads", "CPU threads; default: as the run began, or PyTorch's", type=int),
-            Option(
-                "--shard", "process I of N, from 0; default: from torchrun or SLURM", metavar="I/N"
-            ),
-            Option("--store-patches", "write patches into the store, as JPEG", False),
-            Option(
-                "--store-projections",
-                "write projections into it, so that figures need neither model nor data",
-                [],
-                words,
-                metavar="RECTIFIER[,RECTIFIER]",
-            ),
-            ELSEWHERE,
-            Option("--dry-run", "estimate time, memory and disk space; write nothing", False),
-            Option("--strict", "stop at the first unreadable image", False),
-            MAX_BAD,
-            Option(
-                "--fingerprint",
-                "identify the data by file sizes or by content",
-                "size",
-                choices=("size", "content"),
-            ),
-            Option("--nan", "NaN activations: skip or error", "skip"),
-        ],
+        [*MODEL, *MINE, RULE[1], MAX_BAD, DEVICE, OUTPUT],
+        "outputs/top9.h5",
     ),
     "merge": Command(
         "Merge the parts of several `mine` processes into a store.",
         "outputs/top9.h5.parts -o outputs/top9.h5",
-        [
-            Option("parts", "folder of parts, which may be copies", metavar="DIR"),
-            OUTPUT,
-            MAX_BAD,
-            *MINED_MODEL,
-        ],
+        [Option("parts", "folder of parts", metavar="DIR"), MAX_BAD, *MINED_MODEL, OUTPUT],
+        "outputs/top9.h5",
     ),
     "exemplars": Command(
         "Draw channels' top images beside their projections (Zeiler & Fergus, figure 2).",
         "outputs/top9.h5 --layer features.22 --channels strongest:12 -o fig2.pdf",
-        [
-            STORE,
-            replace(LAYER, help="one of the store's layers", required=True),
-            Option("--channels", "0-15, 3,7,9, strongest:N or random:N", "strongest:12"),
-            *MINED_MODEL,
-            MINED_DATA,
-            Option("--recompute", "ignore the pictures in the store; use model and data", False),
-            RECTIFIER,
-            ELSEWHERE,
-            replace(FIGURE, default="outputs/figure2.pdf"),
-            WIDTH,
-        ],
-        aliases=["figure"],
+        [STORE, *EXEMPLARS, *MINED_MODEL, MINED_DATA, *RULE, *FIGURE],
+        "outputs/figure2.pdf",
+        alias="figure",
     ),
     "compare": Command(
         "Compare gradient, deconvnet and guided on a unit or a class score.",
         "torchvision:vgg16 --weights DEFAULT cat.jpg dog.jpg -o methods.pdf",
-        [
-            *MODEL,
-            IMAGES,
-            LAYER,
-            Option("--channel", "channel of the layer", type=int),
-            Option(
-                "--class",
-                "index of a class; default: the likeliest",
-                type=int,
-                metavar="CLASS",
-                dest="class_",
-            ),
-            ELSEWHERE,
-            replace(FIGURE, default="outputs/methods.pdf"),
-            WIDTH,
-        ],
+        [*MODEL, IMAGES, *TARGET, RULE[1], *FIGURE],
+        "outputs/methods.pdf",
     ),
     "info": Command(
         "Describe a store: how it was made, and what it holds.", "outputs/top9.h5", [STORE]
@@ -266,26 +232,18 @@ COMMANDS = {
     "verify": Command(
         "Recompute random entries of a store and compare; exit with 1 if any differs.",
         "outputs/top9.h5 -n 100",
-        [
-            STORE,
-            Option("-n", "entries to check, or all, which reads every image too", 100, count),
-            Option("--seed", "seed that selects the entries", 0, int),
-            Option("--exact", "require equality to the last bit", False),
-            *MINED_MODEL,
-            MINED_DATA,
-            DEVICE,
-        ],
+        [STORE, *VERIFY, *MINED_MODEL, MINED_DATA, DEVICE],
     ),
     "embed": Command(
         "Write patches, and projections on request, into an existing store.",
         "outputs/top9.h5 --projections deconvnet,guided",
         [
             STORE,
-            Option("--projections", "RECTIFIER[,RECTIFIER]", [], words),
-            ELSEWHERE,
-            Option("--output", "new store; default: replace STORE"),
+            Option("--projections", _POLICIES, [], words),
+            RULE[1],
             *MINED_MODEL,
             MINED_DATA,
+            replace(OUTPUT, help="new store; default: replace STORE"),
         ],
     ),
 }

@@ -1,23 +1,36 @@
-"""Texts from files and names, so that no terminal and no reader of JSON is misled by them."""
+"""Text for the terminal and JSON: escaped, aligned, and without values that JSON lacks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
 def printable(text: str, *, kept: str = "") -> str:
-    """A text with whatever would move a terminal's cursor written out, but for what is kept."""
+    """The text with control characters escaped, except those in ``kept``."""
     return "".join(
         c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text
     )
 
 
 def plain_json(value: Any) -> Any:
-    """The same with null for numbers that are not finite, which JSON does not have."""
+    """The value with None for numbers that are not finite, which JSON does not have."""
     if isinstance(value, Mapping):
         return {key: plain_json(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain_json(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def by(sizes: Any) -> str:
+    """Sizes in words: "3 x 224 x 224"."""
+    return " x ".join(f"{size:g}" for size in sizes)
+
+
+def columns(rows: Sequence[Sequence[str]], *, right: bool = False) -> Iterator[str]:
+    """Rows of words as aligned lines; all but the first column to the ``right``, or to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *rest in rows:
+        cells = (f"{c:{'>' if right else '<'}{w}}" for c, w in zip(rest, widths[1:], strict=True))
+        yield "  ".join([first.ljust(widths[0]), *cells])

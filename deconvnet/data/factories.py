@@ -1,4 +1,4 @@
-"""What a function of a Python file or module returns: models and data sets by a word."""
+"""Call a factory by a word: a function in a Python file or module that returns a model or data."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deconvnet.arguments import expanded
 
@@ -50,16 +49,13 @@ class FileModules:
         return _imported, (tuple((module.name, file) for file, module in _FILES.items()),)
 
 
-@dataclass(frozen=True)
-class _FileModule:
-    """A file that was imported: under which name, and in which state."""
-
+class _FileModule(NamedTuple):
     name: str
-    state: tuple[int, int]
+    state: tuple[int, int]  # time of modification and size
 
 
 _FILES: dict[str, _FileModule] = {}
-"""{real path: module} of every file that a factory came from."""
+"""{real path: name and state of its module} of every file that a factory came from."""
 
 
 def _imported(files: Sequence[tuple[str, str]]) -> FileModules:

@@ -14,7 +14,7 @@ _LISTS = ("samples", "imgs", "_samples", "_image_files", "_images")
 """Where torchvision's data sets keep their files: a path each, or a tuple that starts with one."""
 
 
-def file_name(dataset: Any, index: int) -> str:
+def path_of(dataset: Any, index: int) -> str:
     """What the data set calls an image: the path of its file, or ``str(index)`` if it has none.
 
     A method ``path(index)`` says it; else the lists of files of torchvision's data sets. No image

@@ -1,4 +1,4 @@
-"""Image files to 8-bit RGB, by stated policies, or an error that names the file.
+"""Read image files as 8-bit RGB by documented rules, or raise an error that names the file.
 
 Pillow opens more than it converts well: a 16-bit grey PNG saturates, a float TIFF turns black,
 transparent pixels show the colours that were hidden. Every such case is ruled here: converted
@@ -52,8 +52,8 @@ def read_image(
         white: the value of white in 16-bit grey, see ``to_rgb``.
 
     Raises:
-        ImageError: the file cannot be read, is no image, is cut short (be it by the two bytes
-            that end a JPEG, after which all pixels are there), has more pixels than
+        ImageError: the file cannot be decoded completely (empty, truncated even by the two bytes
+            that end a JPEG, no image), has more pixels than
             ``PIL.Image.MAX_IMAGE_PIXELS``, sides of a ratio above 100, or colours that
             ``to_rgb`` refuses.
     """
@@ -67,7 +67,10 @@ def read_image(
             with _opened(file) as image:
                 if image.format == "EPS":  # and it would be run by another program
                     raise ImageError("it is a program in PostScript; convert it")
-                _check_size(image)
+                width, height = image.size
+                if max(image.size) > _LONGEST * min(image.size):
+                    sides = f"it is {width} pixels wide and {height} high"
+                    raise ImageError(f"{sides}, a ratio above {_LONGEST}; crop it")
                 several = image.format != "MPO" and getattr(image, "is_animated", False)
                 image.load()
                 cmyk = image.mode == "CMYK"
@@ -162,19 +165,16 @@ def _check_kind(file: str | PathLike[str] | BinaryIO) -> None:
             raise ImageError("it is no file but a pipe, a socket or a device")
 
 
-def _check_size(image: Image.Image) -> None:
-    if max(image.size) > _LONGEST * min(image.size):
-        width, height = image.size
-        raise ImageError(
-            f"it is {width} pixels wide and {height} high, a ratio above {_LONGEST}; crop it"
-        )
-
-
 def _reason(error: Exception, file: str | PathLike[str] | BinaryIO) -> str:
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"it has too many pixels ({error}); scale it down"
     if isinstance(error, UnidentifiedImageError):
-        return _unknown(file)
+        start = _start(file)
+        kind = lacking(start)
+        known = (
+            advice(kind) if kind else f"it is no image that Pillow knows (it starts with {start!r})"
+        )
+        return known if start else "it is empty"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error) or type(error).__name__
@@ -199,14 +199,6 @@ def _start(file: str | PathLike[str] | BinaryIO) -> bytes:
             return opened.read(12)
     file.seek(0)
     return file.read(12)
-
-
-def _unknown(file: str | PathLike[str] | BinaryIO) -> str:
-    start = _start(file)
-    if not start:
-        return "it is empty"
-    kind = lacking(start)
-    return advice(kind) if kind else f"it is no image that Pillow knows (it starts with {start!r})"
 
 
 @functools.cache

@@ -1,9 +1,9 @@
-"""One item of a data set: read, checked, or the reason why it cannot be used."""
+"""Read items of a data set, check that they are images, and say why one cannot be used."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.utils.data import IterableDataset
 
 from deconvnet.graph.modes import threads_of_cpu
 
-from .file_names import file_name
+from .file_names import path_of as path_of
 from .image_files import ImageError
 
 _SAMPLED = 8  # items that stand for the whole data set
@@ -22,7 +22,7 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.ESTA
 
 
 def check_map_style(dataset: Any) -> None:
-    """A figure reads single images again, so every image must be reachable by its index.
+    """Check that every image can be read by its index, as figures do.
 
     Raises:
         TypeError: the data set only hands its images out one after the other, or is a dict.
@@ -41,7 +41,7 @@ def check_map_style(dataset: Any) -> None:
 
 
 def check_repeatable(dataset: Any) -> None:
-    """An image must be the same one whenever it is read; a few are read twice.
+    """Check that an image is the same whenever it is read, by reading a few of them twice.
 
     Raises:
         ValueError: one of them differs, as after random augmentation or shuffling.
@@ -92,33 +92,42 @@ def read_item(dataset: Any, index: int) -> Any:
     try:
         with threads_of_cpu(1):
             item = dataset[index]
-        image = item[0] if isinstance(item, (tuple, list)) and item else item
+        image = _image_of(item)
         return image.detach().clone() if isinstance(image, Tensor) else item
     except Exception as error:  # somebody else's code may raise anything
         if unreadable(error):
             return " ".join(str(error).split()) or type(error).__name__
+        path = path_of(dataset, index)
+        named = f" ({path})" if path != str(index) else ""
         broken = ValueError(
-            f"item {index} of the data set{_named(dataset, index)} cannot be made, "
-            f"{type(error).__name__}: {error}; "
+            f"item {index} of the data set{named} cannot be made, {type(error).__name__}: {error}; "
             "repair the data set, or let it raise OSError for an image to be left out"
         )
         broken.__cause__ = error
         return broken
 
 
-def path_of(dataset: Any, index: int) -> str:
-    """What the data set calls an image: its path, else its index."""
-    return file_name(dataset, index)
+def bytes_of(tensor: Tensor) -> memoryview:
+    """The values of a tensor, row-major, for a fingerprint."""
+    flat = tensor.detach().cpu().contiguous().flatten()
+    return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
 
 
-def _named(dataset: Any, index: int) -> str:
-    """The path in brackets, for a message; nothing where it is not known."""
-    path = path_of(dataset, index)
-    return f" ({path})" if path != str(index) else ""
+def few_images(dataset: Any) -> Iterator[bytes]:
+    """The bytes of a few images, evenly spread over the data set, with number and shape."""
+    for index in sampled(dataset):
+        image = read_item(dataset, index)
+        if isinstance(image, Tensor):
+            yield f"{index} {tuple(image.shape)}\n".encode() + bytes_of(image)
+
+
+def _image_of(item: Any) -> Any:
+    """The item, or the first of a tuple such as (image, label)."""
+    return item[0] if isinstance(item, (tuple, list)) and item else item
 
 
 def unreadable(error: BaseException) -> bool:
-    """Whether an exception speaks of the file: ours, the system's, or any that Pillow raises.
+    """Whether an exception is about the file: ours, the system's, or any that Pillow raises.
 
     On broken files Pillow raises nearly everything, ValueError and SyntaxError among it, and
     torchvision's folders let it through.
@@ -149,7 +158,7 @@ def checked(item: Any, index: int, size: tuple[int, ...] | None) -> Tensor:
     """
     if isinstance(item, Exception):
         raise item
-    image = item[0] if isinstance(item, (tuple, list)) and item else item
+    image = _image_of(item)
     if not isinstance(image, Tensor):
         raise TypeError(
             f"item {index} of the data set is {type(image).__name__}; expected a float tensor "

@@ -1,5 +1,6 @@
 """Provenance: how a figure was made, written into its file and read back."""
 
+import io
 import json
 import re
 from collections.abc import Mapping
@@ -7,11 +8,12 @@ from os import PathLike
 from pathlib import Path
 from xml.etree import ElementTree
 
+from PIL import Image
+
 from deconvnet import __version__
 
 _CREATOR = f"deconvnet {__version__}"
-_PNG_KEY = b"deconvnet"
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_KEY = "deconvnet"
 _DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
 
 
@@ -51,7 +53,7 @@ def metadata(suffix: str, provenance: Mapping[str, str]) -> dict[str, str | None
         return {"Title": title, "Subject": words, "Keywords": exact, "Creator": _CREATOR, **dates}
     if suffix == ".png":
         told = {"Title": title, "Description": words, "Software": _CREATOR}
-        return {**told, _PNG_KEY.decode(): exact}
+        return {**told, _PNG_KEY: exact}
     return {"Title": title, "Description": exact, "Creator": _CREATOR, "Date": None}
 
 
@@ -92,15 +94,11 @@ def _from_pdf(data: bytes) -> str | None:
 
 
 def _from_png(data: bytes) -> str | None:
-    """The text chunk with our key; a chunk is length, type, content, checksum."""
-    place = len(_PNG_SIGNATURE)
-    while data.startswith(_PNG_SIGNATURE) and place + 8 <= len(data):
-        length = int.from_bytes(data[place : place + 4], "big")
-        content = data[place + 8 : place + 8 + length]
-        if data[place + 4 : place + 8] == b"tEXt" and content.startswith(_PNG_KEY + b"\0"):
-            return content[len(_PNG_KEY) + 1 :].decode("latin-1")
-        place += length + 12
-    return None
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            return picture.info.get(_PNG_KEY)
+    except (OSError, SyntaxError, ValueError):  # no PNG
+        return None
 
 
 def _from_svg(data: bytes) -> str | None:

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from deconvnet.figures.canvas.arrangement import ABREAST, BETWEEN, INNER, Arrangement, arrange
+from deconvnet.figures.canvas.arrangement import (
+    ABREAST,
+    BETWEEN,
+    INDENT,
+    INNER,
+    Arrangement,
+    arrange,
+)
 from deconvnet.figures.canvas.lettering import measure, printable, shorten
 from deconvnet.figures.canvas.sheet import Sheet, captioned, snap
 from deconvnet.figures.canvas.style import QUIET, paper
@@ -19,7 +26,6 @@ from deconvnet.units import Exemplar
 COLOURS = ("#d55e00", "#0072b2", "#f0e442", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 
 _MARK = 0.06  # inches: the square of a unit's colour before its label
-_INDENT = 0.09
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +76,6 @@ def visualization(
         width=full,
         image=max(image.shape[0] / image.shape[1] for image in images),
         panel=max(height for height, _ in shapes) / max(width for _, width in shapes),
-        indent=_INDENT,
     )
     sheet, start = captioned(full, plan.total, title=title, subtitle=subtitle)
     for place, (row, image, drawn) in enumerate(zip(rows, images, pairs, strict=True)):
@@ -80,7 +85,8 @@ def visualization(
         _image(sheet, row, image, plan, corner=(left, top))
         for number, (one, two) in enumerate(zip(row.units, drawn, strict=True)):
             right, down = plan.place(number)
-            _unit(sheet, one, two, plan, corner=(left + right, top + down), number=number)
+            corner, colour = (left + right, top + down), COLOURS[number % len(COLOURS)]
+            _unit(sheet, one, two, plan, corner=corner, colour=colour)
     return sheet.figure
 
 
@@ -112,24 +118,19 @@ def _unit(
     plan: Arrangement,
     *,
     corner: tuple[float, float],
-    number: int,
+    colour: str,
 ) -> None:
     """The unit's label above its patch and its projection."""
     left, top = corner
-    wide, high = plan.panel, snap(plan.panel * plan.aspect)
     lines = plan.fold(label(one))[-plan.lines :]
     feet = [plan.baseline(top, plan.lines - len(lines) + line) for line in range(len(lines))]
     for foot, words in zip(feet, lines, strict=True):
-        sheet.text(words, left + _INDENT, foot, size=plan.size)
-    colour = COLOURS[number % len(COLOURS)]
+        sheet.text(words, left + INDENT, foot, size=plan.size)
     sheet.fill(left, feet[0] - _MARK, width=_MARK, height=_MARK, colour=colour)
-    for panel, picture in enumerate(pictures):
-        start = left + panel * (wide + INNER)
-        canvas = _framed(picture, plan.aspect)
-        sheet.image(enlarge(canvas), start, top + plan.label, width=wide, height=high)
-
-
-def _framed(picture: Picture, aspect: float) -> Picture:
-    """The picture on the smallest canvas of the panels' shape."""
-    height, width = picture.shape[:2]
-    return pad_to(picture, max(height, round(width * aspect)), max(width, round(height / aspect)))
+    wide, high = plan.panel, snap(plan.panel * plan.aspect)
+    for number, picture in enumerate(pictures):
+        rows, columns = picture.shape[:2]  # on the smallest canvas of the panels' shape
+        canvas = max(rows, round(columns * plan.aspect)), max(columns, round(rows / plan.aspect))
+        start = left + number * (wide + INNER)
+        shown = enlarge(pad_to(picture, *canvas))
+        sheet.image(shown, start, top + plan.label, width=wide, height=high)

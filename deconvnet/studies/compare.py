@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from deconvnet.data.resolve import needed_preprocessing
 from deconvnet.figures import ComparisonRow, comparison
+from deconvnet.mining.exemplars import project_units
 from deconvnet.net import DeconvNet
-from deconvnet.projection.result import Projection
-from deconvnet.units import Box, Unit
+from deconvnet.units import Exemplar, Unit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,24 +27,21 @@ class Comparison:
     """One unit in each image, projected under several rectifiers.
 
     Args:
-        rectifiers: the rules, in the order of the columns.
         names: of the images.
-        pictures: (images, height, width, 3) in [0, 1].
-        projections: (images, rectifiers, height, width, channels), signed.
-        units: one for each image, with its position.
-        activations: of the units.
-        boxes: receptive fields, clipped to the image.
+        pictures: (height, width, 3) in [0, 1] for each image.
+        exemplars: {rectifier: the unit of each image}.
         classes: names of the model's classes, where they are known.
     """
 
-    rectifiers: Sequence[str]
     names: Sequence[str]
-    pictures: NDArray[np.float32]
-    projections: NDArray[np.float32]
-    units: Sequence[Unit]
-    activations: Sequence[float]
-    boxes: Sequence[Box]
+    pictures: Sequence[NDArray[np.float32]]
+    exemplars: Mapping[str, Sequence[Exemplar]]
     classes: Sequence[str] = ()
+
+    @property
+    def units(self) -> Sequence[Exemplar]:
+        """The unit of each image, under the first rectifier."""
+        return next(iter(self.exemplars.values()))
 
     def figure(self, *, width: str | float = "cvpr-full") -> Figure:
         """A row for each image: the image with the box of its unit, and every projection.
@@ -52,32 +49,24 @@ class Comparison:
         Args:
             width: a name in ``deconvnet.figures.WIDTHS``, or inches.
         """
-        whole = (0, 0, *self.pictures.shape[1:3])
-        rows = [
-            ComparisonRow(picture, list(made), label, None if box.edges == whole else box)
-            for picture, made, label, box in zip(
-                self.pictures, self.projections, self._labels(), self.boxes, strict=True
-            )
-        ]
-        return comparison(rows, columns=["photograph", *self.rectifiers], width=width)
+        rows = []
+        for picture, *made in zip(self.pictures, *self.exemplars.values(), strict=True):
+            box, whole = made[0].box, (0, 0, *picture.shape[:2])
+            shown = [_whole(one, picture.shape[:2]) for one in made]
+            label = self._label(made[0])
+            rows.append(ComparisonRow(picture, shown, label, None if box.edges == whole else box))
+        return comparison(rows, columns=["photograph", *self.exemplars], width=width)
 
     def table(self) -> list[dict[str, object]]:
         """One row an image: image, unit, activation, and box in pixels."""
-        return [
-            {"image": name, "unit": str(unit), "activation": activation, "box": box.edges}
-            for name, unit, activation, box in zip(
-                self.names, self.units, self.activations, self.boxes, strict=True
-            )
-        ]
+        return [one.row(name) for name, one in zip(self.names, self.units, strict=True)]
 
-    def _labels(self) -> list[str]:
+    def _label(self, one: Exemplar) -> str:
         """Unit, or class by the last part of its name, and activation."""
-        return [
-            f"{self.classes[unit.channel].rpartition('/')[2].replace('_', ' ')} = {value:.3g}"
-            if self.classes and unit.position is None
-            else f"{unit} = {value:.3g}"
-            for unit, value in zip(self.units, self.activations, strict=True)
-        ]
+        name = str(one.unit)
+        if self.classes and one.unit.position is None:
+            name = self.classes[one.unit.channel].rpartition("/")[2].replace("_", " ")
+        return f"{name} = {one.activation:.3g}"
 
 
 def compare(
@@ -111,30 +100,15 @@ def compare(
     """
     model = net.model if isinstance(net, DeconvNet) else net
     prepared = needed_preprocessing(preprocessing, data=None, model=model, attributes={})
-    columns: list[list[Projection]] = []
+    made: dict[str, list[Exemplar]] = {}
     units: list[Unit] = []
     for rectifier in rectifiers:
         mirrored = DeconvNet(model, rectifier, elsewhere=elsewhere)
         units = units or _units(mirrored, images, target)
-        made = mirrored.project(images, units=units, crop=True)
-        columns.append([cut for cut in made if isinstance(cut, Projection)])
-        units = [cut.unit for cut in columns[0]]
-    projections = np.zeros((len(images), len(rectifiers), *images.shape[2:], images.shape[1]), "f4")
-    for column, cuts in enumerate(columns):
-        for number, cut in enumerate(cuts):  # outside of its box a projection is zero
-            top, left, bottom, right = cut.box.edges
-            pixels = cut.pixels.permute(1, 2, 0).float().cpu().numpy()
-            projections[number, column, top:bottom, left:right] = pixels
-    return Comparison(
-        rectifiers,
-        names or list(map(str, range(len(images)))),
-        np.stack([prepared.picture(image) for image in images]),
-        projections,
-        units,
-        [cut.activation for cut in columns[0]],
-        [cut.box for cut in columns[0]],
-        classes,
-    )
+        made[rectifier] = project_units(mirrored, images, units, preprocessing=prepared)
+        units = [one.unit for one in made[rectifier]]
+    pictures = [prepared.picture(image) for image in images]
+    return Comparison(names or list(map(str, range(len(images)))), pictures, made, classes)
 
 
 def _units(net: DeconvNet, images: Tensor, target: Unit | None) -> list[Unit]:
@@ -151,3 +125,11 @@ def _units(net: DeconvNet, images: Tensor, target: Unit | None) -> list[Unit]:
         Unit.at(layer, channel, position=position, image=image)
         for image, channel in enumerate(channels)
     ]
+
+
+def _whole(one: Exemplar, size: tuple[int, ...]) -> NDArray[np.float32]:
+    """The projection in an image of this size; outside of its box it is zero."""
+    pixels = np.zeros((*size, one.projection.shape[2]), "f4")
+    top, left, bottom, right = one.box.edges
+    pixels[top:bottom, left:right] = one.projection
+    return pixels

@@ -45,17 +45,8 @@ class Exemplars:
         return figure2(self.channels, width=width, title=self.layer, subtitle=self.rectifier)
 
     def table(self) -> list[dict[str, object]]:
-        """One row an exemplar: unit, index of the image, activation, and box in pixels."""
-        return [
-            {
-                "unit": str(one.unit),
-                "image": one.unit.image,
-                "activation": one.activation,
-                "box": one.box.edges,
-            }
-            for those in self.channels.values()
-            for one in those
-        ]
+        """One row an exemplar: index of the image, unit, activation, and box in pixels."""
+        return [one.row(one.unit.image) for those in self.channels.values() for one in those]
 
 
 def exemplars(

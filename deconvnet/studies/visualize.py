@@ -44,16 +44,7 @@ class Visualization:
 
     def table(self) -> list[dict[str, object]]:
         """One row a unit and image: image, unit, activation, and box in pixels."""
-        return [
-            {
-                "image": row.name,
-                "unit": str(one.unit),
-                "activation": one.activation,
-                "box": one.box.edges,
-            }
-            for row in self.rows
-            for one in row.units
-        ]
+        return [one.row(row.name) for row in self.rows for one in row.units]
 
 
 def visualize(
@@ -95,7 +86,7 @@ def visualize(
     rows = [
         ImageRow(
             prepared.picture(image),
-            made[number * len(channels) : (number + 1) * len(channels)],
+            [one for one in made if one.unit.image == number],
             names[number] if names else str(number),
         )
         for number, image in enumerate(images)

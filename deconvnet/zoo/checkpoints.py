@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
@@ -41,18 +40,19 @@ def states_in(content: object) -> list[State]:
     return list(_states(content, "", _DEPTH))
 
 
-def fitted(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors by the names of a model, without the prefixes that wrappers have put before them.
+def best(states: list[State], own: Mapping[str, Tensor]) -> tuple[State, dict[str, Tensor]]:
+    """The state dict that fits a model best, and its tensors by the model's own names.
 
-    Prefixes are taken off only where more names fit the model then. Tensors that do not have
-    them belong to something beside the model, such as a loss, and are dropped if the model does
-    not know them.
+    Prefixes of wrappers are taken off only where more names fit the model then. Tensors that do
+    not have them belong to something beside the model, such as a loss, and are dropped if the
+    model does not know them. Of equals the first is taken.
 
     Args:
-        tensors: as they are written.
+        states: as ``states_in`` gives them.
         own: the state dict of the model.
     """
-    return max(_renamed(dict(tensors), own), key=lambda made: _fit(made, own))
+    made = [(state, one) for state in states for one in _renamed(dict(state.tensors), own)]
+    return max(made, key=lambda pair: _fit(pair[1], own))
 
 
 def _states(content: object, key: str, depth: int) -> Iterator[State]:
@@ -104,16 +104,3 @@ def _fit(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[int,
     """How many tensors fit by name and shape, and how many by name."""
     named = [name for name in tensors if name in own]
     return sum(tensors[name].shape == own[name].shape for name in named), len(named)
-
-
-def best(states: list[State], own: Mapping[str, Tensor]) -> tuple[State, dict[str, Tensor]]:
-    """The state dict that fits a model best, the first of equals, by the model's own names."""
-    made = [(state, fitted(state.tensors, own)) for state in states]
-    return max(made, key=lambda pair: _fit(pair[1], own))
-
-
-def keys_of(content: Mapping[Any, object], *, shown: int = 8) -> str:
-    """The keys of a checkpoint, for a message."""
-    names = [repr(key) for key in content]
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more

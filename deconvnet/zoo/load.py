@@ -15,7 +15,7 @@ from deconvnet import zoo
 from deconvnet.data import Preprocessing
 from deconvnet.data.factories import FORMS, made_by
 
-from .state_dicts import load_weights
+from .state_dicts import load_state_dict
 
 RANDOM = ("zoo:zfnet", "zoo:allcnn")  # networks of papers, of which there are no weights
 SPECS = f"torchvision:NAME, zoo:NAME, {FORMS}"
@@ -68,7 +68,7 @@ def load(
         model, own = _build(kind, name, weights)
     untrained: tuple[str, ...] = ()
     if weights is not None and not (kind == "torchvision" and _named(name, weights)):
-        untrained = load_weights(model, weights)
+        untrained = load_state_dict(model, weights)
     elif weights is None and (kind == "torchvision" or spec in RANDOM):
         warnings.warn(
             f"{spec} has random weights; give --weights FILE, or, for torchvision's models, "

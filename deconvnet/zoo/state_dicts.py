@@ -1,4 +1,4 @@
-"""State dicts: read without running anything in them, and put only where they fit."""
+"""Load a state dict into a model: read without running code, refused where it does not fit."""
 
 from __future__ import annotations
 
@@ -14,42 +14,41 @@ from torch import Tensor, nn
 
 from deconvnet.arguments import expanded
 
-from .checkpoints import PLAIN, State, best, keys_of, states_in
+from .checkpoints import PLAIN, State, best, states_in
 
 
-def load_weights(model: nn.Module, file: str) -> tuple[str, ...]:
-    """Put a state dict into a model.
+def load_state_dict(model: nn.Module, file: str) -> tuple[str, ...]:
+    """Load a file of weights into a model.
 
-    It may lie in a checkpoint, under one of the usual keys, and its names may have the prefixes
-    of wrappers: see ``deconvnet.zoo.checkpoints``.
+    The state dict may lie in a checkpoint, under one of the usual keys, and its names may have the
+    prefixes of wrappers: see ``deconvnet.zoo.checkpoints``.
 
     Returns:
-        The modules it does not cover: only allowed above everything it does.
+        The modules it does not cover, which stay random: only allowed above all that it covers.
 
     Raises:
         ValueError: the file is no state dict, or not one of this model.
         FileNotFoundError: no such file.
     """
     file = expanded(file)
-    states = _states(file)
     own = {key: value for key, value in model.state_dict().items() if isinstance(value, Tensor)}
-    state = _chosen(states, own, file)
-    counters = {key for key in own if key.endswith("num_batches_tracked")}
+    state = _chosen(_states(file), own, file)
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    untrained = _above(list(own), missing)
     extra = [key for key in state if key not in own]
+    reshaped = [key for key in state if key in own and state[key].shape != own[key].shape]
+    fault = ""
     if extra:
-        raise ValueError(
-            f"the weights {file!r} are not those of this {type(model).__name__}: it has no "
-            f"{_some(extra)}, but has {_some(list(own))}"
-        )
-    for key, value in state.items():
-        if value.shape != own[key].shape:
-            raise ValueError(
-                f"the weights {file!r} are not those of this {type(model).__name__}: {key} is "
-                f"{tuple(value.shape)} there and {tuple(own[key].shape)} in the model"
-            )
-    missing = [key for key in own if key not in state and key not in counters]
-    untrained = _uncovered(list(own), missing, file, model)
-    model.load_state_dict(dict(state), strict=False)
+        fault = f"it has no {_some(extra)}, but has {_some(list(own))}"
+    elif reshaped:
+        sizes = (tuple(tensors[reshaped[0]].shape) for tensors in (state, own))
+        fault = "{} is {} there and {} in the model".format(reshaped[0], *sizes)
+    elif untrained is None:
+        fault = f"they lack {_some(missing)}"
+    if fault or untrained is None:
+        kind = type(model).__name__
+        raise ValueError(f"the weights {file!r} are not those of this {kind}: {fault}")
+    model.load_state_dict(state, strict=False)
     if untrained:
         warnings.warn(
             f"the weights {file!r} cover {len(own) - len(missing)} of {len(own)} tensors; "
@@ -59,18 +58,20 @@ def load_weights(model: nn.Module, file: str) -> tuple[str, ...]:
     return untrained
 
 
-def read_weights(file: str) -> dict[str, Tensor]:
-    """The tensors of a state dict, or of the first in a checkpoint, by the names in the file.
-
-    Raises:
-        ValueError: the file holds anything else; nothing in it is executed.
-        FileNotFoundError: no such file.
-    """
-    return dict(_states(expanded(file))[0].tensors)
+def _above(keys: list[str], missing: list[str]) -> tuple[str, ...] | None:
+    """The modules of missing tensors, if they are missing whole and come last; else None."""
+    modules = list(dict.fromkeys(key.rpartition(".")[0] for key in keys))
+    lacking = {key.rpartition(".")[0] for key in missing}
+    counters = {key for key in keys if key.endswith("num_batches_tracked")}
+    given = {key.rpartition(".")[0] for key in set(keys).difference(missing, counters)}
+    untrained = tuple(module for module in modules if module in lacking)
+    last = max((modules.index(module) for module in given), default=-1)
+    whole = not lacking & given and all(modules.index(module) > last for module in untrained)
+    return untrained if whole else None
 
 
 def _chosen(states: list[State], own: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:
-    """The state dict that fits best; what is left aside is told."""
+    """The state dict that fits best; a warning says what is not used."""
     taken, state = best(states, own)
     if len(states) > 1:
         others = " and ".join(each.key for each in states if each is not taken)
@@ -92,11 +93,12 @@ def _chosen(states: list[State], own: Mapping[str, Tensor], file: str) -> dict[s
 def _states(file: str) -> list[State]:
     """The state dicts in a file, at least one."""
     content = _content(file)
-    found = states_in(content)
     if isinstance(content, Mapping) and not content:
         raise ValueError(f"{file!r} holds an empty state dict; give the weights of a model")
+    found = states_in(content)
     if not found:
-        keys = f" (its keys: {keys_of(content)})" if isinstance(content, Mapping) else ""
+        names = list(map(repr, content)) if isinstance(content, Mapping) else []
+        keys = f" (its keys: {_some(names, 8)})" if names else ""
         raise ValueError(
             f"{file!r} holds {type(content).__name__}, expected a state dict of tensors, or one "
             f"under a key such as {', '.join(PLAIN[:4])}{keys}; save one with "
@@ -130,28 +132,6 @@ def _content(file: str) -> Any:
         raise ValueError(f"{file!r} cannot be read as weights: {reason}") from error
 
 
-def _uncovered(keys: list[str], missing: list[str], file: str, model: nn.Module) -> tuple[str, ...]:
-    """The modules that are missing whole, if they are the last ones; else an error."""
-    modules = list(dict.fromkeys(key.rpartition(".")[0] for key in keys))
-    lacking = {key.rpartition(".")[0] for key in missing}
-    given = {key.rpartition(".")[0] for key in keys if key not in missing}
-    partly = sorted(lacking & {m for m in given if _has_parameters(model, m, keys, missing)})
-    first = min((modules.index(m) for m in lacking), default=len(modules))
-    last = max((modules.index(m) for m in given), default=-1)
-    if partly or first < last:
-        raise ValueError(
-            f"the weights {file!r} are not those of this {type(model).__name__}: they lack "
-            f"{_some(missing)}"
-        )
-    return tuple(m for m in modules if m in lacking)
-
-
-def _has_parameters(model: nn.Module, module: str, keys: list[str], missing: list[str]) -> bool:
-    """Whether any of a module's tensors but its counters was given."""
-    own = [key for key in keys if key.rpartition(".")[0] == module]
-    return any(k not in missing and not k.endswith("num_batches_tracked") for k in own)
-
-
-def _some(keys: list[str]) -> str:
-    shown = ", ".join(keys[:3])
-    return f"{shown} and {len(keys) - 3} more" if len(keys) > 3 else shown
+def _some(names: list[str], shown: int = 3) -> str:
+    first = ", ".join(names[:shown])
+    return f"{first} and {len(names) - shown} more" if len(names) > shown else first

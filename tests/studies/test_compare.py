@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from deconvnet import DeconvNet, Unit
-from deconvnet.studies.compare import METHODS, compare
+from deconvnet.studies.compare import METHODS, _whole, compare
 from tests.support.mined import SIZE, box
 from tests.support.reference import assert_same, projections
 from tests.support.studied import IMAGES, MODEL, NAMES, PREPARED, WIDTH, strongest
@@ -18,7 +18,7 @@ def test_comparison(unit):
     result = compare(
         MODEL, IMAGES, target=unit, preprocessing=PREPARED, names=NAMES, classes=classes
     )
-    assert result.rectifiers == METHODS
+    assert tuple(result.exemplars) == METHODS
     figure = result.figure(width=WIDTH)
     assert figure.get_size_inches()[0] == WIDTH
     words = [text.get_text() for text in figure.axes[0].texts]
@@ -33,7 +33,8 @@ def test_comparison(unit):
         name = {0: "red apple", 1: "pear", 2: "grey pebble"}[one.channel] if classes else str(one)
         assert f"{name} = {number['activation']:.3g}".endswith(words[4 + place_].lstrip("…"))
         np.testing.assert_array_equal(result.pictures[place_], PREPARED.picture(image))
-        for method, found in zip(METHODS, result.projections[place_], strict=True):
+        for method, those in result.exemplars.items():
+            found = _whole(those[place_], SIZE)
             reference = projections(MODEL, image[None], [one], method, seed=number["activation"])
             if reference.abs().max() > 0:
                 seen.append(method)
@@ -44,7 +45,8 @@ def test_comparison(unit):
 def test_a_net_is_taken_as_its_model_and_methods_as_asked():
     net, unit = DeconvNet(MODEL, "guided"), Unit("relu", 2)
     one = compare(net, IMAGES, target=unit, rectifiers=["identity"], preprocessing=PREPARED)
-    assert one.projections.shape == (3, 1, *SIZE, 3)
+    assert list(one.exemplars) == ["identity"]
     whole = DeconvNet(MODEL, "identity").project(IMAGES, layer="relu", channel=2)
-    np.testing.assert_allclose(one.projections[:, 0].transpose(0, 3, 1, 2), whole, atol=1e-5)
+    found = np.stack([_whole(each, SIZE) for each in one.exemplars["identity"]])
+    np.testing.assert_allclose(found.transpose(0, 3, 1, 2), whole, atol=1e-5)
     assert list(one.names) == ["0", "1", "2"]

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         names=names,
         classes=zoo.class_names() if loaded.spec == "zoo:zfnet_mini" else (),
     )
-    units = ", ".join(map(str, result.units))
+    units = ", ".join(str(one.unit) for one in result.units)
     how = {"units": units, "rectifiers": ", ".join(METHODS), "images": ", ".join(names)}
     return drawn(result, options, loaded, how)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from deconvnet.cli.text import by, columns
 from deconvnet.net import DeconvNet, Layer
 from deconvnet.projection import receptive_field, unruled
 from deconvnet.projection.check.report import check_model
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if not options.json:
         said(_table(lines, net.policies.rectifier.name), options)
         said(
-            f"\n{len(lines)} of {len(every)} layers, for images of {_by(size)}; box: top, left, "
+            f"\n{len(lines)} of {len(every)} layers, for images of {by(size)}; box: top, left, "
             "bottom, right of what the central unit sees",
             options,
         )
@@ -132,8 +133,7 @@ def _chosen(lines: Mapping[str, Line], kinds: list[str] | None) -> dict[str, Lin
 
 def _table(lines: Mapping[str, Line], policy: str) -> str:
     rows = [(*HEADER, policy), *(_cells(name, line) for name, line in lines.items())]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    texts = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
+    texts = list(columns(rows))
     return "\n".join(line.rstrip() for line in _in_groups(rows, texts, "-" * len(texts[0])))
 
 
@@ -155,18 +155,14 @@ def _cells(name: str, line: Line) -> tuple[str, ...]:
         name,
         layer.kind,
         str(layer.channels),
-        _by(layer.size) or "-",
-        _by(layer.field),
-        _by(layer.stride) if layer.size else "-",
-        ",".join(map(str, (*line.box.start, *line.box.stop))),
+        by(layer.size) or "-",
+        by(layer.field),
+        by(layer.stride) if layer.size else "-",
+        ",".join(map(str, line.box.edges)),
         line.rule,
     )
 
 
 def _plain(line: Line) -> dict[str, Any]:
-    box = (*line.box.start, *line.box.stop)
-    return {**asdict(line.layer), "box": box, "rule": line.rule, "unruled": line.unruled}
-
-
-def _by(numbers: tuple[float, ...]) -> str:
-    return " x ".join(f"{number:g}" for number in numbers)
+    told = {"box": line.box.edges, "rule": line.rule, "unruled": line.unruled}
+    return {**asdict(line.layer), **told}

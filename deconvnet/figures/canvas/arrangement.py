@@ -12,6 +12,7 @@ INNER = 0.03  # inches between patch and projection
 GUTTER = 0.12  # between units
 ABREAST = 0.25  # between images side by side
 BETWEEN = 0.1  # between lines of images
+INDENT = 0.09  # before a label, for its mark
 
 _BETWEEN_LINES = 0.04
 _COMFORTABLE = 0.55  # inches: larger panels are not worth a longer figure
@@ -25,36 +26,36 @@ class Arrangement:
 
     Args:
         abreast: images side by side.
-        images: lines of images.
+        lines_of_images: one below the other.
         across: units in one line of a band.
         down: lines of units in a band.
         band: width of a band.
-        panel: width of a patch, and of a projection.
         aspect: height of a panel by its width.
         ratio: height of the image by its width.
         size: of the labels, in points.
         lines: of a label.
         parted: whether the labels are broken before the unit's position.
-        indent: before a label, for its mark.
     """
 
     abreast: int
-    images: int
+    lines_of_images: int
     across: int
     down: int
     band: float
-    panel: float
     aspect: float
     ratio: float
     size: float
     lines: int
     parted: bool
-    indent: float
 
     @property
-    def pair(self) -> float:
-        """Width of a patch and its projection."""
-        return 2 * self.panel + INNER
+    def panel(self) -> float:
+        """Width of a patch, and of a projection."""
+        # The image is as high as its units, and takes width in proportion.
+        labels = self.down * self.label - self.name
+        beside = (labels + (self.down - 1) * _BETWEEN_LINES) / self.ratio
+        free = self.band - beside - self.across * (INNER + GUTTER)
+        return max(0.05, free / (2 * self.across + self.down * self.aspect / self.ratio))
 
     @property
     def label(self) -> float:
@@ -69,8 +70,7 @@ class Arrangement:
     @property
     def image(self) -> tuple[float, float]:
         """Height and width left for the image: a band without the line of its name."""
-        high = self.height - self.name
-        return high, high / self.ratio
+        return self.height - self.name, (self.height - self.name) / self.ratio
 
     @property
     def height(self) -> float:
@@ -81,14 +81,14 @@ class Arrangement:
     @property
     def total(self) -> float:
         """Height of all bands."""
-        return self.images * (self.height + BETWEEN) - BETWEEN
+        return self.lines_of_images * (self.height + BETWEEN) - BETWEEN
 
     def place(self, number: int) -> tuple[float, float]:
         """Left and top of a unit within its band."""
         row, column = divmod(number, self.across)
-        start = self.band - self.across * (self.pair + GUTTER) + GUTTER
+        pitch = 2 * self.panel + INNER + GUTTER
         line = self.panel * self.aspect + self.label + _BETWEEN_LINES
-        return start + column * (self.pair + GUTTER), row * line
+        return self.band + GUTTER + (column - self.across) * pitch, row * line
 
     def baseline(self, top: float, line: int) -> float:
         """Foot of the letters in a line of a label that begins at ``top``."""
@@ -96,12 +96,24 @@ class Arrangement:
 
     def fold(self, label: str) -> list[str]:
         """The label's lines, the position on lines of its own where they are ``parted``."""
-        room = self.pair - self.indent
+        room = 2 * self.panel + INNER - INDENT
         unit, at, rest = label.partition(" @ ")
         parts = [unit, f"@ {rest}"] if self.parted and at else [label]
         return [line for part in parts for line in fold(part, room, size=self.size)]
 
-    def holds(self, label: str) -> bool:
+    def merit(self, labels: Sequence[str]) -> tuple[bool, bool, float, float, bool, float]:
+        """Legible labels on one page first, then comfortable panels, then the least height."""
+        page = self.total <= PAGE
+        return (
+            page and all(map(self._holds, labels)),
+            page,
+            min(self.panel, _COMFORTABLE),
+            self.size,
+            self.parted or self.lines == 1,
+            -self.total,
+        )
+
+    def _holds(self, label: str) -> bool:
         """Whether the label fits above its panels, uncut."""
         lines = self.fold(label)
         cut = any(line.startswith("…") and line not in label for line in lines)
@@ -109,59 +121,35 @@ class Arrangement:
 
 
 def arrange(
-    labels: Sequence[Sequence[str]], *, width: float, image: float, panel: float, indent: float
+    labels: Sequence[Sequence[str]], *, width: float, image: float, panel: float
 ) -> Arrangement:
-    """The arrangement with legible labels and comfortable panels that takes the least height.
+    """The arrangement of most merit.
 
     Args:
         labels: of the units, for every image.
         width: of the figure, in inches.
         image: height of the images by their width.
         panel: height of the panels by their width.
-        indent: inches before a label.
     """
+    images, units = len(labels), max(map(len, labels))
     every = sorted({label for those in labels for label in those})
-
-    def merit(plan: Arrangement) -> tuple[bool, bool, float, float, bool, float]:
-        page = plan.total <= PAGE
-        return (
-            page and all(plan.holds(label) for label in every),
-            page,
-            min(plan.panel, _COMFORTABLE),
-            plan.size,
-            plan.parted or plan.lines == 1,
-            -plan.total,
-        )
-
-    counts = range(1, min(len(labels), _MOST_ABREAST) + 1), range(1, max(map(len, labels)) + 1)
     plans = (
-        _arrangement(labels, width, choice, ratio=image, aspect=panel, indent=indent)
-        for choice in itertools.product(*counts, (LABEL, SMALL), _BREAKS)
+        Arrangement(
+            abreast,
+            math.ceil(images / abreast),
+            across,
+            math.ceil(units / across),
+            (width - (abreast - 1) * ABREAST) / abreast,
+            panel,
+            image,
+            size,
+            *breaks,
+        )
+        for abreast, across, size, breaks in itertools.product(
+            range(1, min(images, _MOST_ABREAST) + 1), range(1, units + 1), (LABEL, SMALL), _BREAKS
+        )
     )
-    return max(plans, key=merit)
-
-
-def _arrangement(
-    labels: Sequence[Sequence[str]],
-    width: float,
-    choice: tuple[int, int, float, tuple[int, bool]],
-    *,
-    ratio: float,
-    aspect: float,
-    indent: float,
-) -> Arrangement:
-    """One choice: images abreast, units across, size of letters, and lines of a label."""
-    abreast, across, size, (lines, parted) = choice
-    images, down = math.ceil(len(labels) / abreast), math.ceil(max(map(len, labels)) / across)
-    band = (width - (abreast - 1) * ABREAST) / abreast
-    # The image is as high as its units, and takes width in proportion.
-    high = down * _label_height(size, lines) - _label_height(size, 1)
-    beside = (high + (down - 1) * _BETWEEN_LINES) / ratio
-    free = band - beside - across * (INNER + GUTTER)
-    panel = max(0.05, free / (2 * across + down * aspect / ratio))
-    return Arrangement(
-        abreast, images, across, down, band, panel, aspect, ratio, size, lines, parted, indent
-    )
+    return max(plans, key=lambda plan: plan.merit(every))
 
 
 def _label_height(size: float, lines: int) -> float:
