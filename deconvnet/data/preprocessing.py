@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any, BinaryIO
@@ -66,27 +67,23 @@ class Preprocessing:
             if not isinstance(value, tuple | list):
                 raise ValueError(f"{name}={value!r} was given, expected a tuple of numbers")
             object.__setattr__(self, name, tuple(value))
-        if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f"size={self.size} was given, expected (height, width), both positive")
-        if isinstance(self.white, bool) or not isinstance(self.white, int):
-            raise ValueError(f"white={self.white!r} was given, expected an integer")
-        if not 1 <= self.white <= WHITE:
-            raise ValueError(f"white={self.white} was given, expected 1 to {WHITE}")
-        if self.resize is not None and self.resize < max(self.size):
-            raise ValueError(
-                f"resize={self.resize} leaves a shorter side that a crop of {self.size} does not "
-                f"fit in; give at least {max(self.size)}"
-            )
+        for name, good, expected in self._checks():
+            if not good:
+                raise ValueError(f"{name}={getattr(self, name)!r} was given, expected {expected}")
+
+    def _checks(self) -> Iterator[tuple[str, bool, str]]:
+        """Field, whether it is good, and what was expected; in this order."""
+        yield "size", len(self.size) == 2 and min(self.size) >= 1, "(height, width), both positive"
+        yield "white", type(self.white) is int, "an integer"
+        yield "white", 1 <= self.white <= WHITE, f"1 to {WHITE}"
+        fits = self.resize is None or self.resize >= max(self.size)
+        yield "resize", fits, f"at least {max(self.size)}, for a crop of {self.size} to fit in"
         for name, colours in (("mean", self.mean), ("std", self.std)):
-            if len(colours) != 3 or not all(math.isfinite(colour) for colour in colours):
-                raise ValueError(f"{name}={colours} was given, expected three finite numbers")
-        if min(self.std) <= 0:
-            raise ValueError(f"std={self.std} was given, expected three positive numbers")
+            finite = len(colours) == 3 and all(map(math.isfinite, colours))
+            yield name, finite, "three finite numbers"
+        yield "std", min(self.std) > 0, "three positive numbers"
         for name, known in (("interpolation", _INTERPOLATIONS), ("orientation", _ORIENTATIONS)):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} is unknown, give one of {', '.join(known)}"
-                )
+            yield name, getattr(self, name) in known, f"one of {', '.join(known)}"
 
     @classmethod
     def imagenet(cls, size: int = 224) -> Preprocessing:

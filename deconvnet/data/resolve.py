@@ -35,31 +35,27 @@ def given_dataset(
     """The data set of a call, opened if it was given as a path or another word of ``dataset``.
 
     Args:
-        data: a data set, which comes back as it is (one of Hugging Face's as tensors, if it is
-            known how); or a folder of images, a list of them, ``hf:PATH`` or a factory, as text
-            or path.
+        data: a data set, which is returned as it is (one of Hugging Face's as tensors, if the
+            preprocessing is known); or a word of ``dataset``, as text or path.
         preprocessing: makes tensors of images; else that of the model, else that of the store.
         model: a module, which may have an attribute ``preprocessing``; or its DeconvNet.
         attributes: of a store that was mined from this data set.
 
     Raises:
-        ValueError: the preprocessing is not known; or as ``dataset``, like
-            the others.
+        ValueError: the preprocessing is not known; or as ``dataset``, like the others.
     """
     is_word, facts = isinstance(data, str | PathLike), attributes or {}
     if not is_word and not is_hugging_face(data):
         return data
     known = known_preprocessing(preprocessing, model=model, attributes=facts)
-    if known is None and is_word:
-        raise ValueError(
-            f"the data set was given as {fspath(data)!r}, but not how its images become tensors: "
-            f"{_HOW}"
-        )
-    if known is None:
-        return data
-    if is_word:
+    if known is not None and is_word:
         return dataset(fspath(data), known, identity=_identity(facts))
-    return HuggingFaceImages(data, known, identity=_identity(facts))
+    if known is not None:
+        return HuggingFaceImages(data, known, identity=_identity(facts))
+    if is_word:
+        given = f"the data set was given as {fspath(data)!r}"
+        raise ValueError(f"{given}, but not how its images become tensors: {_HOW}")
+    return data
 
 
 def dataset(spec: str, preprocessing: Preprocessing, *, identity: str = "size") -> Any:

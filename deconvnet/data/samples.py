@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import errno
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
+from os import PathLike, fsdecode
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.utils.data import ConcatDataset, IterableDataset, Subset
 
 from deconvnet.graph.modes import threads_of_cpu
 
-from .file_names import path_of as path_of
 from .image_files import ImageError
 
+_LISTS = ("samples", "imgs", "_samples", "_image_files", "_images")
+"""Where torchvision's data sets keep their files: a path each, or a tuple that starts with one."""
 _SAMPLED = 8  # items that stand for the whole data set
 # the machine's state and not the file's: to leave the image out would be wrong
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT)
@@ -105,6 +109,52 @@ def read_item(dataset: Any, index: int) -> Any:
         )
         broken.__cause__ = error
         return broken
+
+
+def path_of(dataset: Any, index: int) -> str:
+    """What the data set calls an image: the path of its file, or ``str(index)`` if it has none.
+
+    A method ``path(index)`` says it; else the lists of files of torchvision's data sets. No image
+    is read. ``Subset`` and ``ConcatDataset`` of these are followed, nested however deep.
+
+    Args:
+        dataset: map-style.
+        index: of the image, from 0.
+    """
+    inner, place = _innermost(dataset, index)
+    found = _own(inner, place)
+    return str(index) if found is None or "\0" in found else found
+
+
+def _innermost(dataset: Any, index: int) -> tuple[Any, int]:
+    """The data set that reads the image itself, and the index of the image in that one."""
+    while not callable(getattr(dataset, "path", None)):
+        if isinstance(dataset, Subset):
+            dataset, index = dataset.dataset, int(dataset.indices[index])
+        elif isinstance(dataset, ConcatDataset):
+            which = bisect_right(dataset.cumulative_sizes, index)
+            before = dataset.cumulative_sizes[which - 1] if which else 0
+            dataset, index = dataset.datasets[which], index - before
+        else:
+            break
+        index += len(dataset) if index < 0 else 0
+    return dataset, index
+
+
+def _own(dataset: Any, index: int) -> str | None:
+    path = getattr(dataset, "path", None)
+    if callable(path):
+        with suppress(TypeError):  # it takes, or gives, something else: it is no path of an image
+            return fsdecode(path(index))
+        return None
+    for name in _LISTS:
+        files = getattr(dataset, name, None)
+        if isinstance(files, Sequence) and len(files) == len(dataset):
+            entry = files[index]
+            entry = entry[0] if isinstance(entry, tuple) and entry else entry
+            if isinstance(entry, str | PathLike):
+                return fsdecode(entry)
+    return None
 
 
 def bytes_of(tensor: Tensor) -> memoryview:

@@ -12,10 +12,10 @@ from deconvnet.figures.canvas.tiles import tile as tile
 
 from .exemplar_grid import figure2 as figure2
 from .filter_tiles import filters as filters
-from .metadata import read_provenance as read_provenance
-from .metadata import suffix_of as suffix_of
 from .method_comparison import ComparisonRow as ComparisonRow
 from .method_comparison import comparison as comparison
+from .save import read_provenance as read_provenance
 from .save import save as save
+from .save import suffix_of as suffix_of
 from .unit_panels import ImageRow as ImageRow
 from .unit_panels import visualization as visualization

@@ -22,7 +22,6 @@ _COMFORTABLE = 1.5  # width of a channel at which tiles are read without a lens
 def figure2(
     channels: Mapping[int, Sequence[Exemplar]],
     *,
-    columns: int | None = None,
     width: str | float = "cvpr-full",
     title: str | None = None,
     subtitle: str | None = None,
@@ -35,8 +34,6 @@ def figure2(
 
     Args:
         channels: {channel: exemplars, strongest first}, in the order they are drawn, row by row.
-        columns: channels in a row; by default as many as stay readable, more where the figure
-            would be longer than a page.
         width: a name in ``WIDTHS``, or inches.
         title: usually the layer; with it comes a line that states the rule of contrast.
         subtitle: stands beside the title.
@@ -51,13 +48,11 @@ def figure2(
     """
     if not channels:
         raise ValueError("no channels to draw, expected {channel: exemplars}")
-    if columns is not None and columns < 1:
-        raise ValueError(f"columns={columns}, expected at least one channel in a row")
     most = max(map(len, channels.values()))
     tiles = max(1, math.isqrt(most - 1) + 1) if most else 3  # along a side of a block
     canvas = _canvas([one for those in channels.values() for one in those])
     full, aspect = inches(width), canvas[0] / canvas[1]
-    columns = columns or _columns(len(channels), full, aspect)
+    columns = _columns(len(channels), full, aspect)
     side = _block(full, columns)
     height, cell = snap(side * aspect), 2 * side + _INNER
     pitch = LABEL_LINE + height + _BETWEEN_ROWS

@@ -24,19 +24,17 @@ _PAGE_WIDTH = 4.5
 def filters(
     weights: npt.ArrayLike,
     *,
-    columns: int | None = None,
     width: str | float = "cvpr",
     title: str | None = None,
     subtitle: str | None = None,
 ) -> Figure:
     """All filters of a first layer in one grid, each on a scale of its own.
 
-    The number at the left of a row is the channel of its first filter.
+    The grid is about as high as wide, or in a page's width a third as high. The number at the left
+    of a row is the channel of its first filter.
 
     Args:
         weights: ``(C, 3, h, w)``, or ``(C, 1, h, w)``, drawn as grey.
-        columns: filters in a row; by default for a grid about as high as wide, or in a page's
-            width a third as high, without a ragged last row where that is possible.
         width: a name in ``WIDTHS``, or inches.
         title: usually the layer; with it comes a line that states the rule of contrast.
         subtitle: stands beside the title.
@@ -53,10 +51,8 @@ def filters(
             "(channels, 3, height, width); give those of the first convolution, and project units "
             "of deeper layers instead"
         )
-    if columns is not None and columns < 1:
-        raise ValueError(f"columns={columns}, expected at least one filter in a row")
     full = inches(width)
-    columns = columns or _columns(len(values), full)
+    columns = _columns(len(values), full)
     rows = math.ceil(len(values) / columns)
     pictures = [enlarge(signed(one.transpose(1, 2, 0), quantile=1.0)) for one in values]
     grid = tile(pictures, columns=columns, rows=rows)

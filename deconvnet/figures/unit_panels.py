@@ -1,5 +1,9 @@
 """Units in images: their receptive fields, and the patch and the projection of each."""
 
+from __future__ import annotations
+
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,17 +11,9 @@ from pathlib import Path
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from deconvnet.figures.canvas.arrangement import (
-    ABREAST,
-    BETWEEN,
-    INDENT,
-    INNER,
-    Arrangement,
-    arrange,
-)
-from deconvnet.figures.canvas.lettering import measure, printable, shorten
+from deconvnet.figures.canvas.lettering import fold, measure, printable, shorten
 from deconvnet.figures.canvas.sheet import Sheet, captioned, snap
-from deconvnet.figures.canvas.style import QUIET, paper
+from deconvnet.figures.canvas.style import LABEL, PAGE, POINTS, QUIET, SMALL, paper
 from deconvnet.figures.canvas.style import width as inches
 from deconvnet.figures.canvas.tiles import Picture, as_picture, enlarge, pad_to, pair
 from deconvnet.units import Exemplar
@@ -25,6 +21,16 @@ from deconvnet.units import Exemplar
 # Okabe & Ito's colours, told apart by the colour-blind too; the most visible come first.
 COLOURS = ("#d55e00", "#0072b2", "#f0e442", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 
+_INNER = 0.03  # inches between patch and projection
+_GUTTER = 0.12  # between units
+_ABREAST = 0.25  # between images side by side
+_BETWEEN = 0.1  # between lines of images
+_INDENT = 0.09  # before a label, for its mark
+
+_BETWEEN_LINES = 0.04
+_COMFORTABLE = 0.55  # inches: larger panels are not worth a longer figure
+_MOST_ABREAST = 3
+_BREAKS = ((1, False), (2, True), (2, False), (3, True), (3, False))  # lines, parted
 _MARK = 0.06  # inches: the square of a unit's colour before its label
 
 
@@ -71,7 +77,7 @@ def visualization(
     images = [as_picture(row.image, what="an image") for row in rows]
     pairs = [[pair(e.patch, e.projection, of=str(e.unit)) for e in row.units] for row in rows]
     shapes = [picture.shape[:2] for those in pairs for picture, _ in those]
-    plan = arrange(
+    plan = _arrange(
         [[label(one) for one in row.units] for row in rows],
         width=full,
         image=max(image.shape[0] / image.shape[1] for image in images),
@@ -80,8 +86,8 @@ def visualization(
     sheet, start = captioned(full, plan.total, title=title, subtitle=subtitle)
     for place, (row, image, drawn) in enumerate(zip(rows, images, pairs, strict=True)):
         line, column = divmod(place, plan.abreast)
-        left = snap(column * (plan.band + ABREAST))
-        top = snap(start + line * (plan.height + BETWEEN))
+        left = snap(column * (plan.band + _ABREAST))
+        top = snap(start + line * (plan.height + _BETWEEN))
         _image(sheet, row, image, plan, corner=(left, top))
         for number, (one, two) in enumerate(zip(row.units, drawn, strict=True)):
             right, down = plan.place(number)
@@ -96,7 +102,7 @@ def label(one: Exemplar) -> str:
 
 
 def _image(
-    sheet: Sheet, row: ImageRow, image: Picture, plan: Arrangement, *, corner: tuple[float, float]
+    sheet: Sheet, row: ImageRow, image: Picture, plan: _Arrangement, *, corner: tuple[float, float]
 ) -> None:
     """The image, as large as its place allows, with the outlines and its name."""
     left, top = corner[0], corner[1] + plan.name
@@ -115,7 +121,7 @@ def _unit(
     sheet: Sheet,
     one: Exemplar,
     pictures: tuple[Picture, Picture],
-    plan: Arrangement,
+    plan: _Arrangement,
     *,
     corner: tuple[float, float],
     colour: str,
@@ -125,12 +131,148 @@ def _unit(
     lines = plan.fold(label(one))[-plan.lines :]
     feet = [plan.baseline(top, plan.lines - len(lines) + line) for line in range(len(lines))]
     for foot, words in zip(feet, lines, strict=True):
-        sheet.text(words, left + INDENT, foot, size=plan.size)
+        sheet.text(words, left + _INDENT, foot, size=plan.size)
     sheet.fill(left, feet[0] - _MARK, width=_MARK, height=_MARK, colour=colour)
     wide, high = plan.panel, snap(plan.panel * plan.aspect)
     for number, picture in enumerate(pictures):
         rows, columns = picture.shape[:2]  # on the smallest canvas of the panels' shape
         canvas = max(rows, round(columns * plan.aspect)), max(columns, round(rows / plan.aspect))
-        start = left + number * (wide + INNER)
+        start = left + number * (wide + _INNER)
         shown = enlarge(pad_to(picture, *canvas))
         sheet.image(shown, start, top + plan.label, width=wide, height=high)
+
+
+@dataclass(frozen=True)
+class _Arrangement:
+    """Sizes and places, in inches; a band is an image and its units.
+
+    Args:
+        abreast: images side by side.
+        lines_of_images: one below the other.
+        across: units in one line of a band.
+        down: lines of units in a band.
+        band: width of a band.
+        aspect: height of a panel by its width.
+        ratio: height of the image by its width.
+        size: of the labels, in points.
+        lines: of a label.
+        parted: whether the labels are broken before the unit's position.
+    """
+
+    abreast: int
+    lines_of_images: int
+    across: int
+    down: int
+    band: float
+    aspect: float
+    ratio: float
+    size: float
+    lines: int
+    parted: bool
+
+    @property
+    def panel(self) -> float:
+        """Width of a patch, and of a projection."""
+        # The image is as high as its units, and takes width in proportion.
+        labels = self.down * self.label - self.name
+        beside = (labels + (self.down - 1) * _BETWEEN_LINES) / self.ratio
+        free = self.band - beside - self.across * (_INNER + _GUTTER)
+        return max(0.05, free / (2 * self.across + self.down * self.aspect / self.ratio))
+
+    @property
+    def label(self) -> float:
+        """Height of a unit's label."""
+        return _label_height(self.size, self.lines)
+
+    @property
+    def name(self) -> float:
+        """Height of the image's name."""
+        return _label_height(self.size, 1)
+
+    @property
+    def image(self) -> tuple[float, float]:
+        """Height and width left for the image: a band without the line of its name."""
+        return self.height - self.name, (self.height - self.name) / self.ratio
+
+    @property
+    def height(self) -> float:
+        """Height of a band."""
+        panels = self.down * (self.panel * self.aspect + self.label)
+        return panels + (self.down - 1) * _BETWEEN_LINES
+
+    @property
+    def total(self) -> float:
+        """Height of all bands."""
+        return self.lines_of_images * (self.height + _BETWEEN) - _BETWEEN
+
+    def place(self, number: int) -> tuple[float, float]:
+        """Left and top of a unit within its band."""
+        row, column = divmod(number, self.across)
+        pitch = 2 * self.panel + _INNER + _GUTTER
+        line = self.panel * self.aspect + self.label + _BETWEEN_LINES
+        return self.band + _GUTTER + (column - self.across) * pitch, row * line
+
+    def baseline(self, top: float, line: int) -> float:
+        """Foot of the letters in a line of a label that begins at ``top``."""
+        return top + _label_height(self.size, line + 1) - 0.035
+
+    def fold(self, label: str) -> list[str]:
+        """The label's lines, the position on lines of its own where they are ``parted``."""
+        room = 2 * self.panel + _INNER - _INDENT
+        unit, at, rest = label.partition(" @ ")
+        parts = [unit, f"@ {rest}"] if self.parted and at else [label]
+        return [line for part in parts for line in fold(part, room, size=self.size)]
+
+    def merit(self, labels: Sequence[str]) -> tuple[bool, bool, float, float, bool, float]:
+        """Legible labels on one page first, then comfortable panels, then the least height."""
+        page = self.total <= PAGE
+        return (
+            page and all(map(self._holds, labels)),
+            page,
+            min(self.panel, _COMFORTABLE),
+            self.size,
+            self.parted or self.lines == 1,
+            -self.total,
+        )
+
+    def _holds(self, label: str) -> bool:
+        """Whether the label fits above its panels, uncut."""
+        lines = self.fold(label)
+        cut = any(line.startswith("…") and line not in label for line in lines)
+        return len(lines) <= self.lines and not cut
+
+
+def _arrange(
+    labels: Sequence[Sequence[str]], *, width: float, image: float, panel: float
+) -> _Arrangement:
+    """The arrangement of most merit.
+
+    Args:
+        labels: of the units, for every image.
+        width: of the figure, in inches.
+        image: height of the images by their width.
+        panel: height of the panels by their width.
+    """
+    images, units = len(labels), max(map(len, labels))
+    every = sorted({label for those in labels for label in those})
+    plans = (
+        _Arrangement(
+            abreast,
+            math.ceil(images / abreast),
+            across,
+            math.ceil(units / across),
+            (width - (abreast - 1) * _ABREAST) / abreast,
+            panel,
+            image,
+            size,
+            *breaks,
+        )
+        for abreast, across, size, breaks in itertools.product(
+            range(1, min(images, _MOST_ABREAST) + 1), range(1, units + 1), (LABEL, SMALL), _BREAKS
+        )
+    )
+    return max(plans, key=lambda plan: plan.merit(every))
+
+
+def _label_height(size: float, lines: int) -> float:
+    return lines * (1.2 * size / POINTS) + 0.02

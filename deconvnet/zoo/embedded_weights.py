@@ -1,4 +1,4 @@
-"""Weights beside the code: float16 on disk, float32 in memory, class names in the same file."""
+"""The embedded weights: float16 on disk, float32 in memory, class names in the same file."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
     Raises:
         FileNotFoundError: If there is no such file.
     """
-    with safe_open(_present(path), framework="pt") as file:
+    with _opened(path) as file:
         return {name: file.get_tensor(name).float() for name in file.keys()}
 
 
@@ -84,7 +84,7 @@ def load_about(path: str | Path) -> dict[str, Any]:
 
 
 def _metadata(path: str | Path, key: str) -> Any:
-    with safe_open(_present(path), framework="pt") as file:
+    with _opened(path) as file:
         metadata = file.metadata() or {}
     if key not in metadata:
         raise ValueError(
@@ -94,11 +94,10 @@ def _metadata(path: str | Path, key: str) -> Any:
     return json.loads(metadata[key])
 
 
-def _present(path: str | Path) -> Path:
-    path = Path(path)
-    if not path.is_file():
+def _opened(path: str | Path) -> Any:
+    if not Path(path).is_file():
         raise FileNotFoundError(
             f"there are no weights at {path}: reinstall deconvnet, or train them with "
             "scripts/train_zoo.py"
         )
-    return path
+    return safe_open(path, framework="pt")

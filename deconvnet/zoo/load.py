@@ -1,4 +1,4 @@
-"""Models by a word on the command line, with their weights and preprocessing."""
+"""Load a model by a word, with its weights and preprocessing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def load(
         ValueError: no such model, or weights that are not this model's.
         FileNotFoundError: no such file.
     """
-    kind, name = _parts(spec)
+    kind, _, name = spec.rpartition(":")
+    if not kind or not name:
+        raise ValueError(f"{spec!r} is no model; write {SPECS}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # what the weights leave random is the same every time
         model, own = _build(kind, name, weights)
@@ -78,13 +80,6 @@ def load(
     changed = {key: value for key, value in (preprocessing or {}).items() if value is not None}
     chosen = replace(own, **changed)
     return LoadedModel(model.eval(), spec, weights or "", chosen, untrained)
-
-
-def _parts(spec: str) -> tuple[str, str]:
-    kind, colon, name = spec.rpartition(":")
-    if not colon or not kind or not name:
-        raise ValueError(f"{spec!r} is no model; write {SPECS}")
-    return kind, name
 
 
 def _build(kind: str, name: str, weights: str | None) -> tuple[nn.Module, Preprocessing]:

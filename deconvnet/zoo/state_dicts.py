@@ -5,23 +5,31 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from deconvnet.arguments import expanded
 
-from .checkpoints import PLAIN, State, best, states_in
+PLAIN = ("state_dict", "model_state_dict", "model", "net", "network", "module", "params", "weights")
+"""Keys under which training code saves the state dict of its model."""
+AVERAGED = ("model_ema", "state_dict_ema", "ema_state_dict", "ema")
+"""Keys of running averages of it, which are taken where there is no plain one."""
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.")
+"""What wrappers put before names: DataParallel, torch.compile, Lightning, and habit."""
+_DEPTH = 2  # a state dict may lie under a key of a dict that lies under a key
+_LONGEST = 4  # prefixes, one before the other
 
 
 def load_state_dict(model: nn.Module, file: str) -> tuple[str, ...]:
     """Load a file of weights into a model.
 
     The state dict may lie in a checkpoint, under one of the usual keys, and its names may have the
-    prefixes of wrappers: see ``deconvnet.zoo.checkpoints``.
+    prefixes of wrappers.
 
     Returns:
         The modules it does not cover, which stay random: only allowed above all that it covers.
@@ -135,3 +143,81 @@ def _content(file: str) -> Any:
 def _some(names: list[str], shown: int = 3) -> str:
     first = ", ".join(names[:shown])
     return f"{first} and {len(names) - shown} more" if len(names) > shown else first
+
+
+class State(NamedTuple):
+    """A state dict within a checkpoint: where it lies, such as "model.state_dict"; its tensors."""
+
+    key: str
+    tensors: Mapping[str, Tensor]
+
+
+def states_in(content: object, key: str = "", *, depth: int = _DEPTH) -> list[State]:
+    """The state dicts in what a file holds, plain ones before averages.
+
+    They lie at the top, under one of the usual keys, or under the only key that holds any, once
+    or twice below each other.
+    """
+    if not isinstance(content, Mapping):
+        return []
+    if _is_state(content):
+        kept = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+        return [State(key, kept)]
+    below = {
+        name: states_in(value, f"{key}.{name}" if key else str(name), depth=depth - 1)
+        for name, value in content.items()
+        if depth
+    }
+    known = [name for name in (*PLAIN, *AVERAGED) if below.get(name)]
+    others = [name for name, found in below.items() if found and name not in known]
+    chosen = known or (others if len(others) == 1 else [])
+    return [state for name in chosen for state in below[name]]
+
+
+def best(states: list[State], own: Mapping[str, Tensor]) -> tuple[State, dict[str, Tensor]]:
+    """The state dict that fits a model best, and its tensors by the model's own names.
+
+    Prefixes of wrappers are taken off only where more names fit the model then. Tensors that do
+    not have them belong to something beside the model, such as a loss, and are dropped if the
+    model does not know them. Of equals the first is taken.
+
+    Args:
+        states: as ``states_in`` gives them.
+        own: the state dict of the model.
+    """
+    made = [(state, one) for state in states for one in _renamed(dict(state.tensors), own)]
+    return max(made, key=lambda pair: _fit(pair[1], own))
+
+
+def _is_state(content: Mapping[Any, object]) -> bool:
+    """Whether it is tensors by name, with nothing besides but numbers, text and the like."""
+    if not all(isinstance(name, str) for name in content):
+        return False
+    nested = any(isinstance(value, Mapping | list | tuple) for value in content.values())
+    return not nested and any(isinstance(value, Tensor) for value in content.values())
+
+
+def _renamed(
+    tensors: dict[str, Tensor], own: Collection[str], taken: int = 0
+) -> Iterator[dict[str, Tensor]]:
+    """The tensors as they are, and without every sequence of prefixes."""
+    yield tensors
+    for prefix in PREFIXES if taken < _LONGEST else ():
+        names = {name: _without(prefix, name) for name in tensors}
+        kept = {old: new for old, new in names.items() if old != new or new in own}
+        once = max(Counter(kept.values()).values(), default=0) == 1
+        if once and any(old != new for old, new in kept.items()):
+            made = {new: tensors[old] for old, new in kept.items()}
+            yield from _renamed(made, own, taken + 1)
+
+
+def _without(prefix: str, name: str) -> str:
+    """The name without a prefix; torch.compile and DataParallel also wrap parts of a model."""
+    inner = name.replace(f".{prefix}", ".") if prefix in PREFIXES[:2] else name
+    return inner.removeprefix(prefix)
+
+
+def _fit(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[int, int]:
+    """How many tensors fit by name and shape, and how many by name."""
+    named = [name for name in tensors if name in own]
+    return sum(tensors[name].shape == own[name].shape for name in named), len(named)

@@ -142,5 +142,3 @@ def test_channels_that_do_not_agree_are_refused(channels):
         figure2({})
     with pytest.raises(ValueError, match=r"a:0 has a projection .* \(20, 20\) .* \(19, 20\); cut"):
         figure2({7: [exemplar(one.patch[1:], one.projection)]})
-    with pytest.raises(ValueError, match="columns=0"):
-        figure2(channels(1), columns=0)

@@ -120,13 +120,8 @@ class _Demo:
             "What the filters of a small network respond to: a network of the shape of Zeiler & "
             f"Fergus 2014, on {len(self.tiles)} tiles of scikit-image's photographs. {RULE}"
         )
-        return write_page(
-            self.folder / "index.html",
-            title="deconvnet demo",
-            text=text,
-            entries=self.entries,
-            commands=NEXT,
-        )
+        file, title = self.folder / "index.html", "deconvnet demo"
+        return write_page(file, title=title, text=text, entries=self.entries, commands=NEXT)
 
     def _keep(self, figure: Figure, name: str, what: str, how: dict[str, object]) -> None:
         """Save as PDF for the paper and as PNG for the page."""

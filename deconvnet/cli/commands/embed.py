@@ -1,4 +1,4 @@
-"""``deconvnet embed``: patches and projections into a store that has been mined."""
+"""``deconvnet embed``: write patches and projections into a store."""
 
 from __future__ import annotations
 
@@ -20,22 +20,12 @@ from . import said
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Make the pictures, and say what the store holds now."""
+    """Make the pictures, and print what the store holds now."""
     store = open_store(options.store)
     loaded = the_model(store, options.model, options.weights)
     data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
     target = options.output or options.store
-    with bar(1, "embedding", unit="picture") as report:
-        made = embed(
-            store,
-            loaded.model,
-            data,
-            preprocessing=loaded.preprocessing,
-            projections=options.projections,
-            elsewhere=options.elsewhere,
-            path=target,
-            report=report,
-        )
+    made = _embedded(store, loaded, data, options.projections, options=options, path=target)
     for line in held(made):
         said(f"{target}: {line}", options)
     policies = sorted({name for each in made.pictures.values() for name in each.projections})
@@ -45,7 +35,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def check_policies(
     loaded: LoadedModel, layers: Sequence[str] | None, options: argparse.Namespace
 ) -> None:
-    """Find out before hours of work whether the projections can be made that follow it.
+    """Check before a long run that the projections after it can be made.
 
     Raises:
         ValueError: no policy has this name.
@@ -58,7 +48,7 @@ def check_policies(
 
 
 def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.Namespace) -> Store:
-    """Put what ``mine`` was asked for into its store, if it is not there already.
+    """Write the pictures that ``mine`` was asked for into its store, if it lacks them.
 
     Raises:
         SystemExit: 130 after Ctrl-C; the tables are kept.
@@ -67,22 +57,35 @@ def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.N
     if all(_holds(store, layer, asked, options.elsewhere or "") for layer in store):
         return store
     try:
-        with bar(1, "embedding", unit="picture") as report:
-            return embed(
-                store,
-                loaded.model,
-                data,
-                preprocessing=loaded.preprocessing,
-                projections=list(asked.values()),
-                elsewhere=options.elsewhere,
-                report=report,
-            )
+        return _embedded(store, loaded, data, list(asked.values()), options=options)
     except KeyboardInterrupt:
         sys.stderr.write(
             f"deconvnet: stopped: {store.path} is finished, but without pictures; the same command "
             "adds them\n"
         )
         raise SystemExit(130) from None
+
+
+def _embedded(
+    store: Store,
+    loaded: LoadedModel,
+    data: Any,
+    projections: list[str],
+    *,
+    options: argparse.Namespace,
+    path: str | None = None,
+) -> Store:
+    with bar(1, "embedding", unit="picture") as report:
+        return embed(
+            store,
+            loaded.model,
+            data,
+            preprocessing=loaded.preprocessing,
+            projections=projections,
+            elsewhere=options.elsewhere,
+            path=path,
+            report=report,
+        )
 
 
 def _holds(store: Store, layer: str, asked: Iterable[str], elsewhere: str) -> bool:

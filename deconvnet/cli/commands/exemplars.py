@@ -14,6 +14,7 @@ from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store, open_store
 from deconvnet.studies.exemplars import Exemplars, choose, exemplars
 from deconvnet.studies.provenance import provenance_of
+from deconvnet.zoo.load import LoadedModel
 
 from . import said
 
@@ -22,22 +23,24 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Draw and save."""
     suffix_of(Path(options.output))  # a wrong one is said before the work, not after
     store = open_store(options.store)
-    channels = choose(store[options.layer], options.channels)
-    rectifier = spelled(options.rectifier)
+    layer, rectifier = options.layer, spelled(options.rectifier)
+    channels = choose(store[layer], options.channels)
     stored = has_pictures(store, options, rectifier)
+    model, weights = (str(store.attributes.get(name) or "") for name in ("model", "weights"))
     if stored:
-        model, weights = (str(store.attributes.get(name) or "") for name in ("model", "weights"))
-        result = exemplars(store, options.layer, channels, rectifier=rectifier)
+        result = exemplars(store, layer, channels, rectifier=rectifier)
     else:
         try:
-            model, weights, result = _recomputed(store, options, channels)
+            loaded = the_model(store, options.model, options.weights)
+            result = _recomputed(store, loaded, options, channels=channels)
         except (ValueError, OSError) as error:
-            hint = _hint(store, options.layer)
+            hint = _hint(store, layer)
             if not hint:
                 raise
             raise ValueError(f"{error}; {hint}") from error
+        model, weights = loaded.spec, loaded.weights
     how = {
-        "layer": options.layer,
+        "layer": layer,
         "channels": ",".join(map(str, channels)),
         "rectifier": rectifier,
         "dataset": store.attributes.get("dataset", ""),
@@ -45,15 +48,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
     figure = result.figure(width=options.width)
     save(figure, options.output, provenance=provenance_of(model, weights, how))
-    said(f"{options.output}: {len(channels)} channels of {options.layer}", options)
+    said(f"{options.output}: {len(channels)} channels of {layer}", options)
     if stored:
         said("drawn from the pictures in the store; --recompute uses model and data", options)
-    return {
-        "figure": options.output,
-        "layer": options.layer,
-        "channels": channels,
-        "pictures": "stored" if stored else "recomputed",
-    }
+    pictures = "stored" if stored else "recomputed"
+    return {"figure": options.output, "layer": layer, "channels": channels, "pictures": pictures}
 
 
 def has_pictures(store: Store, options: argparse.Namespace, rectifier: str) -> bool:
@@ -73,14 +72,12 @@ def _hint(store: Store, layer: str) -> str:
 
 
 def _recomputed(
-    store: Store, options: argparse.Namespace, channels: list[int]
-) -> tuple[str, str, Exemplars]:
-    """The model and its weights by their words, and the exemplars from model and data set."""
-    loaded = the_model(store, options.model, options.weights)
+    store: Store, loaded: LoadedModel, options: argparse.Namespace, *, channels: list[int]
+) -> Exemplars:
+    """The exemplars from model and data set."""
     prepared = loaded.preprocessing
     size = (3, *prepared.size)
     net = DeconvNet(loaded.model, options.rectifier, elsewhere=options.elsewhere, input_size=size)
     check_model(store, net)
     data = mined_dataset(store.attributes, prepared, options.data)
-    made = exemplars(store, options.layer, channels, net=net, data=data, preprocessing=prepared)
-    return loaded.spec, loaded.weights, made
+    return exemplars(store, options.layer, channels, net=net, data=data, preprocessing=prepared)

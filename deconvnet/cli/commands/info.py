@@ -37,30 +37,25 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def described(store: Store) -> dict[str, Any]:
     """The description, for JSON."""
+    layers = {name: _layer(table, store.pictures.get(name)) for name, table in store.items()}
     return {
         "store": str(store.path),
         "bytes": store.path.stat().st_size,
         "attributes": store.attributes,
-        "layers": {
-            name: _layer(table, store.pictures.get(name)) for name, table in store.layers.items()
-        },
-        "channels": sum(table.channels for table in store.layers.values()),
-        "dead": sum(int(dead(table).sum()) for table in store.layers.values()),
+        "layers": layers,
+        "channels": sum(layer["channels"] for layer in layers.values()),
+        "dead": sum(layer["dead"] for layer in layers.values()),
         "images_in_tables": len(store.images),
         "failed": [vars(failed) for failed in store.failed],
     }
 
 
-def dead(table: LayerTable) -> Any:
-    """(channels,) True where no image made the channel positive."""
-    return table.nonzero == 0
-
-
 def _layer(table: LayerTable, pictures: PictureIndex | None) -> dict[str, Any]:
+    dead = np.flatnonzero(table.nonzero == 0).tolist()  # no image made the channel positive
     return {
         "channels": table.channels,
-        "dead": int(dead(table).sum()),
-        "alivechannels": np.flatnonzero(dead(table)).tolist(),
+        "dead": len(dead),
+        "dead_channels": dead,
         "nan": int(table.nan.sum()),
         "size": table.size,
         "field": table.field,
@@ -78,7 +73,9 @@ def lines(store: Store, found: Mapping[str, Any]) -> Iterable[str]:
     for name, value in _facts(store, found):
         yield f"  {printable(name):<12} {printable(value)}"
     yield ""
-    yield from columns([HEAD, *(_row(store, name) for name in store)], right=True)
+    yield from columns(
+        [HEAD, *(_row(name, layer) for name, layer in found["layers"].items())], right=True
+    )
     if store.failed:
         yield ""
         yield f"{len(store.failed)} images could not be used:"
@@ -117,15 +114,11 @@ def _with_print(name: object, fingerprint: object) -> str:
     return f"{name or 'not told'}{end}"
 
 
-def _row(store: Store, name: str) -> tuple[str, ...]:
-    table, pictures = store[name], store.pictures.get(name)
-    kept = ["patches", *sorted(pictures.projections)] if pictures else ["-"]
-    counts = (table.channels, int(dead(table).sum()), int(table.nan.sum()))
+def _row(name: str, layer: Mapping[str, Any]) -> tuple[str, ...]:
+    kept = ["patches", *layer["projections"]] if layer["patches"] else ["-"]
     return (
         printable(name),
-        *map(str, counts),
-        by(table.size) or "-",
-        by(table.field) or "-",
-        by(table.stride) or "-",
+        *(str(layer[count]) for count in ("channels", "dead", "nan")),
+        *(by(layer[sizes]) or "-" for sizes in ("size", "field", "stride")),
         printable(", ".join(kept)),
     )

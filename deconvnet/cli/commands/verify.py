@@ -1,4 +1,4 @@
-"""``deconvnet verify``: whether a store is still what its model and data set give."""
+"""``deconvnet verify``: recompute entries of a store, and compare."""
 
 from __future__ import annotations
 
@@ -36,22 +36,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         )
     for line in lines(store, found):
         said(line, options)
-    return {
-        "store": options.store,
-        "passed": found.passed,
-        "checked": found.checked,
-        "equal": found.equal,
-        "images": found.images,
-        "pictures": found.pictures,
-        "tolerance": found.tolerance,
-        "seed": found.seed,
-        "unchecked": list(found.unchecked),
-        "mismatches": [vars(mismatch) for mismatch in found.mismatches],
-    }
+    told = {name: value for name, value in vars(found).items() if name != "mismatches"}
+    mismatches = [vars(mismatch) for mismatch in found.mismatches]
+    return {"store": options.store, "passed": found.passed, **told, "mismatches": mismatches}
 
 
 def lines(store: Store, found: Verification) -> Iterable[str]:
-    """What was found, a line for each kind of mismatch and a few examples of it."""
+    """The result as text: a line for each kind of mismatch, and a few examples of it."""
     entries = sum(int((table.image >= 0).sum()) for table in store.values())
     yield (
         f"{found.checked} of {entries} entries (seed {found.seed}) recomputed over {found.images} "

@@ -26,10 +26,9 @@ def snap(inches: float) -> float:
 class Sheet:
     """A figure without axes, drawn on in inches.
 
-    One axes covers the whole figure: a hundred blocks in a hundred axes would take seconds. The
-    pictures keep their pixels: with ``interpolation="none"`` matplotlib neither resamples them nor
-    composites several into one.
-    To be made and drawn on within ``style.paper()``.
+    One axes covers the whole figure: a hundred axes would take seconds. The pictures keep their
+    pixels: with ``interpolation="none"`` matplotlib neither resamples nor composites them. To be
+    made and drawn on within ``style.paper()``.
 
     Args:
         width: in inches.

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from deconvnet.zoo.checkpoints import states_in
-from deconvnet.zoo.state_dicts import load_state_dict
+from deconvnet.zoo.state_dicts import load_state_dict, states_in
 from tests.support.commands import said
 
 

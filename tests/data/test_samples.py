@@ -12,8 +12,7 @@ from torchvision.transforms.functional import to_tensor
 
 from deconvnet import Preprocessing, mine, verify
 from deconvnet.data import ImageFolder
-from deconvnet.data.file_names import path_of
-from deconvnet.data.samples import read_item
+from deconvnet.data.samples import path_of, read_item
 
 
 @pytest.fixture
