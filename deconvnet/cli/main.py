@@ -11,12 +11,9 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from deconvnet.arguments import expanded
-
 from .options import parser
 from .text import plain_json, printable
 
-_PATHS = ("model", "weights", "data", "output", "store", "parts", "images")  # of any command
 # ours, the system's, and torch's own: out of memory is a RuntimeError
 BAD_INPUT = (ValueError, LookupError, TypeError, OSError, ImportError, RuntimeError, MemoryError)
 
@@ -29,7 +26,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error that says what to do; or 130 after Ctrl-C.
     """
     options = parser().parse_args(arguments)
-    _expand(options)
     options.typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with warnings.catch_warnings():
@@ -56,16 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("deconvnet: interrupted; nothing was written", file=sys.stderr)
         return 130
     return 0
-
-
-def _expand(options: argparse.Namespace) -> None:
-    """Replace ``~``, which the shell leaves in ``--weights=~/w.pth``."""
-    for name in _PATHS:
-        given = getattr(options, name, None)
-        if isinstance(given, str):
-            setattr(options, name, expanded(given))
-        elif isinstance(given, list):
-            setattr(options, name, [expanded(path) for path in given])
 
 
 def _one_line(error: Exception) -> str:

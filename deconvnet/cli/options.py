@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import deconvnet
+from deconvnet.arguments import expanded
 from deconvnet.mining.run.bad_images import DEFAULT, Limit
 
 
@@ -77,6 +78,7 @@ class Option:
 
 
 _MODEL = "torchvision:NAME, zoo:NAME, path/to/file.py:factory or package.module:factory"
+_WEIGHTS = "state dict or checkpoint (.pth, .safetensors), or torchvision's: DEFAULT"
 _DATA = "folder of images, list of images (.txt), hf:PATH[:COLUMN], or a factory like MODEL's"
 _FILES = ("size", "content")
 _RULES = ("derivative", "rectify")
@@ -86,8 +88,8 @@ RULE = (
     Option("--elsewhere", "what to do at activations without a rule", choices=_RULES),
 )
 MODEL = (
-    Option("model", _MODEL, metavar="MODEL"),
-    Option("--weights", "state dict or checkpoint (.pth, .safetensors), or torchvision's: DEFAULT"),
+    Option("model", _MODEL, type=expanded, metavar="MODEL"),
+    Option("--weights", _WEIGHTS, type=expanded),
     Option("--size", "height and width of the model's input, in pixels", type=int),
     Option("--mean", "R,G,B of the normalisation", type=colours),
     Option("--std", "R,G,B of the normalisation", type=colours),
@@ -99,9 +101,9 @@ LAYERS = (
     Option("--depth", "one line for each module at this depth of names", type=int),
     Option("--check", "compare every node with the model itself, on noise", False),
 )
-IMAGES = Option("images", "image files", metavar="IMAGE", nargs="+")
+IMAGES = Option("images", "image files", type=expanded, metavar="IMAGE", nargs="+")
 FIGURE = (
-    Option("--output", "figure to write: .pdf, .png or .svg"),
+    Option("--output", "figure to write: .pdf, .png or .svg", type=expanded),
     Option("--width", "inches, or a venue's text width: icml, neurips, …", "cvpr-full"),
 )
 UNITS = (
@@ -115,12 +117,12 @@ TARGET = (
     Option("--channel", "channel of the layer", type=int),
     Option("--class", "class; default: the likeliest", type=int, metavar="INDEX", dest="class_"),
 )
-OUTPUT = Option("--output", "store to write")
+OUTPUT = Option("--output", "store to write", type=expanded)
 _MAX_BAD = "unreadable images allowed: a number or a percentage"
 MAX_BAD = Option("--max-bad", _MAX_BAD, DEFAULT, limit, metavar="N")
 DEVICE = Option("--device", "auto, cpu, cuda, …", "auto")
 MINE = (
-    Option("data", _DATA, metavar="DATA"),
+    Option("data", _DATA, type=expanded, metavar="DATA"),
     Option("--layers", "L[,L...]; default: every layer with units", type=words),
     Option("-k", "images per channel", 9, int),
     Option("--batch-size", "images per batch", 64, int),
@@ -137,7 +139,8 @@ MINE = (
     Option("--fingerprint", "identify files by size or by content", "size", choices=_FILES),
     Option("--nan", "NaN activations: skip or error", "skip"),
 )
-STORE = Option("store", "store written by `deconvnet mine`", metavar="STORE")
+PARTS = Option("parts", "folder of parts", type=expanded, metavar="DIR")
+STORE = Option("store", "store that `deconvnet mine` wrote", type=expanded, metavar="STORE")
 EXEMPLARS = (
     Option("--layer", "one of the store's layers", required=True),
     Option("--channels", "0-15, 3,7,9, strongest:N or random:N", "strongest:12"),
@@ -149,10 +152,10 @@ VERIFY = (
     Option("--exact", "require equality to the last bit", False),
 )
 MINED_MODEL = (
-    Option("--model", "MODEL, if not the one that the store names"),
-    Option("--weights", "weights, if not where the store says"),
+    Option("--model", "MODEL, if not the one that the store names", type=expanded),
+    Option("--weights", "weights, if not where the store says", type=expanded),
 )
-MINED_DATA = Option("--data", "DATA, if not where the store says")
+MINED_DATA = Option("--data", "DATA, if not where the store says", type=expanded)
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,7 @@ COMMANDS = {
     "demo": Command(
         "Mine, project and draw with the embedded model and images; works offline.",
         "",
-        [Option("--output", "folder to write")],
+        [Option("--output", "folder to write", type=expanded)],
         "outputs/demo",
     ),
     "layers": Command(
@@ -210,7 +213,7 @@ COMMANDS = {
     "merge": Command(
         "Merge the parts of several `mine` processes into a store.",
         "outputs/top9.h5.parts -o outputs/top9.h5",
-        [Option("parts", "folder of parts", metavar="DIR"), MAX_BAD, *MINED_MODEL, OUTPUT],
+        [PARTS, MAX_BAD, *MINED_MODEL, OUTPUT],
         "outputs/top9.h5",
     ),
     "exemplars": Command(

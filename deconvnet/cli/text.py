@@ -34,3 +34,10 @@ def columns(rows: Sequence[Sequence[str]], *, right: bool = False) -> Iterator[s
     for first, *rest in rows:
         cells = (f"{c:{'>' if right else '<'}{w}}" for c, w in zip(rest, widths[1:], strict=True))
         yield "  ".join([first.ljust(widths[0]), *cells])
+
+
+def first(lines: Sequence[str], most: int, *, others: str) -> Iterator[str]:
+    """The first lines, and if there are more, how many and where they are."""
+    yield from (f"  {line}" for line in lines[:most])
+    if len(lines) > most:
+        yield f"  … and {len(lines) - most} more; {others}"

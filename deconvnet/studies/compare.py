@@ -46,8 +46,7 @@ class Comparison:
     def figure(self, *, width: str | float = "cvpr-full") -> Figure:
         """A row for each image: the image with the box of its unit, and every projection.
 
-        Args:
-            width: a name in ``deconvnet.figures.WIDTHS``, or inches.
+        ``width`` is a name in ``deconvnet.figures.WIDTHS``, or inches.
         """
         rows = []
         for picture, *made in zip(self.pictures, *self.exemplars.values(), strict=True):

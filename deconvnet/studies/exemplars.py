@@ -39,8 +39,7 @@ class Exemplars:
     def figure(self, *, width: str | float = "cvpr-full") -> Figure:
         """The grid of Zeiler & Fergus 2014, figure 2: projections beside patches.
 
-        Args:
-            width: a name in ``deconvnet.figures.WIDTHS``, or inches.
+        ``width`` is a name in ``deconvnet.figures.WIDTHS``, or inches.
         """
         return figure2(self.channels, width=width, title=self.layer, subtitle=self.rectifier)
 

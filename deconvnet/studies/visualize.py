@@ -37,8 +37,7 @@ class Visualization:
     def figure(self, *, width: str | float = "cvpr-full") -> Figure:
         """Each image with its fields outlined, and patch and projection of each unit.
 
-        Args:
-            width: a name in ``deconvnet.figures.WIDTHS``, or inches.
+        ``width`` is a name in ``deconvnet.figures.WIDTHS``, or inches.
         """
         return visualization(self.rows, width=width, title=self.layer, subtitle=self.rectifier)
 

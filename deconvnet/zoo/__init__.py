@@ -19,16 +19,8 @@ if TYPE_CHECKING:
 
     PREPROCESSING: Preprocessing
 
-__all__ = [
-    "NAMES",
-    "PREPROCESSING",
-    "allcnn",
-    "class_names",
-    "photograph",
-    "photographs",
-    "zfnet",
-    "zfnet_mini",
-]
+__all__ = ["NAMES", "PREPROCESSING", "allcnn", "class_names", "photograph", "photographs"]
+__all__ += ["zfnet", "zfnet_mini"]
 
 WEIGHTS = Path(__file__).with_name("zfnet_mini.safetensors")
 SIDES = {"zfnet_mini": 96, "zfnet": 224, "allcnn": 32}
@@ -72,11 +64,7 @@ def allcnn() -> nn.Module:
     return AllCNN().eval()
 
 
-NAMES: dict[str, Callable[..., nn.Module]] = {
-    "zfnet_mini": zfnet_mini,
-    "zfnet": zfnet,
-    "allcnn": allcnn,
-}
+NAMES: dict[str, Callable[..., nn.Module]] = {f.__name__: f for f in (zfnet_mini, zfnet, allcnn)}
 
 
 def class_names() -> list[str]:

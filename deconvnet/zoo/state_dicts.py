@@ -79,8 +79,14 @@ def _above(keys: list[str], missing: list[str]) -> tuple[str, ...] | None:
 
 
 def _chosen(states: list[State], own: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:
-    """The state dict that fits best; a warning says what is not used."""
-    taken, state = best(states, own)
+    """The tensors of the state dict that fits best, by the model's names; of equals the first.
+
+    Prefixes of wrappers are taken off only where more names fit the model then. Tensors without
+    them belong to something beside the model, such as a loss, and are left out. A warning says
+    what is not used.
+    """
+    made = [(state, one) for state in states for one in _renamed(dict(state.tensors), own)]
+    taken, state = max(made, key=lambda pair: _fit(pair[1], own))
     if len(states) > 1:
         others = " and ".join(each.key for each in states if each is not taken)
         warnings.warn(
@@ -172,21 +178,6 @@ def states_in(content: object, key: str = "", *, depth: int = _DEPTH) -> list[St
     others = [name for name, found in below.items() if found and name not in known]
     chosen = known or (others if len(others) == 1 else [])
     return [state for name in chosen for state in below[name]]
-
-
-def best(states: list[State], own: Mapping[str, Tensor]) -> tuple[State, dict[str, Tensor]]:
-    """The state dict that fits a model best, and its tensors by the model's own names.
-
-    Prefixes of wrappers are taken off only where more names fit the model then. Tensors that do
-    not have them belong to something beside the model, such as a loss, and are dropped if the
-    model does not know them. Of equals the first is taken.
-
-    Args:
-        states: as ``states_in`` gives them.
-        own: the state dict of the model.
-    """
-    made = [(state, one) for state in states for one in _renamed(dict(state.tensors), own)]
-    return max(made, key=lambda pair: _fit(pair[1], own))
 
 
 def _is_state(content: Mapping[Any, object]) -> bool:

@@ -269,5 +269,5 @@ def test_a_long_summary_is_cut_short():
     ]
     lines = list(left_out(many, 10_000))
     assert len(lines) == TOLD + 2
-    assert lines[-1] == "  and 5 more; the store has them all in /failed"
+    assert lines[-1] == "  … and 5 more; the store has them all in /failed"
     assert list(left_out([], 10_000)) == []

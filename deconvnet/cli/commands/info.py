@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deconvnet.cli.text import by, columns, printable
+from deconvnet.cli.text import by, columns, first, printable
 from deconvnet.store.picture_index import PictureIndex
 from deconvnet.store.store import Store, open_store
 from deconvnet.store.table import LayerTable
@@ -79,10 +79,8 @@ def lines(store: Store, found: Mapping[str, Any]) -> Iterable[str]:
     if store.failed:
         yield ""
         yield f"{len(store.failed)} images could not be used:"
-    for failed in store.failed[:SHOWN]:
-        yield f"  {failed.index}  {printable(failed.path)}: {printable(failed.reason)}"
-    if len(store.failed) > SHOWN:
-        yield f"  … and {len(store.failed) - SHOWN} more; --json lists them all"
+        failed = [f"{f.index}  {printable(f.path)}: {printable(f.reason)}" for f in store.failed]
+        yield from first(failed, SHOWN, others="--json lists them all")
 
 
 def _facts(store: Store, found: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

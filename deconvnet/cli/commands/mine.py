@@ -9,6 +9,7 @@ from itertools import takewhile
 from typing import Any
 
 from deconvnet.cli.long_runs import device_of, interruptible, progress, shard_of
+from deconvnet.cli.text import first
 from deconvnet.data.resolve import anchored, dataset
 from deconvnet.mining.mine import Source, minable, mine
 from deconvnet.store.store import Failed
@@ -84,7 +85,6 @@ def left_out(failed: Sequence[Failed], seen: int) -> Iterator[str]:
     """Lines on the images that could not be used and why; of many, the first few."""
     if failed:
         yield f"left out: {len(failed)} of {len(failed) + seen} images, which cannot be used"
-    for each in failed[:TOLD]:
-        yield f"  {each.said}"
-    if len(failed) > TOLD:
-        yield f"  and {len(failed) - TOLD} more; the store has them all in /failed"
+    yield from first(
+        [each.said for each in failed], TOLD, others="the store has them all in /failed"
+    )

@@ -9,6 +9,7 @@ from typing import Any
 from deconvnet.cli.long_runs import device_of
 from deconvnet.cli.progress import bar
 from deconvnet.cli.store_source import the_model
+from deconvnet.cli.text import first
 from deconvnet.data.resolve import mined_dataset
 from deconvnet.mining.verify.verify import Verification, verify
 from deconvnet.store.store import Store, open_store
@@ -54,11 +55,7 @@ def lines(store: Store, found: Verification) -> Iterable[str]:
     for kind in dict.fromkeys(mismatch.kind for mismatch in found.mismatches):
         examples = [mismatch.what for mismatch in found.mismatches if mismatch.kind == kind]
         yield f"{kind}: {len(examples)} {'differs' if len(examples) == 1 else 'differ'}"
-        yield from (f"  {example}" for example in examples[:EXAMPLES])
-        if len(examples) > EXAMPLES:
-            yield f"  … and {len(examples) - EXAMPLES} more; --json lists them all"
+        yield from first(examples, EXAMPLES, others="--json lists them all")
     yield from (f"not compared: {what}" for what in found.unchecked)
-    if found.passed:
-        yield f"passed: {store.path} is what this model and this data set give"
-    else:
-        yield f"failed: {store.path} is not what this model and this data set give"
+    passed, is_ = ("passed", "is") if found.passed else ("failed", "is not")
+    yield f"{passed}: {store.path} {is_} what this model and this data set give"
