@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import PurePosixPath
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -126,10 +124,6 @@ class ImageFolder(Dataset[Tensor]):
     def path(self, index: int) -> str:
         """The path of one image, relative to the folder; of a list, as it was given."""
         return self._paths[index]
-
-    def picture(self, index: int) -> NDArray[np.float32]:
-        """What the network sees of one image: (height, width, 3) float32 in [0, 1]."""
-        return self.preprocessing.picture(self[index])
 
     def fingerprint(self) -> str:
         """SHA-256 over the paths and what each file contributes, in hexadecimal.

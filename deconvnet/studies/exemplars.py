@@ -100,17 +100,15 @@ def choose(table: LayerTable, text: str) -> list[int]:
     named = re.fullmatch(r"(strongest|random):([1-9]\d*)", text)
     alive = np.flatnonzero(table.nonzero > 0)
     if named and not len(alive):
-        last = min(table.channels, 12) - 1
         raise ValueError(
             f"no channel of this layer was ever positive, of which {text!r} could be drawn; name "
-            f"channels: 0-{last}"
+            f"channels: 0-{min(table.channels, 12) - 1}"
         )
-    if named and named[1] == "random":
-        chosen = np.random.default_rng(0).permutation(alive)[: int(named[2])]
-        return sorted(chosen.tolist())
     if named:
-        height = np.nanmean(table.activation[alive], axis=1)
-        return sorted(alive[np.argsort(-height, kind="stable")[: int(named[2])]].tolist())
+        order = np.argsort(-np.nanmean(table.activation[alive], axis=1), kind="stable")
+        if named[1] == "random":
+            order = np.random.default_rng(0).permutation(len(alive))
+        return sorted(alive[order[: int(named[2])]].tolist())
     if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
         raise ValueError(f"channels were {text!r}; write 0-15, 3,7,9, strongest:12 or random:12")
     return list(dict.fromkeys(_listed(table, text)))

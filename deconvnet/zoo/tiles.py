@@ -8,8 +8,6 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageStat
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -99,10 +97,6 @@ class Photographs(Dataset[Tensor]):
     def tile(self, index: int) -> Image.Image:
         """The tile as it is in its photograph, before preprocessing."""
         return _cut(_photograph(self.tiles[index].name), self.tiles[index])
-
-    def picture(self, index: int) -> NDArray[np.float32]:
-        """What the network sees of a tile: (height, width, 3) float32 in [0, 1]."""
-        return self.preprocessing.picture(self[index])
 
     def path(self, index: int) -> str:
         """Where a tile comes from: ``astronaut@2[64:256,160:352]`` is rows, then columns."""

@@ -144,7 +144,7 @@ def test_odd_images_are_shown_as_expected(folder, tmp_path, key):
     (folder / key[1]).write_bytes(content)
     data = ImageFolder(folder, PREPARE)
     index = sorted([*CLEAN, key[1]]).index(key[1])
-    assert abs(255 * data.picture(index) - colour).max() < 3
+    assert abs(255 * data.preprocessing.picture(data[index]) - colour).max() < 3
     store = mined(data, tmp_path / "a.h5")
     assert (store.failed, store.attributes["images_seen"]) == ([], 4)
     # what it must catch: what is shown without a policy
@@ -160,9 +160,9 @@ def test_row_7_flipped_bits_are_told_by_the_content_only(folder):
         [ImageFolder(folder, PREPARE, identity=kind).fingerprint() for _ in range(2)]
         for kind in ("size", "content")
     )
-    before = ImageFolder(folder, PREPARE).picture(1)
+    before = PREPARE.picture(ImageFolder(folder, PREPARE)[1])
     (folder / "good.jpg").write_bytes(flipped())
-    assert not np.array_equal(ImageFolder(folder, PREPARE).picture(1), before)
+    assert not np.array_equal(PREPARE.picture(ImageFolder(folder, PREPARE)[1]), before)
     assert ImageFolder(folder, PREPARE).fingerprint() == sizes[0] == sizes[1]
     assert contents[0] == contents[1]
     now = ImageFolder(folder, PREPARE, identity="content").fingerprint()
@@ -172,8 +172,9 @@ def test_row_7_flipped_bits_are_told_by_the_content_only(folder):
 
 def test_row_17_orientation_is_left_or_followed(folder, tmp_path, capfd):
     (folder / "b.png").write_bytes(turned())
-    left = ImageFolder(folder, PREPARE).picture(1)
-    followed = ImageFolder(folder, Preprocessing((8, 8), 8, orientation="exif")).picture(1)
+    left = PREPARE.picture(ImageFolder(folder, PREPARE)[1])
+    exif = Preprocessing((8, 8), 8, orientation="exif")
+    followed = exif.picture(ImageFolder(folder, exif)[1])
     assert (left[:, 0].round() == [1, 0, 0]).all()  # red on the left
     assert (left[0].round() != [1, 0, 0]).any()
     assert (followed[0].round() == [1, 0, 0]).all()  # red on top
