@@ -1,4 +1,4 @@
-"""What long commands share: their device, their shard, a progress bar and a clean interruption."""
+"""Device, shard, progress bar and clean interruption of long-running commands."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    """What an error says; torch and HDF5 say it in paragraphs, a KeyError in quotes."""
+    """The message of an error on one line; torch and HDF5 write paragraphs, a KeyError quotes."""
     said = error.args[0] if isinstance(error, LookupError) and error.args else error
     return printable(" ".join(str(said).split())) or type(error).__name__
 

@@ -43,7 +43,7 @@ def words(text: str) -> list[str]:
 
 
 def limit(text: str) -> str:
-    """How many images may be bad: 20 or 1%."""
+    """How many images may be unreadable: 20 or 1%."""
     try:
         Limit(text)
     except ValueError:
@@ -160,7 +160,7 @@ MINED_DATA = Option("--data", "DATA, if not where the store says", type=expanded
 
 @dataclass(frozen=True)
 class Command:
-    """What a command does, an example, its options, where it writes, and another name for it."""
+    """A command: description, example, options, default output and an alias."""
 
     does: str
     example: str

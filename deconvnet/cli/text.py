@@ -24,12 +24,12 @@ def plain_json(value: Any) -> Any:
 
 
 def by(sizes: Any) -> str:
-    """Sizes in words: "3 x 224 x 224"."""
+    """Sizes as text: "3 x 224 x 224"."""
     return " x ".join(f"{size:g}" for size in sizes)
 
 
 def columns(rows: Sequence[Sequence[str]], *, right: bool = False) -> Iterator[str]:
-    """Rows of words as aligned lines; all but the first column to the ``right``, or to the left."""
+    """Rows as lines of aligned columns; all but the first flush ``right``, or left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *rest in rows:
         cells = (f"{c:{'>' if right else '<'}{w}}" for c, w in zip(rest, widths[1:], strict=True))
@@ -37,7 +37,7 @@ def columns(rows: Sequence[Sequence[str]], *, right: bool = False) -> Iterator[s
 
 
 def first(lines: Sequence[str], most: int, *, others: str) -> Iterator[str]:
-    """The first lines, and if there are more, how many and where they are."""
+    """The first lines; if there are more, also how many and where to find them."""
     yield from (f"  {line}" for line in lines[:most])
     if len(lines) > most:
         yield f"  … and {len(lines) - most} more; {others}"

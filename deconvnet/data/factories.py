@@ -1,4 +1,4 @@
-"""Call a factory by a word: a function in a Python file or module that returns a model or data."""
+"""Call a factory: a function in a Python file or module that returns a model or a data set."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def made_by(place: str, name: str) -> Any:
 
 
 class FileModules:
-    """The files that factories came from; where it is unpickled, they are imported first.
+    """The files that factories came from; unpickling this imports them in a new process.
 
     Objects of their classes can so be handed to a new process, however it is started: pickle
     writes of a class only the name of its module.
@@ -83,7 +83,7 @@ def _factory(place: str, name: str) -> Callable[[], Any]:
 
 
 def _hint(place: str, error: Exception) -> str:
-    """What to do about a module that cannot be imported."""
+    """Advice for a module that cannot be imported."""
     if not place.endswith(".py"):
         return f"; write {FORMS}" if isinstance(error, ModuleNotFoundError) else ""
     if "relative import" in str(error):
@@ -93,7 +93,7 @@ def _hint(place: str, error: Exception) -> str:
 
 
 def _module(name: str) -> Any:
-    """A module by its dotted name, one in the current folder too, as with ``python -m``."""
+    """Import a module by its dotted name, also from the current folder, as ``python -m`` does."""
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)  # for good: new processes import it too
@@ -101,7 +101,7 @@ def _module(name: str) -> Any:
 
 
 def _file_module(path: Path) -> Any:
-    """The module of a file, the same one each time until the file changes."""
+    """Import a file as a module, once until the file changes."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     path = path.resolve()
@@ -144,7 +144,7 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 def _free_name(path: Path) -> str:
-    """The file's own name; with a suffix where another module is called so already."""
+    """The file's own name, with a suffix if another module has that name already."""
     try:
         other = importlib.util.find_spec(path.stem)
         taken = other is not None and other.origin != str(path)
@@ -155,7 +155,7 @@ def _free_name(path: Path) -> str:
 
 
 def _check_siblings(path: Path) -> None:
-    """Python knows one module by a name: a file must not be given another one than its own.
+    """Check that imports of files beside this one would not resolve to other modules.
 
     Raises:
         ImportError: the file imports a module that lies beside it, and another module of that

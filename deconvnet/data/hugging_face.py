@@ -135,7 +135,7 @@ def load_from_disk(path: str | PathLike[str]) -> Any:
 
 
 def is_hugging_face(dataset: Any) -> bool:
-    """Whether it is of the package ``datasets``, without importing that.
+    """Whether this is a data set of the package ``datasets``, without importing it.
 
     By what it can do: many projects have a module of their own called ``datasets``.
     """
@@ -152,7 +152,7 @@ def _only_image_column(dataset: Any) -> str:
 
 
 def _undecoded(dataset: Any, column: str) -> Any:
-    """The rows with images as their bytes, and arrays as tensors."""
+    """The rows, with images as encoded bytes and arrays as tensors."""
     alone = dataset.select_columns([column])
     feature = alone.features[column]
     if type(feature).__name__ == "Image":

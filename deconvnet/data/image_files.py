@@ -145,7 +145,7 @@ def _greatest(image: Image.Image) -> int:
 
 
 def _check_range(greatest: int, white: int) -> None:
-    """Say it if an image of 16-bit grey comes out nearly black."""
+    """Warn if an image of 16-bit grey comes out nearly black."""
     if white == WHITE and 0 < greatest <= WHITE // 4:
         bits = max(8, greatest.bit_length())
         _warn_once(
@@ -157,7 +157,7 @@ def _check_range(greatest: int, white: int) -> None:
 
 @contextmanager
 def _never_cut_short() -> Iterator[None]:
-    """Some libraries have Pillow fill up what is missing of a file with grey, for everyone."""
+    """Refuse truncated files, also where a library has told Pillow to fill them with grey."""
     before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
         yield
@@ -166,7 +166,7 @@ def _never_cut_short() -> Iterator[None]:
 
 
 def _check_kind(file: str | PathLike[str] | BinaryIO) -> None:
-    """Nobody may ever write into a pipe: opening it would wait for ever."""
+    """Refuse pipes, sockets and devices: opening a pipe could wait for ever."""
     if isinstance(file, str | PathLike):
         mode = os.stat(file).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
@@ -189,7 +189,7 @@ def _reason(error: Exception, file: str | PathLike[str] | BinaryIO) -> str:
 
 
 def _opened(file: str | PathLike[str] | BinaryIO) -> Image.Image:
-    """As ``Image.open``; a package that reads the file is registered if it has not been."""
+    """``Image.open``, which registers a plugin for the format first if that is needed."""
     try:
         return Image.open(file)
     except UnidentifiedImageError:
@@ -210,7 +210,7 @@ def _start(file: str | PathLike[str] | BinaryIO) -> bytes:
 
 
 def lacking(start: bytes) -> str:
-    """The format that a file needs and that Pillow has not been taught; empty for none.
+    """The format of a file if Pillow needs a plugin to read it; else empty.
 
     Args:
         start: the first 12 bytes of the file.
@@ -220,7 +220,7 @@ def lacking(start: bytes) -> str:
 
 
 def taught(kind: str) -> bool:
-    """Teach Pillow a format, if a package that does it is installed; whether one is."""
+    """Register a plugin for a format; whether one is installed."""
     for module, _ in _PACKAGES[kind]:
         try:
             found = import_module(module)
@@ -235,7 +235,7 @@ def taught(kind: str) -> bool:
 
 
 def advice(kind: str) -> str:
-    """What to do where none is."""
+    """Advice to install a plugin for a format."""
     package = _PACKAGES[kind][0][1]
     return f"this format needs the package {package}; install it: pip install {package}"
 

@@ -85,7 +85,7 @@ class ImageFolder(Dataset[Tensor]):
     def from_list(
         cls, file: str | PathLike[str], preprocessing: Preprocessing, *, identity: str = "size"
     ) -> ImageFolder:
-        """The images that a text file lists, in its order: one path a line, relative to its folder.
+        """The images that a text file lists: one path per line, relative to its folder.
 
         Empty lines and lines that start with ``#`` are passed over (write ``./#1.png`` for a file
         of such a name); all else in a line is the path, and a path listed twice is two images.
@@ -141,7 +141,7 @@ class ImageFolder(Dataset[Tensor]):
 
 
 def _contribution(file: str, identity: str) -> bytes:
-    """What a file contributes to the fingerprint."""
+    """The size or the hash of a file, for the fingerprint."""
     try:
         if identity == "size":
             return str(os.stat(file).st_size).encode()
@@ -165,7 +165,7 @@ def said_of(passed_over: Mapping[str, int]) -> str:
 
 
 def may_be_images(passed_over: Mapping[str, int]) -> bool:
-    """Whether there may be images among the files: of a kind of Pillow's, or without a suffix."""
+    """Whether some of the files may be images: a format of Pillow's, or no suffix."""
     Image.init()
     kinds = Image.registered_extensions()
     return any(

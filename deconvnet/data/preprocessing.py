@@ -1,4 +1,4 @@
-"""From a photograph to what a network is given, and back to a picture."""
+"""Preprocess images for a network, and turn its inputs back into pictures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ORIENTATIONS = {"stored": None, "exif": ImageOps.exif_transpose}
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From a photograph to what a network is given, and back to a picture.
+    """Resize, crop and normalise images, and turn tensors back into pictures.
 
     The shorter side is resized to ``resize`` (antialiased), the centre of ``size`` is cut out,
     and each colour in [0, 1] is normalised: to the last bit the preset that comes with
@@ -72,7 +72,7 @@ class Preprocessing:
                 raise ValueError(f"{name}={getattr(self, name)!r} was given, expected {expected}")
 
     def _checks(self) -> Iterator[tuple[str, bool, str]]:
-        """Field, whether it is good, and what was expected; in this order."""
+        """For each check: field, whether it is valid, and what was expected."""
         yield "size", len(self.size) == 2 and min(self.size) >= 1, "(height, width), both positive"
         yield "white", type(self.white) is int, "an integer"
         yield "white", 1 <= self.white <= WHITE, f"1 to {WHITE}"
@@ -87,12 +87,12 @@ class Preprocessing:
 
     @classmethod
     def imagenet(cls, size: int = 224) -> Preprocessing:
-        """ImageNet's numbers for square tensors; 256 before the crop for 224, and so on."""
+        """ImageNet's mean and deviation for square images; resized to 256 for a crop of 224."""
         return cls((size, size), round(size * 256 / 224))
 
     @classmethod
     def from_weights(cls, weights: Any) -> Preprocessing:
-        """What torchvision's weights of a classification network want done to photographs.
+        """The preprocessing of torchvision's weights of a classification network.
 
         Args:
             weights: such as ``torchvision.models.ResNet50_Weights.DEFAULT``, or the transforms
@@ -120,7 +120,7 @@ class Preprocessing:
         return read_image(file, name=name, orient=_ORIENTATIONS[self.orientation], white=self.white)
 
     def prepared(self, image: Image.Image, name: str) -> Tensor:
-        """Prepare an image of a file.
+        """Preprocess an image; errors name its file.
 
         Raises:
             ImageError: it does not fit; the message names the file.
@@ -131,7 +131,7 @@ class Preprocessing:
             raise ImageError(f"{name!r} cannot be used: {error}") from error
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """Prepare an image: (3, height, width) float32.
+        """Preprocess an image: (3, height, width) float32.
 
         Raises:
             TypeError: not a PIL image.
@@ -146,7 +146,7 @@ class Preprocessing:
         return pixels.float().div_(255).sub_(mean).div_(std)
 
     def picture(self, tensor: Tensor) -> NDArray[np.float32]:
-        """Show a tensor (3, height, width) again: (height, width, 3) float32, clipped to [0, 1].
+        """Turn a tensor (3, height, width) into a picture (height, width, 3), clipped to [0, 1].
 
         Raises:
             ValueError: another shape.
@@ -160,7 +160,7 @@ class Preprocessing:
         return np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
 
     def to_json(self) -> str:
-        """All of it as one line of JSON; equal preprocessings give equal lines."""
+        """One line of JSON; equal preprocessings give equal lines."""
         fields = asdict(self)
         if self.white == WHITE:  # so that stores from before it was a choice are of the same
             del fields["white"]
@@ -168,7 +168,7 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, text: str) -> Preprocessing:
-        """What ``to_json`` wrote.
+        """Read what ``to_json`` wrote.
 
         Raises:
             ValueError: not JSON, or not these fields, or numbers that make no sense.

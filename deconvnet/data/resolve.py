@@ -1,4 +1,4 @@
-"""Data sets and preprocessing as a caller gives them: as objects, as words, or by a store."""
+"""Resolve data sets and preprocessing given as objects, as words, or by a store."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def mined_dataset(
 
 
 def _identity(attributes: Mapping[str, Any]) -> str:
-    """What the fingerprint in a store was made from: "size" or "content"."""
+    """Whether the fingerprint in a store was made from "size" or "content"."""
     mined = str(attributes.get("dataset_fingerprint", ""))
     return "content" if mined.startswith("content:") else "size"
 

@@ -26,7 +26,7 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.ESTA
 
 
 def check_map_style(dataset: Any) -> None:
-    """Check that every image can be read by its index, as figures do.
+    """Check that a data set is map-style: every image can be read by its index.
 
     Raises:
         TypeError: the data set only hands its images out one after the other, or is a dict.
@@ -86,7 +86,7 @@ def first_image(dataset: Any) -> Tensor:
 
 
 def read_item(dataset: Any, index: int) -> Any:
-    """The image of an item; the reason as text if it cannot be read; an exception if it is none.
+    """Read an item: its image, the reason as text if it is unreadable, or an exception.
 
     The exception is handed on, and raised by ``checked``: a process that reads ahead would wrap
     its traceback around it. The image is a copy: some data sets fill one tensor again and again.
@@ -112,7 +112,7 @@ def read_item(dataset: Any, index: int) -> Any:
 
 
 def path_of(dataset: Any, index: int) -> str:
-    """What the data set calls an image: the path of its file, or ``str(index)`` if it has none.
+    """The path of an image's file, or ``str(index)`` if the data set does not know it.
 
     A method ``path(index)`` says it; else the lists of files of torchvision's data sets. No image
     is read. ``Subset`` and ``ConcatDataset`` of these are followed, nested however deep.
@@ -195,7 +195,7 @@ def unreadable(error: BaseException) -> bool:
 
 
 def checked(item: Any, index: int, size: tuple[int, ...] | None) -> Tensor:
-    """The image of a data set's item, if it is one a model can take.
+    """Check that an item is a float tensor that a model can take, and return it.
 
     Args:
         item: what ``read_item`` gave.

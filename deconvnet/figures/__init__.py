@@ -1,4 +1,4 @@
-"""Figures for papers, drawn from arrays: knows inches and points, and nothing of networks."""
+"""Figures for papers, drawn from arrays; nothing here knows networks."""
 
 from deconvnet.figures.canvas import backend as backend  # before anything imports matplotlib
 from deconvnet.figures.canvas.contrast import RULE as RULE

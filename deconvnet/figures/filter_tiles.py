@@ -1,4 +1,4 @@
-"""The filters of a first layer, tiled."""
+"""The filters of a first layer, in one grid."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""One page of figures: a single file that opens from the disk and needs no script or network."""
+"""A page of figures in one HTML file, without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def write_page(
     entries: Sequence[Entry],
     commands: str = "",
 ) -> Path:
-    """Write the page whole; the same content gives the same bytes.
+    """Write the page atomically; the same content gives the same bytes.
 
     Raises:
         OSError: a picture cannot be read, or the page cannot be written.

@@ -1,4 +1,4 @@
-"""Figures as files: provenance inside, the same bytes every time, whole or not at all."""
+"""Save figures with their provenance: reproducible bytes, written atomically."""
 
 import io
 import json
@@ -63,7 +63,7 @@ def save(
 
 @contextmanager
 def _averaged(figure: Figure) -> Iterator[None]:
-    """Let pictures be averaged for a PNG: otherwise rows of their pixels would be dropped."""
+    """Average pictures for a PNG, whose rows of pixels would be dropped otherwise."""
     images = [image for image in figure.findobj(AxesImage) if isinstance(image, AxesImage)]
     exact = [image for image in images if image.get_interpolation() == "none"]
     for image in exact:
@@ -76,7 +76,7 @@ def _averaged(figure: Figure) -> Iterator[None]:
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix that says in which format a figure is kept.
+    """The suffix of a file name, which selects the format of a figure.
 
     Raises:
         ValueError: none of the three.
@@ -91,7 +91,7 @@ def suffix_of(path: Path) -> str:
 
 
 def _metadata(suffix: str, provenance: Mapping[str, str]) -> dict[str, str | None]:
-    """The provenance as the metadata that matplotlib's writer of this format takes.
+    """The provenance as metadata for matplotlib's writer of this format.
 
     All of it is kept as JSON in one place (PDF: Keywords, PNG: the chunk ``deconvnet``, SVG: the
     description), and in words where file managers show it.

@@ -144,7 +144,7 @@ def _unit(
 
 @dataclass(frozen=True)
 class _Arrangement:
-    """Sizes and places, in inches; a band is an image and its units.
+    """A layout in inches; a band is an image and its units.
 
     Args:
         abreast: images side by side.
@@ -224,7 +224,7 @@ class _Arrangement:
         return [line for part in parts for line in fold(part, room, size=self.size)]
 
     def merit(self, labels: Sequence[str]) -> tuple[bool, bool, float, float, bool, float]:
-        """Legible labels on one page first, then comfortable panels, then the least height."""
+        """Compare layouts: legible labels on one page, then comfortable panels, then height."""
         page = self.total <= PAGE
         return (
             page and all(map(self._holds, labels)),
@@ -245,7 +245,7 @@ class _Arrangement:
 def _arrange(
     labels: Sequence[Sequence[str]], *, width: float, image: float, panel: float
 ) -> _Arrangement:
-    """The arrangement of most merit.
+    """The best of all layouts, by ``merit``.
 
     Args:
         labels: of the units, for every image.

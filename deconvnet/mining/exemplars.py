@@ -32,7 +32,7 @@ def project_exemplars(
     dataset: Any,
     preprocessing: Any = None,
 ) -> dict[int, list[Exemplar]]:
-    """Recompute what a store's strongest units saw, and project each.
+    """Recompute the exemplars of a store and compare their activations with it.
 
     Every activation is compared with the one in the store, so that no figure is drawn from a
     data set that has changed.

@@ -1,4 +1,4 @@
-"""Several rectifiers side by side on the same units of the same images."""
+"""Compare rectifiers on the same units of the same images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The strongest images of channels, and what of them each channel responds to."""
+"""The top images of channels, and the projections of the units that they excite."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def exemplars(
     rectifier: str = "deconvnet",
     preprocessing: Any = None,
 ) -> Exemplars:
-    """The exemplars of channels: recomputed by a net, else as a store holds their pictures.
+    """The exemplars of channels: recomputed with a net, else from the pictures in the store.
 
     Args:
         store: as ``mine`` or ``open_store`` gives it.
@@ -88,7 +88,7 @@ def exemplars(
 
 
 def choose(table: LayerTable, text: str) -> list[int]:
-    """Channels by ``0-15``, ``3,7,9``, ``strongest:N`` or ``random:N``.
+    """Channels selected by ``0-15``, ``3,7,9``, ``strongest:N`` or ``random:N``.
 
     ``strongest`` are those whose kept activations are highest on average; channels that never
     became positive are not among them, nor among the random ones.
@@ -115,7 +115,7 @@ def choose(table: LayerTable, text: str) -> list[int]:
 
 
 def _listed(table: LayerTable, text: str) -> Iterator[int]:
-    """Channels by number and by range."""
+    """Channels listed by numbers and ranges."""
     for part in text.split(","):
         first, _, last = part.partition("-")
         start, stop = int(first), int(last or first)

@@ -1,4 +1,4 @@
-"""How a figure of a study was made, for the metadata of its file."""
+"""The provenance of a study's figure, for the metadata of its file."""
 
 from __future__ import annotations
 

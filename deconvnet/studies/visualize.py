@@ -1,4 +1,4 @@
-"""What units respond to in images: receptive field, patch and projection of each."""
+"""Units in images: receptive field, patch and projection of each."""
 
 from __future__ import annotations
 

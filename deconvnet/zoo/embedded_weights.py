@@ -41,7 +41,7 @@ def save_weights(
 
 
 def _in_order(file: bytes) -> bytes:
-    """The same safetensors file with sorted metadata, whose order safetensors leaves to chance.
+    """Sort the metadata of a safetensors file, whose order is random otherwise.
 
     The format: the header's length in 8 bytes, little-endian; the header, JSON; the tensors.
     """
@@ -74,7 +74,7 @@ def load_classes(path: str | Path) -> list[str]:
 
 
 def load_about(path: str | Path) -> dict[str, Any]:
-    """Read what else :func:`save_weights` was told: how the weights were made, how good they are.
+    """Read how the weights were made and how good they are.
 
     Raises:
         FileNotFoundError: If there is no such file.

@@ -23,7 +23,7 @@ SPECS = f"torchvision:NAME, zoo:NAME, {FORMS}"
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model ready to be looked at.
+    """A model with its weights and preprocessing.
 
     Args:
         model: in evaluation mode.

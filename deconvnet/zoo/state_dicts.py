@@ -1,4 +1,4 @@
-"""Load a state dict into a model: read without running code, refused where it does not fit."""
+"""Load state dicts into models: no code in a file is run, and a misfit is an error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONGEST = 4  # prefixes, one before the other
 
 
 def load_state_dict(model: nn.Module, file: str) -> tuple[str, ...]:
-    """Load a file of weights into a model.
+    """Load a state dict from a file into a model.
 
     The state dict may lie in a checkpoint, under one of the usual keys, and its names may have the
     prefixes of wrappers.
@@ -181,7 +181,7 @@ def states_in(content: object, key: str = "", *, depth: int = _DEPTH) -> list[St
 
 
 def _is_state(content: Mapping[Any, object]) -> bool:
-    """Whether it is tensors by name, with nothing besides but numbers, text and the like."""
+    """Whether this maps names to tensors, and otherwise to numbers and text only."""
     if not all(isinstance(name, str) for name in content):
         return False
     nested = any(isinstance(value, Mapping | list | tuple) for value in content.values())
@@ -191,7 +191,7 @@ def _is_state(content: Mapping[Any, object]) -> bool:
 def _renamed(
     tensors: dict[str, Tensor], own: Collection[str], taken: int = 0
 ) -> Iterator[dict[str, Tensor]]:
-    """The tensors as they are, and without every sequence of prefixes."""
+    """The tensors as named, and with each sequence of wrapper prefixes removed."""
     yield tensors
     for prefix in PREFIXES if taken < _LONGEST else ():
         names = {name: _without(prefix, name) for name in tensors}
@@ -209,6 +209,6 @@ def _without(prefix: str, name: str) -> str:
 
 
 def _fit(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[int, int]:
-    """How many tensors fit by name and shape, and how many by name."""
+    """How many tensors match by name and shape, and how many by name."""
     named = [name for name in tensors if name in own]
     return sum(tensors[name].shape == own[name].shape for name in named), len(named)

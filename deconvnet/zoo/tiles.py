@@ -1,4 +1,4 @@
-"""scikit-image's own photographs, cut into tiles: a dataset that is always at hand."""
+"""The embedded data set: tiles of the photographs that come with scikit-image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each command does, one file a command; ``run(options)`` returns what ``--json`` prints."""
+"""One file per command; its ``run(options)`` returns what ``--json`` prints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def load_model(options: argparse.Namespace) -> LoadedModel:
-    """The model the options name, with its preprocessing as they say."""
+    """Load the model that the options name, with the preprocessing they ask for."""
     from deconvnet.zoo.load import load
 
     changed: dict[str, object] = {"mean": options.mean, "std": options.std, "white": options.white}
@@ -27,7 +27,7 @@ def load_model(options: argparse.Namespace) -> LoadedModel:
 
 
 def load_images(files: list[str], loaded: LoadedModel) -> tuple[list[str], Tensor]:
-    """Names of image files, and the images preprocessed for the model as one batch."""
+    """Read image files; return their names and one preprocessed batch."""
     from pathlib import Path
 
     import torch
@@ -38,7 +38,7 @@ def load_images(files: list[str], loaded: LoadedModel) -> tuple[list[str], Tenso
 
 
 def said(text: str, options: argparse.Namespace) -> None:
-    """Print for a person; with ``--json`` on standard error, since standard output is for JSON."""
+    """Print a message; to standard error with ``--json``, since standard output is for JSON."""
     import sys
 
     from deconvnet.cli.text import printable
@@ -52,7 +52,7 @@ def drawn(
     loaded: LoadedModel,
     how: dict[str, str],
 ) -> dict[str, Any]:
-    """Save the figure of a result with how it was made, and print its table."""
+    """Save the figure of a result with its provenance, and print its table."""
     from deconvnet.figures import save
     from deconvnet.studies.provenance import provenance_of
 

@@ -18,7 +18,7 @@ from . import drawn, load_images, load_model
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Draw and save."""
+    """Compare, draw and save."""
     suffix_of(Path(options.output))  # a wrong one is said before the work, not after
     loaded = load_model(options)
     names, images = load_images(options.images, loaded)
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _unit(options: argparse.Namespace, loaded: LoadedModel) -> Unit | None:
-    """The unit the options name: of a layer, a class score, or none for the likeliest class."""
+    """The unit that the options name, or None for the likeliest class of each image."""
     if (options.layer is None) != (options.channel is None):
         raise ValueError("--layer and --channel go together; give both, or --class, or neither")
     if options.layer is not None and options.class_ is not None:

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 class _Demo:
-    """The steps, each of which writes into the folder and notes what it wrote."""
+    """The steps of the demo; each writes files and records them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -98,7 +98,7 @@ class _Demo:
                 report(done, len(GRIDS))
 
     def images(self, store: Store) -> None:
-        """The likeliest classes by three methods, and one unit."""
+        """Compare three methods on the likeliest class of each image, and show one unit."""
         model, prepared = self.loaded.model, self.loaded.preprocessing
         images = torch.stack([prepared(zoo.photograph(name)) for name in FACES])
         result = compare(
@@ -124,7 +124,7 @@ class _Demo:
         return write_page(file, title=title, text=text, entries=self.entries, commands=NEXT)
 
     def _keep(self, figure: Figure, name: str, what: str, how: dict[str, object]) -> None:
-        """Save as PDF for the paper and as PNG for the page."""
+        """Save a figure as PDF for a paper and as PNG for the page."""
         entries = provenance_of(MODEL, self.loaded.weights, how)
         for suffix in ("pdf", "png"):
             file = save(figure, self.folder / f"{name}.{suffix}", provenance=entries)

@@ -1,4 +1,4 @@
-"""``deconvnet mine --dry-run``: what a run would take; nothing is written."""
+"""``deconvnet mine --dry-run``: estimate time, memory and disk space; write nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 def tell(
     options: argparse.Namespace, loaded: LoadedModel, data: Any, layers: Sequence[str] | None
 ) -> dict[str, Any]:
-    """Estimate, and say it in words."""
+    """Estimate a run and print the estimate."""
     pictures = bool(options.store_patches or options.store_projections)
     found = estimate(
         loaded.model,
@@ -40,7 +40,7 @@ def tell(
 
 
 def lines(found: Estimate, output: str) -> Iterable[str]:
-    """An estimate for a person."""
+    """The estimate as lines of text."""
     batches, batch = found.microbatches
     channels = sum(found.channels.values())
     yield f"images    {found.images:,} in {batches:,} microbatches of {batch}"
@@ -67,7 +67,7 @@ def lines(found: Estimate, output: str) -> Iterable[str]:
 
 
 def size(count: float) -> str:
-    """A number of bytes in words."""
+    """A number of bytes with its unit: "8.4 GB"."""
     for unit in _UNITS[:-1]:
         if count < 1000:
             return f"{count:.3g} {unit}" if unit != "bytes" else f"{count:.0f} {unit}"
@@ -76,7 +76,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in words."""
+    """A time with its units: "1 min 30 s"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

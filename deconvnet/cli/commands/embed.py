@@ -20,7 +20,7 @@ from . import said
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Make the pictures, and print what the store holds now."""
+    """Write the pictures, and print what the store then holds."""
     store = open_store(options.store)
     loaded = the_model(store, options.model, options.weights)
     data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
@@ -97,7 +97,7 @@ def _holds(store: Store, layer: str, asked: Iterable[str], elsewhere: str) -> bo
 
 
 def held(store: Store) -> list[str]:
-    """What pictures a store holds, in words."""
+    """Lines of text on the pictures that a store holds."""
     size = f"{store.path.stat().st_size:,} bytes"
     if not store.pictures:
         return [f"no pictures, {size}"]

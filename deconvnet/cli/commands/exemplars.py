@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def has_pictures(store: Store, options: argparse.Namespace, rectifier: str) -> bool:
-    """Whether a store holds all that the figure shows, and no option asks to recompute it."""
+    """Whether the store has all the pictures needed and no option asks to recompute them."""
     if options.recompute or options.model or options.weights or options.data:
         return False
     pictures = store.pictures.get(options.layer)
@@ -65,7 +65,7 @@ def has_pictures(store: Store, options: argparse.Namespace, rectifier: str) -> b
 
 
 def _hint(store: Store, layer: str) -> str:
-    """Which figures could be drawn without model and data; empty for none."""
+    """The options of figures that need neither model nor data; empty if there are none."""
     pictures = store.pictures.get(layer)
     names = " or ".join(sorted(pictures.projections)) if pictures else ""
     return f"the store has pictures that need neither: --rectifier {names}" if names else ""
@@ -74,7 +74,7 @@ def _hint(store: Store, layer: str) -> str:
 def _recomputed(
     store: Store, loaded: LoadedModel, options: argparse.Namespace, *, channels: list[int]
 ) -> Exemplars:
-    """The exemplars from model and data set."""
+    """Compute the exemplars from the model and the data set."""
     prepared = loaded.preprocessing
     size = (3, *prepared.size)
     net = DeconvNet(loaded.model, options.rectifier, elsewhere=options.elsewhere, input_size=size)

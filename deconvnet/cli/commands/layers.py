@@ -62,7 +62,7 @@ def _checked(
 
 
 def _rows(net: DeconvNet, size: tuple[int, ...]) -> _Rows:
-    """Of each layer its sizes, the box of its central unit, and whether the policy has rules."""
+    """For each layer: sizes, the box of its central unit, and activations without a rule."""
     layers, recording = net.layers, net.geometry(size)
     boxes = receptive_field.central_boxes(recording, list(layers))
     activations = unruled.activations(recording)
@@ -76,7 +76,7 @@ def _rows(net: DeconvNet, size: tuple[int, ...]) -> _Rows:
 
 
 def _rule(name: str, activations: Mapping[str, str], unruled: Collection[str]) -> str:
-    """What has no rule at a node or below it; "yes" for activations with one, "-" for others."""
+    """Activations without a rule at a node or below it; else "yes" or, if it is none, "-"."""
     if name in unruled:
         return f"no rule: {activations[name]}"
     if unruled:
@@ -86,7 +86,7 @@ def _rule(name: str, activations: Mapping[str, str], unruled: Collection[str]) -
 
 
 def _upto(net: DeconvNet, rows: _Rows, depth: int | None) -> _Rows:
-    """One row a module at this depth: its last node, which is what its name stands for."""
+    """One row for each module at this depth of names: that of its last node, its output."""
     if depth is None:
         return rows
     if depth < 1:
@@ -116,7 +116,7 @@ def _table(rows: _Rows, policy: str) -> str:
 
 
 def _in_groups(rows: list[tuple[str, ...]], texts: list[str], rule: str) -> Iterator[str]:
-    """The lines of the table, with an empty one around each of the model's own parts."""
+    """The lines of the table, with an empty line between the model's top-level modules."""
     yield from (texts[0], rule)
     last = ""
     for row, text in zip(rows[1:], texts[1:], strict=True):

@@ -1,4 +1,4 @@
-"""``deconvnet mine``: each channel's top-k images of a data set, into a store."""
+"""``deconvnet mine``: find each channel's top-k images and write them to a store."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _trained(loaded: LoadedModel) -> list[str] | None:
-    """Every layer that rests on trained weights alone; None if that is all of them."""
+    """The layers below the first untrained one; None if the whole model is trained."""
     if not loaded.untrained:
         return None
     names = minable(loaded.model, (3, *loaded.preprocessing.size))
@@ -82,7 +82,7 @@ def _trained(loaded: LoadedModel) -> list[str] | None:
 
 
 def left_out(failed: Sequence[Failed], seen: int) -> Iterator[str]:
-    """Lines on the images that could not be used and why; of many, the first few."""
+    """Lines of text on the images that could not be used, and why."""
     if failed:
         yield f"left out: {len(failed)} of {len(failed) + seen} images, which cannot be used"
     yield from first(

@@ -20,7 +20,7 @@ EXAMPLES = 10  # of each kind of mismatch
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Recompute, compare, and say what differs; ``passed`` decides on the exit status."""
+    """Recompute, compare, and print the differences; ``passed`` decides the exit status."""
     store = open_store(options.store)
     loaded = the_model(store, options.model, options.weights)
     loaded.model.to(device_of(options.device))

@@ -14,7 +14,7 @@ from . import drawn, load_images, load_model
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Draw and save."""
+    """Project, draw and save."""
     suffix_of(Path(options.output))  # a wrong one is said before the work, not after
     loaded = load_model(options)
     names, images = load_images(options.images, loaded)

@@ -1,4 +1,4 @@
-"""Text that fits: measured with the font that will be drawn."""
+"""Measure, shorten and fold text with the font that will be drawn."""
 
 import re
 import unicodedata
