@@ -28,7 +28,18 @@ def made_by(place: str, name: str) -> Any:
         FileNotFoundError: there is no such file.
         ValueError: no such module or function, or it failed.
     """
-    factory = _factory(place, name)
+    try:
+        module = _file_module(Path(expanded(place))) if place.endswith(".py") else _module(place)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # somebody else's code may raise anything
+        raise ValueError(
+            f"{place!r} cannot be imported, {type(error).__name__}: {error}{_hint(place, error)}"
+        ) from error
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        functions = [n for n in vars(module) if callable(getattr(module, n)) and n[0] != "_"]
+        raise ValueError(f"{place!r} has no function {name!r}; it has {', '.join(functions[:8])}")
     try:
         return factory()
     except Exception as error:  # somebody else's code may raise anything
@@ -63,23 +74,6 @@ def _imported(files: Sequence[tuple[str, str]]) -> FileModules:
         if file not in _FILES:
             _import_file(Path(file), name)
     return FileModules()
-
-
-def _factory(place: str, name: str) -> Callable[[], Any]:
-    try:
-        module = _file_module(Path(expanded(place))) if place.endswith(".py") else _module(place)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # somebody else's code may raise anything
-        raise ValueError(
-            f"{place!r} cannot be imported, {type(error).__name__}: {error}{_hint(place, error)}"
-        ) from error
-    found = getattr(module, name, None)
-    if not callable(found):
-        functions = [n for n in vars(module) if callable(getattr(module, n)) and n[0] != "_"]
-        raise ValueError(f"{place!r} has no function {name!r}; it has {', '.join(functions[:8])}")
-    made: Callable[[], Any] = found
-    return made
 
 
 def _hint(place: str, error: Exception) -> str:

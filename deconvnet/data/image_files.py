@@ -7,7 +7,6 @@ as one would expect, or refused.
 
 import functools
 import os
-import stat
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -71,7 +70,9 @@ def read_image(
         with warnings.catch_warnings(), _never_cut_short():
             warnings.simplefilter("ignore")  # what Pillow warns of is ruled here
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            _check_kind(file)
+            if isinstance(file, str) and not (os.path.isfile(file) or os.path.isdir(file)):
+                os.stat(file)  # raises what Pillow would, if it does not exist
+                raise ImageError("it is no file but a pipe, a socket or a device")  # may not end
             with _opened(file) as image:
                 if image.format == "EPS":  # and it would be run by another program
                     raise ImageError("it is a program in PostScript; convert it")
@@ -163,14 +164,6 @@ def _never_cut_short() -> Iterator[None]:
         yield
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
-
-
-def _check_kind(file: str | PathLike[str] | BinaryIO) -> None:
-    """Refuse pipes, sockets and devices: opening a pipe could wait for ever."""
-    if isinstance(file, str | PathLike):
-        mode = os.stat(file).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise ImageError("it is no file but a pipe, a socket or a device")
 
 
 def _reason(error: Exception, file: str | PathLike[str] | BinaryIO) -> str:

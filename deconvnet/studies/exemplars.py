@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -111,11 +111,7 @@ def choose(table: LayerTable, text: str) -> list[int]:
         return sorted(alive[order[: int(named[2])]].tolist())
     if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
         raise ValueError(f"channels were {text!r}; write 0-15, 3,7,9, strongest:12 or random:12")
-    return list(dict.fromkeys(_listed(table, text)))
-
-
-def _listed(table: LayerTable, text: str) -> Iterator[int]:
-    """Channels listed by numbers and ranges."""
+    chosen: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
         start, stop = int(first), int(last or first)
@@ -125,4 +121,5 @@ def _listed(table: LayerTable, text: str) -> Iterator[int]:
             raise IndexError(
                 f"there is no channel {stop}; the layer's are 0 to {table.channels - 1}"
             )
-        yield from range(start, stop + 1)
+        chosen.extend(range(start, stop + 1))
+    return list(dict.fromkeys(chosen))

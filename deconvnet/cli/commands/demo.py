@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +21,15 @@ from deconvnet.studies.compare import METHODS, compare
 from deconvnet.studies.exemplars import choose, exemplars
 from deconvnet.studies.provenance import provenance_of
 from deconvnet.studies.visualize import visualize
-from deconvnet.zoo.load import load
+from deconvnet.zoo.load import LoadedModel, load
 
 from . import said
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import nn
+
+    _Drawn = tuple[Figure, str, str, dict[str, Any]]  # with name, what it shows, provenance
 
 MODEL, DATA = "zoo:zfnet_mini", "deconvnet.zoo:photographs"
 LAYERS = ("relu1", "relu2", "relu3", "relu4", "relu5")
@@ -42,70 +47,68 @@ The same with a network and images of your own:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Mine, draw, and list the files written."""
-    demo = _Demo(Path(options.output))
-    store = demo.mine()
-    demo.filters()
-    demo.grids(store)
-    said("3/3 comparing", options)
-    demo.images(store)
-    page = demo.page()
-    for file, what in demo.made.items():
-        if not file.endswith(".png"):  # each stands beside the PDF of its name
-            said(f"{file}  {what}", options)
+    folder, loaded, tiles = Path(options.output), load(MODEL), zoo.photographs()
+    path = folder / "top9.h5"
+    source = Source(MODEL, "", DATA, loaded.preprocessing.to_json())
+    with bar(len(tiles), "1/3 mining") as report:
+        store = mine(loaded.model, tiles, path, LAYERS, source=source, report=report)
+    units = sum(table.channels for table in store.values())
+    made = {str(path): f"the top 9 of {units} units over {len(tiles)} tiles"}
+    entries = []
+    for figure, name, what, how in itertools.chain(
+        _grids(store, loaded.model, tiles), _in_images(store, loaded)
+    ):
+        told = provenance_of(MODEL, loaded.weights, how)
+        for suffix in ("pdf", "png"):  # for the paper, and for the page
+            file = save(figure, folder / f"{name}.{suffix}", provenance=told)
+            made[str(file)] = what
+        entries.append(Entry(name, what, file))
+    text = (
+        "What the filters of a small network respond to: a network of the shape of Zeiler & "
+        f"Fergus 2014, on {len(tiles)} tiles of scikit-image's photographs. {RULE}"
+    )
+    page = folder / "index.html"
+    write_page(page, title="deconvnet demo", text=text, entries=entries, commands=NEXT)
+    for name, what in made.items():
+        if not name.endswith(".png"):  # each stands beside the PDF of its name
+            said(f"{name}  {what}", options)
     said(f"{page}  all of it on one page", options)
     said(NEXT, options)
-    return {"folder": options.output, "made": demo.made, "page": str(page)}
+    return {"folder": options.output, "made": made, "page": str(page)}
 
 
-class _Demo:
-    """The steps of the demo; each writes files and records them."""
+def _grids(store: Store, model: nn.Module, tiles: Any) -> Iterator[_Drawn]:
+    """The filters of the first layer, and the exemplars of the others."""
+    weights = model.get_parameter("conv1.weight").detach().numpy()
+    what = f"the {len(weights)} filters of the first layer, each on a scale of its own"
+    yield filters(weights), "filters_conv1", what, {"layer": "conv1", "shows": "filters"}
+    net = DeconvNet(model, "deconvnet")
+    with bar(len(GRIDS), "2/3 projecting", unit="layer") as report:
+        for done, layer in enumerate(GRIDS, start=1):
+            result = exemplars(store, layer, SHOWN, net=net, data=tiles)
+            how = {
+                "layer": layer,
+                "channels": ",".join(map(str, result.channels)),
+                "rectifier": result.rectifier,
+                "dataset": DATA,
+                "model_fingerprint": store.attributes["model_fingerprint"],
+            }
+            what = f"{layer}: nine projections beside the nine patches, for 12 channels"
+            yield result.figure(), f"figure2_{layer}", what, how
+            report(done, len(GRIDS))
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.loaded = load(MODEL)
-        self.tiles = zoo.photographs()
-        self.made: dict[str, str] = {}
-        self.entries: list[Entry] = []
 
-    def mine(self) -> Store:
-        path = self.folder / "top9.h5"
-        source = Source(MODEL, "", DATA, self.loaded.preprocessing.to_json())
-        with bar(len(self.tiles), "1/3 mining") as report:
-            store = mine(self.loaded.model, self.tiles, path, LAYERS, source=source, report=report)
-        units = sum(table.channels for table in store.layers.values())
-        self.made[str(path)] = f"the top 9 of {units} units over {len(self.tiles)} tiles"
-        return store
-
-    def filters(self) -> None:
-        weights = self.loaded.model.get_parameter("conv1.weight").detach().numpy()
-        what = f"the {len(weights)} filters of the first layer, each on a scale of its own"
-        self._keep(filters(weights), "filters_conv1", what, {"layer": "conv1", "shows": "filters"})
-
-    def grids(self, store: Store) -> None:
-        net = DeconvNet(self.loaded.model, "deconvnet")
-        with bar(len(GRIDS), "2/3 projecting", unit="layer") as report:
-            for done, layer in enumerate(GRIDS, start=1):
-                result = exemplars(store, layer, SHOWN, net=net, data=self.tiles)
-                how = {
-                    "layer": layer,
-                    "channels": ",".join(map(str, result.channels)),
-                    "rectifier": result.rectifier,
-                    "dataset": DATA,
-                    "model_fingerprint": store.attributes["model_fingerprint"],
-                }
-                what = f"{layer}: nine projections beside the nine patches, for 12 channels"
-                self._keep(result.figure(), f"figure2_{layer}", what, how)
-                report(done, len(GRIDS))
-
-    def images(self, store: Store) -> None:
-        """Compare three methods on the likeliest class of each image, and show one unit."""
-        model, prepared = self.loaded.model, self.loaded.preprocessing
-        images = torch.stack([prepared(zoo.photograph(name)) for name in FACES])
+def _in_images(store: Store, loaded: LoadedModel) -> Iterator[_Drawn]:
+    """The likeliest class of each image by three methods, and one unit in an image."""
+    model, prepared = loaded.model, loaded.preprocessing
+    images = torch.stack([prepared(zoo.photograph(name)) for name in FACES])
+    with bar(2, "3/3 comparing", unit="figure") as report:
         result = compare(
             model, images, preprocessing=prepared, names=FACES, classes=zoo.class_names()
         )
         what = "the likeliest class of three images, by three methods"
-        self._keep(result.figure(), "methods", what, {"rectifiers": ", ".join(METHODS)})
+        yield result.figure(), "methods", what, {"rectifiers": ", ".join(METHODS)}
+        report(1, 2)
         channel = choose(store["relu4"], "strongest:1")[0]
         net = DeconvNet(model, "deconvnet")
         unit = visualize(
@@ -113,20 +116,5 @@ class _Demo:
         )
         what = f"one unit, relu4:{channel}, where it is strongest in one image"
         how = {"layer": "relu4", "channels": channel, "rectifier": "deconvnet"}
-        self._keep(unit.figure(width="cvpr"), "unit", what, how)
-
-    def page(self) -> Path:
-        text = (
-            "What the filters of a small network respond to: a network of the shape of Zeiler & "
-            f"Fergus 2014, on {len(self.tiles)} tiles of scikit-image's photographs. {RULE}"
-        )
-        file, title = self.folder / "index.html", "deconvnet demo"
-        return write_page(file, title=title, text=text, entries=self.entries, commands=NEXT)
-
-    def _keep(self, figure: Figure, name: str, what: str, how: dict[str, object]) -> None:
-        """Save a figure as PDF for a paper and as PNG for the page."""
-        entries = provenance_of(MODEL, self.loaded.weights, how)
-        for suffix in ("pdf", "png"):
-            file = save(figure, self.folder / f"{name}.{suffix}", provenance=entries)
-            self.made[str(file)] = what
-        self.entries.append(Entry(name, what, file))
+        yield unit.figure(width="cvpr"), "unit", what, how
+        report(2, 2)

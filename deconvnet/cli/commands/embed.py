@@ -26,10 +26,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
     target = options.output or options.store
     made = _embedded(store, loaded, data, options.projections, options=options, path=target)
-    for line in held(made):
-        said(f"{target}: {line}", options)
     policies = sorted({name for each in made.pictures.values() for name in each.projections})
-    return {"store": target, "bytes": made.path.stat().st_size, "projections": policies}
+    projections = f"projections by {', '.join(policies)}" if policies else "no projections"
+    size, layers = made.path.stat().st_size, len(made.pictures)
+    kept = f"patches and {projections} of {layers} layers" if layers else "no pictures"
+    said(f"{target}: {kept}, {size:,} bytes", options)
+    return {"store": target, "bytes": size, "projections": policies}
 
 
 def check_policies(
@@ -94,13 +96,3 @@ def _holds(store: Store, layer: str, asked: Iterable[str], elsewhere: str) -> bo
     return pictures is not None and all(
         policy in found and found[policy].elsewhere == elsewhere for policy in asked
     )
-
-
-def held(store: Store) -> list[str]:
-    """Lines of text on the pictures that a store holds."""
-    size = f"{store.path.stat().st_size:,} bytes"
-    if not store.pictures:
-        return [f"no pictures, {size}"]
-    policies = sorted({name for each in store.pictures.values() for name in each.projections})
-    projections = f"projections by {', '.join(policies)}" if policies else "no projections"
-    return [f"patches and {projections} of {len(store.pictures)} layers, {size}"]
