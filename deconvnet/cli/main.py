@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from .options import parser
+from .options import command_line
 from .text import plain_json, printable
 
 # ours, the system's, and torch's own: out of memory is a RuntimeError
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; or 1 if ``verify`` found differences; or 2 after bad input, with one line on standard
         error that says what to do; or 130 after Ctrl-C.
     """
-    options = parser().parse_args(arguments)
+    options = command_line().parse_args(arguments)
     options.typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with warnings.catch_warnings():

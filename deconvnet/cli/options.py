@@ -160,28 +160,13 @@ MINED_DATA = Option("--data", "DATA, if not where the store says", type=expanded
 
 @dataclass(frozen=True)
 class Command:
-    """A command: description, example, options, default output and an alias."""
+    """A command: description, example, options, default output and aliases."""
 
     does: str
     example: str
     options: Sequence[Option]
     output: str | None = None
-    alias: str | None = None
-
-    def add(self, commands: Any, name: str) -> None:
-        """Add the parser of the command."""
-        parser = commands.add_parser(
-            name,
-            aliases=[self.alias] if self.alias else [],
-            help=self.does,
-            description=self.does,
-            epilog=f"example:\n  deconvnet {name} {self.example}".rstrip(),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        parser.set_defaults(command=name)  # also where the alias was typed
-        for option in (*self.options, Option("--json", "print the result as JSON", False)):
-            option = replace(option, default=self.output) if option.name == "--output" else option
-            option.add(parser)
+    aliases: Sequence[str] = ()
 
 
 COMMANDS = {
@@ -221,7 +206,7 @@ COMMANDS = {
         "outputs/top9.h5 --layer features.22 --channels strongest:12 -o fig2.pdf",
         [STORE, *EXEMPLARS, *MINED_MODEL, MINED_DATA, *RULE, *FIGURE],
         "outputs/figure2.pdf",
-        alias="figure",
+        aliases=["figure"],
     ),
     "compare": Command(
         "Compare gradient, deconvnet and guided on a unit or a class score.",
@@ -252,7 +237,7 @@ COMMANDS = {
 }
 
 
-def parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
     """The parser of the command line."""
     made = argparse.ArgumentParser(
         prog="deconvnet",
@@ -262,5 +247,16 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", action="version", version=deconvnet.__version__)
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
-        command.add(commands, name)
+        parser = commands.add_parser(
+            name,
+            aliases=command.aliases,
+            help=command.does,
+            description=command.does,
+            epilog=f"example:\n  deconvnet {name} {command.example}".rstrip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        parser.set_defaults(command=name)  # also where an alias was typed
+        for option in (*command.options, Option("--json", "print the result as JSON", False)):
+            is_output = option.name == "--output"
+            (replace(option, default=command.output) if is_output else option).add(parser)
     return made

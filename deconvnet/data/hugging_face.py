@@ -23,10 +23,9 @@ from .samples import bytes_of, check_map_style, sampled
 class HuggingFaceImages(Dataset[Any]):
     """The images in one column of a ``datasets.Dataset``, as tensors.
 
-    Encoded images are read by the same policies as files, ``read_image``'s: nothing that Pillow
-    or ``datasets`` would do in silence (turning by EXIF, 16-bit grey) is done. Columns of arrays
-    are taken for tensors that are preprocessed already, and so is what a transform of the data
-    set's own (``set_transform``) returns, unless that is a PIL image.
+    Encoded images are read by ``read_image``, as files are. Columns of arrays are taken for
+    tensors that are preprocessed already, and so is what a transform of the data set's own
+    (``set_transform``) returns, unless that is a PIL image.
     """
 
     def __init__(
@@ -135,11 +134,8 @@ def load_from_disk(path: str | PathLike[str]) -> Any:
 
 
 def is_hugging_face(dataset: Any) -> bool:
-    """Whether this is a data set of the package ``datasets``, without importing it.
-
-    By what it can do: many projects have a module of their own called ``datasets``.
-    """
-    return hasattr(dataset, "cast_column")
+    """Whether this is a data set of the package ``datasets``, without importing it."""
+    return hasattr(dataset, "cast_column")  # many projects have a module called ``datasets``
 
 
 def _only_image_column(dataset: Any) -> str:

@@ -90,8 +90,8 @@ def read_item(dataset: Any, index: int) -> Any:
 
     The exception is handed on, and raised by ``checked``: a process that reads ahead would wrap
     its traceback around it. The image is a copy: some data sets fill one tensor again and again.
-    It is read with one thread, as PyTorch sets it in a process that reads ahead: the last bits of
-    a mean over a large image depend on the number of threads.
+    It is read with one thread, as PyTorch does in a process that reads ahead: the last bits of a
+    mean over a large image depend on it.
     """
     try:
         with threads_of_cpu(1):

@@ -54,9 +54,9 @@ def load(
         weights: a state dict (.pth, .pt, .safetensors), or torchvision's own by name: "DEFAULT",
             "IMAGENET1K_V1". A file that covers only the lower part of the model is accepted, with
             a warning.
-        preprocessing: fields that replace those of the model's own: of torchvision's weights (of
-            its default ones for a file), or the attribute ``preprocessing`` that a factory has
-            put on its model; else ImageNet's usual one.
+        preprocessing: fields that replace those of the model's own preprocessing: that of
+            torchvision's weights, or the attribute ``preprocessing`` of a factory's model; else
+            ImageNet's usual one.
 
     Raises:
         ValueError: no such model, or weights that are not this model's.
@@ -78,8 +78,7 @@ def load(
             stacklevel=2,
         )
     changed = {key: value for key, value in (preprocessing or {}).items() if value is not None}
-    chosen = replace(own, **changed)
-    return LoadedModel(model.eval(), spec, weights or "", chosen, untrained)
+    return LoadedModel(model.eval(), spec, weights or "", replace(own, **changed), untrained)
 
 
 def _build(kind: str, name: str, weights: str | None) -> tuple[nn.Module, Preprocessing]:

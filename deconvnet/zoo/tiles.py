@@ -30,7 +30,7 @@ FILES = {
     "grass": "grass.png",
     "gravel": "gravel.png",
 }
-# Fields of stones and blades are nothing but edges: they would fill the nine places of most units.
+# Fields of stones and blades are nothing but edges: they would be the top images of most units.
 SHOWN = tuple(name for name in FILES if name not in ("gravel", "grass", "text"))
 SCALES = tuple(round(0.7 * 2 ** (step / 7), 2) for step in range(19))  # seven to an octave
 FLAT = 8.0  # grey levels: a sky or a black margin varies less and shows nothing
@@ -52,11 +52,10 @@ class Tile(NamedTuple):
 
 
 class Photographs(Dataset[Tensor]):
-    """Tiles of photographs that do not overlap within one scale.
+    """Tiles of photographs; those of one scale do not overlap, so that top images differ.
 
-    Overlapping tiles would fill the nine places of a channel with one spot. The tiles of a scale
-    form a grid in the middle of the photograph; nearly flat ones are left out. The order is fixed:
-    photograph, scale, row, column.
+    They form a grid in the middle of the photograph; nearly flat ones are left out. The order is
+    fixed: photograph, scale, row, column.
 
     Args:
         names: Which photographs, keys of ``FILES``.

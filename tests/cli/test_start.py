@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deconvnet.cli.options import parser
+from deconvnet.cli.options import command_line
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
@@ -68,11 +68,11 @@ def test_the_help_names_every_command():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_examples_are_understood(command):
     example = deconvnet(command, "--help").stdout.partition("example:\n")[2].split()
-    assert parser().parse_args(example[1:]).command == command
+    assert command_line().parse_args(example[1:]).command == command
 
 
 def test_figure_is_another_word_for_exemplars():
-    options = parser().parse_args(["figure", "a.h5", "--layer", "relu"])
+    options = command_line().parse_args(["figure", "a.h5", "--layer", "relu"])
     assert options.command == "exemplars"
     assert deconvnet("figure", "--help").returncode == 0
 

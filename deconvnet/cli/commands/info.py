@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping
+from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -73,9 +74,7 @@ def lines(store: Store, found: Mapping[str, Any]) -> Iterable[str]:
     for name, value in _facts(store, found):
         yield f"  {printable(name):<12} {printable(value)}"
     yield ""
-    yield from columns(
-        [HEAD, *(_row(name, layer) for name, layer in found["layers"].items())], right=True
-    )
+    yield from columns([HEAD, *starmap(_row, found["layers"].items())], right=True)
     if store.failed:
         yield ""
         yield f"{len(store.failed)} images could not be used:"

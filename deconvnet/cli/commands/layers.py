@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -110,21 +110,14 @@ def _chosen(rows: _Rows, kinds: list[str] | None) -> _Rows:
 
 
 def _table(rows: _Rows, policy: str) -> str:
-    words = [(*HEADER, policy), *(_cells(name, row) for name, row in rows.items())]
-    texts = list(columns(words))
-    return "\n".join(line.rstrip() for line in _in_groups(words, texts, "-" * len(texts[0])))
-
-
-def _in_groups(rows: list[tuple[str, ...]], texts: list[str], rule: str) -> Iterator[str]:
-    """The lines of the table, with an empty line between the model's top-level modules."""
-    yield from (texts[0], rule)
-    last = ""
-    for row, text in zip(rows[1:], texts[1:], strict=True):
-        part = row[0].split(".")[0] if "." in row[0] else ""
-        if part != last and text is not texts[1]:
-            yield ""
-        last = part
-        yield text
+    """Aligned lines, with an empty line between the model's top-level modules."""
+    cells = [(*HEADER, policy), *(_cells(name, row) for name, row in rows.items())]
+    head, *texts = columns(cells)
+    parts = [name.split(".")[0] if "." in name else "" for name in rows]
+    lines = [head.rstrip(), "-" * len(head)]
+    for text, part, before in zip(texts, parts, parts[:1] + parts, strict=False):
+        lines += [text.rstrip()] if part == before else ["", text.rstrip()]
+    return "\n".join(lines)
 
 
 def _cells(name: str, row: dict[str, Any]) -> tuple[str, ...]:
