@@ -13,8 +13,7 @@ from tqdm import tqdm
 def bar(total: int, does: str, *, unit: str = "image") -> Iterator[Callable[[int, int], None]]:
     """A progress bar with rate and time left; in a log file one line every ten seconds.
 
-    Yields:
-        A reporter, told how many are done, of how many.
+    It yields a reporter, which is told how many are done, of how many.
     """
     slow = 0.1 if sys.stderr.isatty() else 10.0
     with tqdm(

@@ -32,11 +32,7 @@ def the_model(store: Store, spec: str | None, weights: str | None) -> LoadedMode
 
 
 def check_model(store: Store, net: DeconvNet) -> None:
-    """Check that the model is the one that was mined.
-
-    Raises:
-        ValueError: its fingerprint differs.
-    """
+    """Raise ValueError if the fingerprint of the model is not that of the mined one."""
     mined = str(store.attributes.get("model_fingerprint") or "")
     found = fingerprint.of_model(net.graph)
     if fingerprint.comparable(mined) and mined != found:  # activations are compared besides

@@ -56,9 +56,8 @@ class HuggingFaceImages(Dataset[Any]):
         self.column = column if column is not None else _only_image_column(dataset)
         own = (dataset.format or {}).get("type") == "custom"  # may make columns of its own
         if not own and self.column not in dataset.column_names:
-            raise ValueError(
-                f"there is no column {self.column!r}; the columns are {_listed(dataset)}"
-            )
+            columns = _listed(dataset)
+            raise ValueError(f"there is no column {self.column!r}; the columns are {columns}")
         self._rows = dataset if own else _undecoded(dataset, self.column)
 
     def __len__(self) -> int:

@@ -54,15 +54,13 @@ def read_image(
     Args:
         file: its path, or the opened file.
         name: what to call it in a message; by default its path.
-        orient: what to do with the image before it is converted; ``PIL.ImageOps.exif_transpose``
-            turns photographs the way they were taken.
+        orient: applied before conversion, such as ``PIL.ImageOps.exif_transpose``.
         white: the value of white in 16-bit grey, see ``to_rgb``.
 
     Raises:
         ImageError: the file cannot be decoded completely (empty, truncated even by the two bytes
-            that end a JPEG, no image), has more pixels than
-            ``PIL.Image.MAX_IMAGE_PIXELS``, sides of a ratio above 100, or colours that
-            ``to_rgb`` refuses.
+            that end a JPEG, no image), has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``, sides
+            of a ratio above 100, or colours that ``to_rgb`` refuses.
     """
     file = expanded(file) if isinstance(file, str | PathLike) else file
     name = name or (os.fspath(file) if isinstance(file, str | PathLike) else "an image")
@@ -203,11 +201,7 @@ def _start(file: str | PathLike[str] | BinaryIO) -> bytes:
 
 
 def lacking(start: bytes) -> str:
-    """The format of a file if Pillow needs a plugin to read it; else empty.
-
-    Args:
-        start: the first 12 bytes of the file.
-    """
+    """The format of a file, by its first 12 bytes, if Pillow needs a plugin for it; else empty."""
     kind = _KINDS.get(start[8:12], "") if start[4:8] == b"ftyp" else ""
     return kind if kind and kind not in Image.ID else ""
 

@@ -112,12 +112,7 @@ def dataset(spec: str, preprocessing: Preprocessing, *, identity: str = "size") 
 def mined_dataset(
     attributes: Mapping[str, Any], preprocessing: Preprocessing, spec: str | None = None
 ) -> Any:
-    """Open the data set that a store names, or where it has moved to, with the same fingerprint.
-
-    Args:
-        attributes: the store's.
-        preprocessing: the store's.
-        spec: the data set, if it has moved.
+    """Open the data set that a store names, or at ``spec`` if it has moved.
 
     Raises:
         ValueError: the store does not say how to build it; or as ``dataset``, like the others.

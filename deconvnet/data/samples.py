@@ -116,10 +116,6 @@ def path_of(dataset: Any, index: int) -> str:
 
     A method ``path(index)`` says it; else the lists of files of torchvision's data sets. No image
     is read. ``Subset`` and ``ConcatDataset`` of these are followed, nested however deep.
-
-    Args:
-        dataset: map-style.
-        index: of the image, from 0.
     """
     inner, place = _innermost(dataset, index)
     found = _own(inner, place)

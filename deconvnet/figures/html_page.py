@@ -29,17 +29,11 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure of the page.
-
-    Args:
-        title: its heading.
-        text: what it shows.
-        picture: a PNG file, which is copied into the page.
-    """
+    """A figure of the page."""
 
     title: str
-    text: str
-    picture: Path
+    text: str  # what it shows
+    picture: Path  # a PNG file, which is copied into the page
 
 
 def write_page(

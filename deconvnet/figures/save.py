@@ -24,11 +24,7 @@ _DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
 
 
 def save(
-    figure: Figure,
-    path: str | PathLike[str],
-    *,
-    provenance: Mapping[str, str],
-    dpi: float = 300,
+    figure: Figure, path: str | PathLike[str], *, provenance: Mapping[str, str], dpi: float = 300
 ) -> Path:
     """Write a figure as PDF, PNG or SVG, with how it was made in the file's metadata.
 
@@ -94,10 +90,7 @@ def _metadata(suffix: str, provenance: Mapping[str, str]) -> dict[str, str | Non
     """The provenance as metadata for matplotlib's writer of this format.
 
     All of it is kept as JSON in one place (PDF: Keywords, PNG: the chunk ``deconvnet``, SVG: the
-    description), and in words where file managers show it.
-
-    Raises:
-        TypeError: a key or a value that is not text.
+    description), and as text where file managers show it.
     """
     for key, value in provenance.items():
         if not (isinstance(key, str) and isinstance(value, str)):
@@ -110,8 +103,7 @@ def _metadata(suffix: str, provenance: Mapping[str, str]) -> dict[str, str | Non
         dates = {"CreationDate": None}
         return {"Title": title, "Subject": words, "Keywords": exact, "Creator": _CREATOR, **dates}
     if suffix == ".png":
-        told = {"Title": title, "Description": words, "Software": _CREATOR}
-        return {**told, _PNG_KEY: exact}
+        return {"Title": title, "Description": words, "Software": _CREATOR, _PNG_KEY: exact}
     return {"Title": title, "Description": exact, "Creator": _CREATOR, "Date": None}
 
 

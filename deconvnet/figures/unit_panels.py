@@ -144,31 +144,18 @@ def _unit(
 
 @dataclass(frozen=True)
 class _Arrangement:
-    """A layout in inches; a band is an image and its units.
+    """A layout in inches; a band is an image and its units."""
 
-    Args:
-        abreast: images side by side.
-        lines_of_images: one below the other.
-        across: units in one line of a band.
-        down: lines of units in a band.
-        band: width of a band.
-        aspect: height of a panel by its width.
-        ratio: height of the image by its width.
-        size: of the labels, in points.
-        lines: of a label.
-        parted: whether the labels are broken before the unit's position.
-    """
-
-    abreast: int
-    lines_of_images: int
-    across: int
-    down: int
-    band: float
-    aspect: float
-    ratio: float
-    size: float
-    lines: int
-    parted: bool
+    abreast: int  # images side by side
+    lines_of_images: int  # one below the other
+    across: int  # units in one line of a band
+    down: int  # lines of units in a band
+    band: float  # width
+    aspect: float  # height of a panel by its width
+    ratio: float  # height of the image by its width
+    size: float  # of the labels, in points
+    lines: int  # of a label
+    parted: bool  # whether labels are broken before the unit's position
 
     @property
     def panel(self) -> float:

@@ -15,10 +15,7 @@ from deconvnet.figures import RULE
 def provenance_of(model: str, weights: str, entries: Mapping[str, object]) -> dict[str, str]:
     """The provenance of a figure: its model, these entries, the rule of contrast and versions.
 
-    Args:
-        model: the word the model was loaded by.
-        weights: their file, of which the name is kept, or their name; empty for none.
-        entries: layer, channels, rectifier, …
+    Of the path of the weights only the file name is kept.
     """
     return {
         "model": model,

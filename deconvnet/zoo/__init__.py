@@ -1,7 +1,4 @@
-"""The embedded network and images: everything for a first look, with no download.
-
-Nothing here imports torch before it is called.
-"""
+"""The embedded network and images, with no download; torch is imported when they are called."""
 
 from __future__ import annotations
 

@@ -64,12 +64,7 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def load_classes(path: str | Path) -> list[str]:
-    """Read the names of the outputs from a file written by :func:`save_weights`.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file names no classes.
-    """
+    """Read the names of the outputs; errors are those of :func:`load_about`."""
     return [str(name) for name in _metadata(path, "classes")]
 
 

@@ -8,7 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,15 +45,13 @@ def load_state_dict(model: nn.Module, file: str) -> tuple[str, ...]:
     untrained = _above(list(own), missing)
     extra = [key for key in state if key not in own]
     reshaped = [key for key in state if key in own and state[key].shape != own[key].shape]
-    fault = ""
-    if extra:
-        fault = f"it has no {_some(extra)}, but has {_some(list(own))}"
-    elif reshaped:
-        sizes = (tuple(tensors[reshaped[0]].shape) for tensors in (state, own))
-        fault = "{} is {} there and {} in the model".format(reshaped[0], *sizes)
-    elif untrained is None:
+    if extra or reshaped or untrained is None:
         fault = f"they lack {_some(missing)}"
-    if fault or untrained is None:
+        if extra:
+            fault = f"it has no {_some(extra)}, but has {_some(list(own))}"
+        elif reshaped:
+            sizes = (tuple(tensors[reshaped[0]].shape) for tensors in (state, own))
+            fault = "{} is {} there and {} in the model".format(reshaped[0], *sizes)
         kind = type(model).__name__
         raise ValueError(f"the weights {file!r} are not those of this {kind}: {fault}")
     model.load_state_dict(state, strict=False)
@@ -78,33 +76,35 @@ def _above(keys: list[str], missing: list[str]) -> tuple[str, ...] | None:
     return untrained if whole else None
 
 
-def _chosen(states: list[State], own: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:
+def _chosen(
+    states: Mapping[str, dict[str, Tensor]], own: Mapping[str, Tensor], file: str
+) -> dict[str, Tensor]:
     """The tensors of the state dict that fits best, by the model's names; of equals the first.
 
     Prefixes of wrappers are taken off only where more names fit the model then. Tensors without
     them belong to something beside the model, such as a loss, and are left out. A warning says
     what is not used.
     """
-    made = [(state, one) for state in states for one in _renamed(dict(state.tensors), own)]
+    made = [(key, one) for key, state in states.items() for one in _renamed(state, own)]
     taken, state = max(made, key=lambda pair: _fit(pair[1], own))
     if len(states) > 1:
-        others = " and ".join(each.key for each in states if each is not taken)
+        others = " and ".join(key for key in states if key != taken)
         warnings.warn(
-            f"the weights under {taken.key!r} in {file!r} were taken, not those under {others}; "
+            f"the weights under {taken!r} in {file!r} were taken, not those under {others}; "
             "save the others alone to use them",
             stacklevel=4,
         )
-    dropped = len(taken.tensors) - len(state)
+    dropped = len(states[taken]) - len(state)
     if dropped:
         warnings.warn(
-            f"{dropped} of {len(taken.tensors)} tensors in {file!r} are not of this model, by "
+            f"{dropped} of {len(states[taken])} tensors in {file!r} are not of this model, by "
             "their prefix, and were left out",
             stacklevel=4,
         )
     return state
 
 
-def _states(file: str) -> list[State]:
+def _states(file: str) -> dict[str, dict[str, Tensor]]:
     """The state dicts in a file, at least one."""
     content = _content(file)
     if isinstance(content, Mapping) and not content:
@@ -151,24 +151,18 @@ def _some(names: list[str], shown: int = 3) -> str:
     return f"{first} and {len(names) - shown} more" if len(names) > shown else first
 
 
-class State(NamedTuple):
-    """A state dict within a checkpoint: where it lies, such as "model.state_dict"; its tensors."""
-
-    key: str
-    tensors: Mapping[str, Tensor]
-
-
-def states_in(content: object, key: str = "", *, depth: int = _DEPTH) -> list[State]:
-    """The state dicts in what a file holds, plain ones before averages.
+def states_in(
+    content: object, key: str = "", *, depth: int = _DEPTH
+) -> dict[str, dict[str, Tensor]]:
+    """The state dicts in what a file holds, by where they lie, plain ones before averages.
 
     They lie at the top, under one of the usual keys, or under the only key that holds any, once
     or twice below each other.
     """
     if not isinstance(content, Mapping):
-        return []
+        return {}
     if _is_state(content):
-        kept = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-        return [State(key, kept)]
+        return {key: {n: value for n, value in content.items() if isinstance(value, Tensor)}}
     below = {
         name: states_in(value, f"{key}.{name}" if key else str(name), depth=depth - 1)
         for name, value in content.items()
@@ -177,7 +171,7 @@ def states_in(content: object, key: str = "", *, depth: int = _DEPTH) -> list[St
     known = [name for name in (*PLAIN, *AVERAGED) if below.get(name)]
     others = [name for name, found in below.items() if found and name not in known]
     chosen = known or (others if len(others) == 1 else [])
-    return [state for name in chosen for state in below[name]]
+    return {where: state for name in chosen for where, state in below[name].items()}
 
 
 def _is_state(content: Mapping[Any, object]) -> bool:

@@ -34,9 +34,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             loaded = the_model(store, options.model, options.weights)
             result = _recomputed(store, loaded, options, channels=channels)
         except (ValueError, OSError) as error:
-            hint = _hint(store, layer)
-            if not hint:
+            pictures = store.pictures.get(layer)
+            names = " or ".join(sorted(pictures.projections)) if pictures else ""
+            if not names:
                 raise
+            hint = f"the store has pictures that need neither: --rectifier {names}"
             raise ValueError(f"{error}; {hint}") from error
         model, weights = loaded.spec, loaded.weights
     how = {
@@ -51,8 +53,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     said(f"{options.output}: {len(channels)} channels of {layer}", options)
     if stored:
         said("drawn from the pictures in the store; --recompute uses model and data", options)
-    pictures = "stored" if stored else "recomputed"
-    return {"figure": options.output, "layer": layer, "channels": channels, "pictures": pictures}
+    source = "stored" if stored else "recomputed"
+    return {"figure": options.output, "layer": layer, "channels": channels, "pictures": source}
 
 
 def has_pictures(store: Store, options: argparse.Namespace, rectifier: str) -> bool:
@@ -62,13 +64,6 @@ def has_pictures(store: Store, options: argparse.Namespace, rectifier: str) -> b
     pictures = store.pictures.get(options.layer)
     projections = pictures.projections.get(rectifier) if pictures else None
     return projections is not None and projections.elsewhere == (options.elsewhere or "")
-
-
-def _hint(store: Store, layer: str) -> str:
-    """The options of figures that need neither model nor data; empty if there are none."""
-    pictures = store.pictures.get(layer)
-    names = " or ".join(sorted(pictures.projections)) if pictures else ""
-    return f"the store has pictures that need neither: --rectifier {names}" if names else ""
 
 
 def _recomputed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -146,11 +147,9 @@ def _estimate_lines(found: Estimate, output: str) -> Iterator[str]:
 
 def size(count: float) -> str:
     """A number of bytes with its unit: "8.4 GB"."""
-    for unit in _UNITS[:-1]:
-        if count < 1000:
-            return f"{count:.3g} {unit}" if unit != "bytes" else f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.3g} {_UNITS[-1]}"
+    count = float(f"{count:.3g}")
+    power = min(int(math.log10(max(count, 1)) // 3), len(_UNITS) - 1)
+    return f"{count / 1000**power:.3g} {_UNITS[power]}"
 
 
 def duration(seconds: float) -> str:

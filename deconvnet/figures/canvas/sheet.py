@@ -28,11 +28,7 @@ class Sheet:
 
     One axes covers the whole figure: a hundred axes would take seconds. The pictures keep their
     pixels: with ``interpolation="none"`` matplotlib neither resamples nor composites them. To be
-    made and drawn on within ``style.paper()``.
-
-    Args:
-        width: in inches.
-        height: in inches.
+    made and drawn on within ``style.paper()``. Width and height are in inches.
     """
 
     def __init__(self, width: float, height: float) -> None:
@@ -84,17 +80,9 @@ class Sheet:
         )
 
     def outline(self, box: Box, left: float, top: float, *, scale: float, colour: str) -> None:
-        """Outline a box on the picture that was drawn at ``left, top``.
+        """Outline a box on the picture that was drawn at ``left, top``; it must not be empty.
 
-        Args:
-            box: in pixels of the picture.
-            left: of the picture, in inches.
-            top: of the picture.
-            scale: inches per pixel.
-            colour: of the line, edged with white to be seen on any picture.
-
-        Raises:
-            ValueError: the box is empty.
+        ``scale`` is inches per pixel. The line is edged with white to be seen on any picture.
         """
         rows, columns = box.size[-2:]
         if min(rows, columns) <= 0:
@@ -128,14 +116,7 @@ def captioned(
     """A sheet with a strip above the drawing: the title in bold, and how the figure was drawn.
 
     The subtitle and the rule of contrast stand beside the title, or below it where the figure is
-    narrow. Without a title there is no strip.
-
-    Args:
-        width: of the figure, in inches.
-        height: of the drawing alone.
-        title: usually the layer.
-        subtitle: stands before the rule.
-        rule: how values became colours, as a sentence.
+    narrow. Without a title there is no strip. ``height`` is that of the drawing alone.
 
     Returns:
         The sheet, and the inches from its top to the drawing.

@@ -41,15 +41,10 @@ def as_picture(array: npt.ArrayLike, *, what: str = "a picture") -> Picture:
 
 
 def pair(image: npt.ArrayLike, projection: npt.ArrayLike, *, of: str) -> tuple[Picture, Picture]:
-    """An image and its projection as pictures.
-
-    Args:
-        image: as for ``as_picture``.
-        projection: as for ``signed``, of the same height and width.
-        of: names them in the error.
+    """An image, as for ``as_picture``, and its projection, as for ``signed``, as pictures.
 
     Raises:
-        ValueError: their sizes differ, or one cannot be drawn.
+        ValueError: their sizes differ, or one cannot be drawn; ``of`` names them.
     """
     picture, shown = as_picture(image, what="an image"), signed(projection)
     if picture.shape != shown.shape:
