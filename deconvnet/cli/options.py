@@ -12,26 +12,32 @@ from deconvnet.arguments import expanded
 from deconvnet.mining.run.bad_images import DEFAULT, Limit
 
 
-def _listed(text: str, kind: Callable[[str], Any], expected: str) -> tuple[Any, ...]:
+def _parsed(text: str, kind: Callable[[str], Any], expected: str) -> Any:
     try:
-        return tuple(kind(part) for part in text.split(","))
+        return kind(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} was given, expected {expected}") from None
 
 
 def numbers(text: str) -> tuple[int, ...]:
     """Integers: 3,7."""
-    return _listed(text, int, "integers: 3,7")
+    return tuple(_parsed(text, lambda all_: list(map(int, all_.split(","))), "integers: 3,7"))
 
 
 def colours(text: str) -> tuple[float, ...]:
     """One number for each of three colours: .5,.5,.5."""
-    return _listed(text, float, "R,G,B: .5,.5,.5")
+    return tuple(_parsed(text, lambda all_: list(map(float, all_.split(","))), "R,G,B: .5,.5,.5"))
 
 
 def count(text: str) -> int | None:
     """A number, or None for all."""
-    return None if text == "all" else int(_listed(text, int, "a number or all")[0])
+    return None if text == "all" else int(_parsed(text, int, "a number or all"))
+
+
+def limit(text: str) -> str:
+    """How many images may be unreadable: 20 or 1%."""
+    _parsed(text, Limit, "20 or 1%")
+    return text
 
 
 def words(text: str) -> list[str]:
@@ -40,15 +46,6 @@ def words(text: str) -> list[str]:
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} was given, expected words: relu2,relu4")
     return found
-
-
-def limit(text: str) -> str:
-    """How many images may be unreadable: 20 or 1%."""
-    try:
-        Limit(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} was given, expected 20 or 1%") from None
-    return text
 
 
 @dataclass(frozen=True)
