@@ -3,10 +3,8 @@
 The public names are imported on first use, so that ``deconvnet --help`` need not wait for torch.
 """
 
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING
-
-from deconvnet.version import __version__
 
 if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when it is asked for
     from deconvnet.data import Preprocessing
@@ -20,6 +18,8 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.projection.result import Projection
     from deconvnet.store.store import Store, open_store
     from deconvnet.units import Box, Unit
+
+__version__ = metadata.version("deconvnet")  # of the installed package, as pyproject.toml has it
 
 _HOMES = {
     "Box": "units",

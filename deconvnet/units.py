@@ -1,9 +1,14 @@
-"""Units and boxes: which place of which feature map, and which pixels it sees."""
+"""Units, their boxes and exemplars: a position in a feature map, and the pixels it sees."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,11 @@ class Box:
         return self.stop[-1]
 
     @property
+    def edges(self) -> tuple[int, int, int, int]:
+        """Top, left, bottom and right, half-open."""
+        return self.top, self.left, self.bottom, self.right
+
+    @property
     def size(self) -> tuple[int, ...]:
         """Length along each axis."""
         return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
@@ -117,3 +127,29 @@ class Box:
     def slices(self) -> tuple[slice, ...]:
         """To cut an image: ``image[(..., *box.slices)]``."""
         return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Exemplar:
+    """One unit in one image: its activation, the pixels it sees and what it responds to in them.
+
+    Args:
+        unit: its ``image`` is the index in the data set or in the batch.
+        activation: the value of the unit.
+        box: receptive field in pixels, clipped to the image.
+        overhang: rows above and columns left of the box where the receptive field leaves the image.
+        patch: (height, width, 3) in [0, 1], the image within the box.
+        projection: (height, width, channels), signed, of the same height and width.
+    """
+
+    unit: Unit
+    activation: float
+    box: Box
+    overhang: tuple[int, int]
+    patch: NDArray[np.float32]
+    projection: NDArray[np.float32]
+
+    def row(self, image: str | int) -> dict[str, object]:
+        """A row of a table: the image by this name, the unit, its activation and its box."""
+        unit, box = str(self.unit), self.box.edges
+        return {"image": image, "unit": unit, "activation": self.activation, "box": box}

@@ -23,7 +23,7 @@ def main() -> None:
     options = parser.parse_args()
     for layer in deconvnet.open_store(options.store):
         file = Path(options.output) / f"figure2_{layer}.pdf"
-        words = ["figure", options.store, "--layer", layer, "--channels", options.channels]
+        words = ["exemplars", options.store, "--layer", layer, "--channels", options.channels]
         code = deconvnet_command([*words, "--rectifier", options.rectifier, "-o", str(file)])
         if code:
             raise SystemExit(code)

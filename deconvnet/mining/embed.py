@@ -35,7 +35,7 @@ from deconvnet.store.table import LayerTable
 from deconvnet.store.user_content import check_additions
 
 from . import fingerprint
-from .exemplars import exemplars, same_size
+from .exemplars import project_exemplars, same_size
 
 _IMAGES = ("image", "activation")  # mismatches that tell of other images
 _RECOMPUTED = 100  # entries
@@ -58,7 +58,7 @@ def embed(
 
     The images must be those that were mined: every activation is computed again on the way to
     its projection; where only patches are stored, those of 100 random entries. Only entries with
-    a positive activation have pictures, as in ``exemplars``. Patches are stored as JPEG,
+    a positive activation have pictures, as in ``project_exemplars``. Patches are stored as JPEG,
     projections as float16 with a scale each; the error of either is too small to be seen in a
     figure. The tables, projections under other policies, and whatever you added to the file
     yourself (groups, datasets, attributes) are kept. Memory holds few pictures at a time; the disk
@@ -108,7 +108,7 @@ def embed(
         str(rectifier_named(one)): DeconvNet(model, one, fallback=fallback, input_size=size)
         for one in projections
     }
-    total = sum(int(table.lit.sum()) for table in store.values()) * (1 + len(nets))
+    total = sum(int(table.has_picture.sum()) for table in store.values()) * (1 + len(nets))
     done = 0
 
     def made(count: int) -> None:
@@ -198,30 +198,30 @@ class _Pictures:
     def write(self, layer: str, group: h5py.Group) -> None:
         """Write all pictures of a layer into its group."""
         table = self.store[layer]
-        lit = table.lit
-        overhang = np.full((*lit.shape, 2), -1, dtype="<i4")
-        if lit.any():
-            overhang[lit] = overhangs(self.geometry, layer, table, lit)
+        shown = table.has_picture
+        overhang = np.full((*shown.shape, 2), -1, dtype="<i4")
+        if shown.any():
+            overhang[shown] = overhangs(self.geometry, layer, table, shown)
         group["overhang"] = overhang
-        self._patches(table, lit, group.create_group("patch"))
+        self._patches(table, shown, group.create_group("patch"))
         old = self.store.pictures.get(layer)
         for name in sorted({*self.nets, *(old.projections if old else ())}):
             target = group.create_group(f"projection/{escape(name)}")
             if name in self.nets:
-                self._projections(self.nets[name], layer, lit, target)
+                self._projections(self.nets[name], layer, shown, target)
             else:
                 with opened_layer(self.store, layer) as source:
                     copy_values(source[f"projection/{escape(name)}"], target)
 
-    def _patches(self, table: LayerTable, lit: NDArray[np.bool_], group: h5py.Group) -> None:
+    def _patches(self, table: LayerTable, shown: NDArray[np.bool_], group: h5py.Group) -> None:
         """Read each image once; entries with the same image and box share a patch."""
-        offset = np.full(lit.shape, -1, dtype="<i8")
-        length = np.zeros(lit.shape, dtype="<i4")
+        offset = np.full(shown.shape, -1, dtype="<i8")
+        length = np.zeros(shown.shape, dtype="<i4")
         with spooled(self.folder, "|u1") as spool:
-            for index in np.unique(table.image[lit]).tolist():
+            for index in np.unique(table.image[shown]).tolist():
                 picture = self.preprocessing.picture(self._image(index))
                 known: dict[tuple[int, ...], tuple[int, int]] = {}
-                places = [*map(tuple, np.argwhere(lit & (table.image == index)))]
+                places = [*map(tuple, np.argwhere(shown & (table.image == index)))]
                 for place in places:
                     box = tuple(table.box[place].tolist())
                     if box not in known:
@@ -242,33 +242,33 @@ class _Pictures:
         return checked(item, index, None)
 
     def _projections(
-        self, net: DeconvNet, layer: str, lit: NDArray[np.bool_], group: h5py.Group
+        self, net: DeconvNet, layer: str, shown: NDArray[np.bool_], group: h5py.Group
     ) -> None:
-        offset = np.full(lit.shape, -1, dtype="<i8")
-        scale = np.zeros(lit.shape, dtype="<f4")
-        depth, step = 3, self._step(layer, lit)
-        channels = np.flatnonzero(lit.any(1)).tolist()
+        offset = np.full(shown.shape, -1, dtype="<i8")
+        scale = np.zeros(shown.shape, dtype="<f4")
+        depth, step = 3, self._step(layer, shown)
+        channels = np.flatnonzero(shown.any(1)).tolist()
         with spooled(self.folder, "<f2") as spool:
             for some in (channels[i : i + step] for i in range(0, len(channels), step)):
                 try:
-                    made = exemplars(
+                    made = project_exemplars(
                         self.store, layer, some,
                         net=net, dataset=self.dataset, preprocessing=self.preprocessing,
                     )  # fmt: skip
                 except OSError as error:  # of an image; the disk's own are told in other words
                     raise ValueError(f"an image cannot be read any more: {error}") from error
                 for channel, those in made.items():
-                    for slot, each in zip(np.flatnonzero(lit[channel]), those, strict=True):
+                    for slot, each in zip(np.flatnonzero(shown[channel]), those, strict=True):
                         values, scale[channel, slot] = halves(each.projection)
                         offset[channel, slot] = spool.add(values)
                         depth = each.projection.shape[2]
-                self.report(int(lit[some].sum()))
+                self.report(int(shown[some].sum()))
             group["offset"], group["scale"] = offset, scale
             spool.into(group, "values")
-        write_attributes(group.attrs, {"channels": depth, "fallback": self.fallback})
+        write_attributes(group.attrs, {"channels": depth, "elsewhere": self.fallback})
 
-    def _step(self, layer: str, lit: NDArray[np.bool_]) -> int:
+    def _step(self, layer: str, shown: NDArray[np.bool_]) -> int:
         """How many channels are projected at a time, so that their pictures fit into memory."""
-        box = self.store[layer].box[lit].astype("i8")
+        box = self.store[layer].box[shown].astype("i8")
         most = int(((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).max(initial=1))
-        return max(1, AT_ONCE // (most * int(lit.shape[1]) * 3 * 4 * 2))
+        return max(1, AT_ONCE // (most * int(shown.shape[1]) * 3 * 4 * 2))

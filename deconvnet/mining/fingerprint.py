@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from deconvnet.data.digest import bytes_of, few_images
+from deconvnet.data.samples import bytes_of, few_images
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.modes import threads_of_cpu
 from deconvnet.graph.node import Node

@@ -15,8 +15,7 @@ from deconvnet.arguments import expanded, integer
 from deconvnet.atomic import check_writable
 from deconvnet.data.image_folder import may_be_images, said_of
 from deconvnet.data.preprocessing import Preprocessing
-from deconvnet.data.resolve import given_dataset, known_preprocessing
-from deconvnet.data.specs import anchored
+from deconvnet.data.resolve import anchored, given_dataset, known_preprocessing
 from deconvnet.graph.modes import ordinarily
 from deconvnet.mining.run.bad_images import DEFAULT, TooManyBad
 from deconvnet.mining.run.job import Job, Settings

@@ -39,7 +39,7 @@ class Projections:
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class PictureIndex:
     """What is stored of a layer's pictures."""
 
     overhang: NDArray[np.int32]
@@ -49,7 +49,7 @@ class Pictures:
     """by the name of the policy"""
 
 
-def read_index(group: h5py.Group, table: LayerTable, room: Room) -> Pictures | None:
+def read_index(group: h5py.Group, table: LayerTable, room: Room) -> PictureIndex | None:
     """Read where the pictures of a layer stand; None if its group holds none.
 
     Raises:
@@ -58,14 +58,14 @@ def read_index(group: h5py.Group, table: LayerTable, room: Room) -> Pictures | N
     """
     if group.get("patch", getlink=True) is None:  # `in` would follow a link out of the file
         return None
-    shape, lit = table.image.shape, table.lit
+    shape, shown = table.image.shape, table.has_picture
     overhang = dataset_in(group, "overhang", kind="<i4", shape=(*shape, 2), room=room)
     part = group_in(group, "patch")
     offset = dataset_in(part, "offset", kind="<i8", shape=shape, room=room)
     length = dataset_in(part, "length", kind="<i4", shape=shape, room=room)
     stored = lazy_dataset_in(part, "bytes", kind="|u1", shape=(None,), room=room)
-    _check(part, offset, length.astype("i8"), lit, stored=len(stored))
-    if ((overhang >= 0) != lit[..., None]).any() or (overhang < -1).any():
+    _check(part, offset, length.astype("i8"), shown, stored=len(stored))
+    if ((overhang >= 0) != shown[..., None]).any() or (overhang < -1).any():
         raise ValueError(f"{group.name}/overhang is not of the entries of a positive activation")
     projections = {}
     if group.get("projection", getlink=True) is not None:
@@ -73,7 +73,7 @@ def read_index(group: h5py.Group, table: LayerTable, room: Room) -> Pictures | N
         for name in policies:
             part = group_in(policies, name)
             projections[unescape(name)] = _read_projections(part, table, room)
-    return Pictures(overhang, Patches(offset, length), projections)
+    return PictureIndex(overhang, Patches(offset, length), projections)
 
 
 def _read_projections(part: h5py.Group, table: LayerTable, room: Room) -> Projections:
@@ -87,7 +87,7 @@ def _read_projections(part: h5py.Group, table: LayerTable, room: Room) -> Projec
         raise ValueError(f"{part.name} lacks its attributes `channels` or `elsewhere` (fallback)")
     sides = np.clip(box[..., 2:].astype("i8") - box[..., :2], 0, 2**20)  # a product fits in i8
     length = sides.prod(-1) * channels
-    _check(part, offset, length, table.lit, stored=len(stored))
+    _check(part, offset, length, table.has_picture, stored=len(stored))
     there = offset >= 0
     order = np.argsort(offset[there])
     first, last = offset[there][order], (offset + length)[there][order]
@@ -102,14 +102,14 @@ def _check(
     part: h5py.Group,
     offset: NDArray[np.int64],
     length: NDArray[np.int64],
-    lit: NDArray[np.bool_],
+    shown: NDArray[np.bool_],
     *,
     stored: int,
 ) -> None:
-    """Pictures are inside of what is stored, and of all entries of a positive activation."""
+    """PictureIndex are inside of what is stored, and of all entries of a positive activation."""
     there = offset >= 0
     known, first = length[there], offset[there]
     if (offset < -1).any() or (known < 1).any() or (first > stored - known).any():
         raise ValueError(f"{part.name} points out of the {stored} values that it holds")
-    if (there != lit).any():
+    if (there != shown).any():
         raise ValueError(f"{part.name} is not of the entries of a positive activation")

@@ -35,7 +35,7 @@ from .format import (
     unescape,
     write_attributes,
 )
-from .picture_index import Pictures, read_index
+from .picture_index import PictureIndex, read_index
 from .shielded_file import Shielded
 from .table import Failed, LayerTable
 from .user_content import carry_over
@@ -59,7 +59,7 @@ class Store(Mapping[str, LayerTable]):
     """index → path, of the images that stand in a table"""
     failed: list[Failed] = field(default_factory=list)
     """the images that could not be used"""
-    pictures: dict[str, Pictures] = field(default_factory=dict)
+    pictures: dict[str, PictureIndex] = field(default_factory=dict)
     """by layer: where its patches and projections stand in the file, if it holds any"""
 
     def __getitem__(self, name: str) -> LayerTable:

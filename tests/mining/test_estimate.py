@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from deconvnet import Preprocessing, UnmirroredError
-from deconvnet.cli.commands.dry_run import duration, size
+from deconvnet.cli.commands.mine import duration, size
+from deconvnet.mining import estimate_pictures
 from deconvnet.mining.embed import embed
 from deconvnet.mining.estimate import estimate
 from deconvnet.mining.mine import mine
@@ -76,7 +77,7 @@ def test_pictures_are_timed_too(work, tmp_path, monkeypatch):
     model, data = work
     assert estimate(model, data, LAYERS, 4, 8).seconds["pictures"] == 0
     ticks = itertools.count()
-    monkeypatch.setattr("deconvnet.mining.estimate.time.perf_counter", lambda: float(next(ticks)))
+    monkeypatch.setattr(estimate_pictures.time, "perf_counter", lambda: float(next(ticks)))
     options = {"preprocessing": PREPARED, "projections": []}
     patches = estimate(model, data, ["relu", "fc2"], 4, 8, **options).seconds["pictures"]
     assert patches == 5 * 4 + min(3 * 4, 50)
@@ -93,7 +94,7 @@ def test_a_policy_without_a_rule_is_told_before(work):
     options = {"preprocessing": PREPARED, "projections": ["deconvnet"]}
     with pytest.raises(UnmirroredError, match="GELU"):
         estimate(model, work[1], ["1"], 4, 8, **options)
-    found = estimate(model, work[1], ["1"], 4, 8, **options, fallback="derivative")
+    found = estimate(model, work[1], ["1"], 4, 8, **options, elsewhere="derivative")
     assert found.disk["projections"] > 0
 
 

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import Any
 
 import h5py
@@ -24,7 +25,6 @@ from deconvnet.projection.check.checked_graphs import Checked, settled
 from deconvnet.projection.forward import Recording
 from deconvnet.projection.geometry import geometry_of
 from deconvnet.store.format import check_attributes
-from deconvnet.version import __version__
 
 from .bad_images import DEFAULT, Limit
 from .file_positions import Positions
@@ -212,7 +212,7 @@ def _looked_at(dataset: Any, workers: int, signals: Callable[[int], None]) -> tu
 
 def _provenance(graph: Graph, dataset: Any, told: Mapping[str, str]) -> dict[str, Any]:
     versions = {
-        "deconvnet": __version__,
+        "deconvnet": version("deconvnet"),
         "h5py": h5py.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,

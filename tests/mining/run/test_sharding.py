@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from deconvnet.cli.device import device_of
+from deconvnet.cli.long_runs import device_of
 from deconvnet.mining.run.sharding import Shard, gpu, local_rank, of_environment, parse
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}
