@@ -87,7 +87,7 @@ def row(case: Case, *, rounds: int, device: str = "cpu", threads: int = 1) -> Ro
     judge(net.graph, images, gradient=True)
     settled(device)()
     check = time.perf_counter() - begin
-    route = net.route(images, units)
+    plan = net.plan(images, units)
     forwarded = runners.multiply_adds(model, few)
     runners.forward(model, few)
     extra = int(device.startswith("cuda"))
@@ -113,8 +113,8 @@ def row(case: Case, *, rounds: int, device: str = "cpu", threads: int = 1) -> Ro
         exact=found["exact"],
         seconds=seconds,
         forwarded=forwarded,
-        way=route.way,
-        multiply_adds=dict(route.multiply_adds),
+        way=plan.strategy,
+        multiply_adds=dict(plan.multiply_adds),
         peaks=peaks,
         check=check,
     )

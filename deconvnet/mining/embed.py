@@ -27,7 +27,7 @@ from deconvnet.mining.verify.verify import ACROSS
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
 from deconvnet.projection.check.checked_graphs import settled
-from deconvnet.projection.geometry import geometry_of
+from deconvnet.projection.forward import geometry_of
 from deconvnet.store.format import escape, write_attributes
 from deconvnet.store.picture_codec import encode, halves
 from deconvnet.store.picture_reading import opened_layer

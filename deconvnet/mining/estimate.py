@@ -17,7 +17,7 @@ from deconvnet.graph.modes import ordinarily
 from deconvnet.layers import Rectifier
 from deconvnet.mining.run.job import Job
 from deconvnet.mining.run.miner import Miner
-from deconvnet.projection.forward import Recording
+from deconvnet.projection.geometry import Geometry
 from deconvnet.store.format import COLUMNS, COUNTERS
 
 from .estimate_pictures import Pictures, estimate_pictures
@@ -139,7 +139,7 @@ def _seconds(job: Job, miner: Miner) -> float:
     return ends[-1] - ends[-2]
 
 
-def _live(geometry: Recording, miner: Miner) -> int:
+def _live(geometry: Geometry, miner: Miner) -> int:
     """The most values of one image that are held at the same time."""
     nodes = miner.graph.upto(list(miner.tops))
     readers = Counter(source for node in nodes for source in node.sources)

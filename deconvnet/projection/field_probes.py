@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deconvnet.layers import Interval
 from deconvnet.layers.window import FAR, whole
 
-from .forward import Recording, Step
+from .geometry import Geometry, Step
 
 LINE = 64  # cells along an axis whose fields are compared, in the middle of a map
 AWAY = 2**18 * 3**3 * 5 * 7  # cells between two places far outside of a map
@@ -109,21 +109,21 @@ def _number(ratio: Fraction) -> float:
     return ratio.numerator if ratio.denominator == 1 else float(ratio)
 
 
-def uneven(recording: Recording) -> set[str]:
+def uneven(geometry: Geometry) -> set[str]:
     """The nodes with a step below them, or at them, that is not even."""
     found: set[str] = set()
-    for step in recording.steps:
-        if not found.isdisjoint(filter(None, step.sources)) or not _is_even(step, recording):
+    for step in geometry.steps:
+        if not found.isdisjoint(filter(None, step.sources)) or not _is_even(step, geometry):
             found.add(step.name)
     return found
 
 
-def _is_even(step: Step, recording: Recording) -> bool:
+def _is_even(step: Step, geometry: Geometry) -> bool:
     """Whether neighbouring cells see windows of one size, that lie whole cells apart.
 
     So it is with filters and pools; not with what has more cells than its input has.
     """
-    size = recording.sizes.get(step.name, ())
+    size = geometry.sizes.get(step.name, ())
     for axis, length in enumerate(size[2:], start=2):
         line = Interval.at(np.arange(max(2, min(length, 8 * LINE))))
         places = [Interval.at(n // 2) for n in size[2:]]

@@ -35,6 +35,11 @@ class Opaque:
     record: Record
     sources: tuple[str, ...]
 
+    @property
+    def bound(self) -> tuple[MirroredLayer, tuple[()], tuple[str, ...]]:
+        """The layer and where its inputs came from, as ``forward.bind`` gives them."""
+        return self.layer, (), self.sources
+
     def alone(self) -> tuple[Tensor, Opaque] | None:
         """The one tensor that carries a signal, and the step that makes it; None if several do."""
         record = self.record
@@ -75,9 +80,9 @@ def changes(run: Callable[[Any], Any], given: Any) -> list[int] | None:
     flat = pytree.tree_leaves(copies)
     versions = [x._version for x in flat if isinstance(x, Tensor)]
     places = {id(x): i for i, x in enumerate(flat)}
-    found = [places.get(id(x)) for x in pytree.tree_leaves(run(copies))]
+    given_back = [places.get(id(x)) for x in pytree.tree_leaves(run(copies))]
     written = [x._version for x in flat if isinstance(x, Tensor)] != versions
-    return None if written or None in found else [i for i in found if i is not None]
+    return None if written or None in given_back else [i for i in given_back if i is not None]
 
 
 def before(

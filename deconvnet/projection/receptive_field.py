@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from deconvnet.layers import Interval, Window
 from deconvnet.layers.window import FAR, clipped, union
-from deconvnet.units import Box
+from deconvnet.units import Box, Unit, by_layer
 
 from .field_probes import Field, Probe, uneven
-from .forward import Recording
+from .geometry import Geometry
 
 UNITS = 4096  # carried down at a time
 
 
 def boxes(
-    recording: Recording,
+    geometry: Geometry,
     layer: str,
     positions: Sequence[Sequence[int]] | NDArray[Any],
     *,
@@ -31,7 +31,7 @@ def boxes(
     (Araujo 2019 gives the recurrence for one path).
 
     Args:
-        recording: any recording of images of this size up to the layer.
+        geometry: of images of this size up to the layer.
         layer: node name.
         positions: (units, axes) place of each unit; (units, 0) for layers without positions.
         channels: (units,) channel of each unit, where only its own paths count; None for the
@@ -40,25 +40,42 @@ def boxes(
     Returns:
         starts and stops, each (units, axes of the image).
     """
-    axes = len(positions[0]) if len(positions) else max(0, len(recording.sizes[layer]) - 2)
+    axes = len(positions[0]) if len(positions) else max(0, len(geometry.sizes[layer]) - 2)
     places = np.asarray(positions, dtype=np.int64).reshape(len(positions), axes)
     channel = Interval.whole() if channels is None else Interval.at(channels)
     window = (Interval.whole(), channel, *(Interval.at(p) for p in places.T))
-    seen = _propagate(recording, {layer: window}, clip=True)
-    return _on_the_image(seen, len(places), recording)
+    seen = _propagate(geometry, {layer: window}, clip=True)
+    return _on_the_image(seen, len(places), geometry)
 
 
 def box(
-    recording: Recording, layer: str, position: Sequence[int], *, channel: int | None = None
+    geometry: Geometry, layer: str, position: Sequence[int], *, channel: int | None = None
 ) -> Box:
     """The pixels that one unit sees, clipped to the image."""
     channels = None if channel is None else [channel]
-    starts, stops = boxes(recording, layer, [position], channels=channels)
+    starts, stops = boxes(geometry, layer, [position], channels=channels)
     return Box(tuple(starts[0].tolist()), tuple(stops[0].tolist()))
 
 
+def unit_boxes(geometry: Geometry, units: Sequence[Unit]) -> list[Box]:
+    """The pixels that units see, clipped to the image.
+
+    Args:
+        geometry: of images of this size up to their layers.
+        units: of any layers, with their positions.
+    """
+    seen: dict[int, Box] = {}
+    for layer, members in by_layer(units).items():
+        places = [units[i].position or () for i in members]
+        channels = [units[i].channel for i in members]
+        starts, stops = boxes(geometry, layer, places, channels=channels)
+        for i, start, stop in zip(members, starts.tolist(), stops.tolist(), strict=True):
+            seen[i] = Box(tuple(start), tuple(stop))
+    return [seen[i] for i in range(len(units))]
+
+
 def overhang(
-    recording: Recording, layer: str, positions: Sequence[Sequence[int]]
+    geometry: Geometry, layer: str, positions: Sequence[Sequence[int]]
 ) -> list[tuple[int, ...]]:
     """How far to the inside of a layer's full field the clipped boxes of its units begin.
 
@@ -68,11 +85,11 @@ def overhang(
     Returns:
         For each unit the cells before its box, one number an axis of the image.
     """
-    starts, _ = boxes(recording, layer, positions)
-    lengths, image = field(recording, layer).size, recording.sizes[recording.input][2:]
+    starts, _ = boxes(geometry, layer, positions)
+    lengths, image = field(geometry, layer).size, geometry.sizes[geometry.input][2:]
     found = []
     for position, start in zip(positions, starts.tolist(), strict=True):
-        full = _unclipped(recording, layer, position)
+        full = _unclipped(geometry, layer, position)
         found.append(
             tuple(
                 first - int(interval.start) if length < n else first
@@ -82,20 +99,20 @@ def overhang(
     return found
 
 
-def field(recording: Recording, layer: str) -> Field:
+def field(geometry: Geometry, layer: str) -> Field:
     """Size and stride of a layer's receptive field, as if the image had no border."""
-    return of_layers(recording, [layer])[layer]
+    return of_layers(geometry, [layer])[layer]
 
 
-def of_layers(recording: Recording, layers: Sequence[str]) -> dict[str, Field]:
+def of_layers(geometry: Geometry, layers: Sequence[str]) -> dict[str, Field]:
     """The receptive fields of many layers, in few passes down the graph.
 
     Args:
-        recording: any recording of images of this size.
+        geometry: of images of this size.
         layers: node names.
     """
-    odd = uneven(recording)
-    probes = {name: Probe(recording.sizes[name][2:], even=name not in odd) for name in layers}
+    odd = uneven(geometry)
+    probes = {name: Probe(geometry.sizes[name][2:], even=name not in odd) for name in layers}
     found = {}
     for some in _batches(probes):
         count = sum(len(probe.places) for probe in some.values())
@@ -104,28 +121,28 @@ def of_layers(recording: Recording, layers: Sequence[str]) -> dict[str, Field]:
             rows[layer] = slice(first, first + len(probe.places))
             seeds[layer] = _seed(probe.places, rows[layer], count)
             first += len(probe.places)
-        seen = _propagate(recording, seeds, clip=False)[2:]
+        seen = _propagate(geometry, seeds, clip=False)[2:]
         starts, stops = (
             np.stack([np.broadcast_to(end, count) for end in ends], axis=1)
             for ends in ([i.start for i in seen], [i.stop for i in seen])
         )
-        image = recording.sizes[recording.input][2:]
+        image = geometry.sizes[geometry.input][2:]
         for layer, own in rows.items():
             found[layer] = some[layer].field(starts[own], stops[own], image)
     return {layer: found[layer] for layer in layers}
 
 
-def central_boxes(recording: Recording, layers: Sequence[str]) -> dict[str, Box]:
+def central_boxes(geometry: Geometry, layers: Sequence[str]) -> dict[str, Box]:
     """The pixels that the central unit of each of many layers sees, clipped to the image.
 
     One pass down the graph, like ``of_layers``; the same boxes as ``box`` gives one by one.
     """
     seeds = {}
     for row, layer in enumerate(layers):
-        centre = [[n // 2 for n in recording.sizes[layer][2:]]]
+        centre = [[n // 2 for n in geometry.sizes[layer][2:]]]
         seeds[layer] = _seed(np.asarray(centre, np.int64), slice(row, row + 1), len(layers))
-    seen = _propagate(recording, seeds, clip=True)
-    starts, stops = _on_the_image(seen, len(layers), recording)
+    seen = _propagate(geometry, seeds, clip=True)
+    starts, stops = _on_the_image(seen, len(layers), geometry)
     rows = zip(layers, starts.tolist(), stops.tolist(), strict=True)
     return {layer: Box(tuple(start), tuple(stop)) for layer, start, stop in rows}
 
@@ -151,25 +168,25 @@ def _seed(positions: NDArray[np.int64], rows: slice, count: int) -> Window:
 
 
 def _on_the_image(
-    seen: Window, count: int, recording: Recording
+    seen: Window, count: int, geometry: Geometry
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where windows of so many units start and stop, each (units, axes of the image)."""
     starts = np.stack([np.broadcast_to(i.start, count) for i in seen[2:]], axis=1)
     stops = np.stack([np.broadcast_to(i.stop, count) for i in seen[2:]], axis=1)
-    lengths = recording.sizes[recording.input][2:]
+    lengths = geometry.sizes[geometry.input][2:]
     starts = np.clip(starts, 0, lengths)
     return starts, np.clip(stops, starts, lengths)  # empty where a unit sees padding alone
 
 
-def _unclipped(recording: Recording, layer: str, position: Sequence[int]) -> Window:
+def _unclipped(geometry: Geometry, layer: str, position: Sequence[int]) -> Window:
     window = (Interval.whole(), Interval.whole(), *(Interval.at(p) for p in position))
-    return _propagate(recording, {layer: window}, clip=False)[2:]
+    return _propagate(geometry, {layer: window}, clip=False)[2:]
 
 
-def _propagate(recording: Recording, seeds: Mapping[str, Window], *, clip: bool) -> Window:
+def _propagate(geometry: Geometry, seeds: Mapping[str, Window], *, clip: bool) -> Window:
     """Carry windows of layers down to the images."""
-    seen: dict[str, Any] = {recording.input: seeds.get(recording.input)}
-    for step in reversed(recording.steps):
+    seen: dict[str, Any] = {geometry.input: seeds.get(geometry.input)}
+    for step in reversed(geometry.steps):
         above = _joined(seen.pop(step.name, None), seeds.get(step.name), None)
         if above is None:
             continue
@@ -177,11 +194,11 @@ def _propagate(recording: Recording, seeds: Mapping[str, Window], *, clip: bool)
         blind = _blind(above)
         for source, part in zip(step.sources, below, strict=True):
             if source is not None:
-                size = recording.sizes.get(source) if clip else None
+                size = geometry.sizes.get(source) if clip else None
                 seen[source] = _joined(seen.get(source), _hidden(part, blind), size)
-    image = recording.sizes[recording.input]
+    image = geometry.sizes[geometry.input]
     nothing = tuple(Interval(np.int64(0), np.int64(0)) for _ in image)
-    found: Window | None = seen[recording.input]
+    found: Window | None = seen[geometry.input]
     return nothing if found is None else found
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 import deconvnet
@@ -24,10 +26,9 @@ from deconvnet.figures import (
 )
 from deconvnet.mining.exemplars import Exemplar
 from deconvnet.net import DeconvNet
-from deconvnet.projection.forward import Recording
-from deconvnet.projection.result import Projection, boxes
-from deconvnet.projection.seeds import resolve
-from deconvnet.units import Box, Unit
+from deconvnet.projection.recording import Recording
+from deconvnet.projection.result import Projection
+from deconvnet.units import Unit
 from deconvnet.zoo.load import LoadedModel
 
 if TYPE_CHECKING:
@@ -77,35 +78,24 @@ def draw_units(
     width: str | float,
 ) -> tuple[Figure, list[dict[str, object]]]:
     """Chosen units in photographs: field, patch and projection, and the same in numbers."""
-    layer = units[0].layer
-    recording = net.record(torch.stack([p.tensor for p in photographs]), layer)
-    name = next(iter(recording.activations))
-    chosen = [
-        resolve(recording, Unit.at(name, unit.channel, position=unit.position, image=image))
-        for image in range(len(photographs))
-        for unit in units
-    ]
-    cuts = net.project(recording, units=chosen, seed=seed, crop=True)
+    images = torch.stack([p.tensor for p in photographs])
+    everywhere = [replace(unit, image=i) for i in range(len(photographs)) for unit in units]
+    cuts = _cut(net.project(images, units=everywhere, seed=seed, crop=True))
     rows, numbers = [], []
     for image, photograph in enumerate(photographs):
         picture = loaded.preprocessing.picture(photograph.tensor)
         views = []
-        for unit, cut in zip(chosen, cuts, strict=True):
-            if unit.image != image:
-                continue
-            assert isinstance(cut, Projection), "crop=True gives Projections"
-            value = float(recording[name][(image, unit.channel, *(unit.position or ()))])
+        for cut in cuts[image * len(units) :][: len(units)]:
+            unit, value = cut.unit, cut.activation
             box = (cut.box.top, cut.box.left, cut.box.bottom, cut.box.right)
-            projection = cut.pixels.permute(1, 2, 0).cpu().numpy()
             label = f"{str(unit).replace('@', ' @ ')} = {value:.3g}"  # folds at the @
-            views.append(UnitView(label, box, picture[cut.box.slices], projection))
+            views.append(UnitView(label, box, picture[cut.box.slices], _picture(cut)))
             numbers.append(
                 {"image": photograph.name, "unit": str(unit), "activation": value, "box": box}
             )
         rows.append(ImageRow(picture, views, photograph.name))
-    return visualization(
-        rows, width=width, title=name, subtitle=net.policies.rectifier.name
-    ), numbers
+    layer, rule = cuts[0].unit.layer, net.policies.rectifier.name
+    return visualization(rows, width=width, title=layer, subtitle=rule), numbers
 
 
 def draw_comparison(
@@ -129,30 +119,20 @@ def draw_comparison(
         classes: names of the model's classes.
     """
     images = torch.stack([p.tensor for p in photographs])
-    columns: list[list[Tensor]] = []
-    fields: list[Box] = []
-    units: list[Unit] = []
-    values: list[float] = []
-    for method in METHODS:
-        net = DeconvNet(loaded.model, method, elsewhere=elsewhere)
-        recording = net.record(images, unit.layer if unit else None)
-        if not units:
-            units = _rowwise(recording, unit, len(photographs))
-            values = [
-                float(recording[u.layer][(u.image, u.channel, *(u.position or ()))]) for u in units
-            ]
-        pixels = net.project(recording, units=units)
-        assert isinstance(pixels, Tensor), "without crop there is one tensor"
-        fields = boxes(recording, units)
-        columns.append(list(pixels))
+    first = DeconvNet(loaded.model, METHODS[0], elsewhere=elsewhere)
+    recording = first.record(images, unit.layer if unit else None)
+    cuts = _cut(first.project(recording, units=_rowwise(recording, unit), crop=True))
+    units = [cut.unit for cut in cuts]
+    nets = [first.with_rectifier(method) for method in METHODS]
+    columns = [list(net.project(images, units=units)) for net in nets]
     rows, numbers = [], []
-    for i, (photograph, one, value) in enumerate(zip(photographs, units, values, strict=True)):
+    for i, (photograph, cut) in enumerate(zip(photographs, cuts, strict=True)):
         picture = loaded.preprocessing.picture(photograph.tensor)
-        seen = fields[i]
-        box = (seen.top, seen.left, seen.bottom, seen.right)
+        box = (cut.box.top, cut.box.left, cut.box.bottom, cut.box.right)
         whole = (0, 0, *picture.shape[:2])
+        one, value = cut.unit, cut.activation
         said = _spoken(classes[one.channel]) if one.position is None and classes else str(one)
-        projections = [column[i].permute(1, 2, 0).cpu().numpy() for column in columns]
+        projections = [_picture(column[i]) for column in columns]
         label = f"{said} = {value:.3g}"
         rows.append(ComparisonRow(picture, projections, label, None if box == whole else box))
         numbers.append(
@@ -162,21 +142,24 @@ def draw_comparison(
     return figure, numbers
 
 
-def _rowwise(recording: Recording, unit: Unit | None, images: int) -> list[Unit]:
+def _rowwise(recording: Recording, unit: Unit | None) -> list[Unit]:
     """The unit in every image, or every image's likeliest class."""
-    layer = next(iter(recording.activations))
-    if unit is None:
-        best = (
-            recording[layer].flatten(2).amax(2) if recording[layer].ndim > 2 else recording[layer]
-        )
-        channels = best.argmax(1).tolist()
-        position = None
-    else:
-        channels, position = [unit.channel] * images, unit.position
-    return [
-        resolve(recording, Unit.at(layer, channel, position=position, image=image))
-        for image, channel in enumerate(channels)
-    ]
+    ((layer, maps),) = recording.activations.items()
+    if unit is not None:
+        return [replace(unit, layer=layer, image=image) for image in range(len(maps))]
+    best = maps.flatten(2).amax(2) if maps.ndim > 2 else maps
+    return [Unit(layer, c, image=image) for image, c in enumerate(best.argmax(1).tolist())]
+
+
+def _picture(pixels: Tensor | Projection) -> NDArray[np.float32]:
+    """A signal as figures take it, (height, width, channels)."""
+    signal = pixels.pixels if isinstance(pixels, Projection) else pixels
+    return signal.permute(1, 2, 0).cpu().numpy()
+
+
+def _cut(projections: Tensor | list[Projection]) -> list[Projection]:
+    assert isinstance(projections, list), "crop=True gives Projections"
+    return projections
 
 
 def _spoken(name: str) -> str:

@@ -25,14 +25,15 @@ def load_model(options: argparse.Namespace) -> LoadedModel:
     return load(options.model, options.weights, preprocessing=changed)
 
 
-def load_photographs(files: list[str], loaded: LoadedModel) -> list[Photograph]:
-    """Photographs by file, preprocessed for the model."""
+def load_photographs(options: argparse.Namespace) -> tuple[LoadedModel, list[Photograph]]:
+    """The model, and the photographs the options name, preprocessed for it."""
     from pathlib import Path
 
     from deconvnet.studies.draw import Photograph
 
-    prepare = loaded.preprocessing
-    return [Photograph(Path(file).name, prepare(prepare.read(file))) for file in files]
+    loaded = load_model(options)
+    prepare, files = loaded.preprocessing, options.images
+    return loaded, [Photograph(Path(file).name, prepare(prepare.read(file))) for file in files]
 
 
 def said(text: str, options: argparse.Namespace) -> None:

@@ -13,14 +13,13 @@ from deconvnet.studies.draw import METHODS, draw_comparison, provenance
 from deconvnet.units import Unit
 from deconvnet.zoo.load import LoadedModel
 
-from . import load_model, load_photographs, said
+from . import load_photographs, said
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Draw and save."""
     suffix_of(Path(options.output))  # a wrong one is said before the work, not after
-    loaded = load_model(options)
-    photographs = load_photographs(options.images, loaded)
+    loaded, photographs = load_photographs(options)
     unit = _unit(options, loaded)
     figure, numbers = draw_comparison(
         loaded,
@@ -37,9 +36,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         images=", ".join(p.name for p in photographs),
     )
     save(figure, options.output, provenance=how)
-    for row in numbers:
-        said(f"{row['image']}: {row['unit']} = {row['activation']:.4g}", options)
-    said(options.output, options)
+    lines = [f"{row['image']}: {row['unit']} = {row['activation']:.4g}" for row in numbers]
+    said("\n".join([*lines, options.output]), options)
     return {"figure": options.output, "units": numbers}
 
 

@@ -85,10 +85,10 @@ def _checked(
 
 
 def _lines(net: DeconvNet, size: tuple[int, ...]) -> dict[str, Line]:
-    layers, recording = net.layers, net.geometry(size)
-    boxes = receptive_field.central_boxes(recording, list(layers))
-    activations = unruled.activations(recording)
-    without = unruled.unruled(recording, net.policies)
+    layers, geometry = net.layers_at(size), net.geometry(size)
+    boxes = receptive_field.central_boxes(geometry, list(layers))
+    activations = unruled.activations(geometry)
+    without = unruled.unruled(geometry, net.policies)
     return {
         name: Line(layer, boxes[name], _rule(name, activations, without[name]), without[name])
         for name, layer in layers.items()

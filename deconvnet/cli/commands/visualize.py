@@ -11,31 +11,32 @@ from deconvnet.net import DeconvNet
 from deconvnet.studies.draw import draw_units, provenance
 from deconvnet.units import Unit
 
-from . import load_model, load_photographs, said
+from . import load_photographs, said
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Draw and save."""
     suffix_of(Path(options.output))  # a wrong one is said before the work, not after
-    loaded = load_model(options)
-    photographs = load_photographs(options.images, loaded)
+    loaded, photographs = load_photographs(options)
     size = (3, *loaded.preprocessing.size)
     net = DeconvNet(loaded.model, options.rectifier, elsewhere=options.elsewhere, input_size=size)
-    layer = net.graph.find(options.layer)
-    units = [Unit.at(layer, channel, position=options.position) for channel in options.channel]
+    where = options.position
+    units = [Unit.at(options.layer, channel, position=where) for channel in options.channel]
     figure, numbers = draw_units(
         net, loaded, photographs, units, seed=options.seed, width=options.width
     )
     how = provenance(
         loaded,
-        layer=layer,
+        layer=str(numbers[0]["unit"]).rpartition(":")[0],
         channels=",".join(map(str, options.channel)),
         rectifier=net.policies.rectifier.name,
         seed=options.seed,
         images=", ".join(p.name for p in photographs),
     )
     save(figure, options.output, provenance=how)
-    for row in numbers:
-        said(f"{row['image']}: {row['unit']} = {row['activation']:.4g}, box {row['box']}", options)
-    said(options.output, options)
+    lines = [
+        f"{row['image']}: {row['unit']} = {row['activation']:.4g}, box {row['box']}"
+        for row in numbers
+    ]
+    said("\n".join([*lines, options.output]), options)
     return {"figure": options.output, "units": numbers}

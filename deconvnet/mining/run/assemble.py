@@ -13,7 +13,7 @@ import numpy as np
 from deconvnet.mining.topk import TopK
 from deconvnet.projection import receptive_field
 from deconvnet.projection.field_probes import Field
-from deconvnet.projection.forward import Recording
+from deconvnet.projection.geometry import Geometry
 from deconvnet.store.store import Failed, LayerTable, Store, write_store
 
 from . import part_file
@@ -68,7 +68,7 @@ class Assembled:
     first_nan: FirstNaN | None
 
 
-def assemble(request: Request, geometry: Recording, parts: Iterable[Part]) -> Assembled:
+def assemble(request: Request, geometry: Geometry, parts: Iterable[Part]) -> Assembled:
     """The tables of disjoint parts together; one part at a time is in memory.
 
     Args:
@@ -102,7 +102,7 @@ def assemble(request: Request, geometry: Recording, parts: Iterable[Part]) -> As
     )
 
 
-def _table(geometry: Recording, name: str, top: TopK, *, field: Field) -> LayerTable:
+def _table(geometry: Geometry, name: str, top: TopK, *, field: Field) -> LayerTable:
     table = top.table()
     size = geometry.sizes[name]
     flat = table.position.numpy()
@@ -126,7 +126,7 @@ def _table(geometry: Recording, name: str, top: TopK, *, field: Field) -> LayerT
     )
 
 
-def _boxes(geometry: Recording, name: str, row: Any, *, col: Any, missing: Any) -> Any:
+def _boxes(geometry: Geometry, name: str, row: Any, *, col: Any, missing: Any) -> Any:
     """(channels, k, 4) top, left, bottom, right of every entry, -1 for empty slots."""
     channels, k = row.shape
     mapped = len(geometry.sizes[name]) == 4

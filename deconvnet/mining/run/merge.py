@@ -13,7 +13,7 @@ from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.modes import ordinarily
 from deconvnet.mining import fingerprint
 from deconvnet.projection.check.checked_graphs import settled
-from deconvnet.projection.geometry import geometry_of
+from deconvnet.projection.forward import geometry_of
 from deconvnet.store.store import Store
 
 from .assemble import assemble, publish

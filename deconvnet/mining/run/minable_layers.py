@@ -14,8 +14,8 @@ from deconvnet.layers.convolution import Convolution, TransposedConvolution
 from deconvnet.layers.joining import Combination, Concatenation
 from deconvnet.layers.linear import Linear
 from deconvnet.projection.check.checked_graphs import settled
-from deconvnet.projection.forward import Recording
-from deconvnet.projection.geometry import geometry_of
+from deconvnet.projection.forward import geometry_of
+from deconvnet.projection.geometry import Geometry
 
 MINED = (Convolution, TransposedConvolution, Linear, Rectification, Concatenation)
 
@@ -29,7 +29,7 @@ def minable(model: nn.Module, size: Sequence[int]) -> list[str]:
 
 def chosen(
     graph: Graph,
-    geometry: Recording,
+    geometry: Geometry,
     layers: str | nn.Module | Sequence[str | nn.Module] | None,
 ) -> list[str]:
     """The names of the layers to mine; each must have feature maps."""
@@ -72,7 +72,7 @@ def chosen(
     return names
 
 
-def _channels_last(geometry: Recording) -> set[str]:
+def _channels_last(geometry: Geometry) -> set[str]:
     """Fully connected layers on maps: theirs are (batch, rows, cols, channels), as in ConvNeXt."""
     found: set[str] = set()
     for step in geometry.steps:

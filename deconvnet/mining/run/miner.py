@@ -11,7 +11,7 @@ from deconvnet.graph.graph import Graph
 from deconvnet.graph.interpreter import execute, plain
 from deconvnet.mining.topk import TopK
 from deconvnet.projection.check.checked_graphs import Checked
-from deconvnet.projection.forward import Recording
+from deconvnet.projection.geometry import Geometry
 
 from .memory_format import laid_out
 from .microbatches import Microbatch
@@ -52,7 +52,7 @@ class Miner:
     def __init__(
         self,
         graph: Graph,
-        geometry: Recording,
+        geometry: Geometry,
         names: Sequence[str],
         *,
         k: int,

@@ -12,7 +12,7 @@ from deconvnet.data import Preprocessing
 from deconvnet.data.samples import first_image, read_item
 from deconvnet.mining import fingerprint
 from deconvnet.projection import receptive_field
-from deconvnet.projection.forward import Recording
+from deconvnet.projection.geometry import Geometry
 from deconvnet.store.store import Store
 from deconvnet.store.table import LayerTable
 
@@ -37,7 +37,7 @@ class Claims:
     strange: set[str] = field(default_factory=set)
 
 
-def held_against(store: Store, model: str, geometry: Recording, dataset: Any) -> Claims:
+def held_against(store: Store, model: str, geometry: Geometry, dataset: Any) -> Claims:
     """All that a store claims, but for its entries.
 
     Args:
@@ -77,7 +77,7 @@ def _prints(store: Store, model: str, dataset: Any, claims: Claims) -> Iterator[
         yield Mismatch("data set", f"its fingerprint is {here[:12]}…, the store says {told!s:.12}…")
 
 
-def _layers(store: Store, geometry: Recording) -> Iterator[tuple[str, Mismatch]]:
+def _layers(store: Store, geometry: Geometry) -> Iterator[tuple[str, Mismatch]]:
     """The layers that the model does not have, or not like this."""
     known = [name for name in store if name in geometry.sizes]
     seen = receptive_field.of_layers(geometry, known)

@@ -18,7 +18,7 @@ from deconvnet.mining.run.microbatches import Microbatch, by_row, groups_of, mic
 from deconvnet.mining.run.miner import activations
 from deconvnet.mining.topk import TopK
 from deconvnet.projection import receptive_field
-from deconvnet.projection.forward import Recording
+from deconvnet.projection.geometry import Geometry
 from deconvnet.store.store import Store
 
 from .compare import Comparison, Entry, Mismatch
@@ -50,7 +50,7 @@ class Recomputed:
 def recomputed(
     store: Store,
     graphs: Graphs,
-    geometry: Recording,
+    geometry: Geometry,
     dataset: Any,
     *,
     layers: Sequence[str],
@@ -113,7 +113,7 @@ def _threads(store: Store) -> int | None:
     return told if isinstance(told, int) and 0 < told <= MOST_THREADS else None
 
 
-def _boxes(store: Store, geometry: Recording, chosen: Chosen) -> Iterator[Mismatch]:
+def _boxes(store: Store, geometry: Geometry, chosen: Chosen) -> Iterator[Mismatch]:
     """The boxes of entries whose position exists; of others the position is said to be wrong."""
     for name, places in chosen.items():
         table, size = store[name], geometry.sizes[name][2:]
