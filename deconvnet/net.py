@@ -102,11 +102,9 @@ class DeconvNet:
             raise TypeError(f"the model was {type(model).__name__}; give a torch.nn.Module")
         rule = rectifier_named(rectifier)
         self.policies = Policies(rule, elsewhere, normalization, unpooling=unpooling)
-        self._readings = Readings(model, inputs, check=check)
-        self.model = self._readings.model
         self._input_size = None if input_size is None else tuple(input_size)
-        if self._input_size is not None:
-            self._readings.of_size(self._input_size)
+        self._readings = Readings(model, inputs, size=self._input_size, check=check)
+        self.model = self._readings.model
 
     def with_rectifier(self, rectifier: str | Rectifier) -> DeconvNet:
         """The same network under another rule; graphs, their check and geometries are shared.
@@ -247,9 +245,9 @@ class DeconvNet:
             raise
         except ValueError as error:
             raise ValueError(
-                f"the layers were asked for without a size of images, and the model takes none of "
-                f"{' x '.join(map(str, size))}: give DeconvNet(model, input_size=(channels, "
-                f"*size)), or call layers_at((channels, *size)); {error}"
+                "no size of images was given for the layers, and the model takes none of "
+                f"{' x '.join(map(str, size))}; give DeconvNet(model, input_size=(channels, "
+                f"*size)), or call net.layers_at((channels, *size)): {error}"
             ) from error
 
     @ordinarily

@@ -122,13 +122,10 @@ def resolved(
     units = _units_of(request, len(images))
     wanted: Any = [request.layer] if request.units is None else [unit.layer for unit in units]
     layers = list(dict.fromkeys(wanted))
-    graph, names = readings.named(images, layers, recorded=recording is not None)
+    graph, names, geometry = readings.resolved(images, layers, recording)
     name_of = dict(zip(layers, names, strict=True))
     units = [unit.moved(unit.position or (), name_of[unit.layer]) for unit in units]
-    if recording is None:
-        geometry = readings.geometry_for(images, sorted(set(names)))
-    else:
-        geometry = recording
+    if recording is not None:
         for name in names:
             recording[name]  # raises where it was not recorded
     for unit in units:
@@ -243,9 +240,19 @@ def _refuse_inference(model: nn.Module) -> None:
 
 
 def usual_size(graphs: Graphs) -> tuple[int, ...]:
-    """(channels, 224, 224), or as many axes as the model's images have; 3 channels by default."""
-    channels = [getattr(module, "in_channels", None) for module in _modules(graphs)]
-    return (next((int(n) for n in channels if n is not None), 3), *[224] * axes_of(graphs))
+    """(channels, 224, 224), or (channels, 224) for signals; 3 channels where no layer tells.
+
+    Raises:
+        ValueError: the images have three axes, of which none can be guessed.
+    """
+    axes, known = axes_of(graphs), (getattr(m, "in_channels", None) for m in _modules(graphs))
+    channels = next((int(n) for n in known if n is not None), 3)
+    if axes > 2:
+        raise ValueError(
+            "no size of images was given for the layers, and 224 x 224 is none of a model of "
+            f"{axes} axes; give DeconvNet(model, input_size=({channels}, depth, rows, columns))"
+        )
+    return (channels, *[224] * axes)
 
 
 def axes_of(graphs: Graphs) -> int:

@@ -15,6 +15,7 @@ from deconvnet.graph.model_state import hooks_of
 from .check.checked_graphs import Checked
 from .forward import geometry_of
 from .geometry import Geometry
+from .recording import Recording
 
 SETTINGS = ("kernel_size", "stride", "padding", "padding_mode", "dilation", "ceil_mode", "groups")
 KEPT = 4  # geometries that are remembered
@@ -32,6 +33,7 @@ class Readings:
     Args:
         model: any module that takes images, in a wrapper or not.
         inputs: {argument: value} of the arguments of forward beside the images.
+        size: (channels, *size) of one image, for which a graph is read at once.
         check: hold graphs against the model.
 
     Attributes:
@@ -42,11 +44,18 @@ class Readings:
         UntraceableError: the model is none that can be read.
     """
 
-    def __init__(self, model: nn.Module, inputs: Mapping[str, Any] | None, *, check: bool) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, Any] | None,
+        *,
+        size: Sequence[int] | None,
+        check: bool,
+    ) -> None:
         self.graphs = Graphs(model, inputs)
         self.model = self.graphs.model
         self._checked = Checked(self.graphs) if check else None
-        self._latest: Graph | None = None
+        self._latest = None if size is None else self.graphs.of_size(size)
         self._geometries: list[tuple[object, Geometry]] = []
 
     @property
@@ -60,11 +69,6 @@ class Readings:
         if graph is None:
             raise self.graphs.unseen()
         return graph
-
-    def of_size(self, size: Sequence[int]) -> Graph:
-        """The graph for one image of this (channels, *size)."""
-        self._latest = self.graphs.of_size(size)
-        return self._latest
 
     def named(
         self, images: Tensor, layers: Sequence[str | nn.Module] | None, *, recorded: bool = False
@@ -91,6 +95,25 @@ class Readings:
         refuse_backward_hooks(graph.model, graph.upto(names))
         return graph, names
 
+    def resolved(
+        self, images: Tensor, layers: Sequence[str | nn.Module], recording: Recording | None
+    ) -> tuple[Graph, list[str], Geometry]:
+        """As ``named``, and a geometry of the images: their recording, where there is one.
+
+        Raises:
+            As ``named``.
+        """
+        graph, names = self.named(images, layers, recorded=recording is not None)
+        size, count, wanted = images.shape[1:], len(images), sorted(set(names))
+        if recording is not None:
+            return graph, names, recording
+        if count > 2 and self.graphs.any_size is not None:
+            try:  # two images show whether they are kept apart
+                return graph, names, self.geometry(size, wanted, images=2, like=images)
+            except ValueError:  # a model may take batches of some sizes only
+                pass
+        return graph, names, self.geometry(size, wanted, images=count, like=images)
+
     def geometry(
         self,
         size: Sequence[int],
@@ -111,18 +134,3 @@ class Readings:
             known = [geometry_of(asked[0], empty, layers)]
             self._geometries = [*self._geometries[1 - KEPT :], (asked, known[0])]
         return known[0]
-
-    def geometry_for(self, images: Tensor, layers: Sequence[str]) -> Geometry:
-        """Of two images, which shows whether they are kept apart; of as many where it must be.
-
-        Args:
-            images: (batch, channels, *size).
-            layers: node names.
-        """
-        size, count = images.shape[1:], len(images)
-        if count > 2 and self.graphs.any_size is not None:
-            try:
-                return self.geometry(size, layers, images=2, like=images)
-            except ValueError:  # a model may take batches of some sizes only
-                pass
-        return self.geometry(size, layers, images=count, like=images)
