@@ -33,10 +33,9 @@ from deconvnet.layers.policies import Gradient
 
 from .cone import Cone
 from .geometry import Geometry, Step
-from .hooked_calls import after, before, of_container
-from .opaque import ruled, samples_tried
+from .hooked_calls import Bound, after, before, of_container
+from .opaque import applied, refuse_unseen, ruled, samples_tried
 from .recording import Recording
-from .unseen_activations import applied, refuse_unseen
 
 __all__ = ["Bound", "Recorder", "Recording", "Step", "bind", "geometry_of", "record"]
 
@@ -108,7 +107,6 @@ def _activation(node: Node, value: Any) -> Tensor:
     )
 
 
-Bound = tuple[MirroredLayer, tuple[Any, ...], tuple[str | None, ...]]
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -219,7 +217,7 @@ class Recorder:
     ) -> Any:
         if isinstance(node.call.target, Hooks):
             made = of_container(node.call.target, call[0], carried, self.policies)
-            return self._step(node, node.name, made.bound, made.value, made.record)
+            return self._step(node, node.name, *made)
         if node.module is not None and hooked(node.module) and reader_for(node.module):
             done, output = self._hooked(node, values, carried, call)
             if done:
@@ -254,13 +252,10 @@ class Recorder:
         output, kept = layer.record(*inputs)
         last = after(node.module, call, {f"{node.name}=": output}, entry, self.policies)
         if alone is not None:
-            made = alone[1]
-            self._step(node, f"{node.name}<", made.bound, made.value, made.record)
+            self._step(node, f"{node.name}<", *alone[1])
         name = node.name if last is None else f"{node.name}="
         self._step(node, name, (layer, inputs, sources), output, kept)
-        if last is not None:
-            output = self._step(node, node.name, last.bound, last.value, last.record)
-        return True, output
+        return True, output if last is None else self._step(node, node.name, *last)
 
     def _step(self, node: Node, name: str, bound: Bound, output: Any, kept: Record) -> Any:
         """Write a step down, if a signal can come back through it; its output."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -13,43 +13,35 @@ from deconvnet.graph.hooks import Hooks, run_after, run_before
 from deconvnet.layers import Local, MirroredLayer, Nothing, Policies, Record
 from deconvnet.layers.local import Traced
 
-from .opaque import ruled
-from .unseen_activations import refuse_unseen
+from .opaque import refuse_unseen, ruled
 
 Carried = dict[str, Any]
+Bound = tuple[MirroredLayer, tuple[Any, ...], tuple[str | None, ...]]
+"""A mirrored layer, its inputs, and the nodes they came from; None for parameters."""
 
 
-@dataclass(frozen=True)
-class Opaque:
+class Made(NamedTuple):
     """What hooks made, where they changed something: a step of its own.
 
     Args:
+        bound: how a signal goes back, and the nodes that it goes to.
         value: what they gave back.
-        layer: how a signal goes back.
-        record: what it needs.
-        sources: the nodes its inputs came from.
+        record: what the layer needs.
     """
 
+    bound: Bound
     value: Any
-    layer: MirroredLayer
     record: Record
-    sources: tuple[str, ...]
 
-    @property
-    def bound(self) -> tuple[MirroredLayer, tuple[()], tuple[str, ...]]:
-        """The layer and where its inputs came from, as ``forward.bind`` gives them."""
-        return self.layer, (), self.sources
-
-    def alone(self) -> tuple[Tensor, Opaque] | None:
+    def alone(self) -> tuple[Tensor, Made] | None:
         """The one tensor that carries a signal, and the step that makes it; None if several do."""
-        record = self.record
-        assert isinstance(record, Traced), "hooks are traced"
-        pairs = zip(pytree.tree_leaves(self.value), record.outputs, strict=True)
+        assert isinstance(self.record, Traced), "hooks are traced"
+        pairs = zip(pytree.tree_leaves(self.value), self.record.outputs, strict=True)
         live = [(value, output) for value, output in pairs if output is not None]
         if len(live) != 1:
             return None
-        one = replace(record, outputs=(live[0][1],), layout=pytree.tree_structure(0))
-        return live[0][0], replace(self, record=one)
+        one = replace(self.record, outputs=(live[0][1],), layout=pytree.tree_structure(0))
+        return live[0][0], self._replace(record=one)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +82,7 @@ def before(
     filled: Callable[[Mapping[str, Any]], Any],
     carried: Carried,
     policies: Policies,
-) -> Opaque | None:
+) -> Made | None:
     """What the hooks before a module make of its arguments; None if they leave them as they are.
 
     Args:
@@ -111,7 +103,7 @@ def before(
 
 def after(
     module: nn.Module, call: tuple[Any, Any], output: Carried, entry: Carried, policies: Policies
-) -> Opaque | None:
+) -> Made | None:
     """What the hooks after a module make of its output; None if they leave it as it is.
 
     Args:
@@ -138,7 +130,7 @@ def after(
 
 def of_container(
     hooks: Hooks, given: tuple[Any, ...], carried: Carried, policies: Policies
-) -> Opaque:
+) -> Made:
     """A step for the hooks of a container, which were read as a node.
 
     Args:
@@ -151,9 +143,8 @@ def of_container(
     names = {id(value): source for source, value in carried.items()}
     if kept is not None:
         inputs = tuple(given[i] for i in kept)
-        value, record = Together().record(*inputs)
         sources = tuple(names.get(id(x)) for x in inputs)
-        return Opaque(value, Together(), record, sources)  # type: ignore[arg-type]
+        return Made((Together(), (), sources), *Together().record(*inputs))
 
     def run(*now: Any) -> Any:
         new = dict(zip(carried, now, strict=True))
@@ -162,8 +153,8 @@ def of_container(
     return _opaque(run, carried, policies)
 
 
-def _opaque(run: Callable[..., Any], inputs: Carried, policies: Policies) -> Opaque:
+def _opaque(run: Callable[..., Any], inputs: Carried, policies: Policies) -> Made:
     local = Local(ruled(run, policies, module=None))
     value, record = local.record(*inputs.values())
     refuse_unseen(record.outputs, policies)
-    return Opaque(value, local, record, tuple(inputs))
+    return Made((local, (), tuple(inputs)), value, record)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils import _pytree as pytree
 
 from deconvnet.layers import Interval, Window
 from deconvnet.layers.window import FAR, clipped, union
@@ -202,35 +203,43 @@ def _propagate(geometry: Geometry, seeds: Mapping[str, Window], *, clip: bool) -
     return nothing if found is None else found
 
 
+def _is_window(seen: Any) -> bool:
+    """Whether this is one window and no container of some: intervals, or None for nothing."""
+    if seen is None or isinstance(seen, dict):
+        return seen is None
+    return all(isinstance(part, Interval) for part in seen)
+
+
 def _blind(seen: Any) -> Any:
-    """True for the units that see nothing: their window is empty along some axis."""
-    if seen is None:
-        return np.True_
-    parts = list(seen.values()) if isinstance(seen, dict) else list(seen)
-    if all(isinstance(part, Interval) for part in parts):
-        return np.any(np.stack(np.broadcast_arrays(np.False_, *(i.empty for i in parts))), axis=0)
-    return np.all(np.stack(np.broadcast_arrays(*map(_blind, parts))), axis=0)
+    """True for the units that see nothing: their windows are all empty along some axis."""
+    windows = pytree.tree_leaves(seen, is_leaf=_is_window)
+    empty = [_stacked([np.False_, *(i.empty for i in w)]).any(0) for w in windows if w is not None]
+    return _stacked([np.True_, *empty]).all(0)
+
+
+def _stacked(flags: Sequence[Any]) -> NDArray[np.bool_]:
+    return np.stack(np.broadcast_arrays(*flags))
 
 
 def _hidden(seen: Any, blind: Any) -> Any:
     """What is seen, but nothing by units that saw nothing above, whatever the layer says."""
-    if seen is None or not np.any(blind):
-        return seen
-    if isinstance(seen, dict):
-        return {key: _hidden(part, blind) for key, part in seen.items()}
-    if all(isinstance(part, Interval) for part in seen):
-        return tuple(Interval(i.start, np.where(blind, i.start, i.stop)) for i in seen)
-    return tuple(_hidden(part, blind) for part in seen)
+
+    def hidden(window: Window | None) -> Window | None:
+        if window is None:
+            return None
+        return tuple(Interval(i.start, np.where(blind, i.start, i.stop)) for i in window)
+
+    return pytree.tree_map(hidden, seen, is_leaf=_is_window) if np.any(blind) else seen
 
 
 def _joined(one: Any, other: Any, size: Any) -> Any:
-    """The union of what two readers of a node see; of a tuple's entries, entry by entry."""
+    """The union of what two readers of a node see; of a container's entries, entry by entry."""
     if one is None or other is None:
-        there = other if one is None else one
-        return clipped(there, size) if size is not None and there is not None else there
-    if isinstance(one, dict):
-        return {key: _joined(one[key], other[key], None) for key in one}
-    if all(isinstance(i, Interval) for i in (*one, *other)):
+        both = other if one is None else one
+    elif _is_window(one):
         both = union(one, other)
-        return clipped(both, size) if size is not None else both
-    return tuple(_joined(a, b, None) for a, b in zip(one, other, strict=True))
+    elif isinstance(one, dict):
+        both = {key: _joined(one[key], other[key], None) for key in one}
+    else:
+        both = tuple(_joined(a, b, None) for a, b in zip(one, other, strict=True))
+    return clipped(both, size) if size is not None and both is not None else both
