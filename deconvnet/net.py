@@ -9,14 +9,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from deconvnet.data.resolve import known_preprocessing
 from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.modes import ordinarily
 from deconvnet.projection import receptive_field
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
-from deconvnet.projection.inputs import Request, accepted, resolved, usual_size
+from deconvnet.projection.inputs import accepted, axes_of, resolve, usual_size
 from deconvnet.projection.plan import Plan, plan_of
 from deconvnet.projection.project import from_images, from_recording
 from deconvnet.projection.readings import Readings
@@ -189,17 +188,18 @@ class DeconvNet:
             UnmirroredError: an activation on the way has no rule under the policy.
             ValueError: the images do not fit the model, or the arguments each other.
         """
-        request = Request(layer, channel, position, units, seed, crop, strategy)
-        readings, policies = self._readings, self.policies
-        known = resolved(request, images, readings=readings, policies=policies)
-        if known.recording is None:
-            plan = plan_of(known, policies=policies, seed=seed, strategy=strategy)
-            results = from_images(plan, known, graphs=readings.graphs, policies=policies, seed=seed)
+        request = resolve(
+            images, layer, channel, position=position, units=units, seed=seed, crop=crop,
+            strategy=strategy, readings=self._readings, policies=self.policies,
+        )  # fmt: skip
+        if request.recording is None:
+            plan, graphs = plan_of(request, self.policies), self._readings.graphs
+            results = from_images(plan, request, graphs=graphs, policies=self.policies)
         else:
-            results = from_recording(known.recording, known.units, seed=seed)
+            results = from_recording(request.recording, request.units, seed=seed)
         if crop:
-            return cropped(results, len(known.units), known.geometry)
-        return dense(results, len(known.units), known.images)
+            return cropped(results, len(request.units), request.geometry)
+        return dense(results, len(request.units), request.images)
 
     @ordinarily
     def plan(
@@ -219,9 +219,10 @@ class DeconvNet:
         Raises:
             As ``project``.
         """
-        request = Request(units=units, strategy=strategy)
-        known = resolved(request, images, readings=self._readings, policies=self.policies)
-        return plan_of(known, policies=self.policies, seed=request.seed, strategy=strategy)
+        request = resolve(
+            images, units=units, strategy=strategy, readings=self._readings, policies=self.policies
+        )
+        return plan_of(request, self.policies)
 
     @property
     def layers(self) -> Mapping[str, Layer]:
@@ -233,19 +234,14 @@ class DeconvNet:
         Raises:
             ValueError: the model takes no images of 224 x 224, and no other size was given.
         """
-        if self._input_size is not None:
-            return self.layers_at(self._input_size)
-        size = usual_size(self._readings.graphs)
-        preprocessing = known_preprocessing(model=self.model)
-        if preprocessing is not None:
-            size = (size[0], *preprocessing.size)
+        size = self._input_size or usual_size(self._readings.graphs)
         try:
             return self.layers_at(size)
-        except UntraceableError:
-            raise
         except ValueError as error:
+            if self._input_size is not None or isinstance(error, UntraceableError):
+                raise
             raise ValueError(
-                "no size of images was given for the layers, and the model takes none of "
+                f"no size of images was given, and the model takes none of "
                 f"{' x '.join(map(str, size))}; give DeconvNet(model, input_size=(channels, "
                 f"*size)), or call net.layers_at((channels, *size)): {error}"
             ) from error
@@ -261,7 +257,10 @@ class DeconvNet:
             UntraceableError: the graph of the model cannot be read for it.
             ValueError: images of this size do not fit the model.
         """
-        geometry, nodes = self.geometry(size), self._readings.graphs.of_size(size).nodes
+        axes, graphs = axes_of(self._readings.graphs), self._readings.graphs
+        if len(size) <= axes:
+            raise ValueError(f"the size was {size}; expected (channels, *size), of {axes} axes")
+        geometry, nodes = self.geometry(size), graphs.of_size(size).nodes
         names = [s.name for s in geometry.steps if len(geometry.sizes.get(s.name, ())) >= 2]
         layers = {}
         for name, field in receptive_field.of_layers(geometry, names).items():

@@ -33,7 +33,7 @@ from deconvnet.layers.policies import Gradient
 
 from .cone import Cone
 from .geometry import Geometry, Step
-from .hooked_calls import Bound, after, before, of_container
+from .hooked_calls import Bound, Made, after, before, of_container
 from .opaque import applied, refuse_unseen, ruled, samples_tried
 from .recording import Recording
 
@@ -161,51 +161,26 @@ class Recorder:
         Raises:
             UnmirroredError: it has no rule under the policies.
         """
-        if self.cone is not None and node.name in self.cone.seen:
-            return self._on_windows(node, values, self.cone)
+        cone = self.cone if self.cone is not None and node.name in self.cone.seen else None
+        if cone is not None:
+            values = {**values, **_cut(node, values, cone)}
         call = arguments(node, self.graph.names, values)
         carried = {source: values[source] for source in node.sources if source in self.carriers}
         if not carried:
             return run_call(node, *call)
-        if node.state.grad:
-            output = self._in_its_state(node, values, readers, carried, call)
-        else:
+        if not node.state.grad:
             output = run_call(node, *call)
+        else:
+            if node.mutates:
+                refuse_shared(node, values, readers)
+            try:
+                with node.state.entered():
+                    output = self._recorded(node, values, readers, carried, call, cone)
+            except UnmirroredError as error:
+                raise UnmirroredError(f"at {node.name}: {error}") from None
         if node.name not in self.carriers and any(map(torch.is_tensor, pytree.tree_leaves(output))):
             self.blocks.append(node.name)
         return output
-
-    def _on_windows(self, node: Node, values: dict[str, Any], cone: Cone) -> Any:
-        """The node on the windows that the cone has of what it reads, padded beyond the maps."""
-        known, outside = cone.steps[node.name], cone.outside[node.name] or 0.0
-        given = {}
-        for source, crop in zip(map(str, known.sources), cone.seen[node.name], strict=True):
-            here = crop.within(cone.held[source]) if source in cone.seen else crop
-            given[source] = here.of(values[source], outside)
-        # read anew, since the user may have given the model other parameters
-        if node.module is not None:
-            make_weights(node.module)
-        bound = bind(node, *arguments(node, self.graph.names, {**values, **given}), given)
-        assert bound is not None, "the table has read this node before"
-        layer, inputs, sources = bound
-        inside = layer.under(self.policies).inside(known.record)
-        assert inside is not None, "the layer is of the kind that it was"
-        with node.state.entered():
-            output, kept = inside.layer.record(*inputs)
-        self.carriers.add(node.name)
-        self.steps.append(Step(node.name, inside.layer, kept, sources, node.state, known.dtypes))
-        return output
-
-    def _in_its_state(
-        self, node: Node, values: dict[str, Any], readers: Mapping[str, int], *rest: Any
-    ) -> Any:
-        if node.mutates:
-            refuse_shared(node, values, readers)
-        try:
-            with node.state.entered():
-                return self._recorded(node, values, readers, *rest)
-        except UnmirroredError as error:
-            raise UnmirroredError(f"at {node.name}: {error}") from None
 
     def _recorded(
         self,
@@ -214,16 +189,23 @@ class Recorder:
         readers: Mapping[str, int],
         carried: dict[str, Any],
         call: Call,
+        cone: Cone | None,
     ) -> Any:
         if isinstance(node.call.target, Hooks):
             made = of_container(node.call.target, call[0], carried, self.policies)
             return self._step(node, node.name, *made)
         if node.module is not None and hooked(node.module) and reader_for(node.module):
-            done, output = self._hooked(node, values, carried, call)
-            if done:
-                return output
+            if cone is not None:  # on windows there are no hooks but those
+                make_weights(node.module)
+            elif steps := self._hooked(node, values, carried, call):
+                return [self._step(node, name, *made) for name, made in steps.items()][-1]
+        # bound on windows too, since the user may have given the model other parameters
         layer, inputs, sources = self._bind(node, values, carried, call)
         layer = layer.under(self.policies)
+        if cone is not None:
+            inside = layer.inside(cone.steps[node.name].record)
+            assert inside is not None, "the layer is of the kind that it was"
+            layer = inside.layer
         output, kept = layer.record(*inputs)
         if isinstance(kept, Traced):
             refuse_unseen(kept.outputs, self.policies)
@@ -232,30 +214,28 @@ class Recorder:
 
     def _hooked(
         self, node: Node, values: dict[str, Any], entry: dict[str, Any], call: Call
-    ) -> tuple[bool, Any]:
-        """A module between its hooks: whether it could be recorded so, and its output."""
+    ) -> dict[str, Made]:
+        """The steps of a module between its hooks, by name; empty if it cannot be recorded so."""
         assert node.module is not None, "only modules have hooks"
+        name, steps = node.name, dict[str, Made]()
 
         def filled(now: Mapping[str, Any]) -> Any:
             return arguments(node, self.graph.names, {**values, **now})
 
         first = before(node.module, filled, entry, self.policies)
-        alone = first.alone() if first is not None else None
         if first is not None:
+            alone = first.alone()
             if alone is None:
-                return False, None
-            call, entry = first.value, {f"{node.name}<": alone[0]}
+                return {}
+            call, entry, steps[f"{name}<"] = first.value, {f"{name}<": alone[0]}, alone[1]
         bound = bind(node, *call, entry)
         if bound is None:
-            return False, None
-        layer, inputs, sources = bound[0].under(self.policies), *bound[1:]
-        output, kept = layer.record(*inputs)
-        last = after(node.module, call, {f"{node.name}=": output}, entry, self.policies)
-        if alone is not None:
-            self._step(node, f"{node.name}<", *alone[1])
-        name = node.name if last is None else f"{node.name}="
-        self._step(node, name, (layer, inputs, sources), output, kept)
-        return True, output if last is None else self._step(node, node.name, *last)
+            return {}
+        layer = bound[0].under(self.policies)
+        output, kept = layer.record(*bound[1])
+        last = after(node.module, call, {f"{name}=": output}, entry, self.policies)
+        steps[name if last is None else f"{name}="] = Made((layer, *bound[1:]), output, kept)
+        return steps if last is None else {**steps, name: last}
 
     def _step(self, node: Node, name: str, bound: Bound, output: Any, kept: Record) -> Any:
         """Write a step down, if a signal can come back through it; its output."""
@@ -287,6 +267,17 @@ class Recorder:
             tried = samples_tried(node, self.policies)
             layer = Local(ruled(run, self.policies, module=node.module), tried)
         return layer, tuple(carried.values()), tuple(carried)
+
+
+def _cut(node: Node, values: Mapping[str, Any], cone: Cone) -> dict[str, Any]:
+    """The windows that a cone has of what a node reads, with its padding beyond the maps."""
+    cut, outside = {}, cone.outside[node.name] or 0.0
+    for source, crop in zip(
+        map(str, cone.steps[node.name].sources), cone.seen[node.name], strict=True
+    ):
+        here = crop.within(cone.held[source]) if source in cone.seen else crop
+        cut[source] = here.of(values[source], outside)
+    return cut
 
 
 def bind(

@@ -91,14 +91,9 @@ def before(
         carried: the values that carry a signal.
         policies: for activations in a hook.
     """
-
-    def run(given: Any) -> Any:
-        return run_before(module, *given)
-
-    if changes(run, filled(carried)) is not None:
+    if changes(lambda given: run_before(module, *given), filled(carried)) is not None:
         return None
-    names = tuple(carried)
-    return _opaque(lambda *now: run(filled(dict(zip(names, now, strict=True)))), carried, policies)
+    return _opaque(lambda now: run_before(module, *filled(now)), carried, policies)
 
 
 def after(
@@ -122,10 +117,7 @@ def after(
 
     if changes(lambda given: run(given, entry), out) is not None:
         return None
-    sources = {name: out, **entry}
-    return _opaque(
-        lambda out, *now: run(out, dict(zip(entry, now, strict=True))), sources, policies
-    )
+    return _opaque(lambda now: run(now[name], now), {**output, **entry}, policies)
 
 
 def of_container(
@@ -145,16 +137,18 @@ def of_container(
         inputs = tuple(given[i] for i in kept)
         sources = tuple(names.get(id(x)) for x in inputs)
         return Made((Together(), (), sources), *Together().record(*inputs))
-
-    def run(*now: Any) -> Any:
-        new = dict(zip(carried, now, strict=True))
-        return hooks(*(new.get(names.get(id(x), ""), x) for x in given))
-
-    return _opaque(run, carried, policies)
+    return _opaque(
+        lambda now: hooks(*(now.get(names.get(id(x), ""), x) for x in given)), carried, policies
+    )
 
 
-def _opaque(run: Callable[..., Any], inputs: Carried, policies: Policies) -> Made:
-    local = Local(ruled(run, policies, module=None))
+def _opaque(run: Callable[[Carried], Any], inputs: Carried, policies: Policies) -> Made:
+    """A step of hooks that are not looked into: {name: value} of what they read -> their value."""
+
+    def call(*values: Any) -> Any:
+        return run(dict(zip(inputs, values, strict=True)))
+
+    local = Local(ruled(call, policies, module=None))
     value, record = local.record(*inputs.values())
     refuse_unseen(record.outputs, policies)
     return Made((local, (), tuple(inputs)), value, record)

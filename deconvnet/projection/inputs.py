@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from deconvnet.arguments import listed
+from deconvnet.data.resolve import known_preprocessing
 from deconvnet.graph.frontends import Graphs, taken
 from deconvnet.graph.graph import Graph
 from deconvnet.layers import Policies
@@ -28,67 +29,18 @@ _WRAPPED = (
 _SEVERAL = ", or for several units=[Unit(layer, channel), …]"
 
 
-@dataclass(frozen=True)
-class Request:
-    """What ``DeconvNet.project`` was asked for, as it was written.
-
-    Args:
-        layer: node name or module, with a channel; None where units are given.
-        channel: index of the feature map.
-        position: in the map.
-        units: one or several; None where a layer is given.
-        seed: "activation", "one" or "map".
-        crop: cut projections at the receptive fields.
-        strategy: "cone" or "shared"; None for the cheaper one.
-
-    Raises:
-        TypeError: several layers or channels were given where one is expected.
-        ValueError: arguments exclude each other, or are none of the words that are known.
-    """
-
-    layer: str | nn.Module | None = None
-    channel: int | None = None
-    position: tuple[int, ...] | None = None
-    units: Unit | Sequence[Unit] | None = None
-    seed: str = "activation"
-    crop: bool = False
-    strategy: str | None = None
-
-    def __post_init__(self) -> None:
-        layer, channel, units = self.layer, self.channel, self.units
-        if (units is None) == (layer is None) or (layer is None) != (channel is None):
-            raise ValueError("give either layer= and channel=, or units=")
-        if units is not None and self.position is not None:
-            raise ValueError(
-                f"position={self.position} was given beside units=; each unit has its own position"
-            )
-        if layer is not None and not isinstance(layer, (str, nn.Module)):
-            raise TypeError(
-                f"the layer was {layer!r}; give the name of one, or its module{_SEVERAL}"
-            )
-        if channel is not None and not _index(channel):
-            raise TypeError(f"the channel was {channel!r}; give the index of one{_SEVERAL}")
-        if self.seed not in SEEDS:
-            raise ValueError(f"the seed was {self.seed!r}; use one of {', '.join(SEEDS)}")
-        if self.crop and self.seed == "map":
-            raise ValueError("a whole map has no receptive field of its own: use crop=False")
-        if self.strategy is not None and self.strategy not in STRATEGIES:
-            raise ValueError(
-                f"the strategy was {self.strategy!r}; use one of {', '.join(STRATEGIES)}, or None "
-                "to choose"
-            )
-
-
 @dataclass(frozen=True, eq=False)
-class Resolved:
-    """A request whose images are as the model takes them, and whose names are those of nodes.
+class Request:
+    """What is to be projected: images as the model takes them, units by the names of nodes.
 
     Args:
         images: (batch, channels, *size); of no content where they were recorded.
         recording: of the images, if that was given.
         graph: the model, for these images.
         geometry: of the images, up to the layers of the units.
-        units: by the names of nodes; all of them exist.
+        units: all of them exist; their positions may be left open.
+        seed: "activation", "one" or "map".
+        strategy: "cone" or "shared"; None for the cheaper one.
     """
 
     images: Tensor
@@ -96,50 +48,66 @@ class Resolved:
     graph: Graph
     geometry: Geometry
     units: list[Unit]
+    seed: str
+    strategy: str | None
 
 
-def resolved(
-    request: Request, images: Tensor | Recording, *, readings: Readings, policies: Policies
-) -> Resolved:
-    """Resolve names and positions, once.
-
-    Args:
-        request: what was asked for.
-        images: (batch, channels, *size), or a recording of them.
-        readings: of the model.
-        policies: of the mirror.
+def resolve(
+    images: Tensor | Recording,
+    layer: str | nn.Module | None = None,
+    channel: int | None = None,
+    *,
+    readings: Readings,
+    policies: Policies,
+    position: tuple[int, ...] | None = None,
+    units: Unit | Sequence[Unit] | None = None,
+    seed: str = "activation",
+    crop: bool = False,
+    strategy: str | None = None,
+) -> Request:
+    """Validate what ``DeconvNet.project`` was given; resolve names and positions, once.
 
     Raises:
         KeyError, IndexError: no such layer, channel, position or image.
-        TypeError, ValueError: the images do not fit the model, or a unit is none.
+        TypeError: several layers or channels were given where one is expected; or no units.
+        ValueError: the images do not fit the model, or the arguments each other.
     """
+    if (units is None) == (layer is None) or (layer is None) != (channel is None):
+        raise ValueError("give either layer= and channel=, or units=")
+    if units is not None and position is not None:
+        raise ValueError(
+            f"position={position} was given beside units=; each unit has its own position"
+        )
+    if layer is not None and not isinstance(layer, (str, nn.Module)):
+        raise TypeError(f"the layer was {layer!r}; give the name of one, or its module{_SEVERAL}")
+    if channel is not None and not _index(channel):
+        raise TypeError(f"the channel was {channel!r}; give the index of one{_SEVERAL}")
+    if crop and seed == "map":
+        raise ValueError("a whole map has no receptive field of its own: use crop=False")
+    for name, word, known in ("seed", seed, SEEDS), ("strategy", strategy, (*STRATEGIES, None)):
+        if word not in known:
+            raise ValueError(f"the {name} was {word!r}; use one of {', '.join(map(str, known))}")
     recording = images if isinstance(images, Recording) else None
     if isinstance(images, Recording):
         _check_own(images, policies)
         images = images.empty.expand(images.sizes[images.input])
     else:
         images = accepted(images, readings.graphs)
-    units = _units_of(request, len(images))
-    wanted: Any = [request.layer] if request.units is None else [unit.layer for unit in units]
-    layers = list(dict.fromkeys(wanted))
-    graph, names, geometry = readings.resolved(images, layers, recording)
-    name_of = dict(zip(layers, names, strict=True))
+    wanted: list[Any] = [layer]
+    if units is None:
+        one = Unit.at(wanted[0], channel or 0, position=position)
+        units = [replace(one, image=image) for image in range(len(images))]
+    else:
+        units = [_checked(unit) for unit in listed(units, Unit)]
+        wanted = list(dict.fromkeys(unit.layer for unit in units))
+    graph, names, geometry = readings.resolved(images, wanted, recording)
+    name_of = dict(zip(wanted, names, strict=True))
     units = [unit.moved(unit.position or (), name_of[unit.layer]) for unit in units]
-    if recording is not None:
-        for name in names:
-            recording[name]  # raises where it was not recorded
+    for name in names if recording is not None else ():
+        recording[name]  # type: ignore[index]  # raises where it was not recorded
     for unit in units:
         _check_place(unit, (len(images), *geometry.sizes[unit.layer][1:]))
-    return Resolved(images, recording, graph, geometry, units)
-
-
-def _units_of(request: Request, images: int) -> list[Unit]:
-    """The units as they were asked for: one of each image, where a layer was given."""
-    if request.units is not None:
-        return [_checked(unit) for unit in listed(request.units, Unit)]
-    layer, channel = request.layer, request.channel  # type: Any, Any
-    unit = Unit.at(layer, channel, position=request.position)
-    return [replace(unit, image=image) for image in range(images)]
+    return Request(images, recording, graph, geometry, units, seed, strategy)
 
 
 def _checked(unit: Unit) -> Unit:
@@ -173,25 +141,16 @@ def _check_own(recording: Recording, policies: Policies) -> None:
 
 
 def _check_place(unit: Unit, shape: Sequence[int]) -> None:
-    """See that a unit is there; its position may be left open.
-
-    Args:
-        unit: by the name of a node.
-        shape: (batch, channels, *size) of its layer.
-    """
-    count, channels, *size = shape
+    """See that a unit of a layer of this (batch, channels, *size) is there."""
+    (count, channels, *size), position = shape, unit.position
     if not 0 <= unit.image < count:
         raise IndexError(f"there is no image {unit.image}; the batch has {_range(count)}")
     if not 0 <= unit.channel < channels:
         raise IndexError(
             f"{unit.layer} has no channel {unit.channel}; its channels are {_range(channels)}"
         )
-    position = unit.position
-    if position is None:
-        return
-    if len(position) != len(size) or any(
-        not 0 <= p < n for p, n in zip(position, size, strict=True)
-    ):
+    inside = position and [0 <= p < n for p, n in zip(position, size, strict=False)]
+    if position is not None and (len(position) != len(size) or not all(inside or ())):
         maps = " x ".join(map(str, size))
         expected = f"its maps are {maps}" if size else "it has no positions"
         raise IndexError(f"{unit.layer} has no position {position}; {expected}")
@@ -240,19 +199,16 @@ def _refuse_inference(model: nn.Module) -> None:
 
 
 def usual_size(graphs: Graphs) -> tuple[int, ...]:
-    """(channels, 224, 224), or (channels, 224) for signals; 3 channels where no layer tells.
+    """The size of an image as ``model.preprocessing`` makes it, else (channels, 224, 224).
 
-    Raises:
-        ValueError: the images have three axes, of which none can be guessed.
+    The channels are those that the model's first layer takes, or 3; signals have one axis of 224.
     """
-    axes, known = axes_of(graphs), (getattr(m, "in_channels", None) for m in _modules(graphs))
+    known = (getattr(module, "in_channels", None) for module in _modules(graphs))
     channels = next((int(n) for n in known if n is not None), 3)
-    if axes > 2:
-        raise ValueError(
-            "no size of images was given for the layers, and 224 x 224 is none of a model of "
-            f"{axes} axes; give DeconvNet(model, input_size=({channels}, depth, rows, columns))"
-        )
-    return (channels, *[224] * axes)
+    preprocessing = known_preprocessing(model=graphs.model)
+    if preprocessing is not None:
+        return (channels, *preprocessing.size)
+    return (channels, *[224] * min(2, axes_of(graphs)))
 
 
 def axes_of(graphs: Graphs) -> int:

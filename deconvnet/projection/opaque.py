@@ -1,4 +1,4 @@
-"""The policy inside operations that are not looked into: activations are ruled there, or refused."""
+"""The policy inside operations that are not looked into: activations are ruled, or refused."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from deconvnet.units import Unit, by_layer
 from . import receptive_field
 from .cone import Cone, cone_of
 from .geometry import Geometry
-from .inputs import Resolved
+from .inputs import Request
 from .recording import Recording
 
 BUDGET = 512 * 2**20  # bytes that the signals of one pass may take; more units, more passes
@@ -70,15 +70,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Cost:
-    """Multiply-adds of units of one layer.
+    """Multiply-adds of ``units`` units of one layer, of some ``images``.
 
-    Args:
-        units: how many they are.
-        images: the images they are of.
-        full: of one whole image, up to the layer.
-        down: of all their signals.
-        cone: of all the ways up by cone.
-        parts: of the units, each with its cone; None if they cannot go by cone.
+    ``full``: of one whole image, up to the layer. ``down``: of all their signals. ``cone``: of all
+    the ways up by cone, in these ``parts``; which are None if they cannot go by cone.
     """
 
     units: int
@@ -89,48 +84,21 @@ class _Cost:
     parts: Sequence[Part] | None = None
 
 
-def plan_of(
-    request: Resolved, *, policies: Policies, seed: str, strategy: str | None = None
-) -> Plan:
+def plan_of(request: Request, policies: Policies) -> Plan:
     """Count multiply-adds and choose: each layer its cheaper strategy, or all of them shared.
 
     Units of no position need their images whole, to find it; so do whole maps as seeds, hooks,
     and graphs that hold for one number of images.
-
-    Args:
-        request: images and units.
-        policies: under which the signals will travel.
-        seed: "activation", "one" or "map".
-        strategy: "cone" or "shared", wherever it can be used; None for the cheaper one.
     """
-    geometry, graph, units, images = request.geometry, request.graph, request.units, request.images
-    free = seed != "map" and graph.reader == "torch.fx" and not hooks_see(graph)
-
-    def whole(layers: Sequence[str]) -> int:
-        return geometry.multiply_adds({node.name for node in graph.upto(layers)})
-
-    def cost(layer: str, some: list[Unit]) -> _Cost:
-        count, pictures, full = len(some), {unit.image for unit in some}, whole([layer])
-        if not geometry.separable:  # each signal goes down through the whole batch
-            return _Cost(count, pictures, full, count * full * len(images))
-        middle = tuple(n // 2 for n in geometry.sizes[layer][2:])
-        placed = [unit if free and unit.position else unit.moved(middle) for unit in some]
-        parts = _in_cones(geometry, placed, policies=policies, like=images, graph=graph)
-        if parts is None:
-            return _Cost(count, pictures, full, count * full)
-        up, down = _of_cones(parts, geometry)
-        own = parts if free and all(unit.position for unit in some) else None
-        return _Cost(count, pictures, full, down, up, own)
-
     costs = {
-        layer: cost(layer, [units[i] for i in members])
-        for layer, members in by_layer(units).items()
+        layer: _cost(request, [request.units[i] for i in members], policies)
+        for layer, members in by_layer(request.units).items()
     }
 
     def total(strategies: Mapping[str, str]) -> int:
         together = [layer for layer, chosen in strategies.items() if chosen == "shared"]
         pictures = set().union(*(costs[layer].images for layer in together))
-        up = len(pictures) * whole(together) if together else 0
+        up = len(pictures) * _whole(request, together) if together else 0
         alone = sum(each.cone for layer, each in costs.items() if strategies[layer] == "cone")
         return up + alone + sum(each.down for each in costs.values())
 
@@ -140,30 +108,48 @@ def plan_of(
         layer: cone[layer] if each.cone < len(each.images) * each.full else "shared"
         for layer, each in costs.items()
     }
-    known = {"shared": shared, "cone": cone}
-    chosen = known[strategy] if strategy else min((shared, cheaper), key=total)
+    chosen = min((shared, cheaper), key=total)
+    if request.strategy is not None:
+        chosen = {"shared": shared, "cone": cone}[request.strategy]
     full = sum(2 * each.units * each.full for each in costs.values())
     return Plan(
         chosen,
         {"cone": total(cone), "shared": total(shared), "full": full, "taken": total(chosen)},
         {layer: costs[layer].parts or () for layer in chosen if chosen[layer] == "cone"},
-        _batches(geometry, {u.image for u in units if chosen[u.layer] == "shared"}, images),
+        _batches(request, {u.image for u in request.units if chosen[u.layer] == "shared"}),
     )
 
 
-def _of_cones(parts: Sequence[Part], geometry: Geometry) -> tuple[int, int]:
-    """Multiply-adds of all the ways up, and of all the ways down."""
+def _cost(request: Request, units: Sequence[Unit], policies: Policies) -> _Cost:
+    """What units of one layer cost, by either strategy."""
+    geometry, graph, layer = request.geometry, request.graph, units[0].layer
+    free = request.seed != "map" and graph.reader == "torch.fx" and not hooks_see(graph)
+    count, images, full = len(units), {unit.image for unit in units}, _whole(request, [layer])
+    if not geometry.separable:  # each signal goes down through the whole batch
+        return _Cost(count, images, full, count * full * len(request.images))
+    middle = tuple(n // 2 for n in geometry.sizes[layer][2:])
+    placed = [unit if free and unit.position else unit.moved(middle) for unit in units]
+    parts = _in_cones(geometry, placed, policies=policies, like=request.images, graph=graph)
+    if parts is None:
+        return _Cost(count, images, full, count * full)
     up = down = 0
     for part in parts:
         assert part.cone is not None, "these units have cones"
         windows, wholes = part.cone.multiply_adds, geometry.multiply_adds(part.cone.wholes)
         up += len(part.numbers) * windows + len(set(part.cone.rows.tolist())) * wholes
         down += len(part.numbers) * (windows + wholes)
-    return up, down
+    free = free and all(unit.position for unit in units)
+    return _Cost(count, images, full, down, up, parts if free else None)
 
 
-def _batches(geometry: Geometry, used: set[int], images: Tensor) -> list[list[int]]:
+def _whole(request: Request, layers: Sequence[str]) -> int:
+    """Multiply-adds of one whole image up to some layers."""
+    return request.geometry.multiply_adds({node.name for node in request.graph.upto(layers)})
+
+
+def _batches(request: Request, used: set[int]) -> list[list[int]]:
     """Images that are recorded together: all of them, where a model mixes those of a batch."""
+    geometry, images = request.geometry, request.images
     if not used:
         return []
     if not geometry.separable:

@@ -15,7 +15,7 @@ from .backward import backward
 from .cone import Cone
 from .forward import record
 from .geometry import Step
-from .inputs import Resolved
+from .inputs import Request
 from .plan import Part, Plan, parts_of
 from .recording import Recording
 from .result import Result
@@ -23,18 +23,17 @@ from .seeds import isolated, located
 
 
 def from_images(
-    plan: Plan, request: Resolved, *, graphs: Graphs, policies: Policies, seed: str
+    plan: Plan, request: Request, *, graphs: Graphs, policies: Policies
 ) -> Iterator[Result]:
     """Project units as planned, as many at a time as fit.
 
     Args:
-        plan: of these units.
+        plan: of the request.
         request: images and units.
         graphs: they have the graph for some of the images alone, where that is another.
         policies: of the mirror.
-        seed: "activation", "one" or "map".
     """
-    images, units, graph = request.images, request.units, request.graph
+    images, units, graph, seed = request.images, request.units, request.graph, request.seed
 
     def recorded(rows: Sequence[int], layers: Sequence[str], cone: Cone | None) -> Recording:
         some, known = images, graph
