@@ -1,4 +1,4 @@
-"""A model and a policy make a DeconvNet."""
+"""DeconvNet: a model and the rule by which its activations pass signals backward."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class DeconvNet:
         self.model = self._readings.model
 
     def with_rectifier(self, rectifier: str | Rectifier) -> DeconvNet:
-        """The same network under another rule; graphs, their check and geometries are shared.
+        """The same model under another rule; its graphs, their check and its geometries are shared.
 
         Args:
             rectifier: as for ``DeconvNet``.
@@ -160,7 +160,7 @@ class DeconvNet:
         crop: bool = False,
         strategy: str | None = None,
     ) -> Tensor | list[Projection]:
-        """What a unit responds to: its signal, carried down to the pixels.
+        """Project units to the pixels: what of the images each of them responds to.
 
         Give a layer and a channel (and a position; by default the strongest one of the channel
         in each image), or a list of units. Units with a position are run on nothing but what

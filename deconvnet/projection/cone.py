@@ -1,4 +1,4 @@
-"""The cone of a unit: of every node below it only the windows that the unit sees.
+"""The cone of a unit: the windows that it sees in every node below it.
 
 The values of units of one layer are made, and their signals carried down, on windows of equal size
 that lie where each unit looks, inside of the maps. A layer that looks over the border finds there
@@ -51,7 +51,7 @@ class Cone:
     sizes: Mapping[str, torch.Size]
 
     def among(self, images: Sequence[int]) -> Cone:
-        """The same where only these images are there, in this order.
+        """The same cone for a batch of these images alone, in ascending order.
 
         A copy, whose crops remember what they work out no longer than it lives.
         """
@@ -146,7 +146,7 @@ def cone_of(
 
 
 def _unmirrored(graph: Graph | None, layer: str, mirrored: set[str]) -> set[str]:
-    """What is read by nodes that carry no signal."""
+    """The nodes that are read by others which carry no signal."""
     nodes = [] if graph is None else graph.upto([layer])
     return {source for node in nodes if node.name not in mirrored for source in node.sources}
 

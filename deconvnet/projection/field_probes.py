@@ -1,4 +1,4 @@
-"""Units whose fields tell the size and the stride of their layer's receptive field."""
+"""Size and stride of a layer's receptive field, measured on the fields of a few of its units."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Field:
     Args:
         size: pixels along each axis, never more than the image has. After up-sampling, fields of
             neighbouring units differ; this is the largest.
-        stride: pixels a cell: by how much the field moves from one unit to the next, on average
+        stride: pixels per cell: by how much the field moves from one unit to the next, on average
             where these steps differ. An int where it is whole; a fraction where the map has more
             cells than the image has pixels.
     """
@@ -36,7 +36,7 @@ class Field:
 
 
 class Probe:
-    """Units whose fields tell the field of their layer.
+    """The units of a layer on whose fields its field is measured.
 
     Where a layer is even (see ``_is_even``), these are the central one and its neighbours. Where
     it is not, they are those of a line along each axis, in the middle of the map, away from its
@@ -70,7 +70,7 @@ class Probe:
     def _stride(
         self, axis: int, starts: NDArray[np.int64], stops: NDArray[np.int64], length: int
     ) -> float:
-        """Pixels a cell; the image's length where there is nothing to step along."""
+        """Pixels per cell; the image's length where there is nothing to step along."""
         if axis >= self.axes:
             return length
         pair = slice(2 * axis, 2 * axis + 2)
@@ -111,11 +111,11 @@ def _number(ratio: Fraction) -> float:
 
 def uneven(geometry: Geometry) -> set[str]:
     """The nodes with a step below them, or at them, that is not even."""
-    found: set[str] = set()
+    odd: set[str] = set()
     for step in geometry.steps:
-        if not found.isdisjoint(filter(None, step.sources)) or not _is_even(step, geometry):
-            found.add(step.name)
-    return found
+        if not odd.isdisjoint(filter(None, step.sources)) or not _is_even(step, geometry):
+            odd.add(step.name)
+    return odd
 
 
 def _is_even(step: Step, geometry: Geometry) -> bool:

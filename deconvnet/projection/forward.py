@@ -1,4 +1,4 @@
-"""Images run forward through the graph, once; what the mirror will need is remembered."""
+"""The forward pass: images run through the graph once; what the mirror needs is remembered."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from .hooked_calls import Bound, Made, after, before, of_container
 from .opaque import applied, refuse_unseen, ruled, samples_tried
 from .recording import Recording
 
-__all__ = ["Bound", "Recorder", "Recording", "Step", "bind", "geometry_of", "record"]
+__all__ = ["Bound", "ForwardPass", "Recording", "Step", "bind", "geometry_of", "record"]
 
 
 def record(
@@ -48,7 +48,7 @@ def record(
     policies: Policies,
     cone: Cone | None = None,
 ) -> Recording:
-    """Run images up to some layers and remember what the mirror needs of the way.
+    """Run images up to some layers and remember what the mirror needs.
 
     Args:
         graph: the model.
@@ -62,16 +62,16 @@ def record(
         UnmirroredError: a node on the way has no rule under the policies.
         ValueError: the images do not fit the model.
     """
-    recorder = Recorder(graph, policies, cone)
-    sizes, activations = recorder.ran(images, layers, graph.upto(layers))
+    run = ForwardPass(graph, policies, cone)
+    sizes, activations = run.of(images, layers, graph.upto(layers))
     return Recording(
-        graph.input, tuple(recorder.steps), sizes, activations, policies, images.new_empty(1),
-        tuple(recorder.blocks),
+        graph.input, tuple(run.steps), sizes, activations, policies, images.new_empty(1),
+        tuple(run.blocks),
     )  # fmt: skip
 
 
 def geometry_of(graph: Graph, image: Tensor, layers: Sequence[str] | None = None) -> Geometry:
-    """The geometry of images of one size: nothing is refused, and no values are kept.
+    """The geometry of a model for images of one size: no activation is refused, no value kept.
 
     Args:
         graph: the model.
@@ -81,14 +81,14 @@ def geometry_of(graph: Graph, image: Tensor, layers: Sequence[str] | None = None
     Raises:
         ValueError: the image does not fit the model, or a layer has no feature maps.
     """
-    recorder = Recorder(graph, _SIZES_ALONE)
+    run = ForwardPass(graph, _SIZES_ALONE)
     nodes = graph.upto(graph.nodes if layers is None else layers)
-    sizes, _ = recorder.ran(image, layers or (), nodes)
-    return Geometry(graph.input, tuple(recorder.steps), sizes)
+    sizes, _ = run.of(image, layers or (), nodes)
+    return Geometry(graph.input, tuple(run.steps), sizes)
 
 
 class _Passed(Gradient):
-    """Every activation is passed, and nothing is remembered of it, where no signal will travel."""
+    """The rule of a forward pass for sizes alone: it has every activation, and remembers none."""
 
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> Any:
         """Nothing."""
@@ -110,8 +110,8 @@ def _activation(node: Node, value: Any) -> Tensor:
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-class Recorder:
-    """Runs nodes as mirrored layers and writes the steps down.
+class ForwardPass:
+    """One run of a graph with every node as its mirrored layer; the steps are written down.
 
     Args:
         graph: the model.
@@ -130,7 +130,7 @@ class Recorder:
         self.carriers = {graph.input}
         self.blocks: list[str] = []
 
-    def ran(
+    def of(
         self, images: Tensor, layers: Sequence[str], nodes: Sequence[Node]
     ) -> tuple[dict[str, torch.Size], dict[str, Tensor]]:
         """Run nodes on images: sizes of all values that are tensors, and the values of layers.

@@ -1,4 +1,4 @@
-"""A call with hooks, recorded: they run as in any call, and change the mirror only if they must."""
+"""Calls of modules with forward hooks; hooks that change values become steps of their own."""
 
 from __future__ import annotations
 

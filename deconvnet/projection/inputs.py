@@ -1,4 +1,4 @@
-"""Requests are resolved: images validated, layers named, units found, before any long work."""
+"""Validate images and arguments; resolve layers and units to names of nodes, before any work."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _index(value: object) -> bool:
 
 
 def _check_own(recording: Recording, policies: Policies) -> None:
-    """See that a recording was made under these policies: others remember other things."""
+    """Refuse a recording made under other policies: they remember other things."""
     if recording.policies is not policies:
         raise ValueError(
             f"this recording was made by another DeconvNet (its policy is "
@@ -141,7 +141,7 @@ def _check_own(recording: Recording, policies: Policies) -> None:
 
 
 def _check_place(unit: Unit, shape: Sequence[int]) -> None:
-    """See that a unit of a layer of this (batch, channels, *size) is there."""
+    """Refuse a unit that does not exist in a layer of this (batch, channels, *size)."""
     (count, channels, *size), position = shape, unit.position
     if not 0 <= unit.image < count:
         raise IndexError(f"there is no image {unit.image}; the batch has {_range(count)}")
@@ -161,7 +161,7 @@ def _range(count: int) -> str:
 
 
 def accepted(images: Tensor, graphs: Graphs) -> Tensor:
-    """The images on the model's device and in its precision.
+    """Validate images and move them to the model's device and dtype.
 
     Raises:
         TypeError: they are no tensor.

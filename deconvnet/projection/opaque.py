@@ -1,4 +1,4 @@
-"""The policy inside operations that are not looked into: activations are ruled, or refused."""
+"""Operations without a mirror of their own: activations inside are ruled by policy, or refused."""
 
 from __future__ import annotations
 
@@ -74,22 +74,18 @@ def ruled(
     if isinstance(policies.rectifier, Gradient):
         return call
     if isinstance(module, SEALED):
-        _refuse(type(module).__name__, policies)
+        name = type(module).__name__
+        if not isinstance(policies.rule(Activation(name, torch.tanh)), Gradient):
+            raise UnmirroredError(
+                f"the policy '{policies.rectifier.name}' cannot be applied inside {name}; choose "
+                "elsewhere='derivative', or another layer"
+            )
 
     def watched(*inputs: Any) -> Any:
         with _Ruling(policies):
             return call(*inputs)
 
     return watched
-
-
-def _refuse(name: str, policies: Policies) -> None:
-    rule = policies.rule(Activation(name, torch.tanh))
-    if not isinstance(rule, Gradient):
-        raise UnmirroredError(
-            f"the policy '{policies.rectifier.name}' cannot be applied inside {name}; choose "
-            "elsewhere='derivative', or another layer"
-        )
 
 
 class _Rule(torch.autograd.Function):
@@ -121,11 +117,10 @@ class _Ruling(TorchFunctionMode):
         method = getattr(Tensor, name, None) is function
         reader = ACTIVATIONS.get(name if method else function)
         signalled = bool(args) and isinstance(args[0], Tensor) and args[0].requires_grad
-        found = reader(*args, **kwargs) if reader is not None and signalled else None
-        if found is None:
+        read = reader(*args, **kwargs) if reader is not None and signalled else None
+        if read is None:
             return function(*args, **kwargs)
-        layer, _ = found
-        output = _Rule.apply(args[0], layer.under(self.policies))
+        output = _Rule.apply(args[0], read[0].under(self.policies))
         return args[0].copy_(output) if asks_in_place(function, args, kwargs) else output
 
 
@@ -197,9 +192,7 @@ def _hidden(outputs: Sequence[Tensor | None]) -> Iterator[str]:
         step = open_.pop()
         name = step.name().partition("Backward")[0].rpartition("::")[2]
         own = isinstance(step, BackwardCFunction)
-        if own and getattr(step, "_forward_cls", None) is not _Rule:
-            yield name
-        elif name in HIDDEN:
+        if name in HIDDEN or (own and getattr(step, "_forward_cls", None) is not _Rule):
             yield name
         elif name == "DifferentiableGraph":
             yield COMPILED

@@ -1,4 +1,4 @@
-"""The plan of a projection: each unit on its own windows, or whole images once for many units."""
+"""Plan projections: each unit on windows of its own, or whole images once for many units."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def plan_of(request: Request, policies: Policies) -> Plan:
 
 
 def _cost(request: Request, units: Sequence[Unit], policies: Policies) -> _Cost:
-    """What units of one layer cost, by either strategy."""
+    """The cost of units of one layer by each strategy."""
     geometry, graph, layer = request.geometry, request.graph, units[0].layer
     free = request.seed != "map" and graph.reader == "torch.fx" and not hooks_see(graph)
     count, images, full = len(units), {unit.image for unit in units}, _whole(request, [layer])
@@ -229,7 +229,7 @@ def _in_cones(
 
 
 def _in_rounds(units: Sequence[Unit], limit: int) -> Iterator[list[int]]:
-    """Numbers of units, so that few of them are of one image: they need a pass each.
+    """Numbers of units in groups with few units per image: units of one image need a pass each.
 
     A round of one unit an image is not taken apart, though it be above the limit: autograd takes
     the whole batch in any case.

@@ -1,4 +1,4 @@
-"""Plans are executed: images forward, the signals of isolated units backward to the pixels."""
+"""Execute a plan: run images forward, then the signal of each unit backward to the pixels."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _among(part: Part, images: Sequence[int]) -> Cone | None:
 
 
 def _whole(recording: Recording, units: Sequence[Unit], rows: Tensor, seed: str) -> Tensor:
-    """The pixels of units of one layer, by way of whole maps."""
+    """The signals of units of one layer at the pixels, computed on whole maps."""
     layer = units[0].layer
     start = isolated(recording.activations[layer], units, rows, seed=seed)
     together = recording.apart
@@ -142,7 +142,7 @@ def _windows(
     seed: str,
     recorded: bool,
 ) -> Tensor:
-    """The pixels of units of one layer, by way of windows."""
+    """The signals of units of one layer at the pixels, computed on windows."""
     channels = _channels(units, values)
     start = values.new_zeros(cone.held[cone.layer].sized(cone.sizes[cone.layer]))
     isolated = torch.ones_like(values) if seed == "one" else values

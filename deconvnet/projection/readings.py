@@ -1,4 +1,4 @@
-"""What is read off a model, once for all its DeconvNets: graphs, their check, geometries."""
+"""The graphs of a model, their check and its geometries, shared by all its DeconvNets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEPT = 4  # geometries that are remembered
 
 
 def settings(model: nn.Module) -> tuple[object, ...]:
-    """What of a model decides sizes and fields, and can be set: to see whether it was."""
+    """The settings of a model on which sizes and receptive fields depend, to notice changes."""
     modules = [getattr(m, name, None) for m in model.modules() for name in SETTINGS]
     return (*modules, *(parameter.shape for parameter in model.parameters()))
 
@@ -122,7 +122,7 @@ class Readings:
         images: int = 1,
         like: Tensor | None = None,
     ) -> Geometry:
-        """Of so many images of this (channels, *size), up to these layers or everywhere."""
+        """The geometry of images of this (channels, *size), up to some layers or of all nodes."""
         empty = blank(self.model, size, like=like).expand(images, *size)
         modules = list(self.model.modules())
         asked = (

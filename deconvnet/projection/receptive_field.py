@@ -1,8 +1,8 @@
-"""Receptive fields: windows composed down the graph, exact by range propagation."""
+"""Receptive fields: windows propagated backward through the graph, which is exact."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from .geometry import Geometry
 
 UNITS = 4096  # carried down at a time
 
+Span = tuple[NDArray[np.int64], NDArray[np.int64]]  # starts and stops, (units, axes of the image)
+
 
 def boxes(
     geometry: Geometry,
@@ -25,8 +27,8 @@ def boxes(
     positions: Sequence[Sequence[int]] | NDArray[Any],
     *,
     channels: Any = None,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The pixels that units of one layer see, clipped to the image.
+) -> Span:
+    """The pixels that units see, clipped to the image.
 
     Ranges are carried from the unit down every path of the graph and united where paths meet
     (Araujo 2019 gives the recurrence for one path).
@@ -41,12 +43,7 @@ def boxes(
     Returns:
         starts and stops, each (units, axes of the image).
     """
-    axes = len(positions[0]) if len(positions) else max(0, len(geometry.sizes[layer]) - 2)
-    places = np.asarray(positions, dtype=np.int64).reshape(len(positions), axes)
-    channel = Interval.whole() if channels is None else Interval.at(channels)
-    window = (Interval.whole(), channel, *(Interval.at(p) for p in places.T))
-    seen = _propagate(geometry, {layer: window}, clip=True)
-    return _on_the_image(seen, len(places), geometry)
+    return _spans(geometry, {layer: positions}, channels=channels, clip=True)[layer]
 
 
 def box(
@@ -54,8 +51,7 @@ def box(
 ) -> Box:
     """The pixels that one unit sees, clipped to the image."""
     channels = None if channel is None else [channel]
-    starts, stops = boxes(geometry, layer, [position], channels=channels)
-    return Box(tuple(starts[0].tolist()), tuple(stops[0].tolist()))
+    return _boxed(boxes(geometry, layer, [position], channels=channels))[0]
 
 
 def unit_boxes(geometry: Geometry, units: Sequence[Unit]) -> list[Box]:
@@ -69,10 +65,16 @@ def unit_boxes(geometry: Geometry, units: Sequence[Unit]) -> list[Box]:
     for layer, members in by_layer(units).items():
         places = [units[i].position or () for i in members]
         channels = [units[i].channel for i in members]
-        starts, stops = boxes(geometry, layer, places, channels=channels)
-        for i, start, stop in zip(members, starts.tolist(), stops.tolist(), strict=True):
-            seen[i] = Box(tuple(start), tuple(stop))
+        spans = boxes(geometry, layer, places, channels=channels)
+        seen |= zip(members, _boxed(spans), strict=True)
     return [seen[i] for i in range(len(units))]
+
+
+def central_boxes(geometry: Geometry, layers: Sequence[str]) -> dict[str, Box]:
+    """The pixels that the central unit of each of many layers sees, clipped to the image."""
+    centres = {layer: [[n // 2 for n in geometry.sizes[layer][2:]]] for layer in layers}
+    spans = _spans(geometry, centres, clip=True)
+    return {layer: _boxed(spans[layer])[0] for layer in layers}
 
 
 def overhang(
@@ -87,17 +89,9 @@ def overhang(
         For each unit the cells before its box, one number an axis of the image.
     """
     starts, _ = boxes(geometry, layer, positions)
-    lengths, image = field(geometry, layer).size, geometry.sizes[geometry.input][2:]
-    found = []
-    for position, start in zip(positions, starts.tolist(), strict=True):
-        full = _unclipped(geometry, layer, position)
-        found.append(
-            tuple(
-                first - int(interval.start) if length < n else first
-                for first, interval, length, n in zip(start, full, lengths, image, strict=True)
-            )
-        )
-    return found
+    full, _ = _spans(geometry, {layer: positions}, clip=False)[layer]
+    smaller = np.less(field(geometry, layer).size, geometry.sizes[geometry.input][2:])
+    return list(map(tuple, (starts - np.where(smaller, full, 0)).tolist()))
 
 
 def field(geometry: Geometry, layer: str) -> Field:
@@ -112,76 +106,54 @@ def of_layers(geometry: Geometry, layers: Sequence[str]) -> dict[str, Field]:
         geometry: of images of this size.
         layers: node names.
     """
-    odd = uneven(geometry)
+    odd, image = uneven(geometry), geometry.sizes[geometry.input][2:]
     probes = {name: Probe(geometry.sizes[name][2:], even=name not in odd) for name in layers}
-    found = {}
-    for some in _batches(probes):
-        count = sum(len(probe.places) for probe in some.values())
-        seeds, rows, first = {}, {}, 0
-        for layer, probe in some.items():
-            rows[layer] = slice(first, first + len(probe.places))
-            seeds[layer] = _seed(probe.places, rows[layer], count)
-            first += len(probe.places)
-        seen = _propagate(geometry, seeds, clip=False)[2:]
-        starts, stops = (
-            np.stack([np.broadcast_to(end, count) for end in ends], axis=1)
-            for ends in ([i.start for i in seen], [i.stop for i in seen])
-        )
-        image = geometry.sizes[geometry.input][2:]
-        for layer, own in rows.items():
-            found[layer] = some[layer].field(starts[own], stops[own], image)
-    return {layer: found[layer] for layer in layers}
+    fields: dict[str, Field] = {}
+    some: dict[str, Any] = {}
+    for layer, probe in probes.items():  # carried down together: not many, and neighbours
+        some[layer] = probe.places
+        if sum(map(len, some.values())) >= UNITS or layer == [*probes][-1]:
+            spans, some = _spans(geometry, some, clip=False), {}
+            fields |= {name: probes[name].field(*span, image) for name, span in spans.items()}
+    return fields
 
 
-def central_boxes(geometry: Geometry, layers: Sequence[str]) -> dict[str, Box]:
-    """The pixels that the central unit of each of many layers sees, clipped to the image.
+def _boxed(span: Span) -> list[Box]:
+    pairs = zip(span[0].tolist(), span[1].tolist(), strict=True)
+    return [Box(tuple(start), tuple(stop)) for start, stop in pairs]
 
-    One pass down the graph, like ``of_layers``; the same boxes as ``box`` gives one by one.
+
+def _spans(
+    geometry: Geometry, places: Mapping[str, Any], *, clip: bool, channels: Any = None
+) -> dict[str, Span]:
+    """What units of some layers see of the image, propagated together.
+
+    Args:
+        geometry: of images of this size up to the layers.
+        places: {layer: (units, axes) positions}.
+        clip: every window to its map, and to the image at last.
+        channels: (units,) of all of them; None for all channels.
     """
-    seeds = {}
-    for row, layer in enumerate(layers):
-        centre = [[n // 2 for n in geometry.sizes[layer][2:]]]
-        seeds[layer] = _seed(np.asarray(centre, np.int64), slice(row, row + 1), len(layers))
-    seen = _propagate(geometry, seeds, clip=True)
-    starts, stops = _on_the_image(seen, len(layers), geometry)
-    rows = zip(layers, starts.tolist(), stops.tolist(), strict=True)
-    return {layer: Box(tuple(start), tuple(stop)) for layer, start, stop in rows}
-
-
-def _batches(probes: Mapping[str, Probe]) -> Iterator[dict[str, Probe]]:
-    """Layers that are carried down together: not many units, and neighbours in the network."""
-    some: dict[str, Probe] = {}
-    for layer, probe in probes.items():
-        some[layer] = probe
-        if sum(len(one.places) for one in some.values()) >= UNITS:
-            yield some
-            some = {}
-    if some:
-        yield some
-
-
-def _seed(positions: NDArray[np.int64], rows: slice, count: int) -> Window:
-    """The window of some of ``count`` units; the others have none here."""
-    start, stop = np.zeros((2, 2 + positions.shape[1], count), dtype=np.int64)
-    start[:2, rows], stop[:2, rows] = -FAR, FAR
-    start[2:, rows], stop[2:, rows] = positions.T, positions.T + 1
-    return tuple(Interval(a, b) for a, b in zip(start, stop, strict=True))
-
-
-def _on_the_image(
-    seen: Window, count: int, geometry: Geometry
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where windows of so many units start and stop, each (units, axes of the image)."""
-    starts = np.stack([np.broadcast_to(i.start, count) for i in seen[2:]], axis=1)
-    stops = np.stack([np.broadcast_to(i.stop, count) for i in seen[2:]], axis=1)
-    lengths = geometry.sizes[geometry.input][2:]
-    starts = np.clip(starts, 0, lengths)
-    return starts, np.clip(stops, starts, lengths)  # empty where a unit sees padding alone
-
-
-def _unclipped(geometry: Geometry, layer: str, position: Sequence[int]) -> Window:
-    window = (Interval.whole(), Interval.whole(), *(Interval.at(p) for p in position))
-    return _propagate(geometry, {layer: window}, clip=False)[2:]
+    count = sum(map(len, places.values()))
+    seeds, rows, first = {}, {}, 0
+    for layer, positions in places.items():
+        own = rows[layer] = slice(first, first := first + len(positions))
+        axes = len(positions[0]) if len(positions) else max(0, len(geometry.sizes[layer]) - 2)
+        at = np.asarray(positions, dtype=np.int64).reshape(len(positions), axes).T
+        start, stop = np.zeros((2, 2 + len(at), count), dtype=np.int64)  # the others see nothing
+        start[:2, own], stop[:2, own] = -FAR, FAR
+        start[2:, own], stop[2:, own] = at, at + 1
+        if channels is not None:
+            start[1, own], stop[1, own] = channels, np.asarray(channels) + 1
+        seeds[layer] = tuple(Interval(a, b) for a, b in zip(start, stop, strict=True))
+    seen = _propagate(geometry, seeds, clip=clip)[2:]
+    starts = np.stack([np.broadcast_to(i.start, count) for i in seen], axis=1)
+    stops = np.stack([np.broadcast_to(i.stop, count) for i in seen], axis=1)
+    if clip:
+        lengths = geometry.sizes[geometry.input][2:]
+        starts = np.clip(starts, 0, lengths)
+        stops = np.clip(stops, starts, lengths)  # empty where a unit sees padding alone
+    return {layer: (starts[own], stops[own]) for layer, own in rows.items()}
 
 
 def _propagate(geometry: Geometry, seeds: Mapping[str, Window], *, clip: bool) -> Window:
@@ -199,8 +171,8 @@ def _propagate(geometry: Geometry, seeds: Mapping[str, Window], *, clip: bool) -
                 seen[source] = _joined(seen.get(source), _hidden(part, blind), size)
     image = geometry.sizes[geometry.input]
     nothing = tuple(Interval(np.int64(0), np.int64(0)) for _ in image)
-    found: Window | None = seen[geometry.input]
-    return nothing if found is None else found
+    arrived: Window | None = seen[geometry.input]
+    return nothing if arrived is None else arrived
 
 
 def _is_window(seen: Any) -> bool:
@@ -211,7 +183,7 @@ def _is_window(seen: Any) -> bool:
 
 
 def _blind(seen: Any) -> Any:
-    """True for the units that see nothing: their windows are all empty along some axis."""
+    """True for units that see nothing: each of their windows is empty along some axis."""
     windows = pytree.tree_leaves(seen, is_leaf=_is_window)
     empty = [_stacked([np.False_, *(i.empty for i in w)]).any(0) for w in windows if w is not None]
     return _stacked([np.True_, *empty]).all(0)

@@ -1,4 +1,4 @@
-"""Results: what units respond to, as whole images or cut at their receptive fields."""
+"""Gather projections: as whole images, or cropped at the units' receptive fields."""
 
 from __future__ import annotations
 

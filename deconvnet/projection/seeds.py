@@ -1,4 +1,4 @@
-"""Seeds: the signal that a unit starts with, and everything else of its layer zero."""
+"""Seeds: the value that a unit's signal starts with; everything else in its layer is zero."""
 
 from __future__ import annotations
 

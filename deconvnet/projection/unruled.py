@@ -1,4 +1,4 @@
-"""Which activations on a layer's way down a policy has no rule for."""
+"""The activations between a layer and the images for which a policy has no rule."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from deconvnet.graph.user_call import without_traces
 from deconvnet.layers import Policies, rectifier
 from deconvnet.layers.crop import layout
 from deconvnet.projection.backward import backward
-from deconvnet.projection.forward import Recorder
+from deconvnet.projection.forward import ForwardPass
 from deconvnet.projection.geometry import Step
 
 from .module_calls import by_node, calls_of, captured
@@ -152,7 +152,7 @@ class _Beside:
         last = [name for name in graph.nodes if any(name in c for c in self.calls.values())][-1:]
         self.gradient, self.seeds = seeds is not None, tuple(seeds or graph.returned or last)
         wanted = [*graph.returned, *(name for names in self.calls.values() for name in names)]
-        self.recorder = Recorder(graph, Policies(rectifier("gradient")))
+        self.recorder = ForwardPass(graph, Policies(rectifier("gradient")))
         run: Run = self.recorder.run if self.gradient else plain(graph)
         self.steps = execute(graph, images, graph.upto(wanted), run)
         self.awaited, self.held = set(wanted), dict[str, Any]()
