@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deconvnet.layers import Interval
-from deconvnet.layers.window import FAR, whole
-
-from .geometry import Geometry, Step
+from deconvnet.layers.window import FAR
 
 LINE = 64  # cells along an axis whose fields are compared, in the middle of a map
 AWAY = 2**18 * 3**3 * 5 * 7  # cells between two places far outside of a map
@@ -38,22 +34,19 @@ class Field:
 class Probe:
     """The units of a layer on whose fields its field is measured.
 
-    Where a layer is even (see ``_is_even``), these are the central one and its neighbours. Where
-    it is not, they are those of a line along each axis, in the middle of the map, away from its
-    borders; and pairs far outside of it, whose distance in pixels tells the average step.
+    They are those of a line along each axis, in the middle of the map, away from its borders; and
+    pairs far outside of it, whose distance in pixels tells the average step.
 
     Args:
         size: of the layer's maps.
-        even: fields of neighbours are of one size, and lie whole pixels apart.
     """
 
-    def __init__(self, size: Sequence[int], *, even: bool) -> None:
-        self.axes, self.even = len(size), even
+    def __init__(self, size: Sequence[int]) -> None:
+        self.axes = len(size)
         centre = np.asarray([[n // 2 for n in size]], dtype=np.int64)
         unit = np.eye(self.axes, dtype=np.int64)
-        self.distance = 1 if even else AWAY
-        pairs = [centre + (k - even) * self.distance * u for u in unit for k in (1, 2)]
-        self.lines = [centre] if even or not size else [_along(size, k) for k in range(self.axes)]
+        pairs = [centre + k * AWAY * u for u in unit for k in (1, 2)]
+        self.lines = [_along(size, axis) for axis in range(self.axes)] or [centre]
         self.places = np.concatenate([*pairs, *self.lines])
 
     def field(
@@ -76,9 +69,7 @@ class Probe:
         pair = slice(2 * axis, 2 * axis + 2)
         step = int(stops[pair, axis][1] - stops[pair, axis][0])
         if step > 0 and (starts[pair, axis] < stops[pair, axis]).all():
-            return _number(Fraction(step, self.distance).limit_denominator(1000))
-        if self.even:
-            return length
+            return _number(Fraction(step, AWAY).limit_denominator(1000))
         first = 2 * self.axes + sum(map(len, self.lines[:axis]))
         line = slice(first, first + len(self.lines[axis]))
         return _number(_average(starts[line, axis] + stops[line, axis]) / 2) or length
@@ -107,39 +98,3 @@ def _average(ends: NDArray[np.int64]) -> Fraction:
 
 def _number(ratio: Fraction) -> float:
     return ratio.numerator if ratio.denominator == 1 else float(ratio)
-
-
-def uneven(geometry: Geometry) -> set[str]:
-    """The nodes with a step below them, or at them, that is not even."""
-    odd: set[str] = set()
-    for step in geometry.steps:
-        if not odd.isdisjoint(filter(None, step.sources)) or not _is_even(step, geometry):
-            odd.add(step.name)
-    return odd
-
-
-def _is_even(step: Step, geometry: Geometry) -> bool:
-    """Whether neighbouring cells see windows of one size, that lie whole cells apart.
-
-    So it is with filters and pools; not with what has more cells than its input has.
-    """
-    size = geometry.sizes.get(step.name, ())
-    for axis, length in enumerate(size[2:], start=2):
-        line = Interval.at(np.arange(max(2, min(length, 8 * LINE))))
-        places = [Interval.at(n // 2) for n in size[2:]]
-        places[axis - 2] = line
-        windows = step.layer.window((*whole(2), *places), step.record)
-        own = [seen for seen, source in zip(windows, step.sources, strict=True) if source]
-        if not all(_moves_evenly(seen, axis, len(size)) for seen in own):
-            return False
-    return len(size) > 2
-
-
-def _moves_evenly(seen: Any, axis: int, axes: int) -> bool:
-    if seen is None or len(seen) != axes or not all(isinstance(part, Interval) for part in seen):
-        return False
-    start, stop = np.broadcast_arrays(seen[axis].start, seen[axis].stop)
-    if start.ndim == 0 or (start <= -FAR).all():  # the same for every cell
-        return True
-    steps = np.concatenate([np.diff(start), np.diff(stop)])
-    return bool((steps == steps[0]).all() and steps[0] > 0)

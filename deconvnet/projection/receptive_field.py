@@ -13,7 +13,7 @@ from deconvnet.layers import Interval, Window
 from deconvnet.layers.window import FAR, clipped, union
 from deconvnet.units import Box, Unit, by_layer
 
-from .field_probes import Field, Probe, uneven
+from .field_probes import Field, Probe
 from .geometry import Geometry
 
 UNITS = 4096  # carried down at a time
@@ -106,8 +106,8 @@ def of_layers(geometry: Geometry, layers: Sequence[str]) -> dict[str, Field]:
         geometry: of images of this size.
         layers: node names.
     """
-    odd, image = uneven(geometry), geometry.sizes[geometry.input][2:]
-    probes = {name: Probe(geometry.sizes[name][2:], even=name not in odd) for name in layers}
+    image = geometry.sizes[geometry.input][2:]
+    probes = {name: Probe(geometry.sizes[name][2:]) for name in layers}
     fields: dict[str, Field] = {}
     some: dict[str, Any] = {}
     for layer, probe in probes.items():  # carried down together: not many, and neighbours
