@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,6 +58,12 @@ class Unit:
         depth = position[0] if len(position) == 3 else None
         row, col = (*position[-2:], None)[:2] if len(position) > 1 else (position[0], None)
         return Unit(layer, channel, row, col, image, depth)
+
+    def moved(self, position: tuple[int, ...], layer: str | None = None) -> Unit:
+        """The same unit at another position, () for none; or by another name of its layer."""
+        return Unit.at(
+            layer or self.layer, self.channel, position=position or None, image=self.image
+        )
 
     @staticmethod
     def parse(text: str) -> Unit:
@@ -153,3 +161,11 @@ class Exemplar:
         """A row of a table: the image by this name, the unit, its activation and its box."""
         unit, box = str(self.unit), self.box.edges
         return {"image": image, "unit": unit, "activation": self.activation, "box": box}
+
+
+def by_layer(units: Sequence[Unit]) -> dict[str, list[int]]:
+    """{layer: numbers of its units}, the layers in the order in which they are first named."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for number, unit in enumerate(units):
+        groups[unit.layer].append(number)
+    return dict(groups)

@@ -51,7 +51,7 @@ def test_a_unit(crop):
     one, several = (net.project(IMAGES, units=u, crop=crop) for u in (unit, [unit]))
     pixels = [found[0].pixels if crop else found for found in (one, several)]
     assert torch.equal(*pixels)
-    assert net.route(IMAGES, unit).multiply_adds == net.route(IMAGES, [unit]).multiply_adds
+    assert net.plan(IMAGES, unit).multiply_adds == net.plan(IMAGES, [unit]).multiply_adds
 
 
 @pytest.mark.parametrize("channel", [3, np.int64(3)])

@@ -25,8 +25,8 @@ from deconvnet.mining.verify.recompute import ACROSS, Recomputation
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
 from deconvnet.projection.check.checked_graphs import settled
-from deconvnet.projection.forward import Recording
-from deconvnet.projection.geometry import geometry_of
+from deconvnet.projection.forward import geometry_of
+from deconvnet.projection.geometry import Geometry
 from deconvnet.store.format import escape, write_attributes
 from deconvnet.store.picture_codec import copy_values, encode, halves, spooled
 from deconvnet.store.picture_reading import opened_layer
@@ -165,7 +165,7 @@ def _check_origin(store: Store, net: DeconvNet, dataset: Any) -> None:
 
 
 def overhangs(
-    geometry: Recording, layer: str, table: LayerTable, entries: NDArray[np.bool_]
+    geometry: Geometry, layer: str, table: LayerTable, entries: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """Rows above and columns left of the box where the field of an entry leaves the image.
 
@@ -187,7 +187,7 @@ class _Pictures:
     store: Store
     nets: Mapping[str, DeconvNet]
     """by the name of the policy"""
-    geometry: Recording
+    geometry: Geometry
     dataset: Any
     preprocessing: Preprocessing
     fallback: str

@@ -94,7 +94,7 @@ def test_a_policy_without_a_rule_is_told_before(work):
     options = {"preprocessing": PREPARED, "projections": ["deconvnet"]}
     with pytest.raises(UnmirroredError, match="GELU"):
         estimate(model, work[1], ["1"], 4, 8, **options)
-    found = estimate(model, work[1], ["1"], 4, 8, **options, elsewhere="derivative")
+    found = estimate(model, work[1], ["1"], 4, 8, **options, fallback="derivative")
     assert found.disk["projections"] > 0
 
 

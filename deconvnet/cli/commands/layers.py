@@ -63,10 +63,10 @@ def _checked(
 
 def _rows(net: DeconvNet, size: tuple[int, ...]) -> _Rows:
     """For each layer: sizes, the box of its central unit, and activations without a rule."""
-    layers, recording = net.layers, net.geometry(size)
-    boxes = receptive_field.central_boxes(recording, list(layers))
-    activations = unruled.activations(recording)
-    without = unruled.unruled(recording, net.policies)
+    layers, geometry = net.layers_at(size), net.geometry(size)
+    boxes = receptive_field.central_boxes(geometry, list(layers))
+    activations = unruled.activations(geometry)
+    without = unruled.unruled(geometry, net.policies)
     return {
         name: asdict(layer)
         | {"box": boxes[name].edges, "rule": _rule(name, activations, without[name])}

@@ -22,8 +22,8 @@ from deconvnet.graph.graph import Graph
 from deconvnet.graph.modes import evaluation, threads_of_cpu
 from deconvnet.mining import fingerprint
 from deconvnet.projection.check.checked_graphs import Checked, settled
-from deconvnet.projection.forward import Recording
-from deconvnet.projection.geometry import geometry_of
+from deconvnet.projection.forward import geometry_of
+from deconvnet.projection.geometry import Geometry
 from deconvnet.store.format import check_attributes
 
 from .bad_images import DEFAULT, Limit
@@ -92,7 +92,7 @@ class Job:
     """
 
     graphs: Graphs
-    geometry: Recording
+    geometry: Geometry
     dataset: Any
     image: Tensor
     request: Request

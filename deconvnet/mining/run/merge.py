@@ -20,8 +20,8 @@ from deconvnet.mining.topk import TopK
 from deconvnet.projection import receptive_field
 from deconvnet.projection.check.checked_graphs import settled
 from deconvnet.projection.field_probes import Field
-from deconvnet.projection.forward import Recording
-from deconvnet.projection.geometry import geometry_of
+from deconvnet.projection.forward import geometry_of
+from deconvnet.projection.geometry import Geometry
 from deconvnet.store.store import Failed, LayerTable, Store, write_store
 
 from .bad_images import DEFAULT, Limit, check_failed
@@ -109,7 +109,7 @@ def parts_in(folder: str | PathLike[str]) -> list[Part]:
 
 
 def assemble(
-    path: Path, request: Request, geometry: Recording, parts: Iterable[Part], *, limit: Limit
+    path: Path, request: Request, geometry: Geometry, parts: Iterable[Part], *, limit: Limit
 ) -> Store:
     """Write the store of a whole run from its parts, no two with a microbatch in common.
 
@@ -151,7 +151,7 @@ def assemble(
     )
 
 
-def _table(geometry: Recording, name: str, top: TopK, field: Field) -> LayerTable:
+def _table(geometry: Geometry, name: str, top: TopK, field: Field) -> LayerTable:
     table, size = top.table(), geometry.sizes[name]
     mapped = len(size) == 4
     flat, missing = table.position.numpy(), table.image.numpy() < 0

@@ -10,8 +10,8 @@ from deconvnet.arguments import listed
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.graph import Graph
 from deconvnet.projection.check.checked_graphs import settled
-from deconvnet.projection.forward import Recording
-from deconvnet.projection.geometry import geometry_of
+from deconvnet.projection.forward import geometry_of
+from deconvnet.projection.geometry import Geometry
 
 
 def minable(model: nn.Module, size: Sequence[int]) -> list[str]:
@@ -23,7 +23,7 @@ def minable(model: nn.Module, size: Sequence[int]) -> list[str]:
 
 def chosen(
     graph: Graph,
-    geometry: Recording,
+    geometry: Geometry,
     layers: str | nn.Module | Sequence[str | nn.Module] | None,
 ) -> list[str]:
     """The names of the layers to mine; each must have feature maps."""
@@ -60,7 +60,7 @@ def chosen(
     return names
 
 
-def _channels_last(geometry: Recording) -> set[str]:
+def _channels_last(geometry: Geometry) -> set[str]:
     """Linear layers on maps, whose values are (batch, rows, cols, channels), as in ConvNeXt."""
     last: set[str] = set()
     for step in geometry.steps:

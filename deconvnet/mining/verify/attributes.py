@@ -11,7 +11,7 @@ from deconvnet.data import Preprocessing
 from deconvnet.data.samples import first_image, read_item
 from deconvnet.mining import fingerprint
 from deconvnet.projection import receptive_field
-from deconvnet.projection.forward import Recording
+from deconvnet.projection.geometry import Geometry
 from deconvnet.store.store import Store
 from deconvnet.store.table import LayerTable
 
@@ -56,7 +56,7 @@ def compare_attributes(store: Store, model: str, dataset: Any) -> Iterator[Misma
         yield "entries: there are none"
 
 
-def compare_layers(store: Store, geometry: Recording) -> Iterator[tuple[str, Mismatch]]:
+def compare_layers(store: Store, geometry: Geometry) -> Iterator[tuple[str, Mismatch]]:
     """The layers that the model does not have, or with another size, field or stride."""
     known = [name for name in store if name in geometry.sizes]
     seen = receptive_field.of_layers(geometry, known)

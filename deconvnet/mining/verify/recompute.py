@@ -21,7 +21,7 @@ from deconvnet.mining.run.microbatches import (
 )
 from deconvnet.mining.topk import TopK
 from deconvnet.projection import receptive_field
-from deconvnet.projection.forward import Recording
+from deconvnet.projection.geometry import Geometry
 from deconvnet.store.store import Store
 
 from .compare import Comparison, Mismatch
@@ -58,7 +58,7 @@ class Recomputation:
         self,
         store: Store,
         graphs: Graphs,
-        geometry: Recording,
+        geometry: Geometry,
         dataset: Any,
         *,
         layers: Sequence[str],
@@ -134,7 +134,7 @@ class Recomputation:
                 yield Mismatch("path", f"image {index} is {here!r}, the store says {told!r}")
 
 
-def _boxes(store: Store, geometry: Recording, chosen: Chosen) -> Iterator[Mismatch]:
+def _boxes(store: Store, geometry: Geometry, chosen: Chosen) -> Iterator[Mismatch]:
     """Compare the boxes of entries whose position exists; of others the position is a mismatch."""
     for name, places in chosen.items():
         table, size = store[name], geometry.sizes[name][2:]

@@ -16,7 +16,7 @@ from deconvnet.graph.modes import ordinarily
 from deconvnet.mining import fingerprint
 from deconvnet.net import DeconvNet
 from deconvnet.projection.check.checked_graphs import settled
-from deconvnet.projection.geometry import geometry_of
+from deconvnet.projection.forward import geometry_of
 from deconvnet.store.store import Store
 
 from .attributes import compare_attributes, compare_layers
