@@ -81,7 +81,7 @@ class Projections:
         "peak MiB: deconvnet": lambda f: number(f["peaks"]["ours"] / MIB),
         "peak MiB: captum": lambda f: number(f["peaks"]["captum"] / MIB),
         "difference": _difference,
-        "way": lambda f: f["way"],
+        "strategy": lambda f: f["strategy"],
     }
 
     @property
@@ -135,7 +135,7 @@ class Projections:
             "seconds": seconds,
             "check": check["check"][0],
             "forwarded": multiply_adds(model, few),
-            "way": plan.strategy,
+            "strategy": plan.strategy,
             "multiply_adds": dict(plan.multiply_adds),
             "peaks": peaks,
         }

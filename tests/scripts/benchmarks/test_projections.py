@@ -144,7 +144,7 @@ def test_a_row_counts_what_was_taken(tiny, row, monkeypatch):
     monkeypatch.setattr(memory, "in_fresh_process", lambda *_: {"peak": 2**20, "results": 1})
     found = row().measure(Setup(rounds=2))
     taken, seconds = found["multiply_adds"]["taken"], found["seconds"]
-    assert taken == found["multiply_adds"][found["way"]] > 0
+    assert taken == found["multiply_adds"][found["strategy"]] > 0
     assert found["forwarded"] == 6 * (18 * 18 * 6 * 27 + 6 * 6 * 8 * 54 + 8 * 5)
     assert {side: len(told) for side, told in seconds.items()} == {
         "ours": 2, "captum": 2, "forward": 2

@@ -12,7 +12,7 @@ FIGURES = {
     "network": "tiny", "layer": "4", "rule": "deconvnet", "weights": "",
     "units": 4, "distinct": 2, "error": 3e-7, "tied": 1, "exact": 2e-13,
     "seconds": {"ours": [1.0, 2.0, 4.0], "captum": [9.0, 20.0, 44.0], "forward": [1.0, 1.0, 2.0]},
-    "forwarded": 1000, "way": "cone", "multiply_adds": {"cone": 500, "taken": 500},
+    "forwarded": 1000, "strategy": "cone", "multiply_adds": {"cone": 500, "taken": 500},
     "peaks": {"ours": 2**20, "captum": 5 * 2**19},
 }  # fmt: skip
 MINED = {
