@@ -85,5 +85,5 @@ def aligned_upsampling(mode: str) -> Callable[..., Any]:
 
 
 def cast(input: Tensor, dtype: torch.dtype, *rest: Any, **kwargs: Any) -> Any:
-    """Reads ``aten.to.dtype``; what else it is told says how to copy, not what."""
+    """Reads ``aten.to.dtype``; its other arguments say how to copy."""
     return casting.cast("to")(input, dtype)

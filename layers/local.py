@@ -1,4 +1,4 @@
-"""Any other differentiable operation, mirrored through the graph that autograd keeps of it."""
+"""Any other differentiable operation, mirrored by the graph that autograd keeps of its run."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Traced(Record):
 
 @dataclass(frozen=True, eq=False)
 class Local(MirroredLayer):
-    """An operation of which nothing is known but that it runs.
+    """An operation that runs under autograd, and of which nothing else is known.
 
     It is run under autograd and the graph of this one step is kept, so that the mirror is exact
     even for random operations; the samples of a batch are not told apart. It is given copies: it
