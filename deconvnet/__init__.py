@@ -3,7 +3,7 @@
 The public names are imported on first use, so that ``deconvnet --help`` need not wait for torch.
 """
 
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when it is asked for
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.store.store import Store, open_store
     from deconvnet.units import Box, Unit
 
-__version__ = "0.1.0"
+__version__ = metadata.version("deconvnet")  # of the installed package, as pyproject.toml has it
 
 _HOMES = {
     "Box": "units",
@@ -51,6 +51,7 @@ __all__ = [
     "Unit",
     "UnmirroredError",
     "UntraceableError",
+    "__version__",
     "embed",
     "mine",
     "open_store",

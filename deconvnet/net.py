@@ -1,33 +1,26 @@
-"""A model and a policy make a DeconvNet."""
+"""DeconvNet: a model and the rule by which its activations pass signals backward."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
 
-from deconvnet.graph.frontends import Graphs
+from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
-from deconvnet.graph.hooks import hooks_see, refuse_backward_hooks
 from deconvnet.graph.modes import ordinarily
 from deconvnet.projection import receptive_field
-from deconvnet.projection.check.checked_graphs import Checked
-from deconvnet.projection.forward import Recording, record
-from deconvnet.projection.geometry import Geometries
-from deconvnet.projection.inputs import (
-    accepted,
-    channels_of,
-    check_asked,
-    check_own,
-    checked_unit,
-    named_in,
-)
-from deconvnet.projection.plan import Route, check_way, route_of, travel
-from deconvnet.projection.project import from_recording
-from deconvnet.projection.result import Found, Projection, cropped, dense
-from deconvnet.projection.seeds import check
+from deconvnet.projection.forward import record
+from deconvnet.projection.geometry import Geometry
+from deconvnet.projection.inputs import accepted, axes_of, resolve, usual_size
+from deconvnet.projection.plan import Plan, plan_of
+from deconvnet.projection.project import from_images, from_recording
+from deconvnet.projection.readings import Readings
+from deconvnet.projection.recording import Recording
+from deconvnet.projection.result import Projection, cropped, dense
 
 from .arguments import listed
 from .layers import Policies, Rectifier
@@ -73,7 +66,7 @@ class DeconvNet:
         unpooling: the value of a max pooling goes back to where its maximum stood ("switches"),
             to the "centre" of its window, or in equal parts to all of it ("uniform").
         input_size: (channels, *size) of one image, for ``layers`` and for models that only
-            torch.export can read; by default that of the last images seen, else 224 x 224.
+            torch.export can read; by default that of ``model.preprocessing``, else 224 x 224.
         inputs: {argument of forward: value} of a model that takes more than the images.
         mirrors: {module class or function: mirror} for operations of your own, each of which
             becomes one node: see ``layers/README.md``. A model may bring them along in an
@@ -114,26 +107,31 @@ class DeconvNet:
         self.policies = Policies.of(
             rectifier, fallback, normalization=normalization, unpooling=unpooling
         )
-        self._graphs = Graphs(model, inputs, mirrors)
-        self._checked_graphs = Checked(self._graphs) if check else None
-        self._latest: Graph | None = None
-        self._geometries = Geometries(self._graphs)
-        self.model = self._graphs.model
         self._input_size = None if input_size is None else tuple(input_size)
-        if self._input_size is not None:
-            self._latest = self._graphs.of_size(self._input_size)
+        self._readings = Readings(model, inputs, mirrors, size=self._input_size, check=check)
+        self.model = self._readings.model
+
+    def with_rectifier(self, rectifier: str | Rectifier) -> DeconvNet:
+        """The same model under another rule; its graphs, their check and its geometries are shared.
+
+        Args:
+            rectifier: as for ``DeconvNet``.
+
+        Raises:
+            ValueError: no policy has this name.
+        """
+        other = copy.copy(self)
+        other.policies = replace(self.policies, rectifier=Policies.of(rectifier).rectifier)
+        return other
 
     @property
     def graph(self) -> Graph:
-        """The nodes of the model; of one that torch.export reads, for the last images seen.
+        """The nodes of the model; of one that torch.export reads, for the latest images.
 
         Raises:
             UntraceableError: only torch.export can read the model, and no images were seen.
         """
-        graph = self._latest or self._graphs.any_size
-        if graph is None:
-            raise self._graphs.unseen()
-        return graph
+        return self._readings.graph
 
     @ordinarily
     def record(
@@ -151,9 +149,8 @@ class DeconvNet:
             ValueError: the images do not fit the model.
         """
         chosen = None if layer is None else listed(layer, str, nn.Module)
-        images = self._checked(images)
-        graph = self._graph_for(images, chosen or None)
-        names = graph.named(chosen or None)
+        images = accepted(images, self._readings.graphs)
+        graph, names = self._readings.named(images, chosen or None)
         return record(graph, images, names, policies=self.policies)
 
     @ordinarily
@@ -167,13 +164,13 @@ class DeconvNet:
         units: Unit | Sequence[Unit] | None = None,
         seed: str = "activation",
         crop: bool = False,
-        way: str | None = None,
+        strategy: str | None = None,
     ) -> Tensor | list[Projection]:
-        """What a unit responds to: its signal, carried down to the pixels.
+        """Project units to the pixels: what of the images each of them responds to.
 
         Give a layer and a channel (and a position; by default the strongest one of the channel
         in each image), or a list of units. Units with a position are run on nothing but what
-        they see, or share whole images, whichever takes fewer multiply-adds (see ``route``).
+        they see, or share whole images, whichever takes fewer multiply-adds (see ``plan``).
         Images without units are left out, so that a model must not count the images of a batch.
 
         Args:
@@ -185,8 +182,8 @@ class DeconvNet:
             seed: "activation", "one" or "map": the recorded value at the unit, 1.0, or the whole
                 feature map of the channel.
             crop: cut each projection at the unit's receptive field.
-            way: "cone" or "shared", to take this way and no other; the result is the same. A
-                recording has gone up already, and this says nothing about it.
+            strategy: "cone" or "shared", to use this one and no other (see ``plan``); the result
+                is the same. Images that were recorded have run already: it is ignored.
 
         Returns:
             (batch, channels, *size), or (units, channels, *size): signed, on the scale of the
@@ -197,118 +194,93 @@ class DeconvNet:
             UnmirroredError: an activation on the way has no rule under the policy.
             ValueError: the images do not fit the model, or the arguments each other.
         """
-        check_asked(layer, channel, position=position, units=units, seed=seed, crop=crop)
-        check_way(way)
-        if isinstance(images, Recording):
-            check_own(images, self.policies)
+        request = resolve(
+            images, layer, channel, position=position, units=units, seed=seed, crop=crop,
+            strategy=strategy, readings=self._readings, policies=self.policies,
+        )  # fmt: skip
+        if request.recording is None:
+            plan, graphs = plan_of(request, self.policies), self._readings.graphs
+            results = from_images(plan, request, graphs=graphs, policies=self.policies)
         else:
-            images = self._checked(images)
-        units = units if units is None else listed(units, Unit)
-        if units is None:
-            assert layer is not None, "there is one where there are no units"
-            assert channel is not None, "it comes with the layer"
-            unit = Unit.at(self._graph_for(images, [layer]).find(layer), channel, position=position)
-            count = images.images if isinstance(images, Recording) else len(images)
-            units = [replace(unit, image=image) for image in range(count)]
-        found, geometry, like = self._found(images, units, seed=seed, way=way)
-        return cropped(found, len(units), geometry) if crop else dense(found, len(units), like)
+            results = from_recording(request.recording, request.units, seed=seed)
+        if crop:
+            return cropped(results, len(request.units), request.geometry)
+        return dense(results, len(request.units), request.images)
 
     @ordinarily
-    def route(self, images: Tensor, units: Sequence[Unit], *, way: str | None = None) -> Route:
-        """Which way ``project`` takes with these images and units, and what it costs.
+    def plan(
+        self, images: Tensor, units: Unit | Sequence[Unit], *, strategy: str | None = None
+    ) -> Plan:
+        """How ``project`` treats these images and units, and what it costs; nothing is projected.
 
         Args:
             images: (batch, channels, *size), preprocessed as the model wants them.
-            units: of these images.
-            way: as for ``project``.
+            units: of these images, one or several.
+            strategy: as for ``project``.
 
         Returns:
-            ``Route(way, multiply_adds, …)``: "cone", "shared" or "mixed"; and the multiply-adds
-            of each way, of the one "taken", and of "full" passes for every unit.
+            ``Plan(strategy, multiply_adds, …)``: "cone", "shared" or "mixed"; and the
+            multiply-adds of each strategy, of what is "taken", and of "full" passes for every unit.
 
         Raises:
             As ``project``.
         """
-        images = self._checked(images)
-        return self._routed(images, listed(units, Unit), seed="activation", way=way)[0]
-
-    def _found(
-        self, images: Tensor | Recording, units: Sequence[Unit], *, seed: str, way: str | None
-    ) -> tuple[Iterator[Found], Recording, Tensor]:
-        """What units respond to, a recording to read boxes off, and a tensor like the images."""
-        if isinstance(images, Recording):
-            named = [named_in(unit, self._graph_of(images)) for unit in units]
-            like = images.empty.expand(images.sizes[images.input])
-            return from_recording(images, named, seed=seed), images, like
-        route, named, geometry = self._routed(images, units, seed=seed, way=way)
-        found = travel(
-            route, self._graph_of, images, named,
-            geometry=geometry, seed=seed, policies=self.policies,
-        )  # fmt: skip
-        return found, geometry, images
-
-    def _routed(
-        self, images: Tensor, units: Sequence[Unit], *, seed: str, way: str | None
-    ) -> tuple[Route, list[Unit], Recording]:
-        """The route, the units by the names of nodes, and the recording it was chosen by."""
-        graph = self._graph_for(images, [checked_unit(unit).layer for unit in units])
-        named = [named_in(unit, graph) for unit in units]
-        geometry = self._geometries.fit_for(images, sorted({unit.layer for unit in named}))
-        for unit in named:
-            check(unit, (len(images), *geometry.sizes[unit.layer][1:]))
-        free = seed != "map" and self._graphs.any_size is not None and not hooks_see(graph)
-        placed = named if free else [replace(u, row=None, col=None, depth=None) for u in named]
-        route = route_of(geometry, graph, placed, policies=self.policies, like=images, way=way)
-        return route, named, geometry
+        request = resolve(
+            images, units=units, strategy=strategy, readings=self._readings, policies=self.policies
+        )
+        return plan_of(request, self.policies)
 
     @property
     def layers(self) -> Mapping[str, Layer]:
-        """{node name: Layer} of every node that has feature maps, for the current input size."""
-        return self._layers(self._input_size or (channels_of(self._graphs), 224, 224))
+        """{node name: Layer} of every node that has feature maps, for images of one size.
 
-    def _layers(self, size: tuple[int, ...]) -> Mapping[str, Layer]:
-        recording = self.geometry(size)
-        names = [s.name for s in recording.steps if len(recording.sizes.get(s.name, ())) >= 2]
-        found = {}
-        for name, field in receptive_field.of_layers(recording, names).items():
-            _, channels, *places = recording.sizes[name]
-            kind = self.graph.nodes[name].kind
-            found[name] = Layer(channels, tuple(places), field.size, field.stride, kind)
-        return found
+        The size is ``input_size``, else that of ``model.preprocessing``, else 224 x 224 (with as
+        many channels as the model's first layer takes); no call changes it.
+
+        Raises:
+            ValueError: the model takes no images of 224 x 224, and no other size was given.
+        """
+        size = self._input_size or usual_size(self._readings.graphs)
+        try:
+            return self.layers_at(size)
+        except ValueError as error:
+            if self._input_size is not None or isinstance(error, UntraceableError):
+                raise
+            raise ValueError(
+                f"no size of images was given, and the model takes none of "
+                f"{' x '.join(map(str, size))}; give DeconvNet(model, input_size=(channels, "
+                f"*size)), or call net.layers_at((channels, *size)): {error}"
+            ) from error
 
     @ordinarily
-    def geometry(self, size: Sequence[int], layers: Sequence[str] | None = None) -> Recording:
-        """A recording of one empty image: for sizes and fields.
+    def layers_at(self, size: Sequence[int]) -> Mapping[str, Layer]:
+        """``layers`` for images of another size.
 
         Args:
-            size: (channels, *size) of the image.
+            size: (channels, *size) of an image.
+
+        Raises:
+            UntraceableError: the graph of the model cannot be read for it.
+            ValueError: images of this size do not fit the model.
+        """
+        axes, graphs = axes_of(self._readings.graphs), self._readings.graphs
+        if len(size) <= axes:
+            raise ValueError(f"the size was {size}; expected (channels, *size), of {axes} axes")
+        geometry, nodes = self.geometry(size), graphs.of_size(size).nodes
+        names = [s.name for s in geometry.steps if len(geometry.sizes.get(s.name, ())) >= 2]
+        layers = {}
+        for name, field in receptive_field.of_layers(geometry, names).items():
+            _, channels, *places = geometry.sizes[name]
+            kind = nodes[name].kind
+            layers[name] = Layer(channels, tuple(places), field.size, field.stride, kind)
+        return layers
+
+    @ordinarily
+    def geometry(self, size: Sequence[int], layers: Sequence[str] | None = None) -> Geometry:
+        """Sizes of values and windows of nodes, for receptive fields.
+
+        Args:
+            size: (channels, *size) of an image.
             layers: how far up it goes; everywhere by default.
         """
-        self._latest = self._graphs.of_size(size)
-        return self._geometries.of(size, layers)
-
-    def _checked(self, images: Tensor) -> Tensor:
-        """The images as the model takes them; their size is the current one from now on."""
-        images = accepted(images, self._graphs)
-        self._input_size = tuple(images.shape[1:])
-        return images
-
-    def _graph_for(
-        self, images: Tensor | Recording, layers: Sequence[str | nn.Module] | None
-    ) -> Graph:
-        """The graph for these images, which is the model up to these layers."""
-        if isinstance(images, Recording) or self._checked_graphs is None:
-            graph = self._graph_of(images)
-        else:
-            graph = self._latest = self._checked_graphs.of(images, layers)
-        refuse_backward_hooks(graph.model, graph.upto(graph.named(layers)))
-        return graph
-
-    def _graph_of(self, images: Tensor | Recording) -> Graph:
-        """The graph for these images, or the one they were recorded with."""
-        if isinstance(images, Recording):
-            held = self._graphs.held(images.sizes[images.input])
-            assert held is not None, "this DeconvNet has made the recording"
-            return held
-        self._latest = self._graphs.of(images)
-        return self._latest
+        return self._readings.geometry(size, layers)

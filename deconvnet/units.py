@@ -1,9 +1,16 @@
-"""Units and boxes: which place of which feature map, and which pixels it sees."""
+"""Units, their boxes and exemplars: a position in a feature map, and the pixels it sees."""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,12 @@ class Unit:
         depth = position[0] if len(position) == 3 else None
         row, col = (*position[-2:], None)[:2] if len(position) > 1 else (position[0], None)
         return Unit(layer, channel, row, col, image, depth)
+
+    def moved(self, position: tuple[int, ...], layer: str | None = None) -> Unit:
+        """The same unit at another position, () for none; or by another name of its layer."""
+        return Unit.at(
+            layer or self.layer, self.channel, position=position or None, image=self.image
+        )
 
     @staticmethod
     def parse(text: str) -> Unit:
@@ -109,6 +122,11 @@ class Box:
         return self.stop[-1]
 
     @property
+    def edges(self) -> tuple[int, int, int, int]:
+        """Top, left, bottom and right, half-open."""
+        return self.top, self.left, self.bottom, self.right
+
+    @property
     def size(self) -> tuple[int, ...]:
         """Length along each axis."""
         return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
@@ -117,3 +135,37 @@ class Box:
     def slices(self) -> tuple[slice, ...]:
         """To cut an image: ``image[(..., *box.slices)]``."""
         return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Exemplar:
+    """One unit in one image: its activation, the pixels it sees and what it responds to in them.
+
+    Args:
+        unit: its ``image`` is the index in the data set or in the batch.
+        activation: the value of the unit.
+        box: receptive field in pixels, clipped to the image.
+        overhang: rows above and columns left of the box where the receptive field leaves the image.
+        patch: (height, width, 3) in [0, 1], the image within the box.
+        projection: (height, width, channels), signed, of the same height and width.
+    """
+
+    unit: Unit
+    activation: float
+    box: Box
+    overhang: tuple[int, int]
+    patch: NDArray[np.float32]
+    projection: NDArray[np.float32]
+
+    def row(self, image: str | int) -> dict[str, object]:
+        """A row of a table: the image by this name, the unit, its activation and its box."""
+        unit, box = str(self.unit), self.box.edges
+        return {"image": image, "unit": unit, "activation": self.activation, "box": box}
+
+
+def by_layer(units: Sequence[Unit]) -> dict[str, list[int]]:
+    """{layer: numbers of its units}, the layers in the order in which they are first named."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for number, unit in enumerate(units):
+        groups[unit.layer].append(number)
+    return dict(groups)

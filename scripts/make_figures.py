@@ -1,4 +1,4 @@
-"""The Zeiler-Fergus grid of every layer of a store, as PDF.
+"""Draw the Zeiler-Fergus grid of every layer of a store, one PDF a layer.
 
 Example:
   python scripts/make_figures.py outputs/top9.h5 --channels strongest:12 -o outputs/figures
@@ -14,7 +14,7 @@ from deconvnet.cli.main import main as deconvnet_command
 
 
 def main() -> None:
-    """Draw one file a layer, with the command that draws one."""
+    """Call ``deconvnet figure`` once for each layer."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("store")
     parser.add_argument("--channels", default="strongest:12")
@@ -23,7 +23,7 @@ def main() -> None:
     options = parser.parse_args()
     for layer in deconvnet.open_store(options.store):
         file = Path(options.output) / f"figure2_{layer}.pdf"
-        words = ["figure", options.store, "--layer", layer, "--channels", options.channels]
+        words = ["exemplars", options.store, "--layer", layer, "--channels", options.channels]
         code = deconvnet_command([*words, "--rectifier", options.rectifier, "-o", str(file)])
         if code:
             raise SystemExit(code)

@@ -1,4 +1,4 @@
-"""The nine photographs of a folder that excite each unit of a model most, into a store.
+"""Find the nine photographs of a folder that activate each unit of a model most; write a store.
 
 Example:
   python scripts/mine_dataset.py photos/ --layers features.7 features.9 -o outputs/top9.h5
@@ -15,7 +15,7 @@ from deconvnet import Preprocessing
 from deconvnet.cli.progress import bar
 from deconvnet.data import ImageFolder
 from deconvnet.mining.mine import Source
-from deconvnet.zoo.state_dicts import load_weights
+from deconvnet.zoo.state_dicts import load_state_dict
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     trained = None if options.weights else "DEFAULT"
     model = torchvision.models.get_model(options.model, weights=trained)
     if options.weights:
-        load_weights(model, options.weights)
+        load_state_dict(model, options.weights)
     preprocessing = Preprocessing.imagenet()
     photographs = ImageFolder(options.folder, preprocessing)
     source = Source(

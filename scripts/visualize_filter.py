@@ -1,4 +1,4 @@
-"""What one filter responds to in one photograph, with the public calls alone.
+"""Draw what one filter responds to in one photograph, by the public calls alone.
 
 Example:
   python scripts/visualize_filter.py photo.jpg --layer features.8 --channel 12 -o filter.png
@@ -12,8 +12,9 @@ import torchvision
 
 from deconvnet import DeconvNet, Preprocessing
 from deconvnet.data import read_image
-from deconvnet.figures import ImageRow, UnitView, save, visualization
-from deconvnet.zoo.state_dicts import load_weights
+from deconvnet.figures import save
+from deconvnet.studies.visualize import visualize
+from deconvnet.zoo.state_dicts import load_state_dict
 
 
 def main() -> None:
@@ -31,24 +32,21 @@ def main() -> None:
     trained = None if options.weights else "DEFAULT"
     model = torchvision.models.get_model(options.model, weights=trained).eval()
     if options.weights:
-        load_weights(model, options.weights)
+        load_state_dict(model, options.weights)
     preprocessing = Preprocessing.imagenet()
     image = preprocessing(read_image(options.photograph))
 
-    net = DeconvNet(model, options.rectifier)
-    (found,) = net.project(image[None], layer=options.layer, channel=options.channel, crop=True)
-
-    picture = preprocessing.picture(image)
-    box = found.box
-    view = UnitView(
-        label=str(found.unit),
-        box=(box.top, box.left, box.bottom, box.right),
-        patch=picture[box.slices],
-        projection=found.pixels.permute(1, 2, 0).numpy(),
+    result = visualize(
+        DeconvNet(model, options.rectifier),
+        image[None],
+        layer=options.layer,
+        channel=options.channel,
+        preprocessing=preprocessing,
+        names=[options.photograph],
     )
-    figure = visualization([ImageRow(picture, [view], options.photograph)], width="cvpr")
-    how = {"model": options.model, "unit": str(found.unit), "rectifier": options.rectifier}
-    print(save(figure, options.output, provenance=how))
+    units = ", ".join(str(row["unit"]) for row in result.table())
+    how = {"model": options.model, "unit": units, "rectifier": options.rectifier}
+    print(save(result.figure(width="cvpr"), options.output, provenance=how))
 
 
 if __name__ == "__main__":

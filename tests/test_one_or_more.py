@@ -8,7 +8,8 @@ from torch import nn
 from deconvnet import DeconvNet, Preprocessing, Unit, embed, mine, zoo
 from deconvnet.layers import rectifier
 from deconvnet.mining.estimate import estimate
-from deconvnet.mining.exemplars import exemplars, stored_exemplars
+from deconvnet.mining.exemplars import project_exemplars
+from deconvnet.store.picture_reading import stored_exemplars
 
 PREPARE = Preprocessing((9, 9), 9, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
@@ -50,13 +51,15 @@ def test_a_unit(crop):
     one, several = (net.project(IMAGES, units=u, crop=crop) for u in (unit, [unit]))
     pixels = [found[0].pixels if crop else found for found in (one, several)]
     assert torch.equal(*pixels)
-    assert net.route(IMAGES, unit).multiply_adds == net.route(IMAGES, [unit]).multiply_adds
+    assert net.plan(IMAGES, unit).multiply_adds == net.plan(IMAGES, [unit]).multiply_adds
 
 
 @pytest.mark.parametrize("channel", [3, np.int64(3)])
 def test_a_channel_and_a_policy(store, tmp_path, channel):
     net = DeconvNet(MODEL, "guided")
-    found = exemplars(store, "relu1", channel, net=net, dataset=list(IMAGES), preprocessing=PREPARE)
+    found = project_exemplars(
+        store, "relu1", channel, net=net, dataset=list(IMAGES), preprocessing=PREPARE
+    )
     assert list(found) == [3]
     for number, policy in enumerate(["guided", rectifier("guided")]):
         made = embed(store, MODEL, list(IMAGES), preprocessing=PREPARE, projections=policy,

@@ -1,4 +1,4 @@
-"""What commands share that run for long, in several processes, and may be interrupted."""
+"""Device, shard, progress bar and clean interruption of long-running commands."""
 
 from __future__ import annotations
 
@@ -9,21 +9,43 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
+import torch
+
 from deconvnet.mining.mine import Unfinished
-from deconvnet.mining.run.sharding import Shard, local_rank, of_environment, parse
+from deconvnet.mining.run.sharding import Shard, gpu, local_rank, of_environment, parse
 from deconvnet.mining.run.signals import Stopping
 
 from .progress import bar
 
 
+def device_of(name: str) -> torch.device:
+    """The device that ``--device`` names; "auto" is the GPU where there is one.
+
+    Of several GPUs each process of a machine takes its own, as torchrun or srun number them.
+
+    Raises:
+        ValueError: it cannot be used.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = gpu(os.environ, torch.cuda.device_count())
+    try:
+        if name == "meta":
+            raise RuntimeError("it holds no values")
+        return torch.zeros((), device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"the device {name!r} cannot be used here: {error}") from error
+
+
 def shard_of(options: argparse.Namespace) -> Shard:
-    """Which process this is: as typed, else as torchrun or SLURM say."""
+    """The shard of this process: from ``--shard``, else from torchrun or SLURM."""
     return parse(options.shard) if options.shard else of_environment(os.environ)
 
 
 @contextmanager
 def progress(total: int, does: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar; one for each machine where several processes write to one terminal."""
+    """A progress bar; one for each machine where several processes write to one terminal."""
     silent = nullcontext(lambda done, of: None) if local_rank(os.environ) else None
     with silent or bar(total, does) as report:
         yield report
@@ -31,13 +53,13 @@ def progress(total: int, does: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def interruptible(options: argparse.Namespace) -> Iterator[Stopping]:
-    """Signals end the run in good order, and the person is told how to go on.
+    """Let signals stop the run after a checkpoint, and tell the user how to resume it.
 
     Raises:
         SystemExit: 128 + the signal after one; 0 where the share of this process is done.
     """
     stopping = Stopping(
-        told="\ndeconvnet: stopping when what was begun is done; a second Ctrl-C stops at once\n"
+        told="\ndeconvnet: stopping after the current batch; a second Ctrl-C stops at once\n"
     )
     try:
         with stopping:
@@ -50,13 +72,11 @@ def interruptible(options: argparse.Namespace) -> Iterator[Stopping]:
         if not unfinished.done:
             _tell("stopped before anything was done; the same command starts again")
         else:
-            _tell(f"stopped: {done} and kept; go on with\n  {_command(options)}")
+            _tell(f"stopped: {done} and kept; resume with\n  {_command(options)}")
         raise SystemExit(stopping.status) from None
     except KeyboardInterrupt:
-        _tell(
-            "stopped at once: the last checkpoint is kept, if there was one; go on with\n"
-            f"  {_command(options)}"
-        )
+        kept = "stopped at once: the last checkpoint is kept, if there was one"
+        _tell(f"{kept}; resume with\n  {_command(options)}")
         raise SystemExit(stopping.status) from None
 
 
@@ -67,7 +87,7 @@ def _tell(text: str) -> None:
 
 
 def _command(options: argparse.Namespace) -> str:
-    """What was typed, but for starting over."""
+    """The command as typed, without ``--restart``."""
     typed = shlex.join(word for word in options.typed if word != "--restart")
     torchrun = f"torchrun --nproc-per-node {os.environ.get('LOCAL_WORLD_SIZE')} -m "
     return f"{torchrun if 'TORCHELASTIC_RUN_ID' in os.environ else ''}deconvnet {typed}"

@@ -1,4 +1,4 @@
-"""One reporter for everything long, which the command line turns into a bar."""
+"""The progress bar of the command line."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from tqdm import tqdm
 
 @contextmanager
 def bar(total: int, does: str, *, unit: str = "image") -> Iterator[Callable[[int, int], None]]:
-    """A progress bar with images a second and time left; a line every ten seconds in logs.
+    """A progress bar with rate and time left; in a log file one line every ten seconds.
 
-    Yields:
-        A reporter, told how many are done, of how many.
+    It yields a reporter, which is told how many are done, of how many.
     """
     slow = 0.1 if sys.stderr.isatty() else 10.0
     with tqdm(

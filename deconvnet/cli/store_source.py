@@ -1,8 +1,8 @@
-"""The model and the data set that a store was mined from, as it names them."""
+"""Load the model that a store was mined from, and check that it is the same."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from deconvnet.data import Preprocessing
 from deconvnet.mining import fingerprint
@@ -11,26 +11,12 @@ from deconvnet.store.store import Store
 from deconvnet.zoo.load import LoadedModel, load
 
 
-@dataclass(frozen=True)
-class Origin:
-    """What a store says of its model; it need not be there.
-
-    Args:
-        spec: the word it was loaded by.
-        weights: the file of its weights.
-    """
-
-    spec: str
-    weights: str
-
-
-def the_origin(store: Store) -> Origin:
-    """By what words the model was loaded that a store was mined from."""
-    return Origin(*(str(store.attributes.get(name) or "") for name in ("model", "weights")))
-
-
 def the_model(store: Store, spec: str | None, weights: str | None) -> LoadedModel:
-    """The model a store names, unless told otherwise, with the store's preprocessing."""
+    """Load the model that a store names, unless told otherwise, with the store's preprocessing.
+
+    Raises:
+        ValueError: the store does not say how to build the model; or as ``zoo.load.load``.
+    """
     mined = store.attributes
     named, transform = str(mined.get("model") or ""), str(mined.get("transform") or "")
     if not spec and ":" not in named:
@@ -42,16 +28,11 @@ def the_model(store: Store, spec: str | None, weights: str | None) -> LoadedMode
     loaded = load(spec or named, weights or own)
     if not transform:
         return loaded
-    preprocessing = Preprocessing.from_json(transform)
-    return LoadedModel(loaded.model, loaded.spec, loaded.weights, preprocessing, loaded.untrained)
+    return replace(loaded, preprocessing=Preprocessing.from_json(transform))
 
 
 def check_model(store: Store, net: DeconvNet) -> None:
-    """The model must be the one that was mined.
-
-    Raises:
-        ValueError: its fingerprint differs.
-    """
+    """Raise ValueError if the fingerprint of the model is not that of the mined one."""
     mined = str(store.attributes.get("model_fingerprint") or "")
     found = fingerprint.of_model(net.graph)
     if fingerprint.comparable(mined) and mined != found:  # activations are compared besides

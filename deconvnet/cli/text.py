@@ -1,23 +1,43 @@
-"""Texts from files and names, so that no terminal and no reader of JSON is misled by them."""
+"""Text for the terminal and JSON: escaped, aligned, and without values that JSON lacks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
 def printable(text: str, *, kept: str = "") -> str:
-    """A text with whatever would move a terminal's cursor written out, but for what is kept."""
+    """The text with control characters escaped, except those in ``kept``."""
     return "".join(
         c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text
     )
 
 
 def plain_json(value: Any) -> Any:
-    """The same with null for numbers that are not finite, which JSON does not have."""
+    """The value with None for numbers that are not finite, which JSON does not have."""
     if isinstance(value, Mapping):
         return {key: plain_json(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain_json(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def by(sizes: Any) -> str:
+    """Sizes as text: "3 x 224 x 224"."""
+    return " x ".join(f"{size:g}" for size in sizes)
+
+
+def columns(rows: Sequence[Sequence[str]], *, right: bool = False) -> Iterator[str]:
+    """Rows as lines of aligned columns; all but the first flush ``right``, or left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *rest in rows:
+        cells = (f"{c:{'>' if right else '<'}{w}}" for c, w in zip(rest, widths[1:], strict=True))
+        yield "  ".join([first.ljust(widths[0]), *cells])
+
+
+def first(lines: Sequence[str], most: int, *, others: str) -> Iterator[str]:
+    """The first lines; if there are more, also how many and where to find them."""
+    yield from (f"  {line}" for line in lines[:most])
+    if len(lines) > most:
+        yield f"  … and {len(lines) - most} more; {others}"

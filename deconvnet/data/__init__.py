@@ -1,4 +1,4 @@
-"""Image files ↔ tensors ↔ pictures: what a network is given, and how to show it again."""
+"""Read image files and data sets, preprocess them, and turn tensors back into pictures."""
 
 from .image_files import ImageError, read_image, to_rgb
 from .image_folder import ImageFolder

@@ -1,4 +1,4 @@
-"""What a function of a Python file or module returns: models and data sets by a word."""
+"""Call a factory: a function in a Python file or module that returns a model or a data set."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deconvnet.arguments import expanded
 
@@ -29,7 +28,18 @@ def made_by(place: str, name: str) -> Any:
         FileNotFoundError: there is no such file.
         ValueError: no such module or function, or it failed.
     """
-    factory = _factory(place, name)
+    try:
+        module = _file_module(Path(expanded(place))) if place.endswith(".py") else _module(place)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # somebody else's code may raise anything
+        raise ValueError(
+            f"{place!r} cannot be imported, {type(error).__name__}: {error}{_hint(place, error)}"
+        ) from error
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        functions = [n for n in vars(module) if callable(getattr(module, n)) and n[0] != "_"]
+        raise ValueError(f"{place!r} has no function {name!r}; it has {', '.join(functions[:8])}")
     try:
         return factory()
     except Exception as error:  # somebody else's code may raise anything
@@ -40,7 +50,7 @@ def made_by(place: str, name: str) -> Any:
 
 
 class FileModules:
-    """The files that factories came from; where it is unpickled, they are imported first.
+    """The files that factories came from; unpickling this imports them in a new process.
 
     Objects of their classes can so be handed to a new process, however it is started: pickle
     writes of a class only the name of its module.
@@ -50,16 +60,13 @@ class FileModules:
         return _imported, (tuple((module.name, file) for file, module in _FILES.items()),)
 
 
-@dataclass(frozen=True)
-class _FileModule:
-    """A file that was imported: under which name, and in which state."""
-
+class _FileModule(NamedTuple):
     name: str
-    state: tuple[int, int]
+    state: tuple[int, int]  # time of modification and size
 
 
 _FILES: dict[str, _FileModule] = {}
-"""{real path: module} of every file that a factory came from."""
+"""{real path: name and state of its module} of every file that a factory came from."""
 
 
 def _imported(files: Sequence[tuple[str, str]]) -> FileModules:
@@ -69,25 +76,8 @@ def _imported(files: Sequence[tuple[str, str]]) -> FileModules:
     return FileModules()
 
 
-def _factory(place: str, name: str) -> Callable[[], Any]:
-    try:
-        module = _file_module(Path(expanded(place))) if place.endswith(".py") else _module(place)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # somebody else's code may raise anything
-        raise ValueError(
-            f"{place!r} cannot be imported, {type(error).__name__}: {error}{_hint(place, error)}"
-        ) from error
-    found = getattr(module, name, None)
-    if not callable(found):
-        functions = [n for n in vars(module) if callable(getattr(module, n)) and n[0] != "_"]
-        raise ValueError(f"{place!r} has no function {name!r}; it has {', '.join(functions[:8])}")
-    made: Callable[[], Any] = found
-    return made
-
-
 def _hint(place: str, error: Exception) -> str:
-    """What to do about a module that cannot be imported."""
+    """Advice for a module that cannot be imported."""
     if not place.endswith(".py"):
         return f"; write {FORMS}" if isinstance(error, ModuleNotFoundError) else ""
     if "relative import" in str(error):
@@ -97,7 +87,7 @@ def _hint(place: str, error: Exception) -> str:
 
 
 def _module(name: str) -> Any:
-    """A module by its dotted name, one in the current folder too, as with ``python -m``."""
+    """Import a module by its dotted name, also from the current folder, as ``python -m`` does."""
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)  # for good: new processes import it too
@@ -105,7 +95,7 @@ def _module(name: str) -> Any:
 
 
 def _file_module(path: Path) -> Any:
-    """The module of a file, the same one each time until the file changes."""
+    """Import a file as a module, once until the file changes."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     path = path.resolve()
@@ -148,7 +138,7 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 def _free_name(path: Path) -> str:
-    """The file's own name; with a suffix where another module is called so already."""
+    """The file's own name, with a suffix if another module has that name already."""
     try:
         other = importlib.util.find_spec(path.stem)
         taken = other is not None and other.origin != str(path)
@@ -159,7 +149,7 @@ def _free_name(path: Path) -> str:
 
 
 def _check_siblings(path: Path) -> None:
-    """Python knows one module by a name: a file must not be given another one than its own.
+    """Check that imports of files beside this one would not resolve to other modules.
 
     Raises:
         ImportError: the file imports a module that lies beside it, and another module of that

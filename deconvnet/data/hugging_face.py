@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterator
 from os import PathLike
 from typing import Any
 
@@ -18,16 +17,15 @@ from deconvnet.arguments import expanded
 
 from .image_files import ImageError
 from .preprocessing import Preprocessing
-from .samples import check_map_style, sampled
+from .samples import bytes_of, check_map_style, sampled
 
 
 class HuggingFaceImages(Dataset[Any]):
     """The images in one column of a ``datasets.Dataset``, as tensors.
 
-    Encoded images are read by the same policies as files, ``read_image``'s: nothing that Pillow
-    or ``datasets`` would do in silence (turning by EXIF, 16-bit grey) is done. Columns of arrays
-    are taken for tensors that are preprocessed already, and so is what a transform of the data
-    set's own (``set_transform``) returns, unless that is a PIL image.
+    Encoded images are read by ``read_image``, as files are. Columns of arrays are taken for
+    tensors that are preprocessed already, and so is what a transform of the data set's own
+    (``set_transform``) returns, unless that is a PIL image.
     """
 
     def __init__(
@@ -58,9 +56,8 @@ class HuggingFaceImages(Dataset[Any]):
         self.column = column if column is not None else _only_image_column(dataset)
         own = (dataset.format or {}).get("type") == "custom"  # may make columns of its own
         if not own and self.column not in dataset.column_names:
-            raise ValueError(
-                f"there is no column {self.column!r}; the columns are {_listed(dataset)}"
-            )
+            columns = _listed(dataset)
+            raise ValueError(f"there is no column {self.column!r}; the columns are {columns}")
         self._rows = dataset if own else _undecoded(dataset, self.column)
 
     def __len__(self) -> int:
@@ -87,7 +84,8 @@ class HuggingFaceImages(Dataset[Any]):
         if isinstance(value, list):
             made = torch.as_tensor(value)
             return made.float() if made.is_floating_point() else made
-        return torch.as_tensor(value) if _is_array(value) else value
+        is_array = type(value).__module__ == "numpy" and hasattr(value, "dtype")
+        return torch.as_tensor(value) if is_array else value
 
     def path(self, index: int) -> str:
         """The file an image came from, where the data set knows it; else its row."""
@@ -99,20 +97,15 @@ class HuggingFaceImages(Dataset[Any]):
         """SHA-256 over column, length and images as they are stored, in hexadecimal."""
         everything = self._identity == "content"
         digest = hashlib.sha256(f"{self.column} {len(self)}\n".encode())
-        for size in self._file_sizes():
-            digest.update(size)
+        for file in getattr(self._rows, "cache_files", []):  # there are none of rows in memory
+            digest.update(f"{os.path.getsize(file['filename'])}\n".encode())
         for index in range(len(self)) if everything else sampled(self):
             digest.update(b"\0" + _bytes_of(self._rows[index][self.column]))
         return f"content:{digest.hexdigest()}" if everything else digest.hexdigest()
 
-    def _file_sizes(self) -> Iterator[bytes]:
-        """Of the files that the rows are mapped from; there are none if they are in memory."""
-        for each in getattr(self._rows, "cache_files", []):
-            yield f"{os.path.getsize(each['filename'])}\n".encode()
-
 
 def load_from_disk(path: str | PathLike[str]) -> Any:
-    """What ``Dataset.save_to_disk`` wrote, as a ``datasets.Dataset``.
+    """Load a ``datasets.Dataset`` that ``Dataset.save_to_disk`` wrote.
 
     Raises:
         ImportError: the package ``datasets`` is not installed.
@@ -124,52 +117,42 @@ def load_from_disk(path: str | PathLike[str]) -> Any:
         from datasets import load_from_disk as load
     except ImportError as error:
         raise ImportError(
-            f"{os.fspath(path)!r} is read by the package datasets, which is not installed here "
+            f"{path!r} is read by the package datasets, which is not installed here "
             f"({error}); run `pip install datasets`, or write the images to a folder"
         ) from error
     try:
-        found = load(os.fspath(path))
+        found = load(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{os.fspath(path)!r} holds no data set; give a folder that Dataset.save_to_disk wrote"
+            f"{path!r} holds no data set; give a folder that Dataset.save_to_disk wrote"
         ) from error
     if isinstance(found, dict):
-        splits = " or ".join(os.path.join(os.fspath(path), name) for name in found)
-        raise TypeError(f"{os.fspath(path)!r} holds several data sets; choose {splits}")
+        splits = " or ".join(os.path.join(path, name) for name in found)
+        raise TypeError(f"{path!r} holds several data sets; choose {splits}")
     return found
 
 
 def is_hugging_face(dataset: Any) -> bool:
-    """Whether it is of the package ``datasets``, without importing that.
-
-    By what it can do: many projects have a module of their own called ``datasets``.
-    """
-    return hasattr(dataset, "cast_column")
+    """Whether this is a data set of the package ``datasets``, without importing it."""
+    return hasattr(dataset, "cast_column")  # many projects have a module called ``datasets``
 
 
 def _only_image_column(dataset: Any) -> str:
-    features = dataset.features or {}
+    features: dict[str, Any] = dataset.features or {}
     found = [name for name, feature in features.items() if type(feature).__name__ == "Image"]
     if len(found) != 1:
-        raise ValueError(
-            f"{len(found) or 'no'} columns hold images, expected one; choose a column: "
-            f"{_listed(dataset)}"
-        )
-    name: str = found[0]
-    return name
+        number, choice = len(found) or "no", _listed(dataset)
+        raise ValueError(f"{number} columns hold images, expected one; choose a column: {choice}")
+    return found[0]
 
 
 def _undecoded(dataset: Any, column: str) -> Any:
-    """The rows with images as their bytes, and arrays as tensors."""
+    """The rows, with images as encoded bytes and arrays as tensors."""
     alone = dataset.select_columns([column])
     feature = alone.features[column]
     if type(feature).__name__ == "Image":
         return alone.cast_column(column, type(feature)(decode=False)).with_format(None)
     return alone.with_format(None if type(feature).__name__ == "Value" else "torch")
-
-
-def _is_array(value: Any) -> bool:
-    return type(value).__module__ == "numpy" and hasattr(value, "dtype")
 
 
 def _bytes_of(value: Any) -> bytes:
@@ -178,7 +161,7 @@ def _bytes_of(value: Any) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, Tensor):
-        return value.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        return bytes(bytes_of(value))
     return repr(value).encode()
 
 

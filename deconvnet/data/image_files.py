@@ -1,4 +1,4 @@
-"""Image files to 8-bit RGB, by stated policies, or an error that names the file.
+"""Read image files as 8-bit RGB by documented rules, or raise an error that names the file.
 
 Pillow opens more than it converts well: a 16-bit grey PNG saturates, a float TIFF turns black,
 transparent pixels show the colours that were hidden. Every such case is ruled here: converted
@@ -7,10 +7,10 @@ as one would expect, or refused.
 
 import functools
 import os
-import stat
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from os import PathLike
 from typing import BinaryIO
 
@@ -19,12 +19,19 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from deconvnet.arguments import expanded
 
-from .pillow_plugins import advice, lacking, taught
-
 WHITE = 65535
 """The value of white in 16-bit grey."""
 _LONGEST = 100
 """The largest ratio of the sides: scaled to a common short side, a longer one fills the memory."""
+_KINDS = {b"avif": "AVIF"} | dict.fromkeys(
+    (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"), "HEIF"
+)
+"""What stands in a file after ``ftyp``: Pillow's name for the format."""
+_PACKAGES = {
+    "AVIF": (("pillow_avif", "pillow-avif-plugin"),),
+    "HEIF": (("pillow_heif", "pillow-heif"), ("pi_heif", "pi-heif")),
+}
+"""The modules that add a format, and the names to install them by."""
 _WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 
 
@@ -47,15 +54,13 @@ def read_image(
     Args:
         file: its path, or the opened file.
         name: what to call it in a message; by default its path.
-        orient: what to do with the image before it is converted; ``PIL.ImageOps.exif_transpose``
-            turns photographs the way they were taken.
+        orient: applied before conversion, such as ``PIL.ImageOps.exif_transpose``.
         white: the value of white in 16-bit grey, see ``to_rgb``.
 
     Raises:
-        ImageError: the file cannot be read, is no image, is cut short (be it by the two bytes
-            that end a JPEG, after which all pixels are there), has more pixels than
-            ``PIL.Image.MAX_IMAGE_PIXELS``, sides of a ratio above 100, or colours that
-            ``to_rgb`` refuses.
+        ImageError: the file cannot be decoded completely (empty, truncated even by the two bytes
+            that end a JPEG, no image), has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``, sides
+            of a ratio above 100, or colours that ``to_rgb`` refuses.
     """
     file = expanded(file) if isinstance(file, str | PathLike) else file
     name = name or (os.fspath(file) if isinstance(file, str | PathLike) else "an image")
@@ -63,11 +68,16 @@ def read_image(
         with warnings.catch_warnings(), _never_cut_short():
             warnings.simplefilter("ignore")  # what Pillow warns of is ruled here
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            _check_kind(file)
+            if isinstance(file, str) and not (os.path.isfile(file) or os.path.isdir(file)):
+                os.stat(file)  # raises what Pillow would, if it does not exist
+                raise ImageError("it is no file but a pipe, a socket or a device")  # may not end
             with _opened(file) as image:
                 if image.format == "EPS":  # and it would be run by another program
                     raise ImageError("it is a program in PostScript; convert it")
-                _check_size(image)
+                width, height = image.size
+                if max(image.size) > _LONGEST * min(image.size):
+                    sides = f"it is {width} pixels wide and {height} high"
+                    raise ImageError(f"{sides}, a ratio above {_LONGEST}; crop it")
                 several = image.format != "MPO" and getattr(image, "is_animated", False)
                 image.load()
                 cmyk = image.mode == "CMYK"
@@ -134,7 +144,7 @@ def _greatest(image: Image.Image) -> int:
 
 
 def _check_range(greatest: int, white: int) -> None:
-    """Say it if an image of 16-bit grey comes out nearly black."""
+    """Warn if an image of 16-bit grey comes out nearly black."""
     if white == WHITE and 0 < greatest <= WHITE // 4:
         bits = max(8, greatest.bit_length())
         _warn_once(
@@ -146,7 +156,7 @@ def _check_range(greatest: int, white: int) -> None:
 
 @contextmanager
 def _never_cut_short() -> Iterator[None]:
-    """Some libraries have Pillow fill up what is missing of a file with grey, for everyone."""
+    """Refuse truncated files, also where a library has told Pillow to fill them with grey."""
     before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
         yield
@@ -154,34 +164,23 @@ def _never_cut_short() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _check_kind(file: str | PathLike[str] | BinaryIO) -> None:
-    """Nobody may ever write into a pipe: opening it would wait for ever."""
-    if isinstance(file, str | PathLike):
-        mode = os.stat(file).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise ImageError("it is no file but a pipe, a socket or a device")
-
-
-def _check_size(image: Image.Image) -> None:
-    if max(image.size) > _LONGEST * min(image.size):
-        width, height = image.size
-        raise ImageError(
-            f"it is {width} pixels wide and {height} high, a ratio above {_LONGEST}; crop it"
-        )
-
-
 def _reason(error: Exception, file: str | PathLike[str] | BinaryIO) -> str:
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"it has too many pixels ({error}); scale it down"
     if isinstance(error, UnidentifiedImageError):
-        return _unknown(file)
+        start = _start(file)
+        kind = lacking(start)
+        known = (
+            advice(kind) if kind else f"it is no image that Pillow knows (it starts with {start!r})"
+        )
+        return known if start else "it is empty"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error) or type(error).__name__
 
 
 def _opened(file: str | PathLike[str] | BinaryIO) -> Image.Image:
-    """As ``Image.open``; a package that reads the file is registered if it has not been."""
+    """``Image.open``, which registers a plugin for the format first if that is needed."""
     try:
         return Image.open(file)
     except UnidentifiedImageError:
@@ -201,12 +200,31 @@ def _start(file: str | PathLike[str] | BinaryIO) -> bytes:
     return file.read(12)
 
 
-def _unknown(file: str | PathLike[str] | BinaryIO) -> str:
-    start = _start(file)
-    if not start:
-        return "it is empty"
-    kind = lacking(start)
-    return advice(kind) if kind else f"it is no image that Pillow knows (it starts with {start!r})"
+def lacking(start: bytes) -> str:
+    """The format of a file, by its first 12 bytes, if Pillow needs a plugin for it; else empty."""
+    kind = _KINDS.get(start[8:12], "") if start[4:8] == b"ftyp" else ""
+    return kind if kind and kind not in Image.ID else ""
+
+
+def taught(kind: str) -> bool:
+    """Register a plugin for a format; whether one is installed."""
+    for module, _ in _PACKAGES[kind]:
+        try:
+            found = import_module(module)
+        except ImportError:
+            continue
+        register = getattr(found, f"register_{kind.lower()}_opener", None)
+        if register is not None:  # others do it when they are imported
+            register()
+        if kind in Image.ID:
+            return True
+    return False
+
+
+def advice(kind: str) -> str:
+    """Advice to install a plugin for a format."""
+    package = _PACKAGES[kind][0][1]
+    return f"this format needs the package {package}; install it: pip install {package}"
 
 
 @functools.cache

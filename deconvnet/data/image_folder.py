@@ -7,17 +7,16 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
+from pathlib import PurePosixPath
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from deconvnet.arguments import expanded
 
-from .digest import few_images
 from .preprocessing import Preprocessing
+from .samples import few_images
 
 SUFFIXES = tuple(
     ".apng .avif .bmp .dib .gif .heic .heif .j2k .jfif .jp2 .jpe .jpeg .jpg .jpx .mpo .pbm .pgm "
@@ -64,10 +63,8 @@ class ImageFolder(Dataset[Tensor]):
             OSError: a folder below it cannot be listed.
             ValueError: another identity.
         """
-        if identity not in _IDENTITIES:
-            raise ValueError(
-                f"identity={identity!r} is unknown, give one of {', '.join(_IDENTITIES)}"
-            )
+        if identity not in ("size", "content"):
+            raise ValueError(f"identity={identity!r} is unknown, give one of size, content")
         self.preprocessing, self._identity = preprocessing, identity
         self._read = read or preprocessing.read
         self._usual = read is None and type(self) is ImageFolder
@@ -86,13 +83,9 @@ class ImageFolder(Dataset[Tensor]):
 
     @classmethod
     def from_list(
-        cls,
-        file: str | PathLike[str],
-        preprocessing: Preprocessing,
-        *,
-        identity: str = "size",
+        cls, file: str | PathLike[str], preprocessing: Preprocessing, *, identity: str = "size"
     ) -> ImageFolder:
-        """The images that a text file lists, in its order: one path a line, relative to its folder.
+        """The images that a text file lists: one path per line, relative to its folder.
 
         Empty lines and lines that start with ``#`` are passed over (write ``./#1.png`` for a file
         of such a name); all else in a line is the path, and a path listed twice is two images.
@@ -109,8 +102,7 @@ class ImageFolder(Dataset[Tensor]):
         paths = [name for name in names if name.strip() and not name.startswith("#")]
         if not paths:
             raise FileNotFoundError(f"{file!r} lists no image; write one path a line")
-        root = os.path.dirname(file)
-        return cls(paths, preprocessing, root=root, identity=identity)
+        return cls(paths, preprocessing, root=os.path.dirname(file), identity=identity)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -125,7 +117,7 @@ class ImageFolder(Dataset[Tensor]):
         return self.preprocessing.prepared(self._read(file), file)
 
     def _file(self, path: str) -> str:
-        """Where a file is; in a list ``~/`` is the user's home folder, in a folder it is a name."""
+        """Where a file is; in a list, ``~/`` is the user's home folder."""
         home = self._listed and path.startswith(f"~{os.sep}")
         return os.path.join(self._root, expanded(path) if home else path)
 
@@ -133,44 +125,36 @@ class ImageFolder(Dataset[Tensor]):
         """The path of one image, relative to the folder; of a list, as it was given."""
         return self._paths[index]
 
-    def picture(self, index: int) -> NDArray[np.float32]:
-        """What the network sees of one image: (height, width, 3) float32 in [0, 1]."""
-        return self.preprocessing.picture(self[index])
-
     def fingerprint(self) -> str:
         """SHA-256 over the paths and what each file contributes, in hexadecimal.
 
         Of contents it starts with ``content:``, so that the two kinds cannot be confused. Where a
         reader or a subclass of the user's own makes the images, a few of them contribute too.
         """
-        digest, identify = hashlib.sha256(), _IDENTITIES[self._identity]
+        digest = hashlib.sha256()
         for path in self._paths:
-            try:
-                own = identify(self._file(path))
-            except OSError:  # a dangling link is a bad image, not a reason to stop here
-                own = b"missing"
+            own = _contribution(self._file(path), self._identity)
             digest.update(os.fsencode(path) + b"\0" + own + b"\0")
         for image in () if self._usual else few_images(self):
             digest.update(image)
         return digest.hexdigest() if self._identity == "size" else f"content:{digest.hexdigest()}"
 
 
-def _size(file: str) -> bytes:
-    return str(os.stat(file).st_size).encode()
-
-
-def _content(file: str) -> bytes:
-    if not os.path.isfile(file):  # a pipe would wait for ever
-        raise FileNotFoundError(f"{file!r} is no regular file")
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest().encode()
-
-
-_IDENTITIES = {"size": _size, "content": _content}
+def _contribution(file: str, identity: str) -> bytes:
+    """The size or the hash of a file, for the fingerprint."""
+    try:
+        if identity == "size":
+            return str(os.stat(file).st_size).encode()
+        if os.path.isfile(file):  # a pipe would wait for ever
+            with open(file, "rb") as opened:
+                return hashlib.file_digest(opened, "sha256").hexdigest().encode()
+    except OSError:
+        pass
+    return b"missing"  # a dangling link is a bad image, not a reason to stop here
 
 
 def said_of(passed_over: Mapping[str, int]) -> str:
-    """Files that were passed over, in words, with the most frequent suffixes."""
+    """A sentence on the files that were passed over, with the most frequent suffixes."""
     count = sum(passed_over.values())
     kinds = sorted(passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
     named = [f"{number} {suffix or 'without a suffix'}" for suffix, number in kinds[:_NAMED]]
@@ -181,7 +165,7 @@ def said_of(passed_over: Mapping[str, int]) -> str:
 
 
 def may_be_images(passed_over: Mapping[str, int]) -> bool:
-    """Whether there may be images among the files: of a kind of Pillow's, or without a suffix."""
+    """Whether some of the files may be images: a format of Pillow's, or no suffix."""
     Image.init()
     kinds = Image.registered_extensions()
     return any(
@@ -202,23 +186,13 @@ def _images_below(root: str) -> tuple[list[str], dict[str, int]]:
         prefix = "" if relative == "." else f"{relative}/"
         images = [name for name in files if name.lower().endswith(SUFFIXES)]
         found += [prefix + name for name in images]
-        others.update(_suffix(name) for name in set(files).difference(images))
+        others.update(os.path.splitext(name)[1].lower() for name in set(files).difference(images))
         if relative.lower().endswith(SUFFIXES):
             disguised.append(relative)
     if disguised:  # a folder called x.jpg with nothing in it was meant to be an image: a bad one
-        full = {parent for path in found for parent in _parents(path)}
+        full = {str(parent) for path in found for parent in PurePosixPath(path).parents}
         found += [name for name in disguised if name not in full]
     return sorted(found, key=os.fsencode), dict(others)
-
-
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
-
-
-def _parents(path: str) -> Iterator[str]:
-    while "/" in path:
-        path = path.rpartition("/")[0]
-        yield path
 
 
 def _walk(root: str) -> Iterator[tuple[str, list[str]]]:

@@ -1,9 +1,10 @@
-"""From a photograph to what a network is given, and back to a picture."""
+"""Preprocess images for a network, and turn its inputs back into pictures."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any, BinaryIO
@@ -31,7 +32,7 @@ _ORIENTATIONS = {"stored": None, "exif": ImageOps.exif_transpose}
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From a photograph to what a network is given, and back to a picture.
+    """Resize, crop and normalise images, and turn tensors back into pictures.
 
     The shorter side is resized to ``resize`` (antialiased), the centre of ``size`` is cut out,
     and each colour in [0, 1] is normalised: to the last bit the preset that comes with
@@ -66,36 +67,32 @@ class Preprocessing:
             if not isinstance(value, tuple | list):
                 raise ValueError(f"{name}={value!r} was given, expected a tuple of numbers")
             object.__setattr__(self, name, tuple(value))
-        if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f"size={self.size} was given, expected (height, width), both positive")
-        if isinstance(self.white, bool) or not isinstance(self.white, int):
-            raise ValueError(f"white={self.white!r} was given, expected an integer")
-        if not 1 <= self.white <= WHITE:
-            raise ValueError(f"white={self.white} was given, expected 1 to {WHITE}")
-        if self.resize is not None and self.resize < max(self.size):
-            raise ValueError(
-                f"resize={self.resize} leaves a shorter side that a crop of {self.size} does not "
-                f"fit in; give at least {max(self.size)}"
-            )
+        for name, good, expected in self._checks():
+            if not good:
+                raise ValueError(f"{name}={getattr(self, name)!r} was given, expected {expected}")
+
+    def _checks(self) -> Iterator[tuple[str, bool, str]]:
+        """For each check: field, whether it is valid, and what was expected."""
+        yield "size", len(self.size) == 2 and min(self.size) >= 1, "(height, width), both positive"
+        yield "white", type(self.white) is int, "an integer"
+        yield "white", 1 <= self.white <= WHITE, f"1 to {WHITE}"
+        fits = self.resize is None or self.resize >= max(self.size)
+        yield "resize", fits, f"at least {max(self.size)}, for a crop of {self.size} to fit in"
         for name, colours in (("mean", self.mean), ("std", self.std)):
-            if len(colours) != 3 or not all(math.isfinite(colour) for colour in colours):
-                raise ValueError(f"{name}={colours} was given, expected three finite numbers")
-        if min(self.std) <= 0:
-            raise ValueError(f"std={self.std} was given, expected three positive numbers")
+            finite = len(colours) == 3 and all(map(math.isfinite, colours))
+            yield name, finite, "three finite numbers"
+        yield "std", min(self.std) > 0, "three positive numbers"
         for name, known in (("interpolation", _INTERPOLATIONS), ("orientation", _ORIENTATIONS)):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} is unknown, give one of {', '.join(known)}"
-                )
+            yield name, getattr(self, name) in known, f"one of {', '.join(known)}"
 
     @classmethod
     def imagenet(cls, size: int = 224) -> Preprocessing:
-        """ImageNet's numbers for square tensors; 256 before the crop for 224, and so on."""
+        """ImageNet's mean and deviation for square images; resized to 256 for a crop of 224."""
         return cls((size, size), round(size * 256 / 224))
 
     @classmethod
     def from_weights(cls, weights: Any) -> Preprocessing:
-        """What torchvision's weights of a classification network want done to photographs.
+        """The preprocessing of torchvision's weights of a classification network.
 
         Args:
             weights: such as ``torchvision.models.ResNet50_Weights.DEFAULT``, or the transforms
@@ -123,7 +120,7 @@ class Preprocessing:
         return read_image(file, name=name, orient=_ORIENTATIONS[self.orientation], white=self.white)
 
     def prepared(self, image: Image.Image, name: str) -> Tensor:
-        """Prepare an image of a file.
+        """Preprocess an image; errors name its file.
 
         Raises:
             ImageError: it does not fit; the message names the file.
@@ -134,7 +131,7 @@ class Preprocessing:
             raise ImageError(f"{name!r} cannot be used: {error}") from error
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """Prepare an image: (3, height, width) float32.
+        """Preprocess an image: (3, height, width) float32.
 
         Raises:
             TypeError: not a PIL image.
@@ -149,7 +146,7 @@ class Preprocessing:
         return pixels.float().div_(255).sub_(mean).div_(std)
 
     def picture(self, tensor: Tensor) -> NDArray[np.float32]:
-        """Show a tensor (3, height, width) again: (height, width, 3) float32, clipped to [0, 1].
+        """Turn a tensor (3, height, width) into a picture (height, width, 3), clipped to [0, 1].
 
         Raises:
             ValueError: another shape.
@@ -163,7 +160,7 @@ class Preprocessing:
         return np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
 
     def to_json(self) -> str:
-        """All of it as one line of JSON; equal preprocessings give equal lines."""
+        """One line of JSON; equal preprocessings give equal lines."""
         fields = asdict(self)
         if self.white == WHITE:  # so that stores from before it was a choice are of the same
             del fields["white"]
@@ -171,7 +168,7 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, text: str) -> Preprocessing:
-        """What ``to_json`` wrote.
+        """Read what ``to_json`` wrote.
 
         Raises:
             ValueError: not JSON, or not these fields, or numbers that make no sense.

@@ -1,28 +1,32 @@
-"""One item of a data set: read, checked, or the reason why it cannot be used."""
+"""Read items of a data set, check that they are images, and say why one cannot be used."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
+from os import PathLike, fsdecode
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.utils.data import ConcatDataset, IterableDataset, Subset
 
 from deconvnet.graph.modes import threads_of_cpu
 
-from .file_names import file_name
 from .image_files import ImageError
 
+_LISTS = ("samples", "imgs", "_samples", "_image_files", "_images")
+"""Where torchvision's data sets keep their files: a path each, or a tuple that starts with one."""
 _SAMPLED = 8  # items that stand for the whole data set
 # the machine's state and not the file's: to leave the image out would be wrong
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT)
 
 
 def check_map_style(dataset: Any) -> None:
-    """A figure reads single images again, so every image must be reachable by its index.
+    """Check that a data set is map-style: every image can be read by its index.
 
     Raises:
         TypeError: the data set only hands its images out one after the other, or is a dict.
@@ -41,7 +45,7 @@ def check_map_style(dataset: Any) -> None:
 
 
 def check_repeatable(dataset: Any) -> None:
-    """An image must be the same one whenever it is read; a few are read twice.
+    """Check that an image is the same whenever it is read, by reading a few of them twice.
 
     Raises:
         ValueError: one of them differs, as after random augmentation or shuffling.
@@ -82,24 +86,25 @@ def first_image(dataset: Any) -> Tensor:
 
 
 def read_item(dataset: Any, index: int) -> Any:
-    """The image of an item; the reason as text if it cannot be read; an exception if it is none.
+    """Read an item: its image, the reason as text if it is unreadable, or an exception.
 
     The exception is handed on, and raised by ``checked``: a process that reads ahead would wrap
     its traceback around it. The image is a copy: some data sets fill one tensor again and again.
-    It is read with one thread, as PyTorch sets it in a process that reads ahead: the last bits of
-    a mean over a large image depend on the number of threads.
+    It is read with one thread, as PyTorch does in a process that reads ahead: the last bits of a
+    mean over a large image depend on it.
     """
     try:
         with threads_of_cpu(1):
             item = dataset[index]
-        image = item[0] if isinstance(item, (tuple, list)) and item else item
+        image = _image_of(item)
         return image.detach().clone() if isinstance(image, Tensor) else item
     except Exception as error:  # somebody else's code may raise anything
         if unreadable(error):
             return " ".join(str(error).split()) or type(error).__name__
+        path = path_of(dataset, index)
+        named = f" ({path})" if path != str(index) else ""
         broken = ValueError(
-            f"item {index} of the data set{_named(dataset, index)} cannot be made, "
-            f"{type(error).__name__}: {error}; "
+            f"item {index} of the data set{named} cannot be made, {type(error).__name__}: {error}; "
             "repair the data set, or let it raise OSError for an image to be left out"
         )
         broken.__cause__ = error
@@ -107,18 +112,68 @@ def read_item(dataset: Any, index: int) -> Any:
 
 
 def path_of(dataset: Any, index: int) -> str:
-    """What the data set calls an image: its path, else its index."""
-    return file_name(dataset, index)
+    """The path of an image's file, or ``str(index)`` if the data set does not know it.
+
+    A method ``path(index)`` says it; else the lists of files of torchvision's data sets. No image
+    is read. ``Subset`` and ``ConcatDataset`` of these are followed, nested however deep.
+    """
+    inner, place = _innermost(dataset, index)
+    found = _own(inner, place)
+    return str(index) if found is None or "\0" in found else found
 
 
-def _named(dataset: Any, index: int) -> str:
-    """The path in brackets, for a message; nothing where it is not known."""
-    path = path_of(dataset, index)
-    return f" ({path})" if path != str(index) else ""
+def _innermost(dataset: Any, index: int) -> tuple[Any, int]:
+    """The data set that reads the image itself, and the index of the image in that one."""
+    while not callable(getattr(dataset, "path", None)):
+        if isinstance(dataset, Subset):
+            dataset, index = dataset.dataset, int(dataset.indices[index])
+        elif isinstance(dataset, ConcatDataset):
+            which = bisect_right(dataset.cumulative_sizes, index)
+            before = dataset.cumulative_sizes[which - 1] if which else 0
+            dataset, index = dataset.datasets[which], index - before
+        else:
+            break
+        index += len(dataset) if index < 0 else 0
+    return dataset, index
+
+
+def _own(dataset: Any, index: int) -> str | None:
+    path = getattr(dataset, "path", None)
+    if callable(path):
+        with suppress(TypeError):  # it takes, or gives, something else: it is no path of an image
+            return fsdecode(path(index))
+        return None
+    for name in _LISTS:
+        files = getattr(dataset, name, None)
+        if isinstance(files, Sequence) and len(files) == len(dataset):
+            entry = files[index]
+            entry = entry[0] if isinstance(entry, tuple) and entry else entry
+            if isinstance(entry, str | PathLike):
+                return fsdecode(entry)
+    return None
+
+
+def bytes_of(tensor: Tensor) -> memoryview:
+    """The values of a tensor, row-major, for a fingerprint."""
+    flat = tensor.detach().cpu().contiguous().flatten()
+    return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
+
+
+def few_images(dataset: Any) -> Iterator[bytes]:
+    """The bytes of a few images, evenly spread over the data set, with number and shape."""
+    for index in sampled(dataset):
+        image = read_item(dataset, index)
+        if isinstance(image, Tensor):
+            yield f"{index} {tuple(image.shape)}\n".encode() + bytes_of(image)
+
+
+def _image_of(item: Any) -> Any:
+    """The item, or the first of a tuple such as (image, label)."""
+    return item[0] if isinstance(item, (tuple, list)) and item else item
 
 
 def unreadable(error: BaseException) -> bool:
-    """Whether an exception speaks of the file: ours, the system's, or any that Pillow raises.
+    """Whether an exception is about the file: ours, the system's, or any that Pillow raises.
 
     On broken files Pillow raises nearly everything, ValueError and SyntaxError among it, and
     torchvision's folders let it through.
@@ -136,7 +191,7 @@ def unreadable(error: BaseException) -> bool:
 
 
 def checked(item: Any, index: int, size: tuple[int, ...] | None) -> Tensor:
-    """The image of a data set's item, if it is one a model can take.
+    """Check that an item is a float tensor that a model can take, and return it.
 
     Args:
         item: what ``read_item`` gave.
@@ -149,7 +204,7 @@ def checked(item: Any, index: int, size: tuple[int, ...] | None) -> Tensor:
     """
     if isinstance(item, Exception):
         raise item
-    image = item[0] if isinstance(item, (tuple, list)) and item else item
+    image = _image_of(item)
     if not isinstance(image, Tensor):
         raise TypeError(
             f"item {index} of the data set is {type(image).__name__}; expected a float tensor "

@@ -1,35 +1,21 @@
-"""Figures for papers, drawn from arrays: knows inches and points, and nothing of networks."""
+"""Figures for papers, drawn from arrays; nothing here knows networks."""
 
 from deconvnet.figures.canvas import backend as backend  # before anything imports matplotlib
-from deconvnet.figures.canvas.contrast import RULE, signed
-from deconvnet.figures.canvas.style import WIDTHS, paper, width
-from deconvnet.figures.canvas.tiles import as_picture, pad_to, tile
+from deconvnet.figures.canvas.contrast import RULE as RULE
+from deconvnet.figures.canvas.contrast import signed as signed
+from deconvnet.figures.canvas.style import WIDTHS as WIDTHS
+from deconvnet.figures.canvas.style import paper as paper
+from deconvnet.figures.canvas.style import width as width
+from deconvnet.figures.canvas.tiles import as_picture as as_picture
+from deconvnet.figures.canvas.tiles import pad_to as pad_to
+from deconvnet.figures.canvas.tiles import tile as tile
 
-from .exemplar_grid import ChannelBlock, figure2
-from .filter_tiles import filters
-from .metadata import provenance, suffix_of
-from .method_comparison import ComparisonRow, comparison
-from .save import save
-from .unit_panels import ImageRow, UnitView, visualization
-
-__all__ = [
-    "RULE",
-    "WIDTHS",
-    "ChannelBlock",
-    "ComparisonRow",
-    "ImageRow",
-    "UnitView",
-    "as_picture",
-    "comparison",
-    "figure2",
-    "filters",
-    "pad_to",
-    "paper",
-    "provenance",
-    "save",
-    "signed",
-    "suffix_of",
-    "tile",
-    "visualization",
-    "width",
-]
+from .exemplar_grid import figure2 as figure2
+from .filter_tiles import filters as filters
+from .method_comparison import ComparisonRow as ComparisonRow
+from .method_comparison import comparison as comparison
+from .save import read_provenance as read_provenance
+from .save import save as save
+from .save import suffix_of as suffix_of
+from .unit_panels import ImageRow as ImageRow
+from .unit_panels import visualization as visualization

@@ -1,4 +1,4 @@
-"""The filters of a first layer, tiled."""
+"""The filters of a first layer, in one grid."""
 
 import math
 
@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from deconvnet.figures.canvas.caption import Caption, remark
 from deconvnet.figures.canvas.contrast import signed
 from deconvnet.figures.canvas.lettering import measure
-from deconvnet.figures.canvas.sheet import Sheet, snap
+from deconvnet.figures.canvas.sheet import captioned, snap
 from deconvnet.figures.canvas.style import QUIET, SMALL, paper
 from deconvnet.figures.canvas.style import width as inches
 from deconvnet.figures.canvas.tiles import enlarge, tile
@@ -25,19 +24,17 @@ _PAGE_WIDTH = 4.5
 def filters(
     weights: npt.ArrayLike,
     *,
-    columns: int | None = None,
     width: str | float = "cvpr",
     title: str | None = None,
     subtitle: str | None = None,
 ) -> Figure:
     """All filters of a first layer in one grid, each on a scale of its own.
 
-    The number at the left of a row is the channel of its first filter.
+    The grid is about as high as wide, or in a page's width a third as high. The number at the left
+    of a row is the channel of its first filter.
 
     Args:
         weights: ``(C, 3, h, w)``, or ``(C, 1, h, w)``, drawn as grey.
-        columns: filters in a row; by default for a grid about as high as wide, or in a page's
-            width a third as high, without a ragged last row where that is possible.
         width: a name in ``WIDTHS``, or inches.
         title: usually the layer; with it comes a line that states the rule of contrast.
         subtitle: stands beside the title.
@@ -54,23 +51,19 @@ def filters(
             "(channels, 3, height, width); give those of the first convolution, and project units "
             "of deeper layers instead"
         )
-    if columns is not None and columns < 1:
-        raise ValueError(f"columns={columns}, expected at least one filter in a row")
     full = inches(width)
-    columns = columns or _columns(len(values), full)
+    columns = _columns(len(values), full)
     rows = math.ceil(len(values) / columns)
     pictures = [enlarge(signed(one.transpose(1, 2, 0), quantile=1.0)) for one in values]
     grid = tile(pictures, columns=columns, rows=rows)
-    caption = Caption(title, remark(subtitle, RULE), full)
     numbers = [str(row * columns) for row in range(rows)]
     left = snap(max(measure(number, SMALL) for number in numbers) + _ROOM)
     height = snap((full - left) * grid.shape[0] / grid.shape[1])
-    sheet = Sheet(full, snap(caption.height + height))
-    caption.draw(sheet)
-    sheet.image(grid, left, caption.height, width=full - left, height=height)
+    sheet, top = captioned(full, height, title=title, subtitle=subtitle, rule=RULE)
+    sheet.image(grid, left, top, width=full - left, height=height)
     for row, number in enumerate(numbers):
-        middle = caption.height + (row + 0.5) / rows * height
-        sheet.text(number, left - _ROOM, middle + 0.03, size=SMALL, colour=QUIET, align="right")
+        foot = top + (row + 0.5) / rows * height + 0.03
+        sheet.text(number, left - _ROOM, foot, size=SMALL, colour=QUIET, align="right")
     return sheet.figure
 
 

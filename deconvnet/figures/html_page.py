@@ -1,4 +1,4 @@
-"""One page of figures: a single file that opens from the disk and needs no script or network."""
+"""A page of figures in one HTML file, without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -29,17 +29,11 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure of the page.
-
-    Args:
-        title: its heading.
-        text: what it shows.
-        picture: a PNG file, which is copied into the page.
-    """
+    """A figure of the page."""
 
     title: str
-    text: str
-    picture: Path
+    text: str  # what it shows
+    picture: Path  # a PNG file, which is copied into the page
 
 
 def write_page(
@@ -50,7 +44,7 @@ def write_page(
     entries: Sequence[Entry],
     commands: str = "",
 ) -> Path:
-    """Write the page whole; the same content gives the same bytes.
+    """Write the page atomically; the same content gives the same bytes.
 
     Raises:
         OSError: a picture cannot be read, or the page cannot be written.

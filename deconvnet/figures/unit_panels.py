@@ -1,5 +1,9 @@
-"""Units in photographs: where they look, what is there, and what of it they respond to."""
+"""Units in images: their receptive fields, and the patch and the projection of each."""
 
+from __future__ import annotations
+
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,45 +11,41 @@ from pathlib import Path
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from deconvnet.figures.canvas.arrangement import ABREAST, BETWEEN, INNER, Arrangement, arrange
-from deconvnet.figures.canvas.caption import Caption, remark
-from deconvnet.figures.canvas.contrast import RULE, signed
-from deconvnet.figures.canvas.lettering import measure, printable, shorten
-from deconvnet.figures.canvas.sheet import Sheet, snap
-from deconvnet.figures.canvas.style import QUIET, paper
+from deconvnet.figures.canvas.lettering import fold, measure, printable, shorten
+from deconvnet.figures.canvas.sheet import Sheet, captioned, snap
+from deconvnet.figures.canvas.style import LABEL, PAGE, POINTS, QUIET, SMALL, paper
 from deconvnet.figures.canvas.style import width as inches
-from deconvnet.figures.canvas.tiles import Picture, as_picture, enlarge, pad_to
+from deconvnet.figures.canvas.tiles import Picture, as_picture, enlarge, pad_to, pair
+from deconvnet.units import Exemplar
 
 # Okabe & Ito's colours, told apart by the colour-blind too; the most visible come first.
 COLOURS = ("#d55e00", "#0072b2", "#f0e442", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 
+_INNER = 0.03  # inches between patch and projection
+_GUTTER = 0.12  # between units
+_ABREAST = 0.25  # between images side by side
+_BETWEEN = 0.1  # between lines of images
+_INDENT = 0.09  # before a label, for its mark
+
+_BETWEEN_LINES = 0.04
+_COMFORTABLE = 0.55  # inches: larger panels are not worth a longer figure
+_MOST_ABREAST = 3
+_BREAKS = ((1, False), (2, True), (2, False), (3, True), (3, False))  # lines, parted
 _MARK = 0.06  # inches: the square of a unit's colour before its label
-_INDENT = 0.09
 
 
-@dataclass(frozen=True)
-class UnitView:
-    """One unit in one photograph.
+@dataclass(frozen=True, eq=False)
+class ImageRow:
+    """An image and the units looked at in it.
 
     Args:
-        label: ``features.28:42 @ 7,7 = 13.2``.
-        box: receptive field as top, left, bottom, right in pixels of the photograph, half-open.
-        patch: the photograph within the box, ``(h, w, 3)``, floats in [0, 1] or uint8.
-        projection: signed, ``(h, w, 3)``.
+        image: (H, W, 3), floats in [0, 1] or uint8.
+        units: with their boxes in this image.
+        name: stands above the image.
     """
 
-    label: str
-    box: tuple[int, int, int, int]
-    patch: npt.ArrayLike
-    projection: npt.ArrayLike
-
-
-@dataclass(frozen=True)
-class ImageRow:
-    """A photograph ``(H, W, 3)`` and the units looked at in it; the name stands above it."""
-
-    photograph: npt.ArrayLike
-    views: Sequence[UnitView]
+    image: npt.ArrayLike
+    units: Sequence[Exemplar]
     name: str = ""
 
 
@@ -57,13 +57,13 @@ def visualization(
     title: str | None = None,
     subtitle: str | None = None,
 ) -> Figure:
-    """Each photograph with the fields of its units outlined; for each unit, patch and projection.
+    """Each image with the fields of its units outlined; for each unit, patch and projection.
 
     A unit's colour is that of its outline and of the mark at its label. The arrangement follows
     from the numbers of images and units: where labels stay legible, several images share a row.
 
     Args:
-        rows: the photographs, each with at least one unit.
+        rows: the images, each with at least one unit.
         width: a name in ``WIDTHS``, or inches.
         title: with it comes a line that states the rule of contrast.
         subtitle: stands beside the title.
@@ -71,86 +71,195 @@ def visualization(
     Raises:
         ValueError: no rows, a row without units, or pictures whose sizes do not agree.
     """
-    if not rows or not all(row.views for row in rows):
-        raise ValueError("an image without units cannot be drawn; give each row at least one view")
+    if not rows or not all(row.units for row in rows):
+        raise ValueError("an image without units cannot be drawn; give each row at least one unit")
     full = inches(width)
-    photographs = [as_picture(row.photograph, what="a photograph") for row in rows]
-    pairs = [[_pictures(view) for view in row.views] for row in rows]
-    shapes = [picture.shape[:2] for pair in pairs for picture, _ in pair]
-    caption = Caption(title, remark(subtitle, RULE), full)
-    plan = arrange(
-        [[view.label for view in row.views] for row in rows],
+    images = [as_picture(row.image, what="an image") for row in rows]
+    pairs = [[pair(e.patch, e.projection, of=str(e.unit)) for e in row.units] for row in rows]
+    shapes = [picture.shape[:2] for those in pairs for picture, _ in those]
+    plan = _arrange(
+        [[label(one) for one in row.units] for row in rows],
         width=full,
-        photograph=max(photo.shape[0] / photo.shape[1] for photo in photographs),
+        image=max(image.shape[0] / image.shape[1] for image in images),
         panel=max(height for height, _ in shapes) / max(width for _, width in shapes),
-        indent=_INDENT,
     )
-    sheet = Sheet(full, snap(caption.height + plan.total))
-    caption.draw(sheet)
-    for place, (row, photo, drawn) in enumerate(zip(rows, photographs, pairs, strict=True)):
+    sheet, start = captioned(full, plan.total, title=title, subtitle=subtitle)
+    for place, (row, image, drawn) in enumerate(zip(rows, images, pairs, strict=True)):
         line, column = divmod(place, plan.abreast)
-        left = snap(column * (plan.band + ABREAST))
-        top = snap(caption.height + line * (plan.height + BETWEEN))
-        _photograph(sheet, row, photo, plan, corner=(left, top))
-        for number, (view, pair) in enumerate(zip(row.views, drawn, strict=True)):
+        left = snap(column * (plan.band + _ABREAST))
+        top = snap(start + line * (plan.height + _BETWEEN))
+        _image(sheet, row, image, plan, corner=(left, top))
+        for number, (one, two) in enumerate(zip(row.units, drawn, strict=True)):
             right, down = plan.place(number)
-            _view(sheet, view, pair, plan, corner=(left + right, top + down), number=number)
+            corner, colour = (left + right, top + down), COLOURS[number % len(COLOURS)]
+            _unit(sheet, one, two, plan, corner=corner, colour=colour)
     return sheet.figure
 
 
-def _pictures(view: UnitView) -> tuple[Picture, Picture]:
-    patch, projection = as_picture(view.patch, what="a patch"), signed(view.projection)
-    if patch.shape != projection.shape:
-        raise ValueError(
-            f"{view.label!r} has a projection of {projection.shape[:2]} pixels beside a patch of "
-            f"{patch.shape[:2]}; crop both at the same receptive field"
-        )
-    return patch, projection
+def label(one: Exemplar) -> str:
+    """``features.28:42 @ 7,7 = 13.2``; it is folded at the @."""
+    return f"{str(one.unit).replace('@', ' @ ')} = {one.activation:.3g}"
 
 
-def _photograph(
-    sheet: Sheet, row: ImageRow, photo: Picture, plan: Arrangement, *, corner: tuple[float, float]
+def _image(
+    sheet: Sheet, row: ImageRow, image: Picture, plan: _Arrangement, *, corner: tuple[float, float]
 ) -> None:
-    """The photograph, as large as its place allows, with the outlines and its name."""
+    """The image, as large as its place allows, with the outlines and its name."""
     left, top = corner[0], corner[1] + plan.name
-    scale = min(plan.photograph[0] / photo.shape[0], plan.photograph[1] / photo.shape[1])
-    height, width = photo.shape[0] * scale, photo.shape[1] * scale
-    sheet.image(enlarge(photo), left, top, width=width, height=height)
-    for number, view in enumerate(row.views):
-        colour = COLOURS[number % len(COLOURS)]
-        sheet.outline(view.box, left, top, scale=scale, colour=colour)
+    scale = min(plan.image[0] / image.shape[0], plan.image[1] / image.shape[1])
+    height, width = image.shape[0] * scale, image.shape[1] * scale
+    sheet.image(enlarge(image), left, top, width=width, height=height)
+    for number, one in enumerate(row.units):
+        sheet.outline(one.box, left, top, scale=scale, colour=COLOURS[number % len(COLOURS)])
     name = printable(row.name)  # of a file, so it may hold what no font can draw
-    fits = measure(name, plan.size) <= plan.photograph[1]
-    name = shorten(name if fits else Path(name).stem, plan.photograph[1], size=plan.size)
+    fits = measure(name, plan.size) <= plan.image[1]
+    name = shorten(name if fits else Path(name).stem, plan.image[1], size=plan.size)
     sheet.text(name, left, plan.baseline(corner[1], 0), size=plan.size, colour=QUIET)
 
 
-def _view(
+def _unit(
     sheet: Sheet,
-    view: UnitView,
-    pair: tuple[Picture, Picture],
-    plan: Arrangement,
+    one: Exemplar,
+    pictures: tuple[Picture, Picture],
+    plan: _Arrangement,
     *,
     corner: tuple[float, float],
-    number: int,
+    colour: str,
 ) -> None:
     """The unit's label above its patch and its projection."""
     left, top = corner
-    wide, high = plan.panel, snap(plan.panel * plan.aspect)
-    colour = COLOURS[number % len(COLOURS)]
-    lines = plan.fold(view.label)[-plan.lines :]
+    lines = plan.fold(label(one))[-plan.lines :]
     feet = [plan.baseline(top, plan.lines - len(lines) + line) for line in range(len(lines))]
     for foot, words in zip(feet, lines, strict=True):
         sheet.text(words, left + _INDENT, foot, size=plan.size)
-    if feet:
-        sheet.fill(left, feet[0] - _MARK, width=_MARK, height=_MARK, colour=colour)
-    for panel, picture in enumerate(pair):
-        start = left + panel * (wide + INNER)
-        canvas = _framed(picture, plan.aspect)
-        sheet.image(enlarge(canvas), start, top + plan.label, width=wide, height=high)
+    sheet.fill(left, feet[0] - _MARK, width=_MARK, height=_MARK, colour=colour)
+    wide, high = plan.panel, snap(plan.panel * plan.aspect)
+    for number, picture in enumerate(pictures):
+        rows, columns = picture.shape[:2]  # on the smallest canvas of the panels' shape
+        canvas = max(rows, round(columns * plan.aspect)), max(columns, round(rows / plan.aspect))
+        start = left + number * (wide + _INNER)
+        shown = enlarge(pad_to(picture, *canvas))
+        sheet.image(shown, start, top + plan.label, width=wide, height=high)
 
 
-def _framed(picture: Picture, aspect: float) -> Picture:
-    """The picture on the smallest canvas of the panels' shape."""
-    height, width = picture.shape[:2]
-    return pad_to(picture, max(height, round(width * aspect)), max(width, round(height / aspect)))
+@dataclass(frozen=True)
+class _Arrangement:
+    """A layout in inches; a band is an image and its units."""
+
+    abreast: int  # images side by side
+    lines_of_images: int  # one below the other
+    across: int  # units in one line of a band
+    down: int  # lines of units in a band
+    band: float  # width
+    aspect: float  # height of a panel by its width
+    ratio: float  # height of the image by its width
+    size: float  # of the labels, in points
+    lines: int  # of a label
+    parted: bool  # whether labels are broken before the unit's position
+
+    @property
+    def panel(self) -> float:
+        """Width of a patch, and of a projection."""
+        # The image is as high as its units, and takes width in proportion.
+        labels = self.down * self.label - self.name
+        beside = (labels + (self.down - 1) * _BETWEEN_LINES) / self.ratio
+        free = self.band - beside - self.across * (_INNER + _GUTTER)
+        return max(0.05, free / (2 * self.across + self.down * self.aspect / self.ratio))
+
+    @property
+    def label(self) -> float:
+        """Height of a unit's label."""
+        return _label_height(self.size, self.lines)
+
+    @property
+    def name(self) -> float:
+        """Height of the image's name."""
+        return _label_height(self.size, 1)
+
+    @property
+    def image(self) -> tuple[float, float]:
+        """Height and width left for the image: a band without the line of its name."""
+        return self.height - self.name, (self.height - self.name) / self.ratio
+
+    @property
+    def height(self) -> float:
+        """Height of a band."""
+        panels = self.down * (self.panel * self.aspect + self.label)
+        return panels + (self.down - 1) * _BETWEEN_LINES
+
+    @property
+    def total(self) -> float:
+        """Height of all bands."""
+        return self.lines_of_images * (self.height + _BETWEEN) - _BETWEEN
+
+    def place(self, number: int) -> tuple[float, float]:
+        """Left and top of a unit within its band."""
+        row, column = divmod(number, self.across)
+        pitch = 2 * self.panel + _INNER + _GUTTER
+        line = self.panel * self.aspect + self.label + _BETWEEN_LINES
+        return self.band + _GUTTER + (column - self.across) * pitch, row * line
+
+    def baseline(self, top: float, line: int) -> float:
+        """Foot of the letters in a line of a label that begins at ``top``."""
+        return top + _label_height(self.size, line + 1) - 0.035
+
+    def fold(self, label: str) -> list[str]:
+        """The label's lines, the position on lines of its own where they are ``parted``."""
+        room = 2 * self.panel + _INNER - _INDENT
+        unit, at, rest = label.partition(" @ ")
+        parts = [unit, f"@ {rest}"] if self.parted and at else [label]
+        return [line for part in parts for line in fold(part, room, size=self.size)]
+
+    def merit(self, labels: Sequence[str]) -> tuple[bool, bool, float, float, bool, float]:
+        """Compare layouts: legible labels on one page, then comfortable panels, then height."""
+        page = self.total <= PAGE
+        return (
+            page and all(map(self._holds, labels)),
+            page,
+            min(self.panel, _COMFORTABLE),
+            self.size,
+            self.parted or self.lines == 1,
+            -self.total,
+        )
+
+    def _holds(self, label: str) -> bool:
+        """Whether the label fits above its panels, uncut."""
+        lines = self.fold(label)
+        cut = any(line.startswith("…") and line not in label for line in lines)
+        return len(lines) <= self.lines and not cut
+
+
+def _arrange(
+    labels: Sequence[Sequence[str]], *, width: float, image: float, panel: float
+) -> _Arrangement:
+    """The best of all layouts, by ``merit``.
+
+    Args:
+        labels: of the units, for every image.
+        width: of the figure, in inches.
+        image: height of the images by their width.
+        panel: height of the panels by their width.
+    """
+    images, units = len(labels), max(map(len, labels))
+    every = sorted({label for those in labels for label in those})
+    plans = (
+        _Arrangement(
+            abreast,
+            math.ceil(images / abreast),
+            across,
+            math.ceil(units / across),
+            (width - (abreast - 1) * _ABREAST) / abreast,
+            panel,
+            image,
+            size,
+            *breaks,
+        )
+        for abreast, across, size, breaks in itertools.product(
+            range(1, min(images, _MOST_ABREAST) + 1), range(1, units + 1), (LABEL, SMALL), _BREAKS
+        )
+    )
+    return max(plans, key=lambda plan: plan.merit(every))
+
+
+def _label_height(size: float, lines: int) -> float:
+    return lines * (1.2 * size / POINTS) + 0.02

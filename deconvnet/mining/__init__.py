@@ -1,1 +1,1 @@
-"""Find each unit's top-k images in one pass over a dataset."""
+"""Mine a dataset: for each unit, the images that excite it most."""

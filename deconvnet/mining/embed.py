@@ -1,8 +1,8 @@
-"""Patches and projections into a store, so that a figure needs neither model nor data set."""
+"""Store patches and projections beside the tables, so that figures need no model and no dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -21,22 +21,21 @@ from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.modes import ordinarily
 from deconvnet.layers import Rectifier
 from deconvnet.layers import rectifier as rectifier_named
-from deconvnet.mining.verify.recompute import recomputed
-from deconvnet.mining.verify.verify import ACROSS
+from deconvnet.mining.verify.recompute import ACROSS, Recomputation
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
 from deconvnet.projection.check.checked_graphs import settled
-from deconvnet.projection.geometry import geometry_of
+from deconvnet.projection.forward import geometry_of
+from deconvnet.projection.geometry import Geometry
 from deconvnet.store.format import escape, write_attributes
-from deconvnet.store.picture_codec import encode, halves
+from deconvnet.store.picture_codec import copy_values, encode, halves, spooled
 from deconvnet.store.picture_reading import opened_layer
-from deconvnet.store.picture_writing import copy_values, spooled
 from deconvnet.store.store import Store, write_store
 from deconvnet.store.table import LayerTable
 from deconvnet.store.user_content import check_additions
 
 from . import fingerprint
-from .exemplars import exemplars, same_size
+from .exemplars import project_exemplars, same_size
 
 _IMAGES = ("image", "activation")  # mismatches that tell of other images
 _RECOMPUTED = 100  # entries
@@ -55,16 +54,15 @@ def embed(
     path: str | PathLike[str] | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> Store:
-    """Write a store again, with the patches of its entries in it, and projections if asked.
+    """Write a store again, with the patches of its entries, and their projections if asked.
 
     The images must be those that were mined: every activation is computed again on the way to
-    its projection, and of patches alone that of some entries. Only entries with a positive
-    activation have pictures, as in ``patches.exemplars``. Patches
-    are JPEGs, projections float16 with a scale of their own: exact enough that no figure shows
-    it. The tables stay as they are, and so do projections under other policies, and what you
-    added to the file yourself (groups, datasets, attributes). However many
-    pictures there are, few are in memory; the disk needs room for those of the largest layer
-    twice.
+    its projection; where only patches are stored, those of 100 random entries. Only entries with
+    a positive activation have pictures, as in ``project_exemplars``. Patches are stored as JPEG,
+    projections as float16 with a scale each; the error of either is too small to be seen in a
+    figure. The tables, projections under other policies, and whatever you added to the file
+    yourself (groups, datasets, attributes) are kept. Memory holds few pictures at a time; the disk
+    needs room for those of the largest layer twice.
 
     Args:
         store: as ``open_store`` gives it; it may hold pictures already.
@@ -76,7 +74,7 @@ def embed(
         projections: policies, by name or instance, one or several.
         fallback: what happens at activations that a policy has no rule for.
         path: where the new file goes; by default it takes the old one's place.
-        report: told how many patches and projections are done, of how many.
+        report: called with how many patches and projections are done, of how many.
 
     Returns:
         The new store, opened.
@@ -97,7 +95,10 @@ def embed(
     check_additions(store.path)
     same_size(store, dataset)
     target = Path(expanded(path or store.path))
-    _check_target(target, store)
+    if target.is_file() and not target.samefile(store.path):
+        raise FileExistsError(
+            f"{str(target)!r} is there already; write to another file, or delete it first"
+        )
     size = (3, *preprocessing.size)
     plain = DeconvNet(model, "identity", input_size=size)
     _check_origin(store, plain, dataset)
@@ -107,131 +108,128 @@ def embed(
         str(rectifier_named(one)): DeconvNet(model, one, fallback=fallback, input_size=size)
         for one in projections
     }
-    total = sum(int(table.lit.sum()) for table in store.values()) * (1 + len(nets))
+    total = sum(int(table.has_picture.sum()) for table in store.values()) * (1 + len(nets))
     done = 0
 
-    def drawn(count: int) -> None:
+    def made(count: int) -> None:
         nonlocal done
         done += count
         if report is not None:
             report(done, total)
 
-    artist = _Artist(
-        store, plain, nets, dataset, preprocessing, fallback or "", target.parent, drawn
-    )
+    pictures = _Pictures(
+        store, nets, plain.geometry(size), dataset, preprocessing,
+        fallback or "", target.parent, made,
+    )  # fmt: skip
     return write_store(
         target,
         attributes=store.attributes,
         layers=store.layers,
         images=store.images,
         failed=store.failed,
-        draw=artist.draw,
+        draw=pictures.write,
         keep=store.path,
     )
 
 
-def _check_target(target: Path, store: Store) -> None:
-    """Nobody's file is written over but the store's own."""
-    if target.is_file() and not target.samefile(store.path):
-        raise FileExistsError(
-            f"{str(target)!r} is there already; write to another file, or delete it first"
-        )
-
-
 def _check_images(store: Store, net: DeconvNet, dataset: Any) -> None:
-    """Files may change and keep their size: some entries are computed again."""
+    """Recompute some entries: files may have changed and kept their size."""
     graphs, size = Graphs(net.model), tuple(first_image(dataset).shape)
     image = blank(net.model, size)
-    entries = recomputed(
+    entries = Recomputation(
         store, graphs, geometry_of(settled(graphs, image, list(store)), image), dataset,
         layers=list(store), n=_RECOMPUTED, seed=0, tolerance=ACROSS,
     )  # fmt: skip
-    found = [each for each in entries.mismatches if each.kind in _IMAGES]
-    if found:
-        raise ValueError(
-            f"the images are not those that were mined: {found[0].what}; give the data set it was "
-            "mined from, or mine again"
-        )
-
-
-def _check_origin(store: Store, net: DeconvNet, dataset: Any) -> None:
-    """Pictures of something else must not come to stand beside these tables."""
-    for what, found in (
-        ("model", fingerprint.of_model(net.graph)),
-        ("dataset", fingerprint.of_dataset(dataset)),
-    ):
-        told = store.attributes.get(f"{what}_fingerprint")
-        if what == "model" and not fingerprint.comparable(told):
-            continue  # the activations are compared besides
-        if told and told != found:
+    for mismatch in entries.mismatches():
+        if mismatch.kind in _IMAGES:
             raise ValueError(
-                f"the store was mined from another {what}: its fingerprint is {str(told)[:12]}…, "
-                f"this one's {found[:12]}…; give the one it was mined with, or mine again"
+                f"the images are not those that were mined: {mismatch.what}; give the data set it "
+                "was mined from, or mine again"
             )
 
 
+def _check_origin(store: Store, net: DeconvNet, dataset: Any) -> None:
+    """Compare the fingerprints of model and data set with those that were mined."""
+    for what, given in (
+        ("model", fingerprint.of_model(net.graph)),
+        ("dataset", fingerprint.of_dataset(dataset)),
+    ):
+        mined = store.attributes.get(f"{what}_fingerprint")
+        if what == "model" and not fingerprint.comparable(mined):
+            continue  # the activations are compared besides
+        if mined and mined != given:
+            raise ValueError(
+                f"the store was mined from another {what}: its fingerprint is {str(mined)[:12]}…, "
+                f"this one's {given[:12]}…; give the one it was mined with, or mine again"
+            )
+
+
+def overhangs(
+    geometry: Geometry, layer: str, table: LayerTable, entries: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Rows above and columns left of the box where the field of an entry leaves the image.
+
+    Of the chosen ``entries`` (channels, k) of a layer's table; (chosen, 2).
+    """
+    places = np.stack([table.row[entries], table.col[entries]], 1)
+    unique, which = np.unique(places, axis=0, return_inverse=True)
+    positions = unique[:, : len(table.size)].tolist()
+    over = np.array(receptive_field.overhang(geometry, layer, positions))
+    starts, _ = receptive_field.boxes(geometry, layer, positions)
+    # one channel of a join sees less than the layer's whole field
+    return np.asarray((over - starts)[which.reshape(-1), -2:] + table.box[entries][:, :2])
+
+
 @dataclass(frozen=True, eq=False)
-class _Artist:
-    """Makes the pictures of one layer after the other."""
+class _Pictures:
+    """Writes the pictures of one layer after the other."""
 
     store: Store
-    plain: DeconvNet
     nets: Mapping[str, DeconvNet]
+    """by the name of the policy"""
+    geometry: Geometry
     dataset: Any
     preprocessing: Preprocessing
     fallback: str
     folder: Path
-    drawn: Callable[[int], None]
-    """told of every few pictures that are made"""
+    report: Callable[[int], None]
+    """called with every few pictures that are made"""
 
-    def draw(self, layer: str, group: h5py.Group) -> None:
-        """All pictures of a layer into its group."""
+    def write(self, layer: str, group: h5py.Group) -> None:
+        """Write all pictures of a layer into its group."""
         table = self.store[layer]
-        lit = table.lit
-        group["overhang"] = self._overhang(layer, table, lit)
-        self._patches(table, lit, group.create_group("patch"))
+        shown = table.has_picture
+        overhang = np.full((*shown.shape, 2), -1, dtype="<i4")
+        if shown.any():
+            overhang[shown] = overhangs(self.geometry, layer, table, shown)
+        group["overhang"] = overhang
+        self._patches(table, shown, group.create_group("patch"))
         old = self.store.pictures.get(layer)
-        names = sorted({*self.nets, *(old.projections if old else ())})
-        policies = group.create_group("projection") if names else None
-        for name in names:
-            assert policies is not None, "there is one where there are names"
-            target = policies.create_group(escape(name))
+        for name in sorted({*self.nets, *(old.projections if old else ())}):
+            target = group.create_group(f"projection/{escape(name)}")
             if name in self.nets:
-                self._projections(self.nets[name], layer, lit, target)
+                self._projections(self.nets[name], layer, shown, target)
             else:
                 with opened_layer(self.store, layer) as source:
                     copy_values(source[f"projection/{escape(name)}"], target)
 
-    def _overhang(self, layer: str, table: LayerTable, lit: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """(channels, k, 2): what of the field lies above and left of the image; -1: no picture."""
-        geometry = self.plain.geometry((3, *self.preprocessing.size), [layer])
-        found = np.full((*lit.shape, 2), -1, dtype="<i4")
-        if not lit.any():
-            return found
-        places = np.stack([table.row[lit], table.col[lit]], 1) if table.size else [()] * lit.sum()
-        unique, which = _unique(places)
-        over = np.array(receptive_field.overhang(geometry, layer, unique)).reshape(len(unique), -1)
-        starts, _ = receptive_field.boxes(geometry, layer, unique)
-        # one channel of a join sees less than the layer's whole field
-        found[lit] = (over - starts)[which][:, -2:] + table.box[lit][:, :2]
-        return found
-
-    def _patches(self, table: LayerTable, lit: NDArray[np.bool_], group: h5py.Group) -> None:
-        """Each image is read once; entries that see the same of it share a picture."""
-        offset = np.full(lit.shape, -1, dtype="<i8")
-        length = np.zeros(lit.shape, dtype="<i4")
+    def _patches(self, table: LayerTable, shown: NDArray[np.bool_], group: h5py.Group) -> None:
+        """Read each image once; entries with the same image and box share a patch."""
+        offset = np.full(shown.shape, -1, dtype="<i8")
+        length = np.zeros(shown.shape, dtype="<i4")
         with spooled(self.folder, "|u1") as spool:
-            for index in np.unique(table.image[lit]).tolist():
+            for index in np.unique(table.image[shown]).tolist():
                 picture = self.preprocessing.picture(self._image(index))
                 known: dict[tuple[int, ...], tuple[int, int]] = {}
-                for place in map(tuple, np.argwhere(lit & (table.image == index))):
+                places = [*map(tuple, np.argwhere(shown & (table.image == index)))]
+                for place in places:
                     box = tuple(table.box[place].tolist())
                     if box not in known:
                         top, left, bottom, right = box
                         content = encode(picture[top:bottom, left:right])
                         known[box] = (spool.add(content), len(content))
                     offset[place], length[place] = known[box]
-                self.drawn(int((lit & (table.image == index)).sum()))
+                self.report(len(places))
             group["offset"], group["length"] = offset, length
             spool.into(group, "bytes")
 
@@ -244,46 +242,33 @@ class _Artist:
         return checked(item, index, None)
 
     def _projections(
-        self, net: DeconvNet, layer: str, lit: NDArray[np.bool_], group: h5py.Group
+        self, net: DeconvNet, layer: str, shown: NDArray[np.bool_], group: h5py.Group
     ) -> None:
-        offset = np.full(lit.shape, -1, dtype="<i8")
-        scale = np.zeros(lit.shape, dtype="<f4")
-        depth = 3
+        offset = np.full(shown.shape, -1, dtype="<i8")
+        scale = np.zeros(shown.shape, dtype="<f4")
+        depth, step = 3, self._step(layer, shown)
+        channels = np.flatnonzero(shown.any(1)).tolist()
         with spooled(self.folder, "<f2") as spool:
-            for channels in self._few(layer, lit):
-                for place, projection in self._projected(net, layer, lit, channels=channels):
-                    values, scale[place] = halves(projection)
-                    offset[place], depth = spool.add(values), projection.shape[2]
-                self.drawn(int(lit[channels].sum()))
+            for some in (channels[i : i + step] for i in range(0, len(channels), step)):
+                try:
+                    made = project_exemplars(
+                        self.store, layer, some,
+                        net=net, dataset=self.dataset, preprocessing=self.preprocessing,
+                    )  # fmt: skip
+                except OSError as error:  # of an image; the disk's own are told in other words
+                    raise ValueError(f"an image cannot be read any more: {error}") from error
+                for channel, those in made.items():
+                    for slot, each in zip(np.flatnonzero(shown[channel]), those, strict=True):
+                        values, scale[channel, slot] = halves(each.projection)
+                        offset[channel, slot] = spool.add(values)
+                        depth = each.projection.shape[2]
+                self.report(int(shown[some].sum()))
             group["offset"], group["scale"] = offset, scale
             spool.into(group, "values")
         write_attributes(group.attrs, {"channels": depth, "elsewhere": self.fallback})
 
-    def _projected(
-        self, net: DeconvNet, layer: str, lit: NDArray[np.bool_], *, channels: Sequence[int]
-    ) -> Iterator[tuple[tuple[int, int], NDArray[np.float32]]]:
-        try:
-            found = exemplars(
-                self.store, layer, channels,
-                net=net, dataset=self.dataset, preprocessing=self.preprocessing,
-            )  # fmt: skip
-        except OSError as error:  # of an image; the disk's own are told in other words
-            raise ValueError(f"an image cannot be read any more: {error}") from error
-        for channel, those in found.items():
-            for slot, exemplar in zip(np.flatnonzero(lit[channel]).tolist(), those, strict=True):
-                yield (channel, slot), exemplar.projection
-
-    def _few(self, layer: str, lit: NDArray[np.bool_]) -> Iterator[list[int]]:
-        """Channels with pictures, as many at a time as memory is meant to hold."""
-        box = self.store[layer].box[lit].astype("i8")
+    def _step(self, layer: str, shown: NDArray[np.bool_]) -> int:
+        """How many channels are projected at a time, so that their pictures fit into memory."""
+        box = self.store[layer].box[shown].astype("i8")
         most = int(((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).max(initial=1))
-        step = max(1, AT_ONCE // (most * lit.shape[1] * 3 * 4 * 2))
-        channels = np.flatnonzero(lit.any(1)).tolist()
-        yield from (channels[first : first + step] for first in range(0, len(channels), step))
-
-
-def _unique(places: Any) -> tuple[list[tuple[int, ...]], list[int]]:
-    """The different places, and for each place which of them it is."""
-    rows = [tuple(int(n) for n in place) for place in places]
-    order = {place: number for number, place in enumerate(dict.fromkeys(rows))}
-    return list(order), [order[place] for place in rows]
+        return max(1, AT_ONCE // (most * int(shown.shape[1]) * 3 * 4 * 2))

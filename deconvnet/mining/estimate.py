@@ -1,40 +1,46 @@
-"""What a mining run will take: two microbatches are run, nothing is written."""
+"""Estimate the time, memory and disk space of a mining run from two microbatches."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
-from deconvnet.arguments import integer, listed
+from deconvnet.arguments import listed
 from deconvnet.data import Preprocessing
-from deconvnet.data.samples import path_of
+from deconvnet.data.samples import checked, first_image, path_of, read_item
 from deconvnet.graph.modes import ordinarily
 from deconvnet.layers import Rectifier
-from deconvnet.mining.run.job import Job
-from deconvnet.mining.run.miner import Miner
-from deconvnet.projection.forward import Recording
+from deconvnet.net import DeconvNet
+from deconvnet.projection import receptive_field
 from deconvnet.store.format import COLUMNS, COUNTERS
+from deconvnet.store.picture_codec import encode
+from deconvnet.units import Unit
 
-from .estimate_pictures import Pictures, estimate_pictures
-from .exemplars import AT_ONCE
-from .run import part_file
+from .embed import AT_ONCE
+from .exemplars import AT_ONCE as IMAGES_AT_ONCE
+from .run.job import Job, Settings
+from .run.miner import Miner
 
 _GROUP = 2500  # bytes that HDF5 needs for a layer besides its arrays
 _FILE = 14_000  # and for the file
+_TIMED = 16  # projections of a layer that are timed
+_HALVES = 3 * 2  # bytes of a pixel of a projection
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run is made of and will take, on this machine, in one process.
+    """What a run takes, on this machine, in one process.
 
     Args:
         images: of the data set.
-        microbatches: of how many images, and how many of them.
+        microbatches: how many of them, and of how many images.
         channels: {layer: channels}.
         seconds: {"mining", "pictures"}: for all images, reading included, and for what is to be
             stored of them besides.
@@ -67,19 +73,19 @@ def estimate(
     projections: str | Rectifier | Sequence[str | Rectifier] = (),
     fallback: str | None = None,
 ) -> Estimate:
-    """Run two microbatches, time the second, and say what ``mine`` with these arguments takes.
+    """Run two microbatches, time the second, and extrapolate to all; nothing is written.
 
     Where pictures are asked for, a few are made of each layer, and timed too.
 
     Args:
-        model: as for ``mine``.
-        dataset: as for ``mine``.
-        layers: as for ``mine``.
-        k: as for ``mine``.
-        batch_size: as for ``mine``.
-        nan: as for ``mine``.
-        workers: as for ``mine``.
-        threads: as for ``mine``.
+        model: as for ``mine``, and so are all down to ``threads``.
+        dataset: map-style.
+        layers: node names or modules.
+        k: images kept for each channel.
+        batch_size: images run at once.
+        nan: "skip" or "error".
+        workers: processes that read images ahead.
+        threads: of the CPU.
         preprocessing: if pictures are to be stored: it turns an image back into one.
         projections: policies under which projections are to be stored beside patches.
         fallback: what happens at activations that a policy has no rule for.
@@ -88,65 +94,70 @@ def estimate(
         KeyError, ValueError, TypeError, UntraceableError: as ``mine``.
         UnmirroredError: a policy has no rule for an activation on the way.
     """
-    k, batch_size = integer("k", k), integer("batch_size", batch_size)
-    if k < 1 or batch_size < 1:
-        raise ValueError(f"k={k} and batch_size={batch_size} were given; both must be at least 1")
-    job = Job.of(
-        model, dataset, layers=layers, k=k, batch_size=batch_size, nan=nan, threads=threads,
-        told={}, workers=workers, strict=False,
-    )  # fmt: skip
-    request, miner = job.request, job.start()
-    seconds = _seconds(job, miner) * request.total
-    pictures = Pictures()
+    settings = Settings(k, batch_size, nan, threads, workers)
+    job = Job.of(model, dataset, layers, settings=settings, told={})
+    request, miner = job.request, Miner(job)
+    seconds = {"mining": _seconds(miner) * request.total, "pictures": 0.0}
+    patches, pixels, nets = 0, 0, []
     if preprocessing is not None:
-        pictures = estimate_pictures(
-            job,
-            miner,
-            preprocessing=preprocessing,
-            projections=listed(projections, str, Rectifier),
-            fallback=fallback,
-        )
-    disk = {
-        "store": _store_bytes(job),
-        "part": len(part_file.to_bytes(job.part(miner, "0/1"))),
-        "patches": pictures.patches,
-        "projections": pictures.projections,
-    }
-    live = _live(job.geometry, miner) * job.image.element_size()
+        k = min(request.k, request.images)
+        entries = {name: count * k for name, count in request.channels.items()}
+        fields = receptive_field.of_layers(job.geometry, list(entries))
+        sizes = {name: (fields[name].size[-2], fields[name].size[-1]) for name in entries}
+        pixels = sum(h * w * entries[name] for name, (h, w) in sizes.items())
+        patches, seconds["pictures"] = _patches(job, preprocessing, entries, sizes)
+        nets = [
+            DeconvNet(job.graphs.model, policy, fallback=fallback, input_size=job.image.shape[1:])
+            for policy in listed(projections, str, Rectifier)
+        ]
+        for net in nets:
+            each = {name: _seconds_each(miner, net, name) for name in entries}
+            seconds["pictures"] += sum(each[name] * entries[name] for name in entries)
+    live = _live(job) * job.image.element_size()
     states = [top.state() for top in miner.tops.values()]
-    parameters = [*job.graph.model.parameters(), *job.graph.model.buffers()]
-    memory = {
-        "model": sum(tensor.nbytes for tensor in parameters),
-        "tables": sum(tensor.nbytes for state in states for tensor in state.values()),
-        "activations": live * request.batch,
-        "pictures": pictures.memory and pictures.memory + live * min(AT_ONCE, request.images),
-    }
-    shape = (request.total, request.batch)
-    taken = {"mining": seconds, "pictures": pictures.seconds}
-    return Estimate(request.images, shape, dict(request.channels), taken, memory, disk)
+    parameters = [*job.graphs.model.parameters(), *job.graphs.model.buffers()]
+    # crops on their way from tensors to the file, and the images that they are made from
+    crops = 2 * AT_ONCE + live * min(IMAGES_AT_ONCE, request.images)
+    return Estimate(
+        images=request.images,
+        microbatches=(request.total, request.batch),
+        channels=dict(request.channels),
+        seconds=seconds,
+        memory={
+            "model": sum(tensor.nbytes for tensor in parameters),
+            "tables": sum(tensor.nbytes for state in states for tensor in state.values()),
+            "activations": live * request.batch,
+            "pictures": crops if nets else 0,
+        },
+        disk={
+            "store": _store_bytes(job),
+            "part": len(miner.part("0/1").to_bytes()),
+            "patches": patches,
+            "projections": len(nets) * pixels * _HALVES,
+        },
+    )
 
 
-def _seconds(job: Job, miner: Miner) -> float:
-    """Of the second microbatch; of the first if there is no other."""
+def _seconds(miner: Miner) -> float:
+    """The seconds of the second microbatch; of the first if there is no other."""
     ends = [time.perf_counter()]
 
     def note(_: Miner) -> bool:
         ends.append(time.perf_counter())
         return False
 
-    few = list(range(min(2, job.request.total)))
-    job.run(miner, few, failed={}, after=note)
+    miner.run(range(min(2, miner.job.request.total)), after=note)
     return ends[-1] - ends[-2]
 
 
-def _live(geometry: Recording, miner: Miner) -> int:
-    """The most values of one image that are held at the same time."""
-    nodes = miner.graph.upto(list(miner.tops))
+def _live(job: Job) -> int:
+    """The peak number of values of one image that are held at the same time."""
+    nodes = job.graph.upto(list(job.request.channels))
     readers = Counter(source for node in nodes for source in node.sources)
     held: dict[str, int] = {}
     most = 0
     for node in nodes:
-        size = geometry.sizes.get(node.name)
+        size = job.geometry.sizes.get(node.name)
         held[node.name] = size.numel() if size is not None else 0
         most = max(most, sum(held.values()))
         readers.subtract(node.sources)
@@ -157,21 +168,62 @@ def _live(geometry: Recording, miner: Miner) -> int:
 
 
 def _store_bytes(job: Job) -> int:
-    """Of the tables, and of the paths of as many images as may stand in them."""
+    """The bytes of the tables, and of the paths of as many images as may be in them."""
     request = job.request
-    itemsize = {"<f4": 4, "<i4": 4, "<i8": 8, "<f8": 8}
-    entry = sum(itemsize[kind] * (rest[0] if rest else 1) for kind, rest in COLUMNS.values())
-    channel = sum(itemsize[kind] for kind in COUNTERS.values())
-    table = entry * request.k * sum(request.channels.values())
+    channels = sum(request.channels.values())
+    entry = sum(np.dtype(kind).itemsize * int(np.prod(rest)) for kind, rest in COLUMNS.values())
+    channel = sum(np.dtype(kind).itemsize for kind in COUNTERS.values())
     few = range(0, request.images, max(1, request.images // 64))
     paths = (path_of(job.dataset, index) for index in few)
     path = max(len(path.encode("utf-8", "surrogateescape")) for path in paths)
-    entries = sum(request.channels.values()) * min(request.k, request.images)
-    images = min(request.images, entries) * (8 + path)
-    return (
-        table
-        + channel * sum(request.channels.values())
-        + images
-        + _GROUP * len(request.channels)
-        + _FILE
-    )
+    images = min(request.images, channels * min(request.k, request.images))
+    tables = channels * (entry * request.k + channel) + _GROUP * len(request.channels)
+    return tables + images * (8 + path) + _FILE
+
+
+def _patches(
+    job: Job,
+    preprocessing: Preprocessing,
+    entries: Mapping[str, int],
+    sizes: Mapping[str, tuple[int, int]],
+) -> tuple[int, float]:
+    """Bytes and seconds, from crops at the centre of an image; whole images are shared."""
+    picture = preprocessing.picture(first_image(job.dataset))
+    total, seconds = 0, 0.0
+    for name, count in entries.items():
+        height, width = sizes[name]
+        top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+        if (top, left) == (0, 0):
+            count = min(count, job.request.images)
+        began = time.perf_counter()
+        total += count * len(encode(picture[top : top + height, left : left + width]))
+        seconds += count * (time.perf_counter() - began)
+    return total, seconds
+
+
+def _seconds_each(miner: Miner, net: DeconvNet, layer: str) -> float:
+    """The seconds of one of several projections; 0 where no unit is active so far."""
+    job, units = miner.job, list(_excited(miner, layer))
+    if not units:
+        return 0.0
+    images = sorted({unit.image for unit in units})
+    pixels = torch.stack([checked(read_item(job.dataset, i), i, None) for i in images])
+    pixels = pixels.to(job.image.device, job.image.dtype)
+    local = [
+        Unit.at(layer, unit.channel, position=unit.position, image=images.index(unit.image))
+        for unit in units
+    ]
+    net.project(pixels, units=local[:1], crop=True)  # it looks at the geometry once
+    began = time.perf_counter()
+    net.project(pixels, units=local, crop=True)
+    return (time.perf_counter() - began) / len(local)
+
+
+def _excited(miner: Miner, layer: str) -> Iterator[Unit]:
+    """The strongest units so far of some channels, spread over the layer."""
+    table, size = miner.tops[layer].table(), miner.job.geometry.sizes[layer]
+    alive = (table.activation[:, 0] > 0).nonzero().squeeze(1).tolist()
+    for channel in alive[:: max(1, len(alive) // _TIMED)][:_TIMED]:
+        place = np.unravel_index(int(table.position[channel, 0]), size[2:] or (1,))
+        position = tuple(int(n) for n in place) if size[2:] else None
+        yield Unit.at(layer, channel, position=position, image=int(table.image[channel, 0]))

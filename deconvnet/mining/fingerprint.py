@@ -1,4 +1,4 @@
-"""Fingerprints: whether a model or a data set is still the one it was."""
+"""Fingerprints of models and data sets, by which a changed one is recognised."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from deconvnet.data.digest import bytes_of, few_images
+from deconvnet.data.samples import bytes_of, few_images
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.modes import threads_of_cpu
 from deconvnet.graph.node import Node
@@ -42,15 +42,15 @@ def of_model(graph: Graph) -> str:
 
 
 def comparable(told: object) -> bool:
-    """Whether a fingerprint that a file tells of a model was made like ours, of this version.
+    """Whether the fingerprint of a model in a file has the present scheme.
 
-    Those before it left out all options, and say nothing of whether the model is the same.
+    The scheme before it left out the options of modules.
     """
     return str(told or "").startswith(SCHEME)
 
 
 def of_dataset(dataset: Any) -> str:
-    """What the data set says of itself, else SHA-256 over its length and a few of its items.
+    """The data set's own ``fingerprint()``, else SHA-256 over its length and a few of its items.
 
     Raises:
         ValueError: its own method ``fingerprint`` failed.
@@ -78,7 +78,7 @@ def _called(own: Callable[[], object]) -> str:
 
 
 def _state(graph: Graph) -> dict[str, Tensor]:
-    """The tensors that values depend on, also where a state dict has them not."""
+    """The tensors that values depend on, those in no state dict included."""
     kept = dict(graph.model.state_dict())
     # what a forward writes into is no more than its memory of the last one
     written = {node.sources[0] for node in graph if node.mutates and node.sources}
@@ -101,9 +101,9 @@ def _asked(node: Node, graph: Graph) -> Iterator[str]:
 
 
 def _options(module: nn.Module) -> dict[str, Any]:
-    """What a module was told beside its tensors, where it is not the default.
+    """The attributes of a module beside its tensors, without those that have default values.
 
-    Defaults are left out so that a later version of torch with one option more is no other model.
+    So the fingerprint stays the same when a later version of torch adds an option.
     """
     defaults = {
         name: parameter.default

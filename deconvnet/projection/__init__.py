@@ -1,1 +1,1 @@
-"""Images to a recording, and from one unit down the mirrored network to the pixels."""
+"""Images forward to a recording; the signals of single units backward to the pixels."""

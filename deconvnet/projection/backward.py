@@ -1,4 +1,4 @@
-"""Signals down the mirrored network, on whole maps or on the windows of a cone."""
+"""Signals run backward through the mirrored network, on whole maps or on the windows of a cone."""
 
 from __future__ import annotations
 
@@ -12,39 +12,36 @@ from torch import Tensor
 from deconvnet.layers import Crop
 
 from .cone import Cone
-from .forward import Step
+from .geometry import Step
 
 
-def descend(
+def backward(
     steps: Sequence[Step],
-    layer: str,
-    seed: Tensor,
+    seeds: Mapping[str, Tensor],
     *,
     rows: Tensor | None = None,
     cone: Cone | None = None,
     channels: Tensor | None = None,
     recorded: bool = False,
-    others: Mapping[str, Tensor] | None = None,
     ends: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Carry a signal from a layer to the images.
+    """Carry signals from some layers to the images.
 
     Args:
         steps: of a recording, in forward order.
-        layer: where the signal starts.
-        seed: (units, channels, *size) the signal there, on the cone's windows if there is one.
+        seeds: {layer: (units, channels, *size) the signal that starts there}, on the cone's
+            windows if there is one.
         rows: (units,) the image of each unit; None if unit ``i`` is of image ``i``.
         cone: where the units look; None for whole maps.
         channels: (units,) the only channel of each seed that is not zero, if there is one.
         recorded: the steps that the cone has windows of were recorded on whole maps.
-        others: {node: signal} of further nodes where a signal starts.
         ends: the nodes are added to it that a signal reaches and does not leave.
 
     Returns:
         {node: signal} of the nodes below all steps: of the images, if any signal arrives.
     """
-    signals: dict[str, Any] = {**(others or {}), layer: seed}
-    alone = {} if channels is None else {layer: channels}  # signals of one channel
+    signals: dict[str, Any] = dict(seeds)
+    alone = {} if channels is None else dict.fromkeys(seeds, channels)  # signals of one channel
     with torch.no_grad():
         for step in reversed(steps):
             signal = signals.pop(step.name, None)
@@ -71,20 +68,17 @@ def descend(
 
 def _mirror(step: Step, signal: Any, record: Any, lone: Tensor | None) -> tuple[Any, ...]:
     """One step down; a signal of one channel needs no filter but its own."""
-    if not step.state.autocast:
-        return _of_layer(step, signal, record, lone)
     with step.state.entered():
-        parts = _of_layer(step, signal, record, lone)
+        if lone is not None:
+            parts = step.layer.mirror_channel(signal, lone, record)
+        else:
+            parts = step.layer.mirror(signal, record)
+    if not step.state.autocast:
+        return parts
     return tuple(
         part.to(dtype) if isinstance(part, Tensor) and dtype is not None else part
         for part, dtype in zip(parts, step.dtypes or [None] * len(parts), strict=True)
     )
-
-
-def _of_layer(step: Step, signal: Any, record: Any, lone: Tensor | None) -> tuple[Any, ...]:
-    if lone is not None:
-        return step.layer.mirror_channel(signal, lone, record)
-    return step.layer.mirror(signal, record)
 
 
 def _on_windows(
@@ -97,14 +91,11 @@ def _on_windows(
         assert inside is not None, "the cone has windows of this node"
         kept = step.record.within(cone.held[step.name], crops)
         known = replace(step, layer=inside.layer, record=kept)
-    below: list[Tensor | None] = []
     parts = _mirror(known, signal, known.record, lone)
-    for source, crop, part in zip(step.sources, crops, parts, strict=True):
-        if part is None or source is None:
-            below.append(None)
-            continue
-        below.append(_placed(part, crop.within(cone.lies(source))))
-    return tuple(below)
+    return tuple(
+        None if part is None or source is None else _placed(part, crop.within(cone.lies[source]))
+        for source, crop, part in zip(step.sources, crops, parts, strict=True)
+    )
 
 
 def _placed(part: Tensor, crop: Crop) -> Tensor:

@@ -1,4 +1,4 @@
-"""The cone of a unit: of every node below it only the windows that the unit sees.
+"""The cone of a unit: the windows that it sees in every node below it.
 
 The values of units of one layer are made, and their signals carried down, on windows of equal size
 that lie where each unit looks, inside of the maps. A layer that looks over the border finds there
@@ -10,24 +10,19 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from deconvnet.graph.graph import Graph
-from deconvnet.graph.hooks import make_weights
-from deconvnet.graph.interpreter import execute
-from deconvnet.graph.modes import evaluation
-from deconvnet.graph.node import Node, arguments
 from deconvnet.layers import Crop, Inside, Interval, Policies, UnmirroredError, Window
 from deconvnet.layers.window import whole
 
-from .forward import Recorder, Recording, Step, bind
+from .geometry import Geometry, Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +37,7 @@ class Cone:
         seen: {node: windows of each of its inputs}, of the nodes that run on windows.
         outside: {node: what stands in its inputs where a window leaves the map}, of the same;
             None where it makes no difference.
-        steps: {node: step of a recording of whole maps}, of every node below the units.
+        steps: {node: step of whole maps}, of every node below the units.
         sizes: {node: size of its whole value}, of the same and the images.
     """
 
@@ -56,7 +51,7 @@ class Cone:
     sizes: Mapping[str, torch.Size]
 
     def among(self, images: Sequence[int]) -> Cone:
-        """The same where only these images are there, in this order.
+        """The same cone for a batch of these images alone, in ascending order.
 
         A copy, whose crops remember what they work out no longer than it lives.
         """
@@ -68,25 +63,22 @@ class Cone:
         }
         return replace(self, rows=rows, held=held, seen=seen)
 
+    @cached_property
+    def lies(self) -> dict[str, Crop]:
+        """{node: windows of its value}, of every node; all of it where it has none."""
+        whole = {node: size[2:] for node, size in self.sizes.items() if node not in self.held}
+        return {**self.held, **{node: Crop.whole(self.rows, maps) for node, maps in whole.items()}}
+
     @property
-    def alone(self) -> bool:
-        """Whether all nodes run on windows, none on whole images."""
-        return set(self.steps) <= set(self.seen)
+    def multiply_adds(self) -> int:
+        """Of the way up or down on windows, for each unit."""
+        sizes = {node: self.held[node].sized(self.sizes[node]) for node in self.seen}
+        return sum(self.steps[n].layer.multiply_adds(size) or 0 for n, size in sizes.items())
 
-    def lies(self, node: str) -> Crop:
-        """The windows of a node's value; everything where it has none."""
-        return self.held.get(node) or Crop.whole(self.rows, self.sizes[node][2:])
-
-    def multiply_adds(self) -> tuple[int, int]:
-        """Of the way up or down on windows, for each unit; and on whole maps, for each image."""
-        windows = wholes = 0
-        for node, step in self.steps.items():
-            if node in self.seen:
-                size = self.held[node].sized(self.sizes[node])
-                windows += step.layer.multiply_adds(size) or 0
-            else:
-                wholes += counted([step], self.sizes)
-        return windows, wholes
+    @property
+    def wholes(self) -> set[str]:
+        """The nodes below the units that run on whole maps."""
+        return set(self.steps) - set(self.seen)
 
     @property
     def largest(self) -> int:
@@ -99,7 +91,7 @@ class Cone:
 
 
 def cone_of(
-    recording: Recording,
+    geometry: Geometry,
     layer: str,
     positions: NDArray[np.int64],
     *,
@@ -110,7 +102,7 @@ def cone_of(
     """Where units look, from their layer down to the images.
 
     Args:
-        recording: of images of this size up to the layer, under any policies.
+        geometry: of images of this size up to the layer.
         layer: of the units.
         positions: (units, axes) in its maps.
         rows: (units,) the image of each unit.
@@ -123,18 +115,18 @@ def cone_of(
     """
     asked: dict[str, list[Window | None]] = defaultdict(list)
     asked[layer].append(tuple(Interval.at(place) for place in positions.T))
-    for name in _unmirrored(graph, layer, {step.name for step in recording.steps}):
+    for name in _unmirrored(graph, layer, {step.name for step in geometry.steps}):
         asked[name].append(None)
     held: dict[str, Crop] = {}
     seen: dict[str, tuple[Crop, ...]] = {}
     outside: dict[str, float | None] = {}
     below = {}
-    for step in reversed(recording.steps):
+    for step in reversed(geometry.steps):
         if step.name not in asked:
             continue
         below[step.name] = step
-        crop = _hull(asked[step.name], recording.sizes.get(step.name), rows)
-        inside = None if crop is None else _inside(step, recording.sizes, policies)
+        crop = _hull(asked[step.name], geometry.sizes.get(step.name), rows)
+        inside = None if crop is None else _inside(step, geometry.sizes, policies)
         if crop is None or inside is None:
             for source in filter(None, step.sources):
                 asked[source].append(None)
@@ -143,30 +135,18 @@ def cone_of(
         windows = step.layer.window((*whole(2), *crop.window), step.record)
         parts = []
         for source, window in zip(map(str, step.sources), windows, strict=True):
-            parts.append(Crop.covering(window[2:], recording.sizes[source][2:], rows))
+            parts.append(Crop.covering(window[2:], geometry.sizes[source][2:], rows))
             asked[source].append(parts[-1].window)
         seen[step.name] = tuple(parts)
-    crop = _hull(asked[recording.input], recording.sizes[recording.input], rows)
+    crop = _hull(asked[geometry.input], geometry.sizes[geometry.input], rows)
     if crop is not None:
-        held[recording.input] = crop
-    sizes = {node: recording.sizes[node] for node in asked if node in recording.sizes}
-    return Cone(layer, recording.input, rows, held, seen, outside, below, sizes)
-
-
-def counted(steps: Iterable[Step], sizes: Mapping[str, torch.Size]) -> int:
-    """Multiply-adds of the way up, or down, on the whole maps of one image."""
-    known = ((step.layer, sizes[step.name]) for step in steps if step.name in sizes)
-    return sum(layer.multiply_adds(size) or 0 for layer, size in known)
-
-
-def uncounted(steps: Iterable[Step]) -> tuple[str, ...]:
-    """The nodes whose layers do not say their multiply-adds; ``counted`` leaves them out."""
-    unknown = torch.Size((1, 1, 1))
-    return tuple(step.name for step in steps if step.layer.multiply_adds(unknown) is None)
+        held[geometry.input] = crop
+    sizes = {node: geometry.sizes[node] for node in asked if node in geometry.sizes}
+    return Cone(layer, geometry.input, rows, held, seen, outside, below, sizes)
 
 
 def _unmirrored(graph: Graph | None, layer: str, mirrored: set[str]) -> set[str]:
-    """What is read by nodes that carry no signal."""
+    """The nodes that are read by others which carry no signal."""
     nodes = [] if graph is None else graph.upto([layer])
     return {source for node in nodes if node.name not in mirrored for source in node.sources}
 
@@ -197,57 +177,3 @@ def _inside(step: Step, sizes: Mapping[str, torch.Size], policies: Policies) -> 
         return step.layer.under(policies).inside(step.record)
     except UnmirroredError as error:
         raise UnmirroredError(f"at {step.name}: {error}") from None
-
-
-def ascend(
-    graph: Graph, images: Tensor, cone: Cone, policies: Policies
-) -> tuple[list[Step], Tensor]:
-    """Run images up to the units, on windows wherever the cone has them.
-
-    Args:
-        graph: the model.
-        images: (batch, channels, *size).
-        cone: of units of these images.
-        policies: they decide what is remembered.
-
-    Returns:
-        The steps; and the value of the units' layer, (units, channels, *size of the windows).
-    """
-    recorder = Recorder(graph, policies)
-
-    def run(node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> Any:
-        if node.name not in cone.seen:
-            return recorder.run(node, values, readers)
-        known = cone.steps[node.name]
-        given = {
-            source: _cut(values[source], source, crop, cone, cone.outside[node.name])
-            for source, crop in zip(map(str, known.sources), cone.seen[node.name], strict=True)
-        }
-        # read anew, since the user may have given the model other parameters
-        if node.module is not None:
-            make_weights(node.module)
-        bound = bind(graph, node, *arguments(node, graph.names, {**values, **given}), given)
-        assert bound is not None, "the table has read this node before"
-        layer, inputs, sources = bound
-        inside = layer.under(policies).inside(known.record)
-        assert inside is not None, "the layer is of the kind that it was"
-        with node.state.entered():
-            output, kept = inside.layer.record(*inputs)
-        recorder.carriers.add(node.name)
-        step = Step(node.name, inside.layer, kept, sources, node.state, known.dtypes)
-        recorder.steps.append(step)
-        return output
-
-    top: Tensor | None = None
-    with torch.no_grad(), evaluation(graph.model):
-        for node, value in execute(graph, images, graph.upto([cone.layer]), run):
-            if node.name == cone.layer:
-                top = value
-    assert top is not None, "the layer was among the nodes"
-    return recorder.steps, top
-
-
-def _cut(value: Tensor, source: str, crop: Crop, cone: Cone, outside: float | None) -> Tensor:
-    """The windows that a node sees of a value, with its padding where they leave the map."""
-    held = cone.held.get(source) if source in cone.seen else None
-    return (crop.within(held) if held else crop).of(value, outside or 0.0)

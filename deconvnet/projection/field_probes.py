@@ -1,19 +1,15 @@
-"""Units whose fields tell the size and the stride of their layer's receptive field."""
+"""Size and stride of a layer's receptive field, measured on the fields of a few of its units."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deconvnet.layers import Interval
-from deconvnet.layers.window import FAR, whole
-
-from .forward import Recording, Step
+from deconvnet.layers.window import FAR
 
 LINE = 64  # cells along an axis whose fields are compared, in the middle of a map
 AWAY = 2**18 * 3**3 * 5 * 7  # cells between two places far outside of a map
@@ -26,7 +22,7 @@ class Field:
     Args:
         size: pixels along each axis, never more than the image has. After up-sampling, fields of
             neighbouring units differ; this is the largest.
-        stride: pixels a cell: by how much the field moves from one unit to the next, on average
+        stride: pixels per cell: by how much the field moves from one unit to the next, on average
             where these steps differ. An int where it is whole; a fraction where the map has more
             cells than the image has pixels.
     """
@@ -36,24 +32,21 @@ class Field:
 
 
 class Probe:
-    """Units whose fields tell the field of their layer.
+    """The units of a layer on whose fields its field is measured.
 
-    Where a layer is even (see ``_is_even``), these are the central one and its neighbours. Where
-    it is not, they are those of a line along each axis, in the middle of the map, away from its
-    borders; and pairs far outside of it, whose distance in pixels tells the average step.
+    They are those of a line along each axis, in the middle of the map, away from its borders; and
+    pairs far outside of it, whose distance in pixels tells the average step.
 
     Args:
         size: of the layer's maps.
-        even: fields of neighbours are of one size, and lie whole pixels apart.
     """
 
-    def __init__(self, size: Sequence[int], *, even: bool) -> None:
-        self.axes, self.even = len(size), even
+    def __init__(self, size: Sequence[int]) -> None:
+        self.axes = len(size)
         centre = np.asarray([[n // 2 for n in size]], dtype=np.int64)
         unit = np.eye(self.axes, dtype=np.int64)
-        self.distance = 1 if even else AWAY
-        pairs = [centre + (k - even) * self.distance * u for u in unit for k in (1, 2)]
-        self.lines = [centre] if even or not size else [_along(size, k) for k in range(self.axes)]
+        pairs = [centre + k * AWAY * u for u in unit for k in (1, 2)]
+        self.lines = [_along(size, axis) for axis in range(self.axes)] or [centre]
         self.places = np.concatenate([*pairs, *self.lines])
 
     def field(
@@ -70,15 +63,13 @@ class Probe:
     def _stride(
         self, axis: int, starts: NDArray[np.int64], stops: NDArray[np.int64], length: int
     ) -> float:
-        """Pixels a cell; the image's length where there is nothing to step along."""
+        """Pixels per cell; the image's length where there is nothing to step along."""
         if axis >= self.axes:
             return length
         pair = slice(2 * axis, 2 * axis + 2)
         step = int(stops[pair, axis][1] - stops[pair, axis][0])
         if step > 0 and (starts[pair, axis] < stops[pair, axis]).all():
-            return _number(Fraction(step, self.distance).limit_denominator(1000))
-        if self.even:
-            return length
+            return _number(Fraction(step, AWAY).limit_denominator(1000))
         first = 2 * self.axes + sum(map(len, self.lines[:axis]))
         line = slice(first, first + len(self.lines[axis]))
         return _number(_average(starts[line, axis] + stops[line, axis]) / 2) or length
@@ -107,39 +98,3 @@ def _average(ends: NDArray[np.int64]) -> Fraction:
 
 def _number(ratio: Fraction) -> float:
     return ratio.numerator if ratio.denominator == 1 else float(ratio)
-
-
-def uneven(recording: Recording) -> set[str]:
-    """The nodes with a step below them, or at them, that is not even."""
-    found: set[str] = set()
-    for step in recording.steps:
-        if not found.isdisjoint(filter(None, step.sources)) or not _is_even(step, recording):
-            found.add(step.name)
-    return found
-
-
-def _is_even(step: Step, recording: Recording) -> bool:
-    """Whether neighbouring cells see windows of one size, that lie whole cells apart.
-
-    So it is with filters and pools; not with what has more cells than its input has.
-    """
-    size = recording.sizes.get(step.name, ())
-    for axis, length in enumerate(size[2:], start=2):
-        line = Interval.at(np.arange(max(2, min(length, 8 * LINE))))
-        places = [Interval.at(n // 2) for n in size[2:]]
-        places[axis - 2] = line
-        windows = step.layer.window((*whole(2), *places), step.record)
-        own = [seen for seen, source in zip(windows, step.sources, strict=True) if source]
-        if not all(_moves_evenly(seen, axis, len(size)) for seen in own):
-            return False
-    return len(size) > 2
-
-
-def _moves_evenly(seen: Any, axis: int, axes: int) -> bool:
-    if seen is None or len(seen) != axes or not all(isinstance(part, Interval) for part in seen):
-        return False
-    start, stop = np.broadcast_arrays(seen[axis].start, seen[axis].stop)
-    if start.ndim == 0 or (start <= -FAR).all():  # the same for every cell
-        return True
-    steps = np.concatenate([np.diff(start), np.diff(stop)])
-    return bool((steps == steps[0]).all() and steps[0] > 0)

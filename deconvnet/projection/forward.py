@@ -1,4 +1,4 @@
-"""Images go up the graph once; what the mirror will need is remembered."""
+"""The forward pass: images run through the graph once; what the mirror needs is remembered."""
 
 from __future__ import annotations
 
@@ -10,84 +10,111 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from deconvnet.graph.graph import Graph
-from deconvnet.graph.hooks import Hooks, hooked
+from deconvnet.graph.hooks import Hooks, hooked, make_weights
 from deconvnet.graph.inplace import refuse_shared, refuse_written
 from deconvnet.graph.interpreter import execute
 from deconvnet.graph.modes import evaluation
 from deconvnet.graph.node import Node, arguments, run_call
 from deconvnet.graph.own_functions import Applied
 from deconvnet.layers import (
+    Activation,
     Local,
     MirroredLayer,
-    Mirrors,
     Policies,
     Record,
     UnmirroredError,
 )
 from deconvnet.layers.crop import layout
+from deconvnet.layers.local import Traced
 from deconvnet.layers.mirrors import fits
+from deconvnet.layers.policies import Gradient
 
-from .hooked_calls import Opaque, after, before, of_container
-from .opaque import ruled, samples_tried
-from .recording import Recording, Step
-from .unseen_activations import applied, refuse_unseen
+from .cone import Cone
+from .geometry import Geometry, Step
+from .hooked_calls import Bound, Made, after, before, of_container
+from .opaque import applied, refuse_unseen, ruled, samples_tried
+from .recording import Recording
 
-__all__ = ["Bound", "Recorder", "Recording", "Step", "bind", "record"]
+__all__ = ["Bound", "ForwardPass", "Recording", "Step", "bind", "geometry_of", "record"]
 
 
 def record(
-    graph: Graph, images: Tensor, layers: Sequence[str], *, policies: Policies, keep: bool = True
+    graph: Graph,
+    images: Tensor,
+    layers: Sequence[str],
+    *,
+    policies: Policies,
+    cone: Cone | None = None,
 ) -> Recording:
-    """Run the images up to the layers and remember what the mirror needs of the way.
+    """Run images up to some layers and remember what the mirror needs.
 
     Args:
         graph: the model.
         images: (batch, channels, *size), as the model takes them.
         layers: node names.
         policies: they decide what is remembered.
-        keep: keep the activations of the layers; without, only sizes and records.
+        cone: of units of these images: nodes that it has windows of are run on these alone, and
+            the activations of its layer are (units, channels, *size of the windows).
 
     Raises:
         UnmirroredError: a node on the way has no rule under the policies.
         ValueError: the images do not fit the model.
     """
-    nodes = graph.upto(layers)
-    images = images.contiguous(memory_format=layout(images))
-    recorder = Recorder(graph, policies)
-    activations: dict[str, Tensor] = {}
-    sizes: dict[str, torch.Size] = {}
-    with torch.no_grad(), evaluation(graph.model):
-        for node, value in execute(graph, images, nodes, recorder.run):
-            if isinstance(value, Tensor):
-                sizes[node.name] = value.shape
-            if keep and node.name in layers:
-                activations[node.name] = _activation(node, value)
-    empty = images.new_empty(1)
+    run = ForwardPass(graph, policies, cone)
+    sizes, activations = run.of(images, layers, graph.upto(layers))
     return Recording(
-        graph.input, tuple(recorder.steps), activations, sizes, policies, empty,
-        tuple(recorder.blocks),
+        graph.input, tuple(run.steps), sizes, activations, policies, images.new_empty(1),
+        tuple(run.blocks),
     )  # fmt: skip
+
+
+def geometry_of(graph: Graph, image: Tensor, layers: Sequence[str] | None = None) -> Geometry:
+    """The geometry of a model for images of one size: no activation is refused, no value kept.
+
+    Args:
+        graph: the model.
+        image: (batch, channels, *size), of any content.
+        layers: how far up it goes; everywhere by default.
+
+    Raises:
+        ValueError: the image does not fit the model, or a layer has no feature maps.
+    """
+    run = ForwardPass(graph, _SIZES_ALONE)
+    nodes = graph.upto(graph.nodes if layers is None else layers)
+    sizes, _ = run.of(image, layers or (), nodes)
+    return Geometry(graph.input, tuple(run.steps), sizes)
+
+
+class _Passed(Gradient):
+    """The rule of a forward pass for sizes alone: it has every activation, and remembers none."""
+
+    def remember(self, z: Tensor, a: Tensor, activation: Activation) -> Any:
+        """Nothing."""
+
+
+_SIZES_ALONE = Policies(_Passed())
 
 
 def _activation(node: Node, value: Any) -> Tensor:
     if isinstance(value, Tensor) and value.is_floating_point() and value.ndim >= 2:
         return value
-    found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+    given = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
     raise ValueError(
-        f"{node.name} ({node.kind}) has no feature maps: its value is {found}; choose a layer "
+        f"{node.name} ({node.kind}) has no feature maps: its value is {given}; choose a layer "
         "whose value is a float tensor (batch, channels, ...)"
     )
 
 
-Bound = tuple[MirroredLayer, tuple[Any, ...], tuple[str | None, ...]]
+Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-class Recorder:
-    """Runs nodes as mirrored layers and writes the steps down.
+class ForwardPass:
+    """One run of a graph with every node as its mirrored layer; the steps are written down.
 
     Args:
         graph: the model.
         policies: they decide what is remembered.
+        cone: nodes that it has windows of are run on these alone.
 
     Attributes:
         steps: the nodes that carry a signal, as far as they have run.
@@ -95,12 +122,31 @@ class Recorder:
         blocks: the nodes that read one of these and give tensors that carry no signal.
     """
 
-    def __init__(self, graph: Graph, policies: Policies) -> None:
-        self.graph = graph
-        self.policies = policies
+    def __init__(self, graph: Graph, policies: Policies, cone: Cone | None = None) -> None:
+        self.graph, self.policies, self.cone = graph, policies, cone
         self.steps: list[Step] = []
         self.carriers = {graph.input}
         self.blocks: list[str] = []
+
+    def of(
+        self, images: Tensor, layers: Sequence[str], nodes: Sequence[Node]
+    ) -> tuple[dict[str, torch.Size], dict[str, Tensor]]:
+        """Run nodes on images: sizes of all values that are tensors, and the values of layers.
+
+        Raises:
+            ValueError: the images do not fit the model, or a layer has no feature maps.
+        """
+        sizes: dict[str, torch.Size] = {}
+        activations: dict[str, Tensor] = {}
+        if self.cone is None:
+            images = images.contiguous(memory_format=layout(images))
+        with torch.no_grad(), evaluation(self.graph.model):
+            for node, value in execute(self.graph, images, nodes, self.run):
+                if isinstance(value, Tensor):
+                    sizes[node.name] = value.shape
+                if node.name in layers:
+                    activations[node.name] = _activation(node, value)
+        return sizes, activations
 
     def run(self, node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> Any:
         """The node's value, as ``execute`` wants it.
@@ -113,132 +159,123 @@ class Recorder:
         Raises:
             UnmirroredError: it has no rule under the policies.
         """
-        args, kwargs = arguments(node, self.graph.names, values)
-        carried = [source for source in node.sources if source in self.carriers]
+        cone = self.cone if self.cone is not None and node.name in self.cone.seen else None
+        if cone is not None:
+            values = {**values, **_cut(node, values, cone)}
+        call = arguments(node, self.graph.names, values)
+        carried = {source: values[source] for source in node.sources if source in self.carriers}
         if not carried:
-            return run_call(node, args, kwargs)
+            return run_call(node, *call)
         if not node.state.grad:
-            output = run_call(node, args, kwargs)
+            output = run_call(node, *call)
         else:
-            output = self._in_its_state(node, values, readers, carried, args, kwargs)
+            if node.mutates:
+                refuse_shared(node, values, readers)
+            try:
+                with node.state.entered():
+                    output = self._recorded(node, values, readers, carried, call, cone)
+            except UnmirroredError as error:
+                raise UnmirroredError(f"at {node.name}: {error}") from None
         if node.name not in self.carriers and any(map(torch.is_tensor, pytree.tree_leaves(output))):
             self.blocks.append(node.name)
         return output
-
-    def _in_its_state(
-        self, node: Node, values: dict[str, Any], readers: Mapping[str, int], *call: Any
-    ) -> Any:
-        if node.mutates:
-            refuse_shared(node, values, readers)
-        try:
-            with node.state.entered():
-                return self._recorded(node, values, readers, *call)
-        except UnmirroredError as error:
-            raise UnmirroredError(f"at {node.name}: {error}") from None
 
     def _recorded(
         self,
         node: Node,
         values: dict[str, Any],
         readers: Mapping[str, int],
-        carried: list[str],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        carried: dict[str, Any],
+        call: Call,
+        cone: Cone | None,
     ) -> Any:
-        held = {source: values[source] for source in carried}
         if isinstance(node.call.target, Hooks):
-            found = of_container(node.call.target, args, held, self.policies)
-            self._add(node, node.name, found)
-            return found.value
-        if (
-            node.module is not None
-            and hooked(node.module)
-            and self.graph.mirrors.of_module(node.module)
-        ):
-            done, output = self._hooked(node, values, held, args, kwargs)
-            if done:
-                return output
-        layer, inputs, sources = self._bind(node, values, carried, args, kwargs)
+            made = of_container(node.call.target, call[0], carried, self.policies)
+            return self._step(node, node.name, *made)
+        module, mirrors = node.module, self.graph.mirrors
+        if module is not None and hooked(module) and mirrors.of_module(module) is not None:
+            if cone is not None:  # on windows there are no hooks but those
+                make_weights(module)
+            elif steps := self._hooked(node, values, carried, call):
+                return [self._step(node, name, *made) for name, made in steps.items()][-1]
+        # bound on windows too, since the user may have given the model other parameters
+        layer, inputs, sources = self._bind(node, values, carried, call)
         layer = layer.under(self.policies)
+        if cone is not None:
+            inside = layer.inside(cone.steps[node.name].record)
+            assert inside is not None, "the layer is of the kind that it was"
+            layer = inside.layer
         output, kept = layer.record(*inputs)
-        refuse_unseen(kept.graph, self.policies)
-        refuse_written(node, [sources[i] for i in kept.written], readers)
-        self._step(node, node.name, (layer, inputs, sources), output, kept)
-        return output
+        if isinstance(kept, Traced):
+            refuse_unseen(kept.outputs, self.policies)
+            refuse_written(node, [sources[i] for i in kept.written], readers)
+        return self._step(node, node.name, (layer, inputs, sources), output, kept)
 
     def _hooked(
-        self,
-        node: Node,
-        values: dict[str, Any],
-        entry: dict[str, Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> tuple[bool, Any]:
-        """A module between its hooks: whether it could be recorded so, and its output."""
+        self, node: Node, values: dict[str, Any], entry: dict[str, Any], call: Call
+    ) -> dict[str, Made]:
+        """The steps of a module between its hooks, by name; empty if it cannot be recorded so."""
         assert node.module is not None, "only modules have hooks"
+        name, steps = node.name, dict[str, Made]()
 
         def filled(now: Mapping[str, Any]) -> Any:
             return arguments(node, self.graph.names, {**values, **now})
 
         first = before(node.module, filled, entry, self.policies)
-        alone = first.alone() if first is not None else None
         if first is not None:
+            alone = first.alone()
             if alone is None:
-                return False, None
-            args, kwargs = first.value
-            entry = {f"{node.name}<": alone[0]}
-        bound = bind(self.graph, node, args, kwargs, entry)
+                return {}
+            call, entry, steps[f"{name}<"] = first.value, {f"{name}<": alone[0]}, alone[1]
+        bound = bind(self.graph, node, *call, entry)
         if bound is None:
-            return False, None
-        layer, inputs, sources = bound[0].under(self.policies), *bound[1:]
-        output, kept = layer.record(*inputs)
-        last = after(node.module, (args, kwargs), {f"{node.name}=": output}, entry, self.policies)
-        if alone is not None:
-            self._add(node, f"{node.name}<", alone[1])
-        name = node.name if last is None else f"{node.name}="
-        self._step(node, name, (layer, inputs, sources), output, kept)
-        if last is None:
-            return True, output
-        self._add(node, node.name, last)
-        return True, last.value
+            return {}
+        layer = bound[0].under(self.policies)
+        output, kept = layer.record(*bound[1])
+        last = after(node.module, call, {f"{name}=": output}, entry, self.policies)
+        steps[name if last is None else f"{name}="] = Made((layer, *bound[1:]), output, kept)
+        return steps if last is None else {**steps, name: last}
 
-    def _add(self, node: Node, name: str, found: Opaque) -> None:
-        bound = found.layer, (), found.sources
-        self._step(node, name, bound, found.value, found.record)
-
-    def _step(self, node: Node, name: str, bound: Bound, output: Any, kept: Record) -> None:
-        """Write a step down, if a signal can come back through it."""
+    def _step(self, node: Node, name: str, bound: Bound, output: Any, kept: Record) -> Any:
+        """Write a step down, if a signal can come back through it; its output."""
         layer, inputs, sources = bound
         if _carries(output) and not kept.silent:
             self.carriers.add(name)
             dtypes = tuple(getattr(x, "dtype", None) for x in inputs) if node.state.autocast else ()
             self.steps.append(Step(name, layer, kept, sources, node.state, dtypes))
+        return output
 
     def _bind(
-        self,
-        node: Node,
-        values: dict[str, Any],
-        carried: list[str],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        self, node: Node, values: dict[str, Any], carried: dict[str, Any], call: Call
     ) -> Bound:
         """The mirrored layer of a node, its inputs, and the nodes they came from."""
-        found = bind(self.graph, node, args, kwargs, {s: values[s] for s in carried})
-        if found is not None:
-            return found
+        known = bind(self.graph, node, *call, carried)
+        if known is not None:
+            return known
         held = {source: values[source] for source in node.sources}
 
-        def call(*inputs: Any) -> Any:
+        def run(*inputs: Any) -> Any:
             now = {**held, **dict(zip(carried, inputs, strict=True))}
             return run_call(node, *arguments(node, self.graph.names, now))
 
         layer: MirroredLayer
         if isinstance(node.call.target, Applied):
-            layer = applied(node.call.target, call, len(carried), self.policies)
+            layer = applied(node.call.target, run, len(carried), self.policies)
         else:
             tried = samples_tried(node, self.policies)
-            layer = Local(ruled(call, self.policies, module=node.module), tried)
-        return layer, tuple(held[s] for s in carried), tuple(carried)
+            layer = Local(ruled(run, self.policies, module=node.module), tried)
+        return layer, tuple(carried.values()), tuple(carried)
+
+
+def _cut(node: Node, values: Mapping[str, Any], cone: Cone) -> dict[str, Any]:
+    """The windows that a cone has of what a node reads, with its padding beyond the maps."""
+    cut, outside = {}, cone.outside[node.name] or 0.0
+    for source, crop in zip(
+        map(str, cone.steps[node.name].sources), cone.seen[node.name], strict=True
+    ):
+        here = crop.within(cone.held[source]) if source in cone.seen else crop
+        cut[source] = here.of(values[source], outside)
+    return cut
 
 
 def bind(
@@ -260,24 +297,18 @@ def bind(
     Returns:
         None if the table does not know the call, or not all that it takes.
     """
-    found = _read(graph.mirrors, node, args, kwargs)
-    if found is None:
-        return None
-    layer, inputs = found
-    names = {id(value): source for source, value in carried.items()}
-    sources = tuple(names.get(id(value)) for value in inputs)
-    return (layer, inputs, sources) if set(carried) <= set(sources) else None
-
-
-def _read(mirrors: Mirrors, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The layer and the inputs of a call, if there is a mirror for it."""
-    if node.module is not None:
-        reader, args = mirrors.of_module(node.module), (node.module, *args)
+    if node.module is None:
+        reader = graph.mirrors.of_call(node.call.target)
     else:
-        reader = mirrors.of_call(node.call.target)
+        reader, args = graph.mirrors.of_module(node.module), (node.module, *args)
     if reader is None or not fits(reader, args, kwargs):
         return None
-    return reader(*args, **kwargs)
+    read = reader(*args, **kwargs)
+    if read is None:
+        return None
+    names = {id(value): source for source, value in carried.items()}
+    sources = tuple(names.get(id(value)) for value in read[1])
+    return (*read, sources) if set(carried) <= set(sources) else None
 
 
 def _carries(value: Any) -> bool:

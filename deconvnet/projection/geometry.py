@@ -1,84 +1,88 @@
-"""Empty images, recorded for the sizes of values and the fields of units alone."""
+"""The geometry of a model for images of one size: sizes of values, and windows node by node."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container
+from dataclasses import dataclass
 
-from torch import Tensor, nn
+import torch
 
-from deconvnet.graph.frontends import Graphs, blank
-from deconvnet.graph.graph import Graph
-from deconvnet.graph.hooks import watched
-from deconvnet.graph.model_state import hooks_of
-from deconvnet.layers import Policies, rectifier
-
-from .forward import Recording, record
-
-SETTINGS = ("kernel_size", "stride", "padding", "padding_mode", "dilation", "ceil_mode", "groups")
+from deconvnet.graph.node_state import PLAIN, State
+from deconvnet.layers import MirroredLayer, Record
 
 
-def geometry_of(graph: Graph, image: Tensor, layers: Sequence[str] | None = None) -> Recording:
-    """A recording under the one policy that refuses nothing; of all layers, without values.
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One node that has run: its mirrored layer, what that remembers, where its inputs came from.
 
     Args:
-        graph: the model.
-        image: (batch, channels, *size), of any content.
-        layers: how far up it goes; everywhere by default.
+        name: the node; with "<" or "=" behind it for what comes before its hooks.
+        layer: its mirrored layer.
+        record: what ``mirror`` and ``window`` of the layer need.
+        sources: the node each of the layer's inputs came from; None for parameters.
+        state: what context managers of the model's had set.
+        dtypes: of the inputs, where autocast changes them.
     """
-    names = list(graph.nodes) if layers is None else list(layers)
-    policies = Policies(rectifier("gradient"))
-    return record(graph, image, names, policies=policies, keep=layers is not None)
+
+    name: str
+    layer: MirroredLayer
+    record: Record
+    sources: tuple[str | None, ...]
+    state: State = PLAIN
+    dtypes: tuple[torch.dtype | None, ...] = ()
+
+    @property
+    def node(self) -> str:
+        """The node it belongs to: hooks that change values make several steps of one node."""
+        return self.name.rstrip("<=")
+
+    @property
+    def per_sample(self) -> bool:
+        """True if the samples stay apart: no signal goes to what all of them share."""
+        return self.record.per_sample and not self._shares
+
+    @property
+    def apart(self) -> bool:
+        """True if their signals do, which may have to be tried."""
+        return not self._shares and self.record.apart
+
+    @property
+    def _shares(self) -> bool:
+        pairs = zip(self.record.shared, self.sources, strict=False)
+        return any(own and source for own, source in pairs)
 
 
-def settings(model: nn.Module) -> tuple[object, ...]:
-    """What of a model decides sizes and fields, and can be set: to see whether it was."""
-    found: list[object] = []
-    for module in model.modules():
-        found += [getattr(module, name, None) for name in SETTINGS]
-    found += [parameter.shape for parameter in model.parameters()]
-    return tuple(found)
-
-
-class Geometries:
-    """Makes geometries as they are asked for, and remembers the latest one.
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """Sizes and windows of a model for images of one size; it holds no values and no policy.
 
     Args:
-        graphs: of the model.
+        input: name of the node that is the images.
+        steps: the nodes that carry a signal, in forward order; their layers tell the windows.
+        sizes: {node: size of its value} for every node whose value is a tensor.
     """
 
-    def __init__(self, graphs: Graphs) -> None:
-        self._graphs = graphs
-        self._latest: tuple[object, Recording] | None = None
+    input: str
+    steps: tuple[Step, ...]
+    sizes: dict[str, torch.Size]
 
-    def of(
-        self,
-        size: Sequence[int],
-        layers: Sequence[str] | None = None,
-        *,
-        images: int = 1,
-        like: Tensor | None = None,
-    ) -> Recording:
-        """Of so many images of this (channels, *size), up to these layers or everywhere."""
-        model = self._graphs.model
-        empty = blank(model, size, like=like).expand(images, *size)
-        graph = self._graphs.of(empty)
-        hooks = [hooks_of(module) for module in model.modules()]
-        asked = (graph, empty.shape, empty.dtype, layers and tuple(layers), settings(model), hooks)
-        if self._latest is None or self._latest[0] != asked or any(map(watched, model.modules())):
-            self._latest = asked, geometry_of(graph, empty, layers)
-        return self._latest[1]
+    @property
+    def images(self) -> int:
+        """How many images the sizes are of."""
+        return self.sizes[self.input][0]
 
-    def fit_for(self, images: Tensor, layers: Sequence[str]) -> Recording:
-        """Of two images, which shows whether they are kept apart; of as many where it must be.
+    @property
+    def per_sample(self) -> bool:
+        """True if every node is known to keep the images of the batch apart."""
+        return all(step.per_sample for step in self.steps)
 
-        Args:
-            images: (batch, channels, *size).
-            layers: node names.
-        """
-        size, count = images.shape[1:], len(images)
-        if count > 2 and self._graphs.any_size is not None:
-            try:
-                return self.of(size, layers, images=2, like=images)
-            except ValueError:  # a model may take batches of some sizes only
-                pass
-        return self.of(size, layers, images=count, like=images)
+    def multiply_adds(self, nodes: Container[str]) -> int:
+        """Multiply-adds of one whole image through the filters of some nodes, up or down."""
+        known = [s for s in self.steps if s.node in nodes and s.name in self.sizes]
+        return sum(step.layer.multiply_adds(self.sizes[step.name]) or 0 for step in known)
+
+    def uncounted(self, nodes: Container[str]) -> tuple[str, ...]:
+        """The nodes whose layers do not say their multiply-adds, which are left out."""
+        some = torch.Size((1, 1, 1))
+        steps = (step for step in self.steps if step.node in nodes)
+        return tuple(step.name for step in steps if step.layer.multiply_adds(some) is None)

@@ -1,10 +1,10 @@
-"""A call with hooks, recorded: they run as in any call, and change the mirror only if they must."""
+"""Calls of modules with forward hooks; hooks that change values become steps of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -13,43 +13,35 @@ from deconvnet.graph.hooks import Hooks, run_after, run_before
 from deconvnet.layers import Local, MirroredLayer, Nothing, Policies, Record
 from deconvnet.layers.local import Traced
 
-from .opaque import ruled
-from .unseen_activations import refuse_unseen
+from .opaque import refuse_unseen, ruled
 
 Carried = dict[str, Any]
+Bound = tuple[MirroredLayer, tuple[Any, ...], tuple[str | None, ...]]
+"""A mirrored layer, its inputs, and the nodes they came from; None for parameters."""
 
 
-@dataclass(frozen=True)
-class Opaque:
+class Made(NamedTuple):
     """What hooks made, where they changed something: a step of its own.
 
     Args:
+        bound: how a signal goes back, and the nodes that it goes to.
         value: what they gave back.
-        layer: how a signal goes back.
-        record: what it needs.
-        sources: the nodes its inputs came from.
+        record: what the layer needs.
     """
 
+    bound: Bound
     value: Any
-    layer: MirroredLayer
     record: Record
-    sources: tuple[str, ...]
 
-
-@dataclass(frozen=True)
-class Changed(Opaque):
-    """What hooks made under autograd."""
-
-    record: Traced
-
-    def alone(self) -> tuple[Tensor, Opaque] | None:
+    def alone(self) -> tuple[Tensor, Made] | None:
         """The one tensor that carries a signal, and the step that makes it; None if several do."""
+        assert isinstance(self.record, Traced), "hooks are traced"
         pairs = zip(pytree.tree_leaves(self.value), self.record.outputs, strict=True)
         live = [(value, output) for value, output in pairs if output is not None]
         if len(live) != 1:
             return None
         one = replace(self.record, outputs=(live[0][1],), layout=pytree.tree_structure(0))
-        return live[0][0], replace(self, record=one)
+        return live[0][0], self._replace(record=one)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +72,9 @@ def changes(run: Callable[[Any], Any], given: Any) -> list[int] | None:
     flat = pytree.tree_leaves(copies)
     versions = [x._version for x in flat if isinstance(x, Tensor)]
     places = {id(x): i for i, x in enumerate(flat)}
-    found = [places.get(id(x)) for x in pytree.tree_leaves(run(copies))]
+    given_back = [places.get(id(x)) for x in pytree.tree_leaves(run(copies))]
     written = [x._version for x in flat if isinstance(x, Tensor)] != versions
-    return None if written or None in found else [i for i in found if i is not None]
+    return None if written or None in given_back else [i for i in given_back if i is not None]
 
 
 def before(
@@ -90,7 +82,7 @@ def before(
     filled: Callable[[Mapping[str, Any]], Any],
     carried: Carried,
     policies: Policies,
-) -> Changed | None:
+) -> Made | None:
     """What the hooks before a module make of its arguments; None if they leave them as they are.
 
     Args:
@@ -99,19 +91,14 @@ def before(
         carried: the values that carry a signal.
         policies: for activations in a hook.
     """
-
-    def run(given: Any) -> Any:
-        return run_before(module, *given)
-
-    if changes(run, filled(carried)) is not None:
+    if changes(lambda given: run_before(module, *given), filled(carried)) is not None:
         return None
-    names = tuple(carried)
-    return _opaque(lambda *now: run(filled(dict(zip(names, now, strict=True)))), carried, policies)
+    return _opaque(lambda now: run_before(module, *filled(now)), carried, policies)
 
 
 def after(
     module: nn.Module, call: tuple[Any, Any], output: Carried, entry: Carried, policies: Policies
-) -> Opaque | None:
+) -> Made | None:
     """What the hooks after a module make of its output; None if they leave it as it is.
 
     Args:
@@ -130,15 +117,12 @@ def after(
 
     if changes(lambda given: run(given, entry), out) is not None:
         return None
-    sources = {name: out, **entry}
-    return _opaque(
-        lambda out, *now: run(out, dict(zip(entry, now, strict=True))), sources, policies
-    )
+    return _opaque(lambda now: run(now[name], now), {**output, **entry}, policies)
 
 
 def of_container(
     hooks: Hooks, given: tuple[Any, ...], carried: Carried, policies: Policies
-) -> Opaque:
+) -> Made:
     """A step for the hooks of a container, which were read as a node.
 
     Args:
@@ -151,19 +135,20 @@ def of_container(
     names = {id(value): source for source, value in carried.items()}
     if kept is not None:
         inputs = tuple(given[i] for i in kept)
-        value, record = Together().record(*inputs)
         sources = tuple(names.get(id(x)) for x in inputs)
-        return Opaque(value, Together(), record, sources)  # type: ignore[arg-type]
-
-    def run(*now: Any) -> Any:
-        new = dict(zip(carried, now, strict=True))
-        return hooks(*(new.get(names.get(id(x), ""), x) for x in given))
-
-    return _opaque(run, carried, policies)
+        return Made((Together(), (), sources), *Together().record(*inputs))
+    return _opaque(
+        lambda now: hooks(*(now.get(names.get(id(x), ""), x) for x in given)), carried, policies
+    )
 
 
-def _opaque(run: Callable[..., Any], inputs: Carried, policies: Policies) -> Changed:
-    local = Local(ruled(run, policies, module=None))
+def _opaque(run: Callable[[Carried], Any], inputs: Carried, policies: Policies) -> Made:
+    """A step of hooks that are not looked into: {name: value} of what they read -> their value."""
+
+    def call(*values: Any) -> Any:
+        return run(dict(zip(inputs, values, strict=True)))
+
+    local = Local(ruled(call, policies, module=None))
     value, record = local.record(*inputs.values())
     refuse_unseen(record.outputs, policies)
-    return Changed(value, local, record, tuple(inputs))
+    return Made((local, (), tuple(inputs)), value, record)

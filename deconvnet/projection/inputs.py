@@ -1,27 +1,167 @@
-"""What images a model takes, and whether these are such."""
+"""Validate images and arguments; resolve layers and units to names of nodes, before any work."""
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor, nn
 
+from deconvnet.arguments import listed
+from deconvnet.data.resolve import known_preprocessing
 from deconvnet.graph.frontends import Graphs, taken
 from deconvnet.graph.graph import Graph
 from deconvnet.layers import Policies
 from deconvnet.units import Unit
 
+from .geometry import Geometry
+from .readings import Readings
 from .recording import Recording
 from .seeds import SEEDS
 
+STRATEGIES = ("cone", "shared")
 _WRAPPED = (
     "; a model that takes a dictionary or a list is wrapped in a module whose forward takes the "
     "images alone and makes it of them"
 )
+_SEVERAL = ", or for several units=[Unit(layer, channel), …]"
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is to be projected: images as the model takes them, units by the names of nodes.
+
+    Args:
+        images: (batch, channels, *size); of no content where they were recorded.
+        recording: of the images, if that was given.
+        graph: the model, for these images.
+        geometry: of the images, up to the layers of the units.
+        units: all of them exist; their positions may be left open.
+        seed: "activation", "one" or "map".
+        strategy: "cone" or "shared"; None for the cheaper one.
+    """
+
+    images: Tensor
+    recording: Recording | None
+    graph: Graph
+    geometry: Geometry
+    units: list[Unit]
+    seed: str
+    strategy: str | None
+
+
+def resolve(
+    images: Tensor | Recording,
+    layer: str | nn.Module | None = None,
+    channel: int | None = None,
+    *,
+    readings: Readings,
+    policies: Policies,
+    position: tuple[int, ...] | None = None,
+    units: Unit | Sequence[Unit] | None = None,
+    seed: str = "activation",
+    crop: bool = False,
+    strategy: str | None = None,
+) -> Request:
+    """Validate what ``DeconvNet.project`` was given; resolve names and positions, once.
+
+    Raises:
+        KeyError, IndexError: no such layer, channel, position or image.
+        TypeError: several layers or channels were given where one is expected; or no units.
+        ValueError: the images do not fit the model, or the arguments each other.
+    """
+    if (units is None) == (layer is None) or (layer is None) != (channel is None):
+        raise ValueError("give either layer= and channel=, or units=")
+    if units is not None and position is not None:
+        raise ValueError(
+            f"position={position} was given beside units=; each unit has its own position"
+        )
+    if layer is not None and not isinstance(layer, (str, nn.Module)):
+        raise TypeError(f"the layer was {layer!r}; give the name of one, or its module{_SEVERAL}")
+    if channel is not None and not _index(channel):
+        raise TypeError(f"the channel was {channel!r}; give the index of one{_SEVERAL}")
+    if crop and seed == "map":
+        raise ValueError("a whole map has no receptive field of its own: use crop=False")
+    for name, word, known in ("seed", seed, SEEDS), ("strategy", strategy, (*STRATEGIES, None)):
+        if word not in known:
+            raise ValueError(f"the {name} was {word!r}; use one of {', '.join(map(str, known))}")
+    recording = images if isinstance(images, Recording) else None
+    if isinstance(images, Recording):
+        _check_own(images, policies)
+        images = images.empty.expand(images.sizes[images.input])
+    else:
+        images = accepted(images, readings.graphs)
+    wanted: list[Any] = [layer]
+    if units is None:
+        one = Unit.at(wanted[0], channel or 0, position=position)
+        units = [replace(one, image=image) for image in range(len(images))]
+    else:
+        units = [_checked(unit) for unit in listed(units, Unit)]
+        wanted = list(dict.fromkeys(unit.layer for unit in units))
+    graph, names, geometry = readings.resolved(images, wanted, recording)
+    name_of = dict(zip(wanted, names, strict=True))
+    units = [unit.moved(unit.position or (), name_of[unit.layer]) for unit in units]
+    for name in names if recording is not None else ():
+        recording[name]  # type: ignore[index]  # raises where it was not recorded
+    for unit in units:
+        _check_place(unit, (len(images), *geometry.sizes[unit.layer][1:]))
+    return Request(images, recording, graph, geometry, units, seed, strategy)
+
+
+def _checked(unit: Unit) -> Unit:
+    if not isinstance(unit, Unit):
+        raise TypeError(
+            f"a unit was {unit!r}; give deconvnet.Unit(layer, channel, row, col), or "
+            "Unit.parse('layer:channel@row,col')"
+        )
+    given = (unit.channel, unit.image, *(unit.position or ()))
+    if not all(map(_index, given)):
+        raise TypeError(f"a unit was {unit!r}; its numbers are integers, one each{_SEVERAL}")
+    return unit
+
+
+def _index(value: object) -> bool:
+    try:
+        operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
+
+
+def _check_own(recording: Recording, policies: Policies) -> None:
+    """Refuse a recording made under other policies: they remember other things."""
+    if recording.policies is not policies:
+        raise ValueError(
+            f"this recording was made by another DeconvNet (its policy is "
+            f"'{recording.policies.rectifier.name}', here it is '{policies.rectifier.name}'); "
+            "record the images with this one"
+        )
+
+
+def _check_place(unit: Unit, shape: Sequence[int]) -> None:
+    """Refuse a unit that does not exist in a layer of this (batch, channels, *size)."""
+    (count, channels, *size), position = shape, unit.position
+    if not 0 <= unit.image < count:
+        raise IndexError(f"there is no image {unit.image}; the batch has {_range(count)}")
+    if not 0 <= unit.channel < channels:
+        raise IndexError(
+            f"{unit.layer} has no channel {unit.channel}; its channels are {_range(channels)}"
+        )
+    inside = position and [0 <= p < n for p, n in zip(position, size, strict=False)]
+    if position is not None and (len(position) != len(size) or not all(inside or ())):
+        maps = " x ".join(map(str, size))
+        expected = f"its maps are {maps}" if size else "it has no positions"
+        raise IndexError(f"{unit.layer} has no position {position}; {expected}")
+
+
+def _range(count: int) -> str:
+    return f"0 to {count - 1}" if count else "none"
 
 
 def accepted(images: Tensor, graphs: Graphs) -> Tensor:
-    """The images on the model's device and in its precision.
+    """Validate images and move them to the model's device and dtype.
 
     Raises:
         TypeError: they are no tensor.
@@ -45,8 +185,8 @@ def accepted(images: Tensor, graphs: Graphs) -> Tensor:
         )
     _refuse_inference(graphs.model)
     dtype, device = taken(graphs.model, images)
-    found = images.detach().to(device=device, dtype=dtype)
-    return found.clone() if found.is_inference() else found
+    moved = images.detach().to(device=device, dtype=dtype)
+    return moved.clone() if moved.is_inference() else moved
 
 
 def _refuse_inference(model: nn.Module) -> None:
@@ -58,69 +198,17 @@ def _refuse_inference(model: nn.Module) -> None:
             )
 
 
-def check_asked(
-    layer: object,
-    channel: object,
-    *,
-    position: object,
-    units: object,
-    seed: str,
-    crop: bool,
-) -> None:
-    """See that what ``project`` was asked for fits together.
+def usual_size(graphs: Graphs) -> tuple[int, ...]:
+    """The size of an image as ``model.preprocessing`` makes it, else (channels, 224, 224).
 
-    Raises:
-        TypeError: several layers or channels were given where one is expected.
-        ValueError: arguments exclude each other.
+    The channels are those that the model's first layer takes, or 3; signals have one axis of 224.
     """
-    if (units is None) == (layer is None) or (layer is None) != (channel is None):
-        raise ValueError("give either layer= and channel=, or units=")
-    if units is not None and position is not None:
-        raise ValueError(
-            f"position={position} was given beside units=; each unit has its own position"
-        )
-    if layer is not None and not isinstance(layer, (str, nn.Module)):
-        raise TypeError(f"the layer was {layer!r}; give the name of one, or its module{_SEVERAL}")
-    if channel is not None and not _index(channel):
-        raise TypeError(f"the channel was {channel!r}; give the index of one{_SEVERAL}")
-    if seed not in SEEDS:
-        raise ValueError(f"the seed was {seed!r}; use one of {', '.join(SEEDS)}")
-    if crop and seed == "map":
-        raise ValueError("a whole map has no receptive field of its own: use crop=False")
-
-
-def check_own(recording: Recording, policies: Policies) -> None:
-    """See that a recording was made under these policies: others remember other things.
-
-    Raises:
-        ValueError: it was made by another DeconvNet.
-    """
-    if recording.policies is not policies:
-        raise ValueError(
-            f"this recording was made by another DeconvNet (its policy is "
-            f"'{recording.policies}', here it is '{policies}'); "
-            "record the images with this one"
-        )
-
-
-_SEVERAL = ", or for several units=[Unit(layer, channel), …]"
-
-
-def _index(value: object) -> bool:
-    try:
-        operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        return False
-    return not isinstance(value, bool)
-
-
-def channels_of(graphs: Graphs) -> int:
-    """How many channels the first convolution takes; 3 if there is none to ask."""
-    for module in _modules(graphs):
-        channels = getattr(module, "in_channels", None)
-        if channels is not None:
-            return int(channels)
-    return 3
+    known = (getattr(module, "in_channels", None) for module in _modules(graphs))
+    channels = next((int(n) for n in known if n is not None), 3)
+    preprocessing = known_preprocessing(model=graphs.model)
+    if preprocessing is not None:
+        return (channels, *preprocessing.size)
+    return (channels, *[224] * min(2, axes_of(graphs)))
 
 
 def axes_of(graphs: Graphs) -> int:
@@ -135,26 +223,3 @@ def _modules(graphs: Graphs) -> list[nn.Module]:
     if graphs.any_size is None:
         return list(graphs.model.modules())
     return [node.module for node in graphs.any_size if node.module is not None]
-
-
-def named_in(unit: Unit, graph: Graph) -> Unit:
-    """A unit by the name of the node that its layer stands for."""
-    name = graph.find(checked_unit(unit).layer)
-    return Unit.at(name, unit.channel, position=unit.position, image=unit.image)
-
-
-def checked_unit(unit: Unit) -> Unit:
-    """See that a unit is one.
-
-    Raises:
-        TypeError: it is something else.
-    """
-    if not isinstance(unit, Unit):
-        raise TypeError(
-            f"a unit was {unit!r}; give deconvnet.Unit(layer, channel, row, col), or "
-            "Unit.parse('layer:channel@row,col')"
-        )
-    given = (unit.channel, unit.image, *(unit.position or ()))
-    if not all(map(_index, given)):
-        raise TypeError(f"a unit was {unit!r}; its numbers are integers, one each{_SEVERAL}")
-    return unit

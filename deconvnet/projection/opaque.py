@@ -1,21 +1,40 @@
-"""Operations that are not looked into keep the policy: activations inside them are ruled too."""
+"""Operations without a mirror of their own: activations inside are ruled by policy, or refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
 
 from deconvnet.graph.inplace import asks_in_place
 from deconvnet.graph.node import Node
-from deconvnet.layers import Activation, MirroredLayer, Policies, UnmirroredError
+from deconvnet.graph.own_functions import Applied
+from deconvnet.layers import (
+    Activation,
+    Local,
+    MirroredLayer,
+    Policies,
+    Rectification,
+    UnmirroredError,
+)
 from deconvnet.layers.table import ACTIVATIONS
 
 SEALED = (nn.RNNBase, nn.RNNCellBase, torch.jit.ScriptModule)  # nobody sees their activations
+
+HIDDEN = (
+    "Relu", "Hardtanh", "Threshold", "LeakyRelu", "PreluKernel", "Elu", "Celu", "Gelu", "Silu",
+    "Mish", "Hardswish", "Hardsigmoid", "Softplus", "Hardshrink", "Softshrink", "LogSigmoid",
+    "Sigmoid", "Tanh", "Glu", "Rrelu",
+)  # fmt: skip
+"""How autograd calls activations, as in "ReluBackward0"."""
+
+COMPILED = "what torch.jit has compiled"
+RULED = ("Relu", "Hardtanh", COMPILED)
 
 _TRIED: WeakKeyDictionary[Node, tuple[object, dict[Any, bool]]] = WeakKeyDictionary()
 
@@ -54,22 +73,18 @@ def ruled(
     if policies.rectifier.chain_rule:
         return call
     if isinstance(module, SEALED):
-        _refuse(type(module).__name__, policies)
+        name = type(module).__name__
+        if not policies.rectifier_for(Activation(name, torch.tanh)).chain_rule:
+            raise UnmirroredError(
+                f"the policy '{policies.rectifier}' cannot be applied inside {name}; choose "
+                "fallback='derivative', or another layer"
+            )
 
     def watched(*inputs: Any) -> Any:
         with _Ruling(policies):
             return call(*inputs)
 
     return watched
-
-
-def _refuse(name: str, policies: Policies) -> None:
-    rule = policies.rectifier_for(Activation(name, torch.tanh))
-    if not rule.chain_rule:
-        raise UnmirroredError(
-            f"the policy '{policies.rectifier}' cannot be applied inside {name}; choose "
-            "fallback='derivative', or another layer"
-        )
 
 
 class _Rule(torch.autograd.Function):
@@ -101,9 +116,86 @@ class _Ruling(TorchFunctionMode):
         method = getattr(Tensor, name, None) is function
         reader = ACTIVATIONS.get(name if method else function)
         signalled = bool(args) and isinstance(args[0], Tensor) and args[0].requires_grad
-        found = reader(*args, **kwargs) if reader is not None and signalled else None
-        if found is None:
+        read = reader(*args, **kwargs) if reader is not None and signalled else None
+        if read is None:
             return function(*args, **kwargs)
-        layer, _ = found
-        output = _Rule.apply(args[0], layer.under(self.policies))
+        output = _Rule.apply(args[0], read[0].under(self.policies))
         return args[0].copy_(output) if asks_in_place(function, args, kwargs) else output
+
+
+def applied(
+    target: Applied, call: Callable[..., Any], inputs: int, policies: Policies
+) -> MirroredLayer:
+    """The layer of a user's own ``autograd.Function``: an activation that no policy has a rule for.
+
+    Args:
+        target: the function.
+        call: values that carry a signal -> its value.
+        inputs: how many these are.
+        policies: what happens there.
+
+    Raises:
+        UnmirroredError: the policy has no rule, or one for activations of one tensor alone.
+    """
+    rule = policies.rectifier_for(Activation(target.__name__, torch.tanh))
+    if rule.chain_rule:
+        return Local(call)
+    if inputs > 1:
+        raise UnmirroredError(
+            f"{target.__name__} takes {inputs} tensors that carry a signal, and the policy "
+            f"'{rule}' is one for activations of one; choose fallback='derivative'"
+        )
+    return Rectification(Activation(target.__name__, _alike(target, call)))
+
+
+def _alike(target: Applied, call: Callable[[Tensor], Any]) -> Callable[[Tensor], Tensor]:
+    def run(z: Tensor) -> Tensor:
+        a = call(z)
+        if not isinstance(a, Tensor) or a.shape != z.shape:
+            raise UnmirroredError(
+                f"{target.__name__} does not give one tensor shaped like its input, so that it is "
+                "no activation; choose fallback='derivative'"
+            )
+        return a
+
+    return run
+
+
+def refuse_unseen(outputs: Sequence[Tensor | None], policies: Policies) -> None:
+    """See that no activation is left in autograd's graph of an operation that is not looked into.
+
+    Those that the policies rule were replaced while it ran; what is left was hidden: in a compiled
+    part, in an ``autograd.Function``, in an operation of an extension.
+
+    Raises:
+        UnmirroredError: one was.
+    """
+    if policies.rectifier.chain_rule:
+        return
+    for name in sorted(set(_hidden(outputs))):
+        hidden = Activation(name, torch.tanh, float("inf") if name in RULED else None)
+        ruled = policies.rectifier.supports(hidden)
+        if ruled or not policies.rectifier_for(hidden).chain_rule:
+            raise UnmirroredError(
+                f"the policy '{policies.rectifier}' cannot be applied to {name}, which runs "
+                "where it cannot be seen (compiled by torch.jit, or inside an extension); give the "
+                "module in plain PyTorch, or use rectifier='gradient'"
+            )
+
+
+def _hidden(outputs: Sequence[Tensor | None]) -> Iterator[str]:
+    """The names of activations and of own functions in autograd's graph."""
+    open_ = [out.grad_fn for out in outputs if out is not None and out.grad_fn is not None]
+    met = set(open_)
+    while open_:
+        step = open_.pop()
+        name = step.name().partition("Backward")[0].rpartition("::")[2]
+        own = isinstance(step, BackwardCFunction)
+        if name in HIDDEN or (own and getattr(step, "_forward_cls", None) is not _Rule):
+            yield name
+        elif name == "DifferentiableGraph":
+            yield COMPILED
+        for below, _ in step.next_functions:
+            if below is not None and below not in met:
+                met.add(below)
+                open_.append(below)

@@ -1,238 +1,260 @@
-"""Which way units are projected: each on its own windows, or images once for many units."""
+"""Plan projections: each unit on windows of its own, or whole images once for many units."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from deconvnet.graph.graph import Graph
+from deconvnet.graph.hooks import hooks_see
 from deconvnet.layers import Policies
-from deconvnet.units import Unit
+from deconvnet.layers.packing import rounds
+from deconvnet.units import Unit, by_layer
 
-from .cone import counted, uncounted
-from .forward import Recording, Step, record
-from .project import Part, cones, from_images, from_recording
-from .result import Found, by_layer
+from . import receptive_field
+from .cone import Cone, cone_of
+from .geometry import Geometry
+from .inputs import Request
+from .recording import Recording
 
-WAYS = ("cone", "shared")
+BUDGET = 512 * 2**20  # bytes that the signals of one pass may take; more units, more passes
+NEAR = 32 * 2**20  # bytes of the largest value on windows; beyond, memory is the slower part
+MOST = 96  # units at once on a CPU, which more would not make faster
 RECORDED = 2**30  # bytes that whole images may take on their way up; more images, more recordings
 
 
 @dataclass(frozen=True, eq=False)
-class Route:
+class Part:
+    """Units of one layer that are projected together.
+
+    Args:
+        numbers: which of the layer's units.
+        cone: where they look; None for whole maps.
+    """
+
+    numbers: Sequence[int]
+    cone: Cone | None
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
     """How units are projected, and what it costs.
 
     Args:
-        ways: {layer: way}. "cone": images go up and signals down on nothing but what each unit
-            sees. "shared": each image goes up once, as a whole, for all its units; their signals
-            go down on what they see.
-        multiply_adds: {way: multiply-adds of all filters, up and down, if every layer that can
-            goes this way}, and of the way "taken"; "full" is one whole pass up and one down for
-            every unit. Where nothing is known of an operation, this counts as if it mixed the
-            images of the batch; whether it does is tried later, on their recording.
-        parts: {layer: parts of its units, each with its cone}, of the layers that go by cone.
+        strategies: {layer: strategy}. "cone": images go up and signals down on nothing but what
+            each unit sees. "shared": each image goes up once, as a whole, for all its units; their
+            signals go down on what they see.
+        multiply_adds: {strategy: multiply-adds of all filters, up and down, if every layer that
+            can is projected by it}, and of what is "taken"; "full" is one whole pass up and one
+            down for every unit. Where nothing is known of an operation, this counts as if it mixed
+            the images of the batch; whether it does is tried later, on their recording.
+        parts: {layer: parts of its units, each with its cone}, of the layers projected by cone.
+        batches: the images that are recorded together, for the units of all other layers.
         uncounted: the nodes whose layers do not say their multiply-adds, which are left out.
     """
 
-    ways: Mapping[str, str]
+    strategies: Mapping[str, str]
     multiply_adds: Mapping[str, int]
     parts: Mapping[str, Sequence[Part]]
-    uncounted: tuple[str, ...] = ()
+    batches: Sequence[Sequence[int]]
+    uncounted: tuple[str, ...]
 
     @property
-    def way(self) -> str:
-        """The way of all layers, or "mixed"."""
-        ways = set(self.ways.values()) or {"shared"}
-        return ways.pop() if len(ways) == 1 else "mixed"
-
-
-def route_of(
-    geometry: Recording,
-    graph: Graph,
-    units: Sequence[Unit],
-    *,
-    policies: Policies,
-    like: Tensor,
-    way: str | None = None,
-) -> Route:
-    """Count multiply-adds and choose.
-
-    Args:
-        geometry: a recording of images of this size up to the layers of the units.
-        graph: the model.
-        units: by position; those of no position need their images whole, to find it.
-        policies: under which the signals will travel.
-        like: any value of the network, for its type and device.
-        way: to take, wherever it can be taken; by default the cheaper one.
-
-    Raises:
-        ValueError: no such way.
-    """
-    check_way(way)
-    counts: dict[str, _Count] = {}
-    for layer, members in by_layer(units).items():
-        some = [units[i] for i in members]
-        images = {unit.image for unit in some}
-        up = _up_to(geometry, graph, [layer])
-        if not geometry.per_sample:  # each signal goes down through the whole batch
-            down = len(some) * up * len(like)
-            counts[layer] = _Count(len(some), images, up, None, down=down)
-            continue
-        placed = [unit if unit.position else _central(unit, geometry) for unit in some]
-        parts = cones(geometry, placed, policies=policies, like=like, graph=graph)
-        above, down = (0, len(some) * up) if parts is None else _counts(parts)
-        free = placed == some and parts is not None
-        own = parts if free else None
-        counts[layer] = _Count(len(some), images, up, own, down=down, cone=above)
-    return _chosen(counts, geometry, graph, way=way)
-
-
-def check_way(way: str | None) -> None:
-    """See that there is such a way.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if way is not None and way not in WAYS:
-        raise ValueError(f"the way was {way!r}; use one of {', '.join(WAYS)}, or None to choose")
+    def strategy(self) -> str:
+        """The strategy of all layers, or "mixed"."""
+        kinds = set(self.strategies.values()) or {"shared"}
+        return kinds.pop() if len(kinds) == 1 else "mixed"
 
 
 @dataclass(frozen=True)
-class _Count:
-    """Multiply-adds of units of one layer.
+class _Cost:
+    """Multiply-adds of ``units`` units of one layer, of some ``images``.
 
-    Args:
-        units: how many they are.
-        images: the images they are of.
-        up: of one whole image, to the layer.
-        parts: with their cones; None if they cannot go by cone.
-        down: of all their signals.
-        cone: of all the ways up by cone.
+    ``full``: of one whole image, up to the layer. ``down``: of all their signals. ``cone``: of all
+    the ways up by cone, in these ``parts``; which are None if they cannot go by cone.
     """
 
     units: int
     images: set[int]
-    up: int
-    parts: Sequence[Part] | None
+    full: int
     down: int
     cone: int = 0
+    parts: Sequence[Part] | None = None
 
 
-def _central(unit: Unit, geometry: Recording) -> Unit:
-    """A unit of no position, in the middle of its map, to count what its signal may take."""
-    middle = tuple(n // 2 for n in geometry.sizes[unit.layer][2:])
-    return Unit.at(unit.layer, unit.channel, position=middle or None, image=unit.image)
+def plan_of(request: Request, policies: Policies) -> Plan:
+    """Count multiply-adds and choose: each layer its cheaper strategy, or all of them shared.
+
+    Units of no position need their images whole, to find it; so do whole maps as seeds, hooks,
+    and graphs that hold for one number of images.
+    """
+    costs = {
+        layer: _cost(request, [request.units[i] for i in members], policies)
+        for layer, members in by_layer(request.units).items()
+    }
+
+    def total(strategies: Mapping[str, str]) -> int:
+        together = [layer for layer, chosen in strategies.items() if chosen == "shared"]
+        pictures = set().union(*(costs[layer].images for layer in together))
+        up = len(pictures) * _whole(request, together) if together else 0
+        alone = sum(each.cone for layer, each in costs.items() if strategies[layer] == "cone")
+        return up + alone + sum(each.down for each in costs.values())
+
+    shared = dict.fromkeys(costs, "shared")
+    cone = {layer: "shared" if each.parts is None else "cone" for layer, each in costs.items()}
+    cheaper = {
+        layer: cone[layer] if each.cone < len(each.images) * each.full else "shared"
+        for layer, each in costs.items()
+    }
+    chosen = min((shared, cheaper), key=total)
+    if request.strategy is not None:
+        chosen = {"shared": shared, "cone": cone}[request.strategy]
+    full = sum(2 * each.units * each.full for each in costs.values())
+    return Plan(
+        chosen,
+        {"cone": total(cone), "shared": total(shared), "full": full, "taken": total(chosen)},
+        {layer: costs[layer].parts or () for layer in chosen if chosen[layer] == "cone"},
+        _batches(request, {u.image for u in request.units if chosen[u.layer] == "shared"}),
+        request.geometry.uncounted({node.name for node in request.graph.upto(list(costs))}),
+    )
 
 
-def _up_to(geometry: Recording, graph: Graph, layers: Sequence[str]) -> int:
-    """Multiply-adds of one whole image up to some layers."""
-    return counted(_below(geometry, graph, layers), geometry.sizes)
-
-
-def _below(geometry: Recording, graph: Graph, layers: Sequence[str]) -> list[Step]:
-    """The steps of everything that some layers depend on."""
-    names = {node.name for node in graph.upto(layers)}
-    return [step for step in geometry.steps if step.node in names]
-
-
-def _counts(parts: Sequence[Part]) -> tuple[int, int]:
-    """Multiply-adds of all the ways up, and of all the ways down."""
+def _cost(request: Request, units: Sequence[Unit], policies: Policies) -> _Cost:
+    """The cost of units of one layer by each strategy."""
+    geometry, graph, layer = request.geometry, request.graph, units[0].layer
+    free = request.seed != "map" and graph.reader == "torch.fx" and not hooks_see(graph)
+    count, images, full = len(units), {unit.image for unit in units}, _whole(request, [layer])
+    if not geometry.per_sample:  # each signal goes down through the whole batch
+        return _Cost(count, images, full, count * full * len(request.images))
+    middle = tuple(n // 2 for n in geometry.sizes[layer][2:])
+    placed = [unit if free and unit.position else unit.moved(middle) for unit in units]
+    parts = _in_cones(geometry, placed, policies=policies, like=request.images, graph=graph)
+    if parts is None:
+        return _Cost(count, images, full, count * full)
     up = down = 0
     for part in parts:
         assert part.cone is not None, "these units have cones"
-        windows, wholes = part.cone.multiply_adds()
+        windows, wholes = part.cone.multiply_adds, geometry.multiply_adds(part.cone.wholes)
         up += len(part.numbers) * windows + len(set(part.cone.rows.tolist())) * wholes
         down += len(part.numbers) * (windows + wholes)
-    return up, down
+    free = free and all(unit.position for unit in units)
+    return _Cost(count, images, full, down, up, parts if free else None)
 
 
-def _chosen(
-    counts: Mapping[str, _Count],
-    geometry: Recording,
-    graph: Graph,
-    *,
-    way: str | None,
-) -> Route:
-    """Each layer its cheaper way; or all shared, where one pass up serves all of them."""
-
-    def total(ways: Mapping[str, str]) -> int:
-        together = [layer for layer, taken in ways.items() if taken == "shared"]
-        images = set().union(*(counts[layer].images for layer in together))
-        up = len(images) * _up_to(geometry, graph, together) if together else 0
-        alone = sum(count.cone for layer, count in counts.items() if ways[layer] == "cone")
-        return up + alone + sum(count.down for count in counts.values())
-
-    shared = dict.fromkeys(counts, "shared")
-    cone = {layer: "shared" if count.parts is None else "cone" for layer, count in counts.items()}
-    each = {
-        layer: cone[layer] if count.cone < len(count.images) * count.up else "shared"
-        for layer, count in counts.items()
-    }
-    ways = min((shared, each), key=total) if way is None else {"shared": shared, "cone": cone}[way]
-    parts = {
-        layer: count.parts
-        for layer, count in counts.items()
-        if ways[layer] == "cone" and count.parts is not None
-    }
-    full = sum(2 * count.units * count.up for count in counts.values())
-    totals = {"cone": total(cone), "shared": total(shared), "full": full, "taken": total(ways)}
-    return Route(ways, totals, parts, uncounted(_below(geometry, graph, list(counts))))
+def _whole(request: Request, layers: Sequence[str]) -> int:
+    """Multiply-adds of one whole image up to some layers."""
+    return request.geometry.multiply_adds({node.name for node in request.graph.upto(layers)})
 
 
-def travel(
-    route: Route,
-    graph_of: Callable[[Tensor], Graph],
-    images: Tensor,
-    units: Sequence[Unit],
-    *,
-    geometry: Recording,
-    seed: str,
-    policies: Policies,
-) -> Iterator[Found]:
-    """Project units on their route, as many at a time as fit.
-
-    Args:
-        route: of these units.
-        graph_of: the graph of the model for some images.
-        images: (batch, channels, *size).
-        units: of these images.
-        geometry: the recording that the route was chosen by.
-        seed: "activation", "one" or "map".
-        policies: of the mirror.
-    """
-    together: list[int] = []
-    for layer, members in by_layer(units).items():
-        if layer not in route.parts:
-            together += members
-            continue
-        some = [units[i] for i in members]
-        for found in from_images(
-            graph_of, images, route.parts[layer], some, seed=seed, policies=policies
-        ):
-            yield replace(found, numbers=[members[i] for i in found.numbers])
-    for some_images in _groups(images, [units[i].image for i in together], geometry):
-        here = [i for i in together if units[i].image in some_images]
-        local = {image: row for row, image in enumerate(some_images)}
-        moved = [replace(units[i], image=local[units[i].image]) for i in here]
-        part = images[some_images] if len(some_images) < len(images) else images
-        layers = list(dict.fromkeys(unit.layer for unit in moved))
-        recording = record(graph_of(part), part, layers, policies=policies)
-        for found in from_recording(recording, moved, seed=seed):
-            named = [replace(unit, image=some_images[unit.image]) for unit in found.units]
-            yield replace(found, numbers=[here[i] for i in found.numbers], units=named)
-
-
-def _groups(images: Tensor, used: Sequence[int], geometry: Recording) -> Iterator[list[int]]:
+def _batches(request: Request, used: set[int]) -> list[list[int]]:
     """Images that are recorded together: all of them, where a model mixes those of a batch."""
+    geometry, images = request.geometry, request.images
     if not used:
-        return
+        return []
     if not geometry.per_sample:
-        yield list(range(len(images)))
-        return
+        return [list(range(len(images)))]
     numbers = sum(size.numel() for size in geometry.sizes.values()) // geometry.images
     limit = max(1, RECORDED // (numbers * images.element_size()))
-    wanted = sorted(set(used))
-    for first in range(0, len(wanted), limit):
-        yield wanted[first : first + limit]
+    wanted = sorted(used)
+    return [wanted[first : first + limit] for first in range(0, len(wanted), limit)]
+
+
+def parts_of(recording: Recording, units: Sequence[Unit], *, seed: str) -> Sequence[Part]:
+    """Units of one recorded layer in parts whose signals go down together, as many as fit.
+
+    Args:
+        recording: of the images that the units are of.
+        units: of one layer, with their positions.
+        seed: "activation", "one" or "map".
+    """
+    if recording.apart and seed != "map":
+        policies, maps = recording.policies, recording.activations[units[0].layer]
+        parts = _in_cones(recording, units, policies=policies, like=maps)
+        if parts is not None:
+            return parts
+    limit, every = _fitting(recording), range(len(units))
+    if recording.apart and not recording.per_sample:
+        return [Part(numbers, None) for numbers in _in_rounds(units, limit)]
+    return [Part(every[first : first + limit], None) for first in every[::limit]]
+
+
+def _in_cones(
+    geometry: Geometry,
+    units: Sequence[Unit],
+    *,
+    policies: Policies,
+    like: Tensor,
+    graph: Graph | None = None,
+) -> list[Part] | None:
+    """Units of one layer in parts that are projected together, each with its cone.
+
+    Units that see boxes of one size are in one part: a window is as large as the largest of them.
+
+    Args:
+        geometry: of images of this size up to the layer.
+        units: of one layer, with their positions.
+        policies: under which the signals will travel.
+        like: any value of the network, for its type and device.
+        graph: the model, if values will be made on windows too.
+
+    Returns:
+        None for a layer without positions, or one that runs on whole maps.
+    """
+    layer = units[0].layer
+    places = np.asarray([unit.position or () for unit in units], dtype=np.int64)
+    rows = np.asarray([unit.image for unit in units], dtype=np.int64)
+
+    def part(some: NDArray[np.int64]) -> Part:
+        cone = cone_of(
+            geometry, layer, places[some], rows=rows[some], policies=policies, graph=graph
+        )
+        return Part(some.tolist(), cone)
+
+    whole = part(np.arange(len(units)))
+    assert whole.cone is not None, "it was just made"
+    if layer not in whole.cone.seen:
+        return None
+    size = whole.cone.largest * like.element_size()
+    limit = max(1, min(MOST, NEAR // size) if like.device.type == "cpu" else BUDGET // size)
+    if len(units) <= limit:
+        return [whole]
+    if not geometry.per_sample:
+        return [part(np.asarray(some)) for some in _in_rounds(units, limit)]
+    starts, stops = receptive_field.boxes(geometry, layer, places)
+    order = np.argsort(rows, kind="stable")
+    if not whole.cone.wholes:  # no image is needed whole
+        order = np.lexsort((stops - starts).T)
+    return [part(some) for some in np.split(order, range(limit, len(order), limit))]
+
+
+def _in_rounds(units: Sequence[Unit], limit: int) -> Iterator[list[int]]:
+    """Numbers of units in groups with few units per image: units of one image need a pass each.
+
+    A round of one unit an image is not taken apart, though it be above the limit: autograd takes
+    the whole batch in any case.
+    """
+    some: list[int] = []
+    for turn in rounds([unit.image for unit in units]):
+        if some and len(some) + len(turn) > limit:
+            yield some
+            some = []
+        some = some + turn
+    if some:
+        yield some
+
+
+def _fitting(recording: Recording) -> int:
+    """How many signals at once stay within the budget: at a node there are up to four copies.
+
+    Where a node mixes the images of a batch, a unit's signal may spread to all of them: then
+    every unit travels alone, through the whole recording.
+    """
+    if not recording.apart:
+        return 1
+    largest = max(size.numel() / max(size[0], 1) for size in recording.sizes.values() if size)
+    itemsize = next(iter(recording.activations.values())).element_size()
+    return max(1, int(BUDGET / (4 * largest * itemsize)))

@@ -1,88 +1,34 @@
-"""What a forward pass leaves behind for the mirror."""
+"""What a forward pass of images leaves behind for the mirror."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from deconvnet.graph.node_state import PLAIN, State
-from deconvnet.layers import MirroredLayer, Policies, Record, Switches
+from deconvnet.layers import Policies, Switches
+
+from .geometry import Geometry
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
-    """One node of a recording: its layer, what it remembers, where its inputs came from.
-
-    Args:
-        name: the node; with "<" or "=" behind it for what comes before its hooks.
-        layer: its mirrored layer.
-        record: what the mirror needs.
-        sources: the node each of the layer's inputs came from; None for parameters.
-        state: what context managers of the model's had set.
-        dtypes: of the inputs, where autocast changes them.
-    """
-
-    name: str
-    layer: MirroredLayer
-    record: Record
-    sources: tuple[str | None, ...]
-    state: State = PLAIN
-    dtypes: tuple[torch.dtype | None, ...] = ()
-
-    @property
-    def node(self) -> str:
-        """The node it belongs to: hooks that change values make several steps of one node."""
-        return self.name.rstrip("<=")
-
-    @property
-    def per_sample(self) -> bool:
-        """True if the samples stay apart: no signal goes to what all of them share."""
-        return self.record.per_sample and not self._shares
-
-    @property
-    def apart(self) -> bool:
-        """True if their signals do, which may have to be tried."""
-        return not self._shares and self.record.apart
-
-    @property
-    def _shares(self) -> bool:
-        pairs = zip(self.record.shared, self.sources, strict=False)
-        return any(own and source for own, source in pairs)
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """What a forward pass of a batch of images left behind.
+class Recording(Geometry):
+    """What a forward pass of a batch of images left behind: their geometry, and values.
 
     Args:
         input: name of the node that is the images.
-        steps: the nodes that carry a signal, in forward order.
-        activations: {layer: (batch, channels, ...)} the values of the recorded layers.
+        steps: the nodes that carry a signal, in forward order, with what their mirrors need.
         sizes: {node: size of its value} for every node whose value is a tensor.
+        activations: {layer: (batch, channels, ...)} the values of the recorded layers.
         policies: under which it was made; they decided what is remembered.
         empty: a number of the images' type, on their device.
         blocks: the nodes that read what carries a signal and give tensors that carry none.
     """
 
-    input: str
-    steps: tuple[Step, ...]
     activations: dict[str, Tensor]
-    sizes: dict[str, torch.Size]
     policies: Policies
     empty: Tensor
     blocks: tuple[str, ...] = ()
-
-    @property
-    def images(self) -> int:
-        """How many images were recorded."""
-        return self.sizes[self.input][0]
-
-    @property
-    def per_sample(self) -> bool:
-        """True if every node is known to keep the images of the batch apart."""
-        return all(step.per_sample for step in self.steps)
 
     @property
     def apart(self) -> bool:

@@ -1,4 +1,4 @@
-"""One unit alone: everything else of its layer is zero."""
+"""Seeds: the value that a unit's signal starts with; everything else in its layer is zero."""
 
 from __future__ import annotations
 
@@ -9,90 +9,50 @@ from torch import Tensor
 
 from deconvnet.units import Unit
 
-from .forward import Recording
-
 SEEDS = ("activation", "one", "map")
 
 
-def isolate(activations: Tensor, units: Sequence[Unit], *, seed: str) -> Tensor:
+def located(maps: Tensor, units: Sequence[Unit], rows: Tensor) -> tuple[list[Unit], Tensor]:
+    """Units with their positions, and their activations.
+
+    Args:
+        maps: (batch, channels, *size) of their layer.
+        units: of one layer; without a position, the strongest one of the channel is found.
+        rows: (units,) where in the batch the image of each is.
+
+    Returns:
+        The units, and their (units,) values.
+    """
+    placed = [
+        unit if unit.position or maps.ndim == 2 else strongest(maps[row, unit.channel], unit)
+        for row, unit in zip(rows.tolist(), units, strict=True)
+    ]
+    places = [(unit.channel, *(unit.position or ())) for unit in placed]
+    index = torch.tensor(places, dtype=torch.int64, device=maps.device)
+    return placed, maps[(rows.to(maps.device), *index.T)]
+
+
+def strongest(feature_map: Tensor, unit: Unit) -> Unit:
+    """The unit where its map, (*size), is strongest; the first such place."""
+    place = torch.unravel_index(feature_map.argmax(), feature_map.shape)
+    return unit.moved(tuple(int(i) for i in place))
+
+
+def isolated(maps: Tensor, units: Sequence[Unit], rows: Tensor, *, seed: str) -> Tensor:
     """The layer's feature maps with all but one unit, or one channel, set to zero.
 
     Args:
-        activations: (batch, channels, *size) of one layer.
+        maps: (batch, channels, *size) of one layer.
         units: of this layer, with their positions.
+        rows: (units,) where in the batch the image of each is.
         seed: what stands at the unit: "activation" (the recorded value, as in Zeiler & Fergus
             2014, 2.1), "one" (1.0), or "map" (the whole feature map of the channel).
 
     Returns:
         (len(units), channels, *size).
-
-    Raises:
-        ValueError: no seed has this name.
     """
-    if seed not in SEEDS:
-        raise ValueError(f"the seed was {seed!r}; use one of {', '.join(SEEDS)}")
-    isolated = activations.new_zeros((len(units), *activations.shape[1:]))
-    for row, unit in enumerate(units):
+    alone = maps.new_zeros((len(units), *maps.shape[1:]))
+    for number, (row, unit) in enumerate(zip(rows.tolist(), units, strict=True)):
         place = (unit.channel,) if seed == "map" else (unit.channel, *(unit.position or ()))
-        isolated[(row, *place)] = 1.0 if seed == "one" else activations[(unit.image, *place)]
-    return isolated
-
-
-def values_at(activations: Tensor, units: Sequence[Unit]) -> Tensor:
-    """The activations of units of one layer, (units,)."""
-    places = [(unit.image, unit.channel, *(unit.position or ())) for unit in units]
-    return activations[tuple(torch.tensor(places, dtype=torch.int64, device=activations.device).T)]
-
-
-def resolve(recording: Recording, unit: Unit) -> Unit:
-    """The unit with a position: the strongest one of its channel, if it was given none.
-
-    Raises:
-        IndexError: the image, the channel or the position does not exist.
-    """
-    activations = recording[unit.layer]
-    check(unit, activations.shape)
-    if unit.position is not None:
-        return unit
-    position = strongest(activations[unit.image, unit.channel])
-    return Unit.at(unit.layer, unit.channel, position=position, image=unit.image)
-
-
-def check(unit: Unit, shape: Sequence[int]) -> None:
-    """See that a unit is there.
-
-    Args:
-        unit: its position may be left open.
-        shape: (batch, channels, *size) of its layer.
-
-    Raises:
-        IndexError: the image, the channel or the position does not exist.
-    """
-    count, channels, *size = shape
-    if not 0 <= unit.image < count:
-        raise IndexError(f"there is no image {unit.image}; the batch has {_range(count)}")
-    if not 0 <= unit.channel < channels:
-        raise IndexError(
-            f"{unit.layer} has no channel {unit.channel}; its channels are {_range(channels)}"
-        )
-    position = unit.position
-    if position is None:
-        return
-    if len(position) != len(size) or any(
-        not 0 <= p < n for p, n in zip(position, size, strict=True)
-    ):
-        maps = " x ".join(map(str, size))
-        expected = f"its maps are {maps}" if size else "it has no positions"
-        raise IndexError(f"{unit.layer} has no position {position}; {expected}")
-
-
-def strongest(feature_map: Tensor) -> tuple[int, ...] | None:
-    """Where a map is strongest, the first such place; None for a map of one value."""
-    if feature_map.ndim == 0:
-        return None
-    place = int(feature_map.flatten().argmax())
-    return tuple(int(i) for i in torch.unravel_index(torch.tensor(place), feature_map.shape))
-
-
-def _range(count: int) -> str:
-    return f"0 to {count - 1}" if count else "none"
+        alone[(number, *place)] = 1.0 if seed == "one" else maps[(row, *place)]
+    return alone

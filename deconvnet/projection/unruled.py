@@ -1,35 +1,34 @@
-"""Which activations on a layer's way down a policy has no rule for."""
+"""The activations between a layer and the images for which a policy has no rule."""
 
 from __future__ import annotations
 
 from deconvnet.layers import MirroredLayer, Policies, UnmirroredError
 
-from .forward import Recording
+from .geometry import Geometry
 
 
-def activations(recording: Recording) -> dict[str, str]:
+def activations(geometry: Geometry) -> dict[str, str]:
     """{node: "ReLU"} of the nodes that are activations."""
-    names = {step.node: step.layer.activation_name for step in recording.steps}
+    names = {step.node: step.layer.activation_name for step in geometry.steps}
     return {node: name for node, name in names.items() if name is not None}
 
 
-def unruled(recording: Recording, policies: Policies) -> dict[str, tuple[str, ...]]:
-    """What a signal would meet without a rule, from each node of a recording down to the images.
+def unruled(geometry: Geometry, policies: Policies) -> dict[str, tuple[str, ...]]:
+    """What a signal would meet without a rule, from each node down to the images.
 
-    Nothing is run: a recording under any other policy, such as ``DeconvNet.geometry`` makes,
-    tells.
+    Nothing is run.
 
     Args:
-        recording: it has the nodes.
+        geometry: it has the nodes.
         policies: they have the rules.
 
     Returns:
         {node: nodes of activations without a rule, in forward order}; of every node that carries
         a signal, and empty where it can be projected.
     """
-    order = [step.node for step in recording.steps if not _ruled(step.layer, policies)]
-    met: dict[str, set[str]] = {recording.input: set()}
-    for step in recording.steps:
+    order = [step.node for step in geometry.steps if not _ruled(step.layer, policies)]
+    met: dict[str, set[str]] = {geometry.input: set()}
+    for step in geometry.steps:
         below = (met[source] for source in step.sources if source in met)
         met[step.name] = {step.node}.intersection(order).union(*below)
     return {name: tuple(one for one in order if one in met[name]) for name in met}

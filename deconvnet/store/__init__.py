@@ -1,1 +1,1 @@
-"""Mined data sets on disk: the format, written whole, read with every claim checked."""
+"""Mined data sets on disk: the HDF5 format, written in one step, checked when it is read."""

@@ -1,4 +1,4 @@
-"""Reading HDF5 that nobody vouches for: every claim is checked before anything is read.
+"""Read untrusted HDF5: type, shape, size and storage are checked before anything is read.
 
 An untrusted file may name a password file as its storage, declare terabytes, or let a thousand
 names point to the same megabytes.
@@ -19,7 +19,7 @@ from .format import JSON, NAMED
 
 
 class Room:
-    """How much of a file may be read: all that is there, once.
+    """The bytes of a file that may still be read: each of them once.
 
     Args:
         size: of the file, in bytes.
@@ -50,34 +50,25 @@ def read_attributes(source: h5py.AttributeManager, room: Room) -> dict[str, Any]
     Raises:
         ValueError: an attribute of the format of another kind, or broken JSON.
     """
-    readable = (name for name in source if name in NAMED or _is_plain(source.get_id(name)))
-    return {name: _attribute(source, name, room) for name in readable}
-
-
-def _is_plain(found: h5py.h5a.AttrID) -> bool:
-    """Whether it is one text, a number or a list of numbers."""
-    if h5py.check_string_dtype(found.dtype) is not None:
-        return bool(found.shape == ())
-    return found.dtype.kind in "iufb" and found.shape is not None and len(found.shape) < 2
-
-
-def _attribute(source: h5py.AttributeManager, name: str, room: Room) -> object:
-    found = source.get_id(name)
-    shape, dtype = found.shape, found.dtype
-    if h5py.check_string_dtype(dtype) is not None and shape == ():
-        text = source[name]
-        if isinstance(text, str):
-            room.take(len(text.encode("utf-8", "surrogateescape")), f"attribute {name!r}")
-            return json.loads(text) if name in JSON else text
-    elif dtype.kind in "iufb" and shape is not None and len(shape) < 2:
-        room.take(math.prod(shape) * dtype.itemsize, f"attribute {name!r}")
-        value = source[name]
-        return tuple(value.tolist()) if shape else value.item()
-    raise ValueError(f"attribute {name!r} is neither text nor numbers")
+    attributes: dict[str, Any] = {}
+    for name in source:
+        shape, dtype = source.get_id(name).shape, source.get_id(name).dtype
+        text = h5py.check_string_dtype(dtype)
+        if text is not None and text.length is None and shape == ():
+            value = source[name]
+            room.take(len(value.encode("utf-8", "surrogateescape")), f"attribute {name!r}")
+            attributes[name] = json.loads(value) if name in JSON else value
+        elif dtype.kind in "iufb" and shape is not None and len(shape) < 2:
+            room.take(math.prod(shape) * dtype.itemsize, f"attribute {name!r}")
+            value = source[name]
+            attributes[name] = tuple(value.tolist()) if shape else value.item()
+        elif name in NAMED:
+            raise ValueError(f"attribute {name!r} is neither text nor numbers")
+    return attributes
 
 
 def group_in(parent: h5py.Group, name: str) -> h5py.Group:
-    """A group that is really inside the file.
+    """Open a group, which must be inside the file.
 
     Raises:
         ValueError: there is none, or it is a link to somewhere else.
@@ -88,7 +79,7 @@ def group_in(parent: h5py.Group, name: str) -> h5py.Group:
 def dataset_in(
     parent: h5py.Group, name: str, *, kind: str, shape: tuple[int | None, ...], room: Room
 ) -> NDArray[Any]:
-    """Read a dataset that is really inside the file, after all its claims have been checked.
+    """Read a dataset, after its type, shape, size and storage have been checked.
 
     Args and errors are those of ``lazy_dataset_in``; what is read is taken from the room.
     """
@@ -100,7 +91,7 @@ def dataset_in(
 def lazy_dataset_in(
     parent: h5py.Group, name: str, *, kind: str, shape: tuple[int | None, ...], room: Room
 ) -> h5py.Dataset:
-    """A dataset that is really inside the file, checked before any of it is read.
+    """Open a dataset, checked as for ``dataset_in``, without reading it.
 
     Args:
         parent: where it is.
@@ -116,15 +107,15 @@ def lazy_dataset_in(
     where = data.name
     if data.is_virtual or data.external:
         raise ValueError(f"{where} is stored in another file, which is not read")
-    found = data.shape or ()
+    actual = data.shape or ()
     right_kind = data.dtype.kind == "S" if kind == "S" else data.dtype == np.dtype(kind)
-    if not right_kind or found != tuple(
+    if not right_kind or actual != tuple(
         there if expected is None else expected
-        for there, expected in zip_longest(found[: len(shape)], shape)
+        for there, expected in zip_longest(actual[: len(shape)], shape)
     ):
         wanted = tuple("any" if length is None else length for length in shape)
         raise ValueError(f"{where} is {data.dtype} {data.shape}, expected {kind} {wanted}")
-    size = math.prod(found) * data.dtype.itemsize
+    size = math.prod(actual) * data.dtype.itemsize
     if data.chunks or data.id.get_storage_size() != size or size > room.size:
         raise ValueError(f"{where} declares {size} bytes that are not in the file as they are")
     return data
@@ -137,7 +128,7 @@ def _inside(parent: h5py.Group, name: str, kind: type) -> Any:
         raise ValueError(f"{where} is missing")
     if not isinstance(link, h5py.HardLink):
         raise ValueError(f"{where} is a link to somewhere else, which is not followed")
-    found = parent[name]
-    if not isinstance(found, kind):
+    thing = parent[name]
+    if not isinstance(thing, kind):
         raise ValueError(f"{where} is not a {kind.__name__.lower()}")
-    return found
+    return thing

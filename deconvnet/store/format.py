@@ -1,4 +1,4 @@
-"""The file of a mined data set: HDF5, version 1, as a written specification.
+"""Specification of the file of a mined data set: HDF5, version 1.
 
 MUST and MAY bind whoever writes such a file. A reader refuses a file that breaks a MUST, and
 passes over attributes, groups and datasets that it does not know, and keeps them where it writes
@@ -140,14 +140,14 @@ def unescape(name: str) -> str:
 
 
 def texts_to_array(texts: Sequence[str]) -> NDArray[np.bytes_]:
-    """Texts of fixed length; undecodable bytes, as Python's file names hold them, are kept."""
+    """Encode texts at a fixed length; undecodable bytes of Python's file names are kept."""
     encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
     length = max((len(text) for text in encoded), default=0)
     return np.array(encoded, dtype=h5py.string_dtype("utf-8", max(1, length)))
 
 
 def array_to_texts(array: NDArray[np.bytes_]) -> list[str]:
-    """The texts again."""
+    """Decode what ``texts_to_array`` encoded."""
     return [bytes(text).decode("utf-8", "surrogateescape") for text in array]
 
 
@@ -163,7 +163,7 @@ def write_attributes(target: h5py.AttributeManager, attributes: Mapping[str, obj
 
 
 def check_attributes(attributes: Mapping[str, object]) -> None:
-    """See that attributes can be written, before the work that they are to be written after.
+    """Check that attributes can be written, before the work whose result they describe.
 
     Raises:
         TypeError, ValueError: as ``write_attributes``.

@@ -1,21 +1,31 @@
-"""A patch as a JPEG, a projection as float16 with a scale; and back, whatever a file claims."""
+"""Encode and decode pictures: patches as JPEG, projections as float16 with a scale."""
 
 from __future__ import annotations
 
 import io
 import math
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from .checked_hdf5 import Room, read_attributes
+from .format import write_attributes
+
 QUALITY = 92  # with colours at full resolution: crops of photographs come back with 39 dB
 LARGEST = 2**24  # pixels of a patch; no more is decoded, whatever a file says
+_PIECE = 2**22  # bytes that are copied at a time
 _TOP = 15  # a projection is scaled to stay below 2**15: float16 ends at 65504
 
 
 def encode(patch: NDArray[np.float32]) -> bytes:
-    """A patch (height, width, 3) in [0, 1] as a JPEG, colours at full resolution."""
+    """Encode a patch (height, width, 3) in [0, 1] as JPEG, colours at full resolution."""
     from PIL import Image  # here, since most who open a store do not look at its pictures
 
     stream = io.BytesIO()
@@ -25,7 +35,7 @@ def encode(patch: NDArray[np.float32]) -> bytes:
 
 
 def decode(content: bytes, size: tuple[int, int]) -> NDArray[np.float32]:
-    """The patch again, (height, width, 3) in [0, 1]; it is decoded only if it has this size.
+    """Decode a patch of this size, (height, width, 3) in [0, 1]; no other size is decoded.
 
     Raises:
         ValueError: it is no JPEG of this (height, width) in three colours, or is cut short.
@@ -36,10 +46,10 @@ def decode(content: bytes, size: tuple[int, int]) -> NDArray[np.float32]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pictures too large, which are refused here
             with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
-                found = (image.height, image.width)
-                fits = found == tuple(size) and 0 < math.prod(found) <= LARGEST
+                actual = (image.height, image.width)
+                fits = actual == tuple(size) and 0 < math.prod(actual) <= LARGEST
                 if not fits or image.mode != "RGB":
-                    raise ValueError(f"it is {image.mode} of {found} pixels, its box {size}")
+                    raise ValueError(f"it is {image.mode} of {actual} pixels, its box {size}")
                 pixels = np.asarray(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(" ".join(str(error).split())) from error
@@ -47,7 +57,7 @@ def decode(content: bytes, size: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def halves(projection: NDArray[np.float32]) -> tuple[NDArray[np.float16], float]:
-    """A projection as float16, and its scale: a power of two, so that only rounding is lost.
+    """Encode a projection as float16 and a scale: a power of two, so that only rounding is lost.
 
     The greatest value comes to lie just below the end of float16: values down to a
     hundred-millionth of it keep 11 bits, an error below a thousandth of each of them.
@@ -67,7 +77,7 @@ def halves(projection: NDArray[np.float32]) -> tuple[NDArray[np.float16], float]
 def wholes(
     values: NDArray[np.float16], scale: float, shape: tuple[int, int, int]
 ) -> NDArray[np.float32]:
-    """The projection again, shaped (height, width, channels).
+    """Decode a projection, (height, width, channels).
 
     Raises:
         ValueError: a value is not finite.
@@ -75,3 +85,51 @@ def wholes(
     if not np.isfinite(values).all():
         raise ValueError("it holds values that are not finite")
     return (values.astype(np.float64) * scale).astype(np.float32).reshape(shape)
+
+
+class Spool:
+    """Arrays of one type, one after the other, in a temporary file.
+
+    HDF5 must be told the length of a dataset before anything is written, and it is known last.
+    """
+
+    def __init__(self, file: BinaryIO, kind: str) -> None:
+        self._file, self._kind = file, np.dtype(kind)
+        self._count = 0
+
+    def add(self, values: NDArray[np.generic] | bytes) -> int:
+        """Append, and return the place of the first value."""
+        data = values if isinstance(values, bytes) else values.astype(self._kind).tobytes()
+        self._file.write(data)
+        first, self._count = self._count, self._count + len(data) // self._kind.itemsize
+        return first
+
+    def into(self, group: h5py.Group, name: str) -> None:
+        """Write all of it as one contiguous dataset."""
+        target = group.create_dataset(name, shape=(self._count,), dtype=self._kind)
+        self._file.seek(0)
+        step = _PIECE // self._kind.itemsize
+        for first in range(0, self._count, step):
+            data = self._file.read(step * self._kind.itemsize)
+            piece = np.frombuffer(data, dtype=self._kind)
+            target[first : first + len(piece)] = piece
+
+
+def copy_values(source: h5py.Group, target: h5py.Group) -> None:
+    """Copy the projections under one policy of another store; HDF5's own copy gives other bytes."""
+    for name in ("offset", "scale"):
+        target[name] = source[name][()]
+    values = source["values"]
+    copy = target.create_dataset("values", shape=values.shape, dtype=values.dtype)
+    step = _PIECE // values.dtype.itemsize
+    for first in range(0, len(values), step):
+        copy[first : first + step] = values[first : first + step]
+    room = Room(source.file.id.get_filesize())
+    write_attributes(target.attrs, read_attributes(source.attrs, room))
+
+
+@contextmanager
+def spooled(folder: Path, kind: str) -> Iterator[Spool]:
+    """A spool on the disk of the store."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        yield Spool(file, kind)

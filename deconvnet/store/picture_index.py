@@ -1,4 +1,4 @@
-"""Where the pictures of a layer stand in a store: offsets, which have been checked."""
+"""Where the pictures of a layer stand in a store: the offsets, checked against the tables."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Projections:
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class PictureIndex:
     """What is stored of a layer's pictures."""
 
     overhang: NDArray[np.int32]
@@ -49,13 +49,8 @@ class Pictures:
     """by the name of the policy"""
 
 
-def read_index(group: h5py.Group, table: LayerTable, room: Room) -> Pictures | None:
-    """What a layer's group holds of pictures; None if it holds none.
-
-    Args:
-        group: of the layer.
-        table: its entries.
-        room: what there is to read.
+def read_index(group: h5py.Group, table: LayerTable, room: Room) -> PictureIndex | None:
+    """Read where the pictures of a layer stand; None if its group holds none.
 
     Raises:
         ValueError: a part is missing, is of other entries than those of a positive activation,
@@ -63,22 +58,22 @@ def read_index(group: h5py.Group, table: LayerTable, room: Room) -> Pictures | N
     """
     if group.get("patch", getlink=True) is None:  # `in` would follow a link out of the file
         return None
-    shape, lit = table.image.shape, table.lit
+    shape, shown = table.image.shape, table.has_picture
     overhang = dataset_in(group, "overhang", kind="<i4", shape=(*shape, 2), room=room)
     part = group_in(group, "patch")
     offset = dataset_in(part, "offset", kind="<i8", shape=shape, room=room)
     length = dataset_in(part, "length", kind="<i4", shape=shape, room=room)
     stored = lazy_dataset_in(part, "bytes", kind="|u1", shape=(None,), room=room)
-    _check(part, offset, length.astype("i8"), lit, stored=len(stored))
-    if ((overhang >= 0) != lit[..., None]).any() or (overhang < -1).any():
+    _check(part, offset, length.astype("i8"), shown, stored=len(stored))
+    if ((overhang >= 0) != shown[..., None]).any() or (overhang < -1).any():
         raise ValueError(f"{group.name}/overhang is not of the entries of a positive activation")
     projections = {}
     if group.get("projection", getlink=True) is not None:
         policies = group_in(group, "projection")
         for name in policies:
-            found = _read_projections(group_in(policies, name), table, room)
-            projections[unescape(name)] = found
-    return Pictures(overhang, Patches(offset, length), projections)
+            part = group_in(policies, name)
+            projections[unescape(name)] = _read_projections(part, table, room)
+    return PictureIndex(overhang, Patches(offset, length), projections)
 
 
 def _read_projections(part: h5py.Group, table: LayerTable, room: Room) -> Projections:
@@ -92,9 +87,13 @@ def _read_projections(part: h5py.Group, table: LayerTable, room: Room) -> Projec
         raise ValueError(f"{part.name} lacks its attributes `channels` or `elsewhere` (fallback)")
     sides = np.clip(box[..., 2:].astype("i8") - box[..., :2], 0, 2**20)  # a product fits in i8
     length = sides.prod(-1) * channels
-    _check(part, offset, length, table.lit, stored=len(stored))
-    _check_apart(part, offset, length)
-    if not (np.isfinite(scale) & (scale > 0))[offset >= 0].all():
+    _check(part, offset, length, table.has_picture, stored=len(stored))
+    there = offset >= 0
+    order = np.argsort(offset[there])
+    first, last = offset[there][order], (offset + length)[there][order]
+    if (first[1:] < last[:-1]).any():  # the file would be smaller than what it holds
+        raise ValueError(f"{part.name} has projections that overlap")
+    if not (np.isfinite(scale) & (scale > 0))[there].all():
         raise ValueError(f"{part.name} has a scale that is not a positive number")
     return Projections(offset, scale, channels, fallback)
 
@@ -103,23 +102,14 @@ def _check(
     part: h5py.Group,
     offset: NDArray[np.int64],
     length: NDArray[np.int64],
-    lit: NDArray[np.bool_],
+    shown: NDArray[np.bool_],
     *,
     stored: int,
 ) -> None:
-    """Pictures are inside of what is stored, and of all entries of a positive activation."""
+    """PictureIndex are inside of what is stored, and of all entries of a positive activation."""
     there = offset >= 0
     known, first = length[there], offset[there]
     if (offset < -1).any() or (known < 1).any() or (first > stored - known).any():
         raise ValueError(f"{part.name} points out of the {stored} values that it holds")
-    if (there != lit).any():
+    if (there != shown).any():
         raise ValueError(f"{part.name} is not of the entries of a positive activation")
-
-
-def _check_apart(part: h5py.Group, offset: NDArray[np.int64], length: NDArray[np.int64]) -> None:
-    """No two projections share a value: the file would be smaller than what it holds."""
-    there = offset >= 0
-    order = np.argsort(offset[there])
-    first, last = offset[there][order], (offset + length)[there][order]
-    if (first[1:] < last[:-1]).any():
-        raise ValueError(f"{part.name} has projections that overlap")

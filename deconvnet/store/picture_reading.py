@@ -1,84 +1,78 @@
-"""Pictures of a store, read when they are asked for: a figure needs no model and no data set."""
+"""Read exemplars from a store with pictures, so that a figure needs no model and no data set."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from deconvnet.units import Exemplar
+
 from .checked_hdf5 import Room, dataset_in, group_in, lazy_dataset_in
 from .format import escape
 from .picture_codec import decode, wholes
-from .picture_index import Pictures, read_index
+from .picture_index import PictureIndex, read_index
 from .store import Store
 
 _ROOMY = 64  # canvases of border units are some times as large as what is on them
 _SMALL = 2**24  # pixels that are not worth a question
 
 
-@dataclass(frozen=True, eq=False)
-class StoredPicture:
-    """The pictures of one entry.
+def stored_exemplars(
+    store: Store, layer: str, channels: int | Sequence[int], *, rectifier: str
+) -> dict[int, list[Exemplar]]:
+    """The exemplars whose pictures a store holds; neither model nor data set is needed.
 
     Args:
-        channel: whose entry.
-        slot: which one.
-        patch: (height, width, 3) in [0, 1].
-        projection: (height, width, channels), signed.
-        overhang: rows above and columns left of the box where its field leaves the image.
-    """
-
-    channel: int
-    slot: int
-    patch: NDArray[np.float32]
-    projection: NDArray[np.float32]
-    overhang: tuple[int, int]
-
-
-def read_pictures(
-    store: Store, layer: str, channels: Sequence[int], *, rectifier: str
-) -> Iterator[StoredPicture]:
-    """The stored pictures of channels, channel by channel, strongest first.
-
-    Only the entries that have a projection have a place here: those of a positive activation.
-
-    Args:
-        store: as ``open_store`` gave it; its file must still be there.
+        store: with pictures, see ``deconvnet.mining.embed``; its file must still be there.
         layer: one of its layers.
-        channels: which of its channels.
+        channels: which of its channels, one or several.
         rectifier: the policy of the projections.
 
+    Returns:
+        {channel: exemplars}, strongest first; only those with a positive activation, so that the
+        list of a dead channel is empty. Patches are as JPEG leaves them.
+
     Raises:
-        KeyError: no such pictures are in the store.
-        ValueError: the file is another one by now, or a picture is damaged.
+        KeyError, IndexError: no such layer or channel, or no such pictures in the store.
+        ValueError: the file has changed since it was opened, or is damaged.
         OSError: it cannot be read.
     """
-    known = store.pictures.get(layer)
+    table, known = store[layer], store.pictures.get(layer)
+    channels = table.listed_channels(layer, channels)
     if known is None or rectifier not in known.projections:
         raise KeyError(
             f"{str(store.path)!r} holds no projections of {layer!r} under {rectifier!r}; store "
             "them with `deconvnet embed`"
         )
     _check_canvas(store, layer, channels)
+    found: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
     with opened_layer(store, layer) as group:
         for channel in channels:
-            for slot in np.flatnonzero(known.projections[rectifier].offset[channel] >= 0):
-                place = (channel, int(slot))
-                patch = read_patch(store, layer, group, place)
-                projection = read_projection(store, layer, group, place, rectifier=rectifier)
+            for slot in np.flatnonzero(known.projections[rectifier].offset[channel] >= 0).tolist():
+                place = (channel, slot)
                 top, left = known.overhang[place].tolist()
-                yield StoredPicture(*place, patch, projection, (top, left))
+                found[channel].append(
+                    Exemplar(
+                        table.unit(layer, *place),
+                        float(table.activation[place]),
+                        table.box_of(*place),
+                        (top, left),
+                        read_patch(store, layer, group, place),
+                        read_projection(store, layer, group, place, rectifier=rectifier),
+                    )
+                )
+    return found
 
 
 def _check_canvas(store: Store, layer: str, channels: Sequence[int]) -> None:
     """A figure lays all pictures on canvases of one size, which overhangs must not blow up."""
     table, overhang = store[layer], store.pictures[layer].overhang
-    places = [(c, s) for c in channels for s in np.flatnonzero(table.lit[c]).tolist()]
+    places = [(c, s) for c in channels for s in np.flatnonzero(table.has_picture[c]).tolist()]
     sides = np.array([_size(store, layer, place) for place in places], "i8").reshape(-1, 2)
     if len(places):
         whole = sides + np.array([overhang[place] for place in places], "i8")
@@ -148,8 +142,8 @@ def _data(store: Store, part: h5py.Group, name: str, kind: str) -> h5py.Dataset:
 
 
 def _size(store: Store, layer: str, place: tuple[int, int]) -> tuple[int, int]:
-    top, left, bottom, right = store[layer].box[place].tolist()
-    return bottom - top, right - left
+    height, width = store[layer].box_of(*place).size
+    return height, width
 
 
 def _damaged(store: Store, layer: str, place: tuple[int, int], error: ValueError) -> ValueError:
@@ -168,7 +162,7 @@ def _check_unchanged(store: Store, layer: str, group: h5py.Group, room: Room) ->
         raise ValueError(f"{str(store.path)!r} has changed since it was opened; open it again")
 
 
-def _same(one: Pictures | None, other: Pictures) -> bool:
+def _same(one: PictureIndex | None, other: PictureIndex) -> bool:
     if one is None or set(one.projections) != set(other.projections):
         return False
     pairs = [(one.patches.offset, other.patches.offset)]

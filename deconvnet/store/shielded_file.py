@@ -1,16 +1,17 @@
-"""A file between HDF5 and the disk."""
+"""A file object for HDF5 to write through, that survives a full disk."""
 
 from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 SMALL = 2**16  # bytes: its own bookkeeping comes in pieces no larger
 
 
 class Shielded(io.RawIOBase):
-    """A file for HDF5 to write through, whose refusals it never sees.
+    """A file for HDF5 to write through, which hides errors of the disk from it.
 
     On a full disk HDF5 may take the interpreter down. Here the first error is kept, later writes
     are dropped, and ``check`` raises when HDF5 has let go of the file.
@@ -57,14 +58,10 @@ class Shielded(io.RawIOBase):
         return self._place
 
     def write(self, data: Any) -> int:
-        """All of it, or so it is said."""
+        """Write all of it, or claim so."""
         size = memoryview(data).nbytes
-        if self._error is None:
-            try:
-                self._file.seek(self._place)
-                self._file.write(data)
-            except OSError as error:
-                self._error = error
+        self._try(self._file.seek, self._place)
+        self._try(self._file.write, data)
         if self._error is not None and size <= SMALL:
             self._late[self._place] = bytes(memoryview(data).cast("B"))
         self._place += size
@@ -72,7 +69,7 @@ class Shielded(io.RawIOBase):
         return size
 
     def readinto(self, buffer: Any) -> int:
-        """What is there; zeros where it was not taken."""
+        """Read what is there; zeros where a write was dropped."""
         view = memoryview(buffer).cast("B")
         count = 0
         if not self._file.closed:
@@ -91,19 +88,19 @@ class Shielded(io.RawIOBase):
         return len(view)
 
     def truncate(self, size: int | None = None) -> int:
-        """The length that HDF5 asks for, at its end."""
+        """Set the length, as HDF5 asks at its end."""
         self._end = self._place if size is None else size
-        if self._error is None:
-            try:
-                self._file.truncate(self._end)
-            except OSError as error:
-                self._error = error
+        self._try(self._file.truncate, self._end)
         return self._end
 
     def flush(self) -> None:
-        """To the system."""
+        """Hand over to the system."""
+        self._try(self._file.flush)
+
+    def _try(self, operation: Callable[..., object], *arguments: Any) -> None:
+        """Unless the disk has refused before; a refusal is kept for ``check``."""
         if self._error is None:
             try:
-                self._file.flush()
+                operation(*arguments)
             except OSError as error:
                 self._error = error

@@ -1,4 +1,4 @@
-"""Mined data sets on disk: written whole, read with every claim of the file checked.
+"""Write a mined data set to a file in one step, and read it with every value checked.
 
 The file is plain HDF5; its specification is the docstring of ``deconvnet.store.format``::
 
@@ -9,9 +9,8 @@ The file is plain HDF5; its specification is the docstring of ``deconvnet.store.
 import difflib
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,7 +35,7 @@ from .format import (
     unescape,
     write_attributes,
 )
-from .picture_index import Pictures, read_index
+from .picture_index import PictureIndex, read_index
 from .shielded_file import Shielded
 from .table import Failed, LayerTable
 from .user_content import carry_over
@@ -60,7 +59,7 @@ class Store(Mapping[str, LayerTable]):
     """index → path, of the images that stand in a table"""
     failed: list[Failed] = field(default_factory=list)
     """the images that could not be used"""
-    pictures: dict[str, Pictures] = field(default_factory=dict)
+    pictures: dict[str, PictureIndex] = field(default_factory=dict)
     """by layer: where its patches and projections stand in the file, if it holds any"""
 
     def __getitem__(self, name: str) -> LayerTable:
@@ -103,7 +102,7 @@ def write_store(
     """Write a store in one step, and return it as ``open_store`` would.
 
     A process killed half-way leaves the old file. The same content gives the same bytes. HDF5
-    never holds the file itself: on a full disk it would take the interpreter down.
+    writes through ``Shielded``: on a full disk it would take the interpreter down.
 
     Args:
         path: the file; its folder is made if missing.
@@ -127,32 +126,28 @@ def write_store(
         raise ValueError(f"layers with k of {sorted(ks)} were given, expected one k for all")
     whole = {"k": ks.pop(), "order": ORDER, "images_failed": len(failed), **attributes}
     whole |= {"format": FORMAT, "format_version": VERSION, "complete": 1}
-    found: list[Store] = []
+    written: list[Store] = []
 
-    def fill(target: BinaryIO) -> None:
-        with h5py.File(target, "w") as file:
-            _write_all(file, whole, layers, images, failed, draw)
-            if keep is not None:
-                carry_over(keep, file)
-        size = target.seek(0, os.SEEK_END)
-        found.append(_read(target, Path(path), size=size))  # what cannot be read is not published
+    def fill(disk: BinaryIO) -> None:
+        target: Any = Shielded(disk)
+        try:
+            with h5py.File(target, "w") as file:
+                _write_all(file, whole, layers, images, failed, draw)
+                if keep is not None:
+                    carry_over(keep, file)
+            size = target.seek(0, os.SEEK_END)
+            # what cannot be read is not published
+            written.append(_read(target, Path(path), size=size))
+        finally:
+            target.check()  # what the disk refused is raised when HDF5 is done
 
     if draw is None:
         memory = io.BytesIO()
         fill(memory)
         write_whole(path, memory.getvalue())
     else:
-        write_whole(path, partial(_through_a_shield, fill))
-    return found[0]
-
-
-def _through_a_shield(fill: Callable[[BinaryIO], None], file: BinaryIO) -> None:
-    """Fill a file on the disk; what the disk refuses is raised when HDF5 is done."""
-    shielded = Shielded(file)
-    try:
-        fill(shielded)  # type: ignore[arg-type]
-    finally:
-        shielded.check()
+        write_whole(path, fill)
+    return written[0]
 
 
 def open_store(path: str | PathLike[str]) -> Store:
@@ -204,22 +199,18 @@ def _write_all(
     group = file.create_group("layers", track_order=True)
     for name, table in layers.items():
         layer = group.create_group(escape(name))
-        _write_layer(layer, table)
+        geometry = {column: getattr(table, column) for column in _GEOMETRY}
+        write_attributes(layer.attrs, {"channels": table.channels, **geometry})
+        for column in (*COLUMNS, *COUNTERS):
+            layer[column] = getattr(table, column)
         if draw is not None:
             draw(name, layer)
 
 
-def _write_columns(group: h5py.Group, index: Iterable[int], **texts: Sequence[str]) -> None:
-    group["index"] = np.array(list(index), dtype="<i8")
+def _write_columns(group: h5py.Group, index: list[int], **texts: list[str]) -> None:
+    group["index"] = np.array(index, dtype="<i8")
     for name, column in texts.items():
         group[name] = texts_to_array(column)
-
-
-def _write_layer(group: h5py.Group, table: LayerTable) -> None:
-    geometry = {name: getattr(table, name) for name in _GEOMETRY}
-    write_attributes(group.attrs, {"channels": table.channels, **geometry})
-    for name in (*COLUMNS, *COUNTERS):
-        group[name] = getattr(table, name)
 
 
 def _read(file: BinaryIO, path: Path, *, size: int) -> Store:

@@ -1,11 +1,15 @@
-"""The tables of a mined data set, as numpy arrays that have been checked."""
+"""The tables of a mined data set as NumPy arrays, with their types, shapes and order checked."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from deconvnet.arguments import listed
+from deconvnet.units import Box, Unit
 
 from .format import COLUMNS, COUNTERS
 
@@ -20,7 +24,7 @@ class Failed:
 
     @property
     def said(self) -> str:
-        """By its index, its path where the reason does not tell it, and the reason."""
+        """Its index, its path unless the reason names it, and the reason."""
         known = self.path in self.reason or self.path == str(self.index)
         return f"image {self.index}{'' if known else f' ({self.path})'}: {self.reason}"
 
@@ -77,13 +81,39 @@ class LayerTable:
         return int(self.activation.shape[1])
 
     @property
-    def lit(self) -> NDArray[np.bool_]:
-        """(channels, k) the entries of a positive activation that see something of the image.
+    def has_picture(self) -> NDArray[np.bool_]:
+        """(channels, k) whether an entry has a patch and projections.
 
-        Only they have pictures; a unit at the border may see padding alone.
+        True for a positive activation whose box is not empty: a unit at the border may see padding
+        alone.
         """
         sides = self.box[..., 2:] > self.box[..., :2]
         return (self.image >= 0) & (self.activation > 0) & sides.all(-1)
+
+    def unit(self, layer: str, channel: int, slot: int) -> Unit:
+        """The unit of one entry; its image is the index in the data set."""
+        place = (int(self.row[channel, slot]), int(self.col[channel, slot]))
+        image = int(self.image[channel, slot])
+        return Unit.at(layer, channel, position=place if self.size else None, image=image)
+
+    def box_of(self, channel: int, slot: int) -> Box:
+        """The pixels that one entry sees."""
+        top, left, bottom, right = self.box[channel, slot].tolist()
+        return Box((top, left), (bottom, right))
+
+    def listed_channels(self, layer: str, channels: int | Sequence[int]) -> list[int]:
+        """One or several channels as a list, each once.
+
+        Raises:
+            IndexError: the layer, which is named for the message, has no such channel.
+        """
+        channels = listed(channels, Integral)
+        for channel in channels:
+            if not 0 <= channel < self.channels:
+                raise IndexError(
+                    f"{layer} has no channel {channel}; its channels are 0 to {self.channels - 1}"
+                )
+        return list(dict.fromkeys(channels))
 
     def _faults(self) -> Iterable[str]:
         empty = self.image < 0
@@ -103,8 +133,8 @@ class LayerTable:
 
 
 def _check(name: str, array: Any, *, kind: str, shape: tuple[int, ...]) -> None:
-    found = (getattr(array, "dtype", type(array).__name__), getattr(array, "shape", ()))
-    if found != (np.dtype(kind), shape):
+    actual = (getattr(array, "dtype", type(array).__name__), getattr(array, "shape", ()))
+    if actual != (np.dtype(kind), shape):
         raise ValueError(
-            f"{name} is {found[0]} {found[1]}, expected {np.dtype(kind)} {shape}; convert it"
+            f"{name} is {actual[0]} {actual[1]}, expected {np.dtype(kind)} {shape}; convert it"
         )

@@ -1,4 +1,4 @@
-"""What a user has put into a store beside what is the store's own: found, and carried over.
+"""Find what a user has added to a store, and copy it to the file that replaces it.
 
 Only what lies in the file itself is copied, piece by piece: numbers as they are, chunks as they
 are compressed. No link is followed; a link is written again as a link.
@@ -25,14 +25,14 @@ _ANY = "*"
 
 
 def additions(path: str | PathLike[str]) -> list[str]:
-    """The groups, datasets and links in a store that are not its own; nothing of them is read.
+    """The names of groups, datasets and links in a store that the format does not define.
 
     Attributes are not among them.
 
     Raises:
         OSError: the file cannot be read.
     """
-    found: list[str] = []
+    added: list[str] = []
     with Path(path).open("rb") as stream, h5py.File(stream, "r") as root:
         left: list[tuple[h5py.Group, Mapping[str, Any]]] = [(root, CONTENT)]
         while left:
@@ -41,14 +41,14 @@ def additions(path: str | PathLike[str]) -> list[str]:
                 below = known.get(name, known.get(_ANY))
                 link = group.get(name, getlink=True)
                 if below is None or not isinstance(link, h5py.HardLink):
-                    found.append(f"{group.name.rstrip('/')}/{name}")
+                    added.append(f"{group.name.rstrip('/')}/{name}")
                 elif isinstance(group[name], h5py.Group):
                     left.append((group[name], below))
-    return sorted(found)
+    return sorted(added)
 
 
 def check_additions(path: str | PathLike[str]) -> None:
-    """See that all that is in a file could be carried over, before long work.
+    """Check that everything in a file could be carried over, before long work.
 
     Raises:
         ValueError: something could not; the message names it.
@@ -81,7 +81,7 @@ class _Copier:
         self._made: dict[int, Any] = {}  # address in the old file → object in the new one
 
     def run(self, source: h5py.File, target: h5py.File) -> None:
-        """All that is missing; first it is noted what is there, since names may point to it."""
+        """Copy what is missing; first note what is there, since other names may point to it."""
         missing: list[tuple[h5py.Group, str, h5py.Group]] = []
         there = [(source["/"], target["/"])]
         while there:
@@ -103,7 +103,7 @@ class _Copier:
     def _copy(
         self, parent: h5py.Group, name: str, target: h5py.Group
     ) -> Iterator[tuple[h5py.Group, str, h5py.Group]]:
-        """One thing; of a group, what is in it is still to be copied."""
+        """Copy one object; of a group, yield what is in it, still to be copied."""
         link = parent.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
             target[name] = link
@@ -132,7 +132,8 @@ class _Copier:
         if old.shape is None or not old.id.get_storage_size():
             return  # declared, and never written
         if old.dtype.hasobject:
-            for piece in _pieces(old.shape, _PIECE // self._texts()):
+            texts = min(4096, max(1, _TEXTS // self._room.size))  # that are read together
+            for piece in _pieces(old.shape, _PIECE // texts):
                 values = np.asarray(old[piece])
                 self._room.take(sum(map(len, values.ravel())), old.name)
                 new[piece] = values
@@ -147,25 +148,21 @@ class _Copier:
             for piece in _pieces(old.shape, old.dtype.itemsize):
                 new[piece] = old[piece]
 
-    def _texts(self) -> int:
-        """How many texts are read together."""
-        return min(4096, max(1, _TEXTS // self._room.size))
-
     def _attributes(self, old: Any, new: Any) -> None:
         for name in old.attrs:
             if name in new.attrs:
                 continue
-            found = old.attrs.get_id(name)
-            if found.shape is None:
+            kind, where = old.attrs.get_id(name), f"attribute {name!r} of {old.name}"
+            if kind.shape is None:
                 new.attrs[name] = old.attrs[name]
                 continue
-            if not found.dtype.hasobject:
-                self._room.take(math.prod(found.shape) * found.dtype.itemsize, f"{name!r}")
+            if not kind.dtype.hasobject:
+                self._room.take(math.prod(kind.shape) * kind.dtype.itemsize, where)
             value = old.attrs[name]
-            if found.dtype.hasobject:
+            if kind.dtype.hasobject:
                 texts = [value] if isinstance(value, str | bytes) else np.ravel(value).tolist()
-                self._room.take(sum(map(len, texts)), f"attribute {name!r} of {old.name}")
-            new.attrs.create(name, value, shape=found.shape, dtype=found.dtype)
+                self._room.take(sum(map(len, texts)), where)
+            new.attrs.create(name, value, shape=kind.shape, dtype=kind.dtype)
 
 
 def _every(root: h5py.Group) -> Iterator[Any]:
@@ -183,34 +180,31 @@ def _every(root: h5py.Group) -> Iterator[Any]:
 
 
 def _check(thing: Any) -> None:
-    """What lies elsewhere, or points to places in this file, cannot be copied to another."""
+    """Refuse what lies in another file, or holds references: neither can be copied.
+
+    Raises:
+        ValueError: the message names it.
+    """
     kinds = [(f"attribute {name}", thing.attrs.get_id(name)) for name in thing.attrs]
     kinds += [("its values", thing)] if isinstance(thing, h5py.Dataset) else []
-    odd = [name for name, kind in kinds if kind.dtype.hasobject and not _is_text(kind.dtype)]
-    reason = f"{odd[0]}: references or lists of varying length" if odd else ""
+    reason = ""
+    for name, kind in kinds:
+        if kind.dtype.hasobject and h5py.check_string_dtype(kind.dtype) is None:
+            reason = reason or f"{name}: references or lists of varying length"
     if isinstance(thing, h5py.Dataset):
-        reason = _elsewhere(thing) or reason or _absent(thing)
+        itemsize = _POINTER if thing.dtype.hasobject else thing.dtype.itemsize
+        declared = 0 if thing.shape is None else math.prod(thing.shape) * itemsize
+        # a contiguous dataset is written whole, or not at all
+        whole = thing.chunks is not None or thing.id.get_storage_size() in (0, declared)
+        if thing.is_virtual or thing.external:
+            reason = "its values are in another file"
+        elif not whole:
+            reason = reason or "it declares values that are not in the file"
     if reason:
         raise ValueError(
             f"{thing.name!r} was added to the store and cannot be carried over to a new file "
             f"({reason}); copy it to a file of its own, and delete it from the store"
         )
-
-
-def _elsewhere(data: h5py.Dataset) -> str:
-    return "its values are in another file" if data.is_virtual or data.external else ""
-
-
-def _absent(data: h5py.Dataset) -> str:
-    """A contiguous dataset is written whole, or not at all."""
-    count = 0 if data.shape is None else math.prod(data.shape)
-    declared = count * (_POINTER if data.dtype.hasobject else data.dtype.itemsize)
-    whole = data.chunks is not None or data.id.get_storage_size() in (0, declared)
-    return "" if whole else "it declares values that are not in the file"
-
-
-def _is_text(kind: np.dtype[Any]) -> bool:
-    return h5py.check_string_dtype(kind) is not None
 
 
 def _address(thing: Any) -> int:

@@ -1,1 +1,1 @@
-"""One question a file: what it computes, and the figure that shows it."""
+"""One question per file: a call that computes, and a result that draws itself."""

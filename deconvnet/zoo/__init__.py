@@ -1,7 +1,4 @@
-"""The embedded network and photographs: everything a first look needs, with no download.
-
-Nothing here waits for torch before it is called.
-"""
+"""The embedded network and images, with no download; torch is imported when they are called."""
 
 from __future__ import annotations
 
@@ -10,28 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from PIL import Image
     from torch import nn
 
     from deconvnet.data import Preprocessing
 
     from .tiles import Photographs
+    from .tiles import photograph as photograph
 
     PREPROCESSING: Preprocessing
 
-__all__ = [
-    "NAMES",
-    "PREPROCESSING",
-    "allcnn",
-    "class_names",
-    "photograph",
-    "photographs",
-    "zfnet",
-    "zfnet_mini",
-]
+__all__ = ["NAMES", "PREPROCESSING", "allcnn", "class_names", "photograph", "photographs"]
+__all__ += ["zfnet", "zfnet_mini"]
 
 WEIGHTS = Path(__file__).with_name("zfnet_mini.safetensors")
-SIDE = 96  # height and width of the network's input, pixels
+SIDES = {"zfnet_mini": 96, "zfnet": 224, "allcnn": 32}
+"""Height and width of each network's input, in pixels."""
 
 
 def zfnet_mini(*, weights: bool = True) -> nn.Module:
@@ -59,16 +49,19 @@ def zfnet_mini(*, weights: bool = True) -> nn.Module:
 
 def zfnet() -> nn.Module:
     """The network of Zeiler & Fergus 2014, layer by layer, with random weights."""
-    from .zfnet_network import ZFNet
+    from .paper_networks import ZFNet
 
     return ZFNet().eval()
 
 
 def allcnn() -> nn.Module:
     """The All-CNN-C of Springenberg et al. 2014, with random weights."""
-    from .allcnn_network import AllCNN
+    from .paper_networks import AllCNN
 
     return AllCNN().eval()
+
+
+NAMES: dict[str, Callable[..., nn.Module]] = {f.__name__: f for f in (zfnet_mini, zfnet, allcnn)}
 
 
 def class_names() -> list[str]:
@@ -85,7 +78,7 @@ def class_names() -> list[str]:
 def photographs(
     names: str | Sequence[str] | None = None, *, scales: Sequence[float] | None = None
 ) -> Photographs:
-    """The embedded dataset: tiles of scikit-image's photographs, preprocessed for the network.
+    """The embedded data set: tiles of scikit-image's photographs, preprocessed for the network.
 
     Args:
         names: Which photographs, keys of ``deconvnet.zoo.tiles.FILES``; by default those that
@@ -94,7 +87,7 @@ def photographs(
             octave, so that a thing is met at every size.
 
     Returns:
-        A dataset of float tensors ``(3, 96, 96)``, in a fixed order.
+        A data set of float tensors ``(3, 96, 96)``, in a fixed order.
 
     Raises:
         ValueError: If a photograph is unknown or no tile fits.
@@ -105,45 +98,21 @@ def photographs(
     from .tiles import SCALES, SHOWN, Photographs
 
     chosen = SHOWN if names is None else listed(names, str)
-    return Photographs(
-        chosen, preprocessing(), scales=SCALES if scales is None else scales, side=SIDE
-    )
-
-
-def photograph(name: str) -> Image.Image:
-    """One of scikit-image's photographs, whole, in colour mode RGB.
-
-    Args:
-        name: Such as ``"chelsea"``, a cat.
-
-    Raises:
-        ValueError: If there is no such photograph.
-        FileNotFoundError: If the installed scikit-image came without its pictures.
-    """
-    from .tiles import photograph as whole
-
-    return whole(name)
-
-
-NAMES: dict[str, Callable[..., nn.Module]] = {
-    "zfnet_mini": zfnet_mini,
-    "zfnet": zfnet,
-    "allcnn": allcnn,
-}
-
-
-SIDES = {"zfnet_mini": SIDE, "zfnet": 224, "allcnn": 32}
+    return Photographs(chosen, preprocessing(), scales=SCALES if scales is None else scales)
 
 
 def preprocessing(name: str = "zfnet_mini") -> Preprocessing:
-    """What a network of the zoo wants done to photographs: the shorter side fits its input."""
-    from deconvnet.data import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+    """The preprocessing of a network of the zoo: the shorter side fits its input."""
+    from deconvnet.data import Preprocessing
 
-    side = SIDES[name]
-    return Preprocessing(size=(side, side), resize=side, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return Preprocessing((SIDES[name], SIDES[name]), SIDES[name])
 
 
 def __getattr__(name: str) -> object:
     if name == "PREPROCESSING":
         return preprocessing()
+    if name == "photograph":
+        from .tiles import photograph
+
+        return photograph
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Weights beside the code: float16 on disk, float32 in memory, class names in the same file."""
+"""The embedded weights: float16 on disk, float32 in memory, class names in the same file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def save_weights(
 
 
 def _in_order(file: bytes) -> bytes:
-    """The same safetensors file with sorted metadata, whose order safetensors leaves to chance.
+    """Sort the metadata of a safetensors file, whose order is random otherwise.
 
     The format: the header's length in 8 bytes, little-endian; the header, JSON; the tensors.
     """
@@ -59,22 +59,17 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
     Raises:
         FileNotFoundError: If there is no such file.
     """
-    with safe_open(_present(path), framework="pt") as file:
+    with _opened(path) as file:
         return {name: file.get_tensor(name).float() for name in file.keys()}
 
 
 def load_classes(path: str | Path) -> list[str]:
-    """Read the names of the outputs from a file written by :func:`save_weights`.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file names no classes.
-    """
+    """Read the names of the outputs; errors are those of :func:`load_about`."""
     return [str(name) for name in _metadata(path, "classes")]
 
 
 def load_about(path: str | Path) -> dict[str, Any]:
-    """Read what else :func:`save_weights` was told: how the weights were made, how good they are.
+    """Read how the weights were made and how good they are.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -84,7 +79,7 @@ def load_about(path: str | Path) -> dict[str, Any]:
 
 
 def _metadata(path: str | Path, key: str) -> Any:
-    with safe_open(_present(path), framework="pt") as file:
+    with _opened(path) as file:
         metadata = file.metadata() or {}
     if key not in metadata:
         raise ValueError(
@@ -94,11 +89,10 @@ def _metadata(path: str | Path, key: str) -> Any:
     return json.loads(metadata[key])
 
 
-def _present(path: str | Path) -> Path:
-    path = Path(path)
-    if not path.is_file():
+def _opened(path: str | Path) -> Any:
+    if not Path(path).is_file():
         raise FileNotFoundError(
             f"there are no weights at {path}: reinstall deconvnet, or train them with "
             "scripts/zoo/train.py"
         )
-    return path
+    return safe_open(path, framework="pt")

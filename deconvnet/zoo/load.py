@@ -1,4 +1,4 @@
-"""Models by a word on the command line, with their weights and preprocessing."""
+"""Load a model by a word, with its weights and preprocessing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deconvnet import zoo
 from deconvnet.data import Preprocessing
 from deconvnet.data.factories import FORMS, made_by
 
-from .state_dicts import load_weights
+from .state_dicts import load_state_dict
 
 RANDOM = ("zoo:zfnet", "zoo:allcnn")  # networks of papers, of which there are no weights
 SPECS = f"torchvision:NAME, zoo:NAME, {FORMS}"
@@ -23,7 +23,7 @@ SPECS = f"torchvision:NAME, zoo:NAME, {FORMS}"
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model ready to be looked at.
+    """A model with its weights and preprocessing.
 
     Args:
         model: in evaluation mode.
@@ -54,21 +54,23 @@ def load(
         weights: a state dict (.pth, .pt, .safetensors), or torchvision's own by name: "DEFAULT",
             "IMAGENET1K_V1". A file that covers only the lower part of the model is accepted, with
             a warning.
-        preprocessing: fields that replace those of the model's own: of torchvision's weights (of
-            its default ones for a file), or the attribute ``preprocessing`` that a factory has
-            put on its model; else ImageNet's usual one.
+        preprocessing: fields that replace those of the model's own preprocessing: that of
+            torchvision's weights, or the attribute ``preprocessing`` of a factory's model; else
+            ImageNet's usual one.
 
     Raises:
         ValueError: no such model, or weights that are not this model's.
         FileNotFoundError: no such file.
     """
-    kind, name = _parts(spec)
+    kind, _, name = spec.rpartition(":")
+    if not kind or not name:
+        raise ValueError(f"{spec!r} is no model; write {SPECS}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # what the weights leave random is the same every time
         model, own = _build(kind, name, weights)
     untrained: tuple[str, ...] = ()
     if weights is not None and not (kind == "torchvision" and _named(name, weights)):
-        untrained = load_weights(model, weights)
+        untrained = load_state_dict(model, weights)
     elif weights is None and (kind == "torchvision" or spec in RANDOM):
         warnings.warn(
             f"{spec} has random weights; give --weights FILE, or, for torchvision's models, "
@@ -76,15 +78,7 @@ def load(
             stacklevel=2,
         )
     changed = {key: value for key, value in (preprocessing or {}).items() if value is not None}
-    chosen = replace(own, **changed)
-    return LoadedModel(model.eval(), spec, weights or "", chosen, untrained)
-
-
-def _parts(spec: str) -> tuple[str, str]:
-    kind, colon, name = spec.rpartition(":")
-    if not colon or not kind or not name:
-        raise ValueError(f"{spec!r} is no model; write {SPECS}")
-    return kind, name
+    return LoadedModel(model.eval(), spec, weights or "", replace(own, **changed), untrained)
 
 
 def _build(kind: str, name: str, weights: str | None) -> tuple[nn.Module, Preprocessing]:

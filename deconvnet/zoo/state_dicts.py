@@ -1,11 +1,12 @@
-"""State dicts: read without running anything in them, and put only where they fit."""
+"""Load state dicts into models: no code in a file is run, and a misfit is an error."""
 
 from __future__ import annotations
 
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +15,46 @@ from torch import Tensor, nn
 
 from deconvnet.arguments import expanded
 
-from .checkpoints import PLAIN, State, best, keys_of, states_in
+PLAIN = ("state_dict", "model_state_dict", "model", "net", "network", "module", "params", "weights")
+"""Keys under which training code saves the state dict of its model."""
+AVERAGED = ("model_ema", "state_dict_ema", "ema_state_dict", "ema")
+"""Keys of running averages of it, which are taken where there is no plain one."""
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.")
+"""What wrappers put before names: DataParallel, torch.compile, Lightning, and habit."""
+_DEPTH = 2  # a state dict may lie under a key of a dict that lies under a key
+_LONGEST = 4  # prefixes, one before the other
 
 
-def load_weights(model: nn.Module, file: str) -> tuple[str, ...]:
-    """Put a state dict into a model.
+def load_state_dict(model: nn.Module, file: str) -> tuple[str, ...]:
+    """Load a state dict from a file into a model.
 
-    It may lie in a checkpoint, under one of the usual keys, and its names may have the prefixes
-    of wrappers: see ``deconvnet.zoo.checkpoints``.
+    The state dict may lie in a checkpoint, under one of the usual keys, and its names may have the
+    prefixes of wrappers.
 
     Returns:
-        The modules it does not cover: only allowed above everything it does.
+        The modules it does not cover, which stay random: only allowed above all that it covers.
 
     Raises:
         ValueError: the file is no state dict, or not one of this model.
         FileNotFoundError: no such file.
     """
     file = expanded(file)
-    states = _states(file)
     own = {key: value for key, value in model.state_dict().items() if isinstance(value, Tensor)}
-    state = _chosen(states, own, file)
-    counters = {key for key in own if key.endswith("num_batches_tracked")}
+    state = _chosen(_states(file), own, file)
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    untrained = _above(list(own), missing)
     extra = [key for key in state if key not in own]
-    if extra:
-        raise ValueError(
-            f"the weights {file!r} are not those of this {type(model).__name__}: it has no "
-            f"{_some(extra)}, but has {_some(list(own))}"
-        )
-    for key, value in state.items():
-        if value.shape != own[key].shape:
-            raise ValueError(
-                f"the weights {file!r} are not those of this {type(model).__name__}: {key} is "
-                f"{tuple(value.shape)} there and {tuple(own[key].shape)} in the model"
-            )
-    missing = [key for key in own if key not in state and key not in counters]
-    untrained = _uncovered(list(own), missing, file, model)
-    model.load_state_dict(dict(state), strict=False)
+    reshaped = [key for key in state if key in own and state[key].shape != own[key].shape]
+    if extra or reshaped or untrained is None:
+        fault = f"they lack {_some(missing)}"
+        if extra:
+            fault = f"it has no {_some(extra)}, but has {_some(list(own))}"
+        elif reshaped:
+            sizes = (tuple(tensors[reshaped[0]].shape) for tensors in (state, own))
+            fault = "{} is {} there and {} in the model".format(reshaped[0], *sizes)
+        kind = type(model).__name__
+        raise ValueError(f"the weights {file!r} are not those of this {kind}: {fault}")
+    model.load_state_dict(state, strict=False)
     if untrained:
         warnings.warn(
             f"the weights {file!r} cover {len(own) - len(missing)} of {len(own)} tensors; "
@@ -59,44 +64,55 @@ def load_weights(model: nn.Module, file: str) -> tuple[str, ...]:
     return untrained
 
 
-def read_weights(file: str) -> dict[str, Tensor]:
-    """The tensors of a state dict, or of the first in a checkpoint, by the names in the file.
+def _above(keys: list[str], missing: list[str]) -> tuple[str, ...] | None:
+    """The modules of missing tensors, if they are missing whole and come last; else None."""
+    modules = list(dict.fromkeys(key.rpartition(".")[0] for key in keys))
+    lacking = {key.rpartition(".")[0] for key in missing}
+    counters = {key for key in keys if key.endswith("num_batches_tracked")}
+    given = {key.rpartition(".")[0] for key in set(keys).difference(missing, counters)}
+    untrained = tuple(module for module in modules if module in lacking)
+    last = max((modules.index(module) for module in given), default=-1)
+    whole = not lacking & given and all(modules.index(module) > last for module in untrained)
+    return untrained if whole else None
 
-    Raises:
-        ValueError: the file holds anything else; nothing in it is executed.
-        FileNotFoundError: no such file.
+
+def _chosen(
+    states: Mapping[str, dict[str, Tensor]], own: Mapping[str, Tensor], file: str
+) -> dict[str, Tensor]:
+    """The tensors of the state dict that fits best, by the model's names; of equals the first.
+
+    Prefixes of wrappers are taken off only where more names fit the model then. Tensors without
+    them belong to something beside the model, such as a loss, and are left out. A warning says
+    what is not used.
     """
-    return dict(_states(expanded(file))[0].tensors)
-
-
-def _chosen(states: list[State], own: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:
-    """The state dict that fits best; what is left aside is told."""
-    taken, state = best(states, own)
+    made = [(key, one) for key, state in states.items() for one in _renamed(state, own)]
+    taken, state = max(made, key=lambda pair: _fit(pair[1], own))
     if len(states) > 1:
-        others = " and ".join(each.key for each in states if each is not taken)
+        others = " and ".join(key for key in states if key != taken)
         warnings.warn(
-            f"the weights under {taken.key!r} in {file!r} were taken, not those under {others}; "
+            f"the weights under {taken!r} in {file!r} were taken, not those under {others}; "
             "save the others alone to use them",
             stacklevel=4,
         )
-    dropped = len(taken.tensors) - len(state)
+    dropped = len(states[taken]) - len(state)
     if dropped:
         warnings.warn(
-            f"{dropped} of {len(taken.tensors)} tensors in {file!r} are not of this model, by "
+            f"{dropped} of {len(states[taken])} tensors in {file!r} are not of this model, by "
             "their prefix, and were left out",
             stacklevel=4,
         )
     return state
 
 
-def _states(file: str) -> list[State]:
+def _states(file: str) -> dict[str, dict[str, Tensor]]:
     """The state dicts in a file, at least one."""
     content = _content(file)
-    found = states_in(content)
     if isinstance(content, Mapping) and not content:
         raise ValueError(f"{file!r} holds an empty state dict; give the weights of a model")
+    found = states_in(content)
     if not found:
-        keys = f" (its keys: {keys_of(content)})" if isinstance(content, Mapping) else ""
+        names = list(map(repr, content)) if isinstance(content, Mapping) else []
+        keys = f" (its keys: {_some(names, 8)})" if names else ""
         raise ValueError(
             f"{file!r} holds {type(content).__name__}, expected a state dict of tensors, or one "
             f"under a key such as {', '.join(PLAIN[:4])}{keys}; save one with "
@@ -130,28 +146,63 @@ def _content(file: str) -> Any:
         raise ValueError(f"{file!r} cannot be read as weights: {reason}") from error
 
 
-def _uncovered(keys: list[str], missing: list[str], file: str, model: nn.Module) -> tuple[str, ...]:
-    """The modules that are missing whole, if they are the last ones; else an error."""
-    modules = list(dict.fromkeys(key.rpartition(".")[0] for key in keys))
-    lacking = {key.rpartition(".")[0] for key in missing}
-    given = {key.rpartition(".")[0] for key in keys if key not in missing}
-    partly = sorted(lacking & {m for m in given if _has_parameters(model, m, keys, missing)})
-    first = min((modules.index(m) for m in lacking), default=len(modules))
-    last = max((modules.index(m) for m in given), default=-1)
-    if partly or first < last:
-        raise ValueError(
-            f"the weights {file!r} are not those of this {type(model).__name__}: they lack "
-            f"{_some(missing)}"
-        )
-    return tuple(m for m in modules if m in lacking)
+def _some(names: list[str], shown: int = 3) -> str:
+    first = ", ".join(names[:shown])
+    return f"{first} and {len(names) - shown} more" if len(names) > shown else first
 
 
-def _has_parameters(model: nn.Module, module: str, keys: list[str], missing: list[str]) -> bool:
-    """Whether any of a module's tensors but its counters was given."""
-    own = [key for key in keys if key.rpartition(".")[0] == module]
-    return any(k not in missing and not k.endswith("num_batches_tracked") for k in own)
+def states_in(
+    content: object, key: str = "", *, depth: int = _DEPTH
+) -> dict[str, dict[str, Tensor]]:
+    """The state dicts in what a file holds, by where they lie, plain ones before averages.
+
+    They lie at the top, under one of the usual keys, or under the only key that holds any, once
+    or twice below each other.
+    """
+    if not isinstance(content, Mapping):
+        return {}
+    if _is_state(content):
+        return {key: {n: value for n, value in content.items() if isinstance(value, Tensor)}}
+    below = {
+        name: states_in(value, f"{key}.{name}" if key else str(name), depth=depth - 1)
+        for name, value in content.items()
+        if depth
+    }
+    known = [name for name in (*PLAIN, *AVERAGED) if below.get(name)]
+    others = [name for name, found in below.items() if found and name not in known]
+    chosen = known or (others if len(others) == 1 else [])
+    return {where: state for name in chosen for where, state in below[name].items()}
 
 
-def _some(keys: list[str]) -> str:
-    shown = ", ".join(keys[:3])
-    return f"{shown} and {len(keys) - 3} more" if len(keys) > 3 else shown
+def _is_state(content: Mapping[Any, object]) -> bool:
+    """Whether this maps names to tensors, and otherwise to numbers and text only."""
+    if not all(isinstance(name, str) for name in content):
+        return False
+    nested = any(isinstance(value, Mapping | list | tuple) for value in content.values())
+    return not nested and any(isinstance(value, Tensor) for value in content.values())
+
+
+def _renamed(
+    tensors: dict[str, Tensor], own: Collection[str], taken: int = 0
+) -> Iterator[dict[str, Tensor]]:
+    """The tensors as named, and with each sequence of wrapper prefixes removed."""
+    yield tensors
+    for prefix in PREFIXES if taken < _LONGEST else ():
+        names = {name: _without(prefix, name) for name in tensors}
+        kept = {old: new for old, new in names.items() if old != new or new in own}
+        once = max(Counter(kept.values()).values(), default=0) == 1
+        if once and any(old != new for old, new in kept.items()):
+            made = {new: tensors[old] for old, new in kept.items()}
+            yield from _renamed(made, own, taken + 1)
+
+
+def _without(prefix: str, name: str) -> str:
+    """The name without a prefix; torch.compile and DataParallel also wrap parts of a model."""
+    inner = name.replace(f".{prefix}", ".") if prefix in PREFIXES[:2] else name
+    return inner.removeprefix(prefix)
+
+
+def _fit(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[int, int]:
+    """How many tensors match by name and shape, and how many by name."""
+    named = [name for name in tensors if name in own]
+    return sum(tensors[name].shape == own[name].shape for name in named), len(named)

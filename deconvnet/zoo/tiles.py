@@ -1,4 +1,4 @@
-"""scikit-image's own photographs, cut into tiles: a dataset that is always at hand."""
+"""The embedded data set: tiles of the photographs that come with scikit-image."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageStat
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -32,7 +30,7 @@ FILES = {
     "grass": "grass.png",
     "gravel": "gravel.png",
 }
-# Fields of stones and blades are nothing but edges: they would fill the nine places of most units.
+# Fields of stones and blades are nothing but edges: they would be the top images of most units.
 SHOWN = tuple(name for name in FILES if name not in ("gravel", "grass", "text"))
 SCALES = tuple(round(0.7 * 2 ** (step / 7), 2) for step in range(19))  # seven to an octave
 FLAT = 8.0  # grey levels: a sky or a black margin varies less and shows nothing
@@ -53,26 +51,11 @@ class Tile(NamedTuple):
         return f"{self.name}@{self.scale:g}[{rows},{columns}]"
 
 
-def photograph(name: str) -> Image.Image:
-    """One of scikit-image's photographs, in colour mode RGB.
-
-    Args:
-        name: A key of ``FILES``.
-
-    Raises:
-        ValueError: If there is no such photograph.
-        FileNotFoundError: If this scikit-image came without its pictures.
-    """
-    return _photograph(name).copy()
-
-
 class Photographs(Dataset[Tensor]):
-    """Tiles of photographs that do not overlap within one scale.
+    """Tiles of photographs; those of one scale do not overlap, so that top images differ.
 
-    Overlapping tiles would fill the nine places of a channel with one spot. A tile of scale 2 is
-    twice as high and wide as the network's input. The tiles of a scale form a grid in the middle of
-    the photograph; nearly flat ones are left out. The order is fixed: photograph, scale, row,
-    column.
+    They form a grid in the middle of the photograph; nearly flat ones are left out. The order is
+    fixed: photograph, scale, row, column.
 
     Args:
         names: Which photographs, keys of ``FILES``.
@@ -95,12 +78,8 @@ class Photographs(Dataset[Tensor]):
         if not all(scale > 0 for scale in scales):
             raise ValueError(f"the scales are {tuple(scales)}: expected positive numbers")
         self.preprocessing = preprocessing
-        self.tiles = [
-            tile
-            for name in names
-            for scale in scales
-            for tile in _grid(name, scale, round(side * scale))
-        ]
+        sides = [(scale, round(side * scale)) for scale in scales]
+        self.tiles = [tile for name in names for size in sides for tile in _grid(name, *size)]
         if not self.tiles:
             raise ValueError(
                 f"no tile of side {side} and scales {tuple(scales)} fits in {tuple(names)}: "
@@ -118,10 +97,6 @@ class Photographs(Dataset[Tensor]):
         """The tile as it is in its photograph, before preprocessing."""
         return _cut(_photograph(self.tiles[index].name), self.tiles[index])
 
-    def picture(self, index: int) -> NDArray[np.float32]:
-        """What the network sees of a tile: (height, width, 3) float32 in [0, 1]."""
-        return self.preprocessing.picture(self[index])
-
     def path(self, index: int) -> str:
         """Where a tile comes from: ``astronaut@2[64:256,160:352]`` is rows, then columns."""
         return str(self.tiles[index])
@@ -135,6 +110,7 @@ class Photographs(Dataset[Tensor]):
 
 
 def _grid(name: str, scale: float, side: int) -> list[Tile]:
+    """The tiles of one side in the middle of a photograph, without those that are nearly flat."""
     picture = _photograph(name)
     rows, columns = picture.height // side, picture.width // side
     top, left = (picture.height - rows * side) // 2, (picture.width - columns * side) // 2
@@ -143,15 +119,24 @@ def _grid(name: str, scale: float, side: int) -> list[Tile]:
         for row in range(rows)
         for column in range(columns)
     ]
-    return [tile for tile in tiles if not _flat(picture, tile)]
-
-
-def _flat(picture: Image.Image, tile: Tile) -> bool:
-    return max(ImageStat.Stat(_cut(picture, tile)).stddev) < FLAT
+    return [tile for tile in tiles if max(ImageStat.Stat(_cut(picture, tile)).stddev) >= FLAT]
 
 
 def _cut(picture: Image.Image, tile: Tile) -> Image.Image:
     return picture.crop((tile.left, tile.top, tile.left + tile.side, tile.top + tile.side))
+
+
+def photograph(name: str) -> Image.Image:
+    """One of scikit-image's photographs, whole, in colour mode RGB.
+
+    Args:
+        name: A key of ``FILES``, such as ``"chelsea"``, a cat.
+
+    Raises:
+        ValueError: If there is no such photograph.
+        FileNotFoundError: If the installed scikit-image came without its pictures.
+    """
+    return _photograph(name).copy()
 
 
 @cache

@@ -1,4 +1,4 @@
-"""ZFNet's shape at 96 pixels: the embedded network, small enough to travel with the code."""
+"""The embedded network: ZFNet's proportions for images of 96 pixels."""
 
 from __future__ import annotations
 

@@ -25,8 +25,6 @@ from .timing import Setup, ratios
 K = 9
 SIDES = ("forward", "loader", "plain", "ours")
 
-Stamp = Callable[..., None]
-
 
 def _over(side: str, seconds: str = "seconds") -> Callable[[dict[str, Any]], str]:
     """A side's time in units of the bare forward loop's, round by round."""
@@ -101,14 +99,14 @@ class Watched(Pictures):
 
 
 def timed(model: nn.Module, dataset: Watched, row: Mining, setup: Setup) -> dict[str, Any]:
-    """Run all sides in turns, once a round; a first round warms up and compares the tables.
+    """Run all sides in turns, once a round; a first round warms up and compares the activations.
 
     Returns:
         "layers", "channels"; {side: seconds of each round}: "seconds" of all batches and "late" of
         their second half; "once": seconds of a mining call that no batch takes.
 
     Raises:
-        ValueError: the tables differ, or mining did not report each batch.
+        ValueError: the strongest activations differ, or mining did not report each batch.
     """
     layers = rectified(model, dataset[0])
     batches = [images.to(setup.device) for images in dataset.images.split(row.batch)]
@@ -128,7 +126,8 @@ def timed(model: nn.Module, dataset: Watched, row: Mining, setup: Setup) -> dict
         store, stamps["ours"] = mined(model, dataset, layers, row.batch)
         whole = timer() - started
         if turn == 0:
-            mining_peers.same_tables(store, plain)
+            values = {layer: table[0] for layer, table in plain.tables.items()}
+            mining_peers.same_values(store, values, "a plain script")
             continue
         for side, (first, *ends) in stamps.items():
             seconds[side].append(ends[-1] - first)
@@ -138,7 +137,7 @@ def timed(model: nn.Module, dataset: Watched, row: Mining, setup: Setup) -> dict
         seconds[mining_peers.CRP] = []
         for _ in range(setup.rounds):
             took, values = mining_peers.crp(model, dataset.images, layers, batch=row.batch)
-            mining_peers.same_values(store, values)
+            mining_peers.same_values(store, values, mining_peers.CRP)
             seconds[mining_peers.CRP].append(took)
     channels = sum(store[layer].channels for layer in layers)
     figures = {"seconds": seconds, "late": late, "once": once}

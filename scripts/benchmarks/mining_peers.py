@@ -20,11 +20,10 @@ from deconvnet import Store
 
 CRP = "zennit-crp"
 CLOSE = 1e-4  # relative, float32: mining runs channels last, which adds up in another order
-TIED = 1e-3  # share of entries whose image or position another order may change
 
 
 class Plain:
-    """What one writes first: a forward hook on each layer, maxima, and ``topk`` of a table.
+    """A first script for the same job: a forward hook on each layer, maxima, ``topk`` of a table.
 
     It does not handle NaN, ties, unreadable images or files.
 
@@ -58,30 +57,7 @@ class Plain:
         self.tables[layer] = [entry.gather(0, best) for entry in entries]
 
 
-def same_tables(store: Store, plain: Plain) -> None:
-    """Compare our tables with the plain script's, whose order among equals is left open.
-
-    Raises:
-        ValueError: an activation differs, or many images or positions where no two are equal.
-    """
-    same_values(store, {layer: table[0] for layer, table in plain.tables.items()}, "a plain script")
-    for layer, (value, image, place) in plain.tables.items():
-        table = store[layer]
-        width = table.size[1] if table.size else 0
-        places = table.row[:] * width + table.col[:] if table.size else table.row[:] * 0
-        ours = (torch.from_numpy(part[:]).T[: len(value)] for part in (table.image, places))
-        images, places = ours
-        wrong = ((images != image.cpu()) | (places != place.cpu())) & clear(value.cpu())
-        if wrong.sum() > TIED * wrong.numel():
-            channel = int(wrong.any(0).nonzero()[0])
-            raise ValueError(
-                f"{layer}: the strongest images of channel {channel} are "
-                f"{images[:, channel].tolist()} here and {image[:, channel].tolist()} by a plain "
-                "script, or their positions differ; find out which are wrong before you time them"
-            )
-
-
-def same_values(store: Store, values: Mapping[str, Tensor], peer: str = CRP) -> None:
+def same_values(store: Store, values: Mapping[str, Tensor], peer: str) -> None:
     """Compare our activations with a peer's (images, channels), which may keep more or fewer.
 
     Raises:
@@ -96,20 +72,6 @@ def same_values(store: Store, values: Mapping[str, Tensor], peer: str = CRP) -> 
                 f"{layer}: the greatest activations by {peer} differ from ours; find out which are "
                 "wrong before you time them"
             )
-
-
-def clear(value: Tensor) -> Tensor:
-    """Entries of a sorted table (k, channels) whose image and position follow from its values.
-
-    Left out are neighbours that are equal, the last entry, whose equal may not have been kept, and
-    those of dead channels, which are equal everywhere.
-    """
-    clear = value > 0
-    clear[-1] = False
-    equal = torch.isclose(value[1:], value[:-1], rtol=CLOSE)
-    clear[1:] &= ~equal
-    clear[:-1] &= ~equal
-    return clear
 
 
 def installed() -> set[str]:

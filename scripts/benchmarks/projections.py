@@ -125,7 +125,7 @@ class Projections:
             setup.rounds,
         )
         peaks = {side: self._peak(side, units, setup) for side in ("ours", "captum")}
-        route = net.route(images, units)
+        plan = net.plan(images, units)
         return {
             **asdict(self),
             "weights": weights,
@@ -135,8 +135,8 @@ class Projections:
             "seconds": seconds,
             "check": check["check"][0],
             "forwarded": multiply_adds(model, few),
-            "way": route.way,
-            "multiply_adds": dict(route.multiply_adds),
+            "way": plan.strategy,
+            "multiply_adds": dict(plan.multiply_adds),
             "peaks": peaks,
         }
 

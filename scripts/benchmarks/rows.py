@@ -2,33 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
-
 from .memory import ManyUnits
 from .mining import Mining
 from .projections import Projections
-from .timing import Setup
 
-
-class Row(Protocol):
-    """A row of one of the tables; rows of one class share a table.
-
-    Attributes:
-        columns: {title: what a cell shows of the figures that ``measure`` returned}.
-    """
-
-    columns: Mapping[str, Callable[[dict[str, Any]], str]]
-
-    @property
-    def key(self) -> str:
-        """The row's name: words between commas."""
-
-    def quick(self) -> Row:
-        """A smaller row, to see that it runs."""
-
-    def measure(self, setup: Setup) -> dict[str, Any]:
-        """Figures that JSON can hold: the row's own fields and what was measured."""
+Row = Projections | Mining | ManyUnits  # a class each, whose rows share a table
 
 
 def _layer(network: str, layer: str, module: str = "") -> list[Row]:

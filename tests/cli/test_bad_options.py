@@ -36,7 +36,7 @@ def files(tmp_path_factory):
 VISUALIZE = f"visualize {MODEL} photos/cat0.png"
 COMPARE = f"compare {MODEL} photos/cat0.png"
 MINE = f"mine {MODEL} photos -o new.h5"
-FIGURE = "figure top.h5 --layer relu2"
+EXEMPLARS = "exemplars top.h5 --layer relu2"
 GELU = "visualize nets.py:gelu photos/cat0.png --size 64 --layer 2 --channel 0"
 BAD = {
     f"{VISUALIZE} --layer relu9 --channel 1": "no layer is called 'relu9'; the nearest are relu",
@@ -76,23 +76,23 @@ BAD = {
     f"mine {MODEL} nowhere -o new.h5": "there is no folder 'nowhere'; give a folder of images",
     f"mine {MODEL} empty -o new.h5": "there is no image in 'empty'",
     f"mine {MODEL} photos -o empty --layers conv1": "'empty' could not be written",
-    "figure none.h5 --layer relu2": "there is no file 'none.h5'; mine a data set",
-    "figure cut.h5 --layer relu2": "'cut.h5' cannot be opened as a store: ",
-    "figure nets.py --layer relu2": "it is not an HDF5 file",
-    "figure other.h5 --layer relu2": "the store was mined from another model: its fingerprint",
-    f"{FIGURE} --weights other.pth": "the store was mined from another model",
-    f"{FIGURE} --data photos": "the data set has changed since it was mined",
-    f"{FIGURE} --channels 95-96": "there is no channel 96; the layer's are 0 to 95",
-    f"{FIGURE} --channels 5-2": "channels were '5-2'; write the smaller first: 2-5",
-    f"{FIGURE} --channels 0-99999999999": "there is no channel 99999999999; the layer's are 0 to",
-    f"{FIGURE} --channels random:0": "channels were 'random:0'; write 0-15",
+    "exemplars none.h5 --layer relu2": "there is no file 'none.h5'; mine a data set",
+    "exemplars cut.h5 --layer relu2": "'cut.h5' cannot be opened as a store: ",
+    "exemplars nets.py --layer relu2": "it is not an HDF5 file",
+    "exemplars other.h5 --layer relu2": "the store was mined from another model: its fingerprint",
+    f"{EXEMPLARS} --weights other.pth": "the store was mined from another model",
+    f"{EXEMPLARS} --data photos": "the data set has changed since it was mined",
+    f"{EXEMPLARS} --channels 95-96": "there is no channel 96; the layer's are 0 to 95",
+    f"{EXEMPLARS} --channels 5-2": "channels were '5-2'; write the smaller first: 2-5",
+    f"{EXEMPLARS} --channels 0-99999999999": "there is no channel 99999999999; the layer's are",
+    f"{EXEMPLARS} --channels random:0": "channels were 'random:0'; write 0-15",
     f"{MINE} --dry-run --nan ignore": "nan was 'ignore'",
     f"{MINE} --device meta": "device 'meta' cannot be used here: it holds no values",
     "verify top.h5 --seed -1": "seed=-1 was given, expected 0 or more",
     "embed top.h5 -o other.h5": "'other.h5' is there already; write to another file",
-    f"{FIGURE} --channels best": "channels were 'best'; write 0-15",
-    "figure top.h5 --layer relu3": "there is no layer 'relu3' in 'top.h5'; did you mean 'relu2'",
-    "figure unnamed.h5 --layer relu2": "from a ZFNetMini; say how to build the model",
+    f"{EXEMPLARS} --channels best": "channels were 'best'; write 0-15",
+    "exemplars top.h5 --layer relu3": "there is no layer 'relu3' in 'top.h5'; did you mean 'relu2'",
+    "exemplars unnamed.h5 --layer relu2": "from a ZFNetMini; say how to build the model",
 }
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from deconvnet import open_store, zoo
 from deconvnet.cli.commands import demo
-from deconvnet.figures import provenance
+from deconvnet.figures import read_provenance
 from tests.support.commands import said
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -37,7 +37,7 @@ def check(folder, told, *, layers, grids):
     stems = {path.stem for path in figures}
     assert {"filters_conv1", "methods", "unit", *(f"figure2_{layer}" for layer in grids)} <= stems
     for path in figures:
-        how = provenance(path)
+        how = read_provenance(path)
         assert how["model"] == "zoo:zfnet_mini", path
         assert {"contrast", "deconvnet", "torch", "matplotlib"} <= set(how), path
         if path.suffix == ".png":
@@ -46,7 +46,7 @@ def check(folder, told, *, layers, grids):
                 greys = np.asarray(picture.convert("L").resize((64, 64)))
                 assert len(np.unique(greys)) > 8, "a blank picture"
     for layer in grids:
-        how = provenance(folder / f"figure2_{layer}.png")
+        how = read_provenance(folder / f"figure2_{layer}.png")
         assert how["layer"] == layer
         assert how["model_fingerprint"] == store.attributes["model_fingerprint"]
     page = Path(told["page"]).read_text()
@@ -68,7 +68,7 @@ def test_a_small_demo(tmp_path, capfd, monkeypatch):
 def test_the_check_catches_a_figure_without_provenance(tmp_path):
     Image.new("RGB", (200, 200)).save(tmp_path / "figure2_relu4.png")
     with pytest.raises(ValueError, match="carries no provenance"):
-        provenance(tmp_path / "figure2_relu4.png")
+        read_provenance(tmp_path / "figure2_relu4.png")
 
 
 @pytest.mark.slow

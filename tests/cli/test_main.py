@@ -5,7 +5,7 @@ import json
 import pytest
 
 from deconvnet import open_store, zoo
-from deconvnet.figures import provenance
+from deconvnet.figures import read_provenance
 from tests.support.commands import make_files, said
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -84,7 +84,7 @@ def test_mine_says_what_it_left_out_and_what_is_next(files, tmp_path, capfd):
     assert "top 9 of 96 units over 5 images" in out
     assert "left out: " in out
     assert "torn.jpg' cannot be used" in out
-    assert f"next: deconvnet figure {path} --layer relu2" in out
+    assert f"next: deconvnet exemplars {path} --layer relu2" in out
     assert "mining: 100%" in err
 
 
@@ -99,13 +99,13 @@ def test_mine_takes_a_factory_of_a_data_set(files, tmp_path, capfd):
     [("relu2", "0-2,5", 4), ("relu4", "strongest:3", 3), ("classifier", "random:2", 2)],
 )
 @pytest.mark.parametrize("suffix", ["pdf", "png"])
-def test_figure(store, tmp_path, capfd, layer, channels, count, suffix):
+def test_exemplars(store, tmp_path, capfd, layer, channels, count, suffix):
     path = tmp_path / "out" / f"figure.{suffix}"
     options = ["--layer", layer, "--channels", channels, "-o", path, "--width", "icml"]
-    told = result(capfd, "figure", store, *options, "--rectifier", "guided")
+    told = result(capfd, "exemplars", store, *options, "--rectifier", "guided")
     assert told["layer"] == layer
     assert len(told["channels"]) == count
-    how = provenance(path)
+    how = read_provenance(path)
     assert how["layer"] == layer
     assert how["channels"] == ",".join(map(str, told["channels"]))
     assert how["rectifier"] == "guided"
@@ -120,13 +120,13 @@ def test_visualize(files, tmp_path, capfd):
     assert told["figure"] == str(path)
     assert [row["image"] for row in told["units"]] == ["cat0.png"] * 2 + ["cat3.png"] * 2
     assert {row["unit"].split("@")[0] for row in told["units"]} == {"relu3:7", "relu3:9"}
-    assert provenance(path)["images"] == "cat0.png, cat3.png"
+    assert read_provenance(path)["images"] == "cat0.png, cat3.png"
     one = result(
         capfd, "visualize", MODEL, photos[0], *options,
         "--position", "4,5", "--seed", "one", "--rectifier", "rectgrad(90)",
     )  # fmt: skip
     assert [row["unit"] for row in one["units"]] == ["relu3:7@4,5", "relu3:9@4,5"]
-    assert provenance(path)["seed"] == "one"
+    assert read_provenance(path)["seed"] == "one"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_compare(files, tmp_path, capfd, options, unit):
     told = result(capfd, "compare", MODEL, photo, *options, "-o", path)
     assert [row["image"] for row in told["units"]] == ["cat1.png"]
     assert told["units"][0]["unit"].startswith(unit)
-    assert provenance(path)["rectifiers"] == "gradient, deconvnet, guided"
+    assert read_provenance(path)["rectifiers"] == "gradient, deconvnet, guided"
 
 
 def test_an_activation_without_a_rule_by_its_remedy(files, tmp_path, capfd):

@@ -9,8 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from deconvnet.cli.options import command_line
+
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("demo", "layers", "visualize", "mine", "merge", "figure", "compare", "info", "verify")
+COMMANDS = (
+    "demo",
+    "layers",
+    "visualize",
+    "mine",
+    "merge",
+    "exemplars",
+    "compare",
+    "info",
+    "verify",
+)
 COMMANDS += ("embed",)
 PATIENCE = 0.5  # seconds in which help must be there
 
@@ -55,10 +67,14 @@ def test_the_help_names_every_command():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_examples_are_understood(command):
-    from deconvnet.cli.main import _parser
-
     example = deconvnet(command, "--help").stdout.partition("example:\n")[2].split()
-    assert _parser().parse_args(example[1:]).command == command
+    assert command_line().parse_args(example[1:]).command == command
+
+
+def test_figure_is_another_word_for_exemplars():
+    options = command_line().parse_args(["figure", "a.h5", "--layer", "relu"])
+    assert options.command == "exemplars"
+    assert deconvnet("figure", "--help").returncode == 0
 
 
 LOADED = """

@@ -13,7 +13,7 @@ import deconvnet
 from deconvnet import Preprocessing
 from deconvnet.data import ImageError, ImageFolder
 from deconvnet.data.hugging_face import HuggingFaceImages, is_hugging_face
-from deconvnet.data.specs import anchored, dataset, mined_dataset
+from deconvnet.data.resolve import anchored, dataset, mined_dataset
 from deconvnet.store.store import open_store
 from tests.support.commands import said
 from tests.support.spoiled import BAD, GOOD, name_of, turned
@@ -223,5 +223,7 @@ def test_mined_and_drawn(hf, folder, tmp_path, capfd, monkeypatch):
     again = mined_dataset(attributes, Preprocessing.from_json(attributes["transform"]))
     assert again.fingerprint() == attributes["dataset_fingerprint"]
     monkeypatch.chdir("/")
-    code, _, err = said(capfd, "figure", store, "--layer", "relu2", "--channels", 0, "-o", figure)
+    code, _, err = said(
+        capfd, "exemplars", store, "--layer", "relu2", "--channels", 0, "-o", figure
+    )
     assert code == 0, err

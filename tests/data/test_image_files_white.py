@@ -29,8 +29,8 @@ def test_all_images_are_scaled_alike(tmp_path, suffix):
     scan(tmp_path / f"a{suffix}", 4095)
     scan(tmp_path / f"b{suffix}", 2048)
     data = ImageFolder(tmp_path, TWELVE)
-    assert data.picture(0)[0, 0].tolist() == [1.0] * 3
-    assert data.picture(1)[0, 0].tolist() == pytest.approx([128 / 255] * 3)
+    assert data.preprocessing.picture(data[0])[0, 0].tolist() == [1.0] * 3
+    assert data.preprocessing.picture(data[1])[0, 0].tolist() == pytest.approx([128 / 255] * 3)
     with Image.open(tmp_path / f"b{suffix}") as image:
         assert TWELVE(image)[0, 0, 0] == data[1][0, 0, 0], "of an image in memory too"
 

@@ -146,7 +146,9 @@ def test_finds_and_sorts_by_bytes(tmp_path):
     paths = [folder.path(index) for index in range(len(folder))]
     assert paths == ["B.png", "a-.png", "a/b/c.webp", "a/z.JPG", "b.png", "é.png"]
     assert folder[0].shape == (3, 8, 8)
-    assert folder.picture(0).tolist()[0][0] == pytest.approx([1, 0, 0], abs=1e-6)
+    assert folder.preprocessing.picture(folder[0]).tolist()[0][0] == pytest.approx(
+        [1, 0, 0], abs=1e-6
+    )
 
 
 def test_odd_names(tmp_path):

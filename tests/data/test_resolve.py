@@ -12,7 +12,8 @@ from torchvision.models import AlexNet_Weights
 from deconvnet import DeconvNet, Preprocessing, embed, mine, verify
 from deconvnet.data import ImageFolder
 from deconvnet.data.resolve import known_preprocessing
-from deconvnet.mining.exemplars import exemplars, stored_exemplars
+from deconvnet.mining.exemplars import project_exemplars
+from deconvnet.store.picture_reading import stored_exemplars
 
 PREPARE = Preprocessing((8, 8), 8)
 OTHER = Preprocessing((8, 8), 9)
@@ -75,7 +76,7 @@ def test_later_calls_take_what_the_store_says(photos, tmp_path):
     assert verify(store, DeconvNet(net), str(photos), preprocessing=PREPARE).passed
     assert not verify(store, net, photos, preprocessing=OTHER).passed
     made = embed(store, net, str(photos), projections="guided", path=tmp_path / "b.h5")
-    found = exemplars(made, "1", 2, net=DeconvNet(net, "guided"), dataset=str(photos))
+    found = project_exemplars(made, "1", 2, net=DeconvNet(net, "guided"), dataset=str(photos))
     kept = stored_exemplars(made, "1", 2, rectifier="guided")
     assert [e.activation for e in kept[2]] == [e.activation for e in found[2]]
 

@@ -12,7 +12,8 @@ from matplotlib.image import AxesImage
 from matplotlib.text import Text
 from PIL import Image
 
-from deconvnet.figures import ChannelBlock, paper
+from deconvnet.figures import paper
+from tests.support.exemplars import exemplar
 
 
 def _chunk(kind, content):
@@ -80,21 +81,23 @@ def faults():
 
 
 @pytest.fixture
-def blocks():
+def channels():
     """Make ``count`` channels of ``k`` exemplars of ``height`` by ``width`` pixels."""
 
-    def make(count, *, k=9, height=20, width=20, **details):
+    def make(count, *, k=9, height=20, width=20):
         random = np.random.default_rng(count)
         shape = (k, height, width, 3)
-        return [
-            ChannelBlock(
-                channel=17 * number,
-                activations=np.sort(random.random(k))[::-1],
-                projections=random.normal(size=shape),
-                patches=random.integers(0, 256, shape, dtype=np.uint8),
-                **details,
-            )
+        return {
+            17 * number: [
+                exemplar(patch, projection, unit=f"a:{17 * number}", activation=value)
+                for value, projection, patch in zip(
+                    np.sort(random.random(k))[::-1],
+                    random.normal(size=shape),
+                    random.integers(0, 256, shape, dtype=np.uint8),
+                    strict=True,
+                )
+            ]
             for number in range(count)
-        ]
+        }
 
     return make

@@ -8,6 +8,7 @@ from matplotlib.text import Text
 
 from deconvnet.figures import ComparisonRow, comparison, filters, signed
 from deconvnet.figures.canvas.tiles import pixels
+from deconvnet.units import Box
 
 COLUMNS = ["photograph", "gradient", "deconvnet", "guided"]
 
@@ -30,7 +31,7 @@ def test_the_layout(faults, wide, label):
 def test_pictures_are_drawn_pixel_for_pixel_in_the_order_of_the_columns():
     one = row()
     images = comparison([one], columns=COLUMNS).findobj(AxesImage)
-    expected = [one.photograph, *(pixels(signed(raw)) for raw in one.projections)]
+    expected = [one.image, *(pixels(signed(raw)) for raw in one.projections)]
     for image, picture in zip(images, expected, strict=True):
         assert np.array_equal(image.get_array(), picture)
     lefts = [image.get_extent()[0] for image in images]
@@ -51,7 +52,7 @@ def test_headings_and_labels():
 
 
 def test_a_box_is_outlined_where_it_lies():
-    figure = comparison([row(box=(16, 20, 48, 60))], columns=COLUMNS)
+    figure = comparison([row(box=Box((16, 20), (48, 60)))], columns=COLUMNS)
     left, right, bottom, top = figure.findobj(AxesImage)[0].get_extent()
     outlines = [patch for patch in figure.findobj(Rectangle) if not patch.get_fill()]
     assert len(outlines) == 2
@@ -65,13 +66,13 @@ def test_a_box_is_outlined_where_it_lies():
 def test_rows_that_do_not_agree_are_refused():
     with pytest.raises(ValueError, match="no rows"):
         comparison([], columns=COLUMNS)
-    with pytest.raises(ValueError, match="3 projections for the columns .*photograph's column too"):
+    with pytest.raises(ValueError, match="3 projections for the columns .*image's column too"):
         comparison([row()], columns=COLUMNS[1:])
-    crooked = ComparisonRow(row().photograph[1:], row().projections)
-    with pytest.raises(ValueError, match=r"\(64, 80\) pixels beside a photograph of \(63, 80\)"):
+    crooked = ComparisonRow(row().image[1:], row().projections)
+    with pytest.raises(ValueError, match=r"\(64, 80\) pixels beside an image of \(63, 80\)"):
         comparison([crooked], columns=COLUMNS)
     with pytest.raises(ValueError, match=re.escape("box (9, 9, 9, 12) is empty")):
-        comparison([row(box=(9, 9, 9, 12))], columns=COLUMNS)
+        comparison([row(box=Box((9, 9), (9, 12)))], columns=COLUMNS)
 
 
 @pytest.mark.parametrize(

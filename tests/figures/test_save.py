@@ -9,23 +9,23 @@ import pytest
 from matplotlib.image import AxesImage
 from PIL import Image
 
-from deconvnet.figures import figure2, provenance, save
+from deconvnet.figures import figure2, read_provenance, save
 
 FORMATS = ["pdf", "png", "svg"]
 TOLD = {"model": "vgg16", "layer": "features.28", "title": "VGG-16 (Ü)", "odd": 'a\\b "(ü)"\n<猫>&'}
 
 
 @pytest.fixture
-def figure(blocks):
-    return figure2(blocks(2, height=60, width=60), width="cvpr", title="features.28")
+def figure(channels):
+    return figure2(channels(2, height=60, width=60), width="cvpr", title="features.28")
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_the_same_bytes_every_time(figure, blocks, tmp_path, monkeypatch, suffix):
+def test_the_same_bytes_every_time(figure, channels, tmp_path, monkeypatch, suffix):
     first = save(figure, tmp_path / f"a.{suffix}", provenance=TOLD).read_bytes()
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     assert save(figure, tmp_path / f"b.{suffix}", provenance=TOLD).read_bytes() == first
-    again = figure2(blocks(2, height=60, width=60), width="cvpr", title="features.28")
+    again = figure2(channels(2, height=60, width=60), width="cvpr", title="features.28")
     assert save(again, tmp_path / f"c.{suffix}", provenance=TOLD).read_bytes() == first
     with matplotlib.rc_context({"font.size": 30, "savefig.bbox": "tight", "text.color": "red"}):
         assert save(figure, tmp_path / f"d.{suffix}", provenance=TOLD).read_bytes() == first
@@ -48,7 +48,7 @@ def test_a_date_would_be_seen(figure, monkeypatch):
 @pytest.mark.parametrize("told", [TOLD, {}, {"a": "\udc80 \x00 )("}])
 def test_provenance_comes_back(figure, tmp_path, suffix, told):
     path = save(figure, tmp_path / f"a.{suffix}", provenance=told)
-    assert provenance(path) == told
+    assert read_provenance(path) == told
 
 
 def test_provenance_is_where_other_programs_look(figure, tmp_path):
@@ -70,14 +70,14 @@ def test_files_by_others_are_refused(tmp_path, suffix, content):
     path = tmp_path / f"a.{suffix}"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=re.escape(repr(str(path))) + " carries no provenance"):
-        provenance(path)
+        read_provenance(path)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_figures_by_plain_matplotlib_are_refused(figure, tmp_path, suffix):
     figure.savefig(tmp_path / f"a.{suffix}")
     with pytest.raises(ValueError, match="carries no provenance"):
-        provenance(tmp_path / f"a.{suffix}")
+        read_provenance(tmp_path / f"a.{suffix}")
 
 
 def every_patch_is_in(data, figure, pictures_of_pdf):
@@ -140,11 +140,12 @@ def test_a_png_has_the_size_asked_for(figure, tmp_path):
     assert Image.open(io.BytesIO(path.read_bytes())).width == 325
 
 
-def test_a_png_averages_and_the_figure_stays_as_it_was(blocks, tmp_path):
-    block = blocks(1, height=300, width=300)[0]
-    block.patches[:] = 0
-    block.patches[:, ::2] = 255  # every other row: grey when averaged, black or white when dropped
-    figure = figure2([block], width=2.0)
+def test_a_png_averages_and_the_figure_stays_as_it_was(channels, tmp_path):
+    given = channels(1, height=300, width=300)
+    for one in given[0]:
+        one.patch[:] = 0
+        one.patch[::2] = 255  # every other row: grey when averaged, black or white when dropped
+    figure = figure2(given, width=2.0)
     path = save(figure, tmp_path / "a.png", provenance={}, dpi=60)
     right = np.asarray(Image.open(io.BytesIO(path.read_bytes())).convert("L"))[-55:-5, -55:-5]
     assert abs(float(np.median(right)) - 127) < 30
@@ -182,7 +183,7 @@ def test_other_suffixes_are_refused_with_the_three(figure, tmp_path, name):
     with pytest.raises(ValueError, match=r"\.pdf, \.png, \.svg"):
         save(figure, tmp_path / name, provenance={})
     with pytest.raises(ValueError, match=r"\.pdf, \.png, \.svg"):
-        provenance(tmp_path / name)
+        read_provenance(tmp_path / name)
     assert os.listdir(tmp_path) == []
 
 

@@ -6,21 +6,25 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from deconvnet.figures import ImageRow, UnitView, signed, visualization
+from deconvnet.figures import ImageRow, signed, visualization
 from deconvnet.figures.canvas.style import PAGE
 from deconvnet.figures.canvas.tiles import pixels
+from deconvnet.figures.unit_panels import label
+from deconvnet.units import Box
+from tests.support.exemplars import exemplar
 
 LONG = "features.denseblock4.denselayer16.conv2"
 
 
-def views(count, *, layer="features.28", size=60):
+def units(count, *, layer="features.28", size=60):
     random = np.random.default_rng(count)
     return [
-        UnitView(
-            label=f"{layer}:{random.integers(512)} @ {n},{n} = {20 * random.random():.1f}",
-            box=(n, 2 * n, n + size, 2 * n + size),
-            patch=random.integers(0, 256, (size, size, 3), dtype=np.uint8),
-            projection=random.normal(size=(size, size, 3)),
+        exemplar(
+            random.integers(0, 256, (size, size, 3), dtype=np.uint8),
+            random.normal(size=(size, size, 3)),
+            unit=f"{layer}:{random.integers(512)}@{n},{n}",
+            activation=20 * random.random(),
+            box=Box((n, 2 * n), (n + size, 2 * n + size)),
         )
         for n in range(count)
     ]
@@ -28,7 +32,7 @@ def views(count, *, layer="features.28", size=60):
 
 def rows(images, channels, *, name="photograph_001.jpg", height=100, **details):
     photograph = np.random.default_rng(0).random((height, 100, 3))
-    return [ImageRow(photograph, views(channels, **details), name) for _ in range(images)]
+    return [ImageRow(photograph, units(channels, **details), name) for _ in range(images)]
 
 
 def labels(figure):
@@ -44,8 +48,14 @@ def test_the_layout_of_any_number_of_images_and_channels(faults, images, channel
     assert figure.get_figheight() < PAGE + 0.5
     assert len(figure.findobj(AxesImage)) == images * (1 + 2 * channels)
     assert faults(figure) == []
-    for view in given[0].views:
-        assert view.label in labels(figure)
+    for one in given[0].units:
+        assert label(one) in labels(figure)
+
+
+def test_the_label_of_a_unit():
+    (one,) = units(1)
+    assert re.fullmatch(r"features\.28:\d+ @ 0,0 = \d+\.?\d*", label(one))
+    assert label(one).endswith(f" = {one.activation:.3g}")
 
 
 @pytest.mark.parametrize("wide", ["cvpr", "neurips"])
@@ -63,18 +73,18 @@ def test_rows_need_not_have_the_same_number_of_units(faults):
 def test_pictures_are_drawn_pixel_for_pixel():
     row = rows(1, 1)[0]
     photograph, patch, projection = visualization([row]).findobj(AxesImage)
-    assert np.array_equal(photograph.get_array(), pixels(np.asarray(row.photograph)))
-    assert np.array_equal(patch.get_array(), row.views[0].patch)
-    assert np.array_equal(projection.get_array(), pixels(signed(row.views[0].projection)))
+    assert np.array_equal(photograph.get_array(), pixels(np.asarray(row.image)))
+    assert np.array_equal(patch.get_array(), row.units[0].patch)
+    assert np.array_equal(projection.get_array(), pixels(signed(row.units[0].projection)))
 
 
 def test_clipped_crops_are_padded_and_keep_their_shape():
-    view = UnitView("a:0", (0, 0, 50, 100), np.ones((50, 100, 3)), np.ones((50, 100, 3)))
-    row = ImageRow(np.zeros((100, 100, 3)), [*views(1, size=100), view])
-    clipped = np.asarray(visualization([row]).findobj(AxesImage)[3].get_array())
-    assert clipped.shape == (100, 100, 3)
-    assert np.all(clipped[25:75] == 255)
-    assert np.all(clipped[:25] == 128)
+    clipped = exemplar(np.ones((50, 100, 3)), np.ones((50, 100, 3)))
+    row = ImageRow(np.zeros((100, 100, 3)), [*units(1, size=100), clipped])
+    drawn = np.asarray(visualization([row]).findobj(AxesImage)[3].get_array())
+    assert drawn.shape == (100, 100, 3)
+    assert np.all(drawn[25:75] == 255)
+    assert np.all(drawn[:25] == 128)
 
 
 def test_outlines_lie_on_the_photograph_in_the_colour_of_their_label():
@@ -94,8 +104,8 @@ def test_outlines_lie_on_the_photograph_in_the_colour_of_their_label():
 
 def test_rows_that_do_not_agree_are_refused():
     for given in ([], [ImageRow(np.zeros((9, 9, 3)), [])]):
-        with pytest.raises(ValueError, match="at least one view"):
+        with pytest.raises(ValueError, match="at least one unit"):
             visualization(given)
-    view = UnitView("a:0", (0, 0, 5, 5), np.zeros((5, 5, 3)), np.zeros((5, 6, 3)))
-    with pytest.raises(ValueError, match=re.escape("'a:0' has a projection of (5, 6)")):
-        visualization([ImageRow(np.zeros((9, 9, 3)), [view])])
+    one = exemplar(np.zeros((5, 5, 3)), np.zeros((5, 6, 3)))
+    with pytest.raises(ValueError, match=re.escape("a:0 has a projection of (5, 6)")):
+        visualization([ImageRow(np.zeros((9, 9, 3)), [one])])

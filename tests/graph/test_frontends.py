@@ -71,7 +71,7 @@ def test_images_of_another_size_take_another_way():
     large, small = noise(2, 3, 12, 12), noise(2, 3, 7, 7)
     recordings = [net.record(images, ["two", "relu_1"]) for images in (large, small, large)]
     assert ["pool" in r.sizes for r in recordings] == [True, False, True]
-    assert net.layers["relu"].size == (12, 12)
+    assert net.layers_at((3, 12, 12))["relu"].size == (12, 12)
     assert net.geometry((3, 7, 7)).sizes["two"] == (1, 4, 5, 5)
     for images, recording in zip((large, small, large), recordings, strict=True):
         by_recording = net.project(recording, layer="two", channel=1)

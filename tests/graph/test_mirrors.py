@@ -100,15 +100,15 @@ def test_modules_of_several_tensors_and_functions_with_numbers(counted):
     given = images.clone().requires_grad_()
     (expected,) = torch.autograd.grad(model(given)[:, 2, 3, 4].sum(), given)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-13)
-    assert set(net.route(images, []).uncounted) <= set(kinds)
+    assert set(net.plan(images, []).uncounted) <= set(kinds)
 
 
 def test_what_no_layer_says_is_named_as_uncounted():
     net = DeconvNet(Net().double(), "gradient", mirrors=MIRRORS)
     images = torch.randn(1, 3, 12, 12, dtype=torch.float64)
-    route = net.route(images, [Unit("top", 0, 2, 2)])
-    assert route.uncounted == ("meet", "swish", "swish_1")
-    assert route.multiply_adds["full"] > 0
+    plan = net.plan(images, [Unit("top", 0, 2, 2)])
+    assert plan.uncounted == ("meet", "swish", "swish_1")
+    assert plan.multiply_adds["full"] > 0
 
 
 def test_a_line_of_ones_own_comes_before_the_table():

@@ -74,7 +74,7 @@ def test_normalisation_as_the_first_layer():
         for policy in ("gradient", "guided"):
             net = right(model, IMAGES, policy=policy)
         unit = [Unit("2", 1, 2, 2)]
-        assert net.route(IMAGES, unit).way == "cone"
+        assert net.plan(IMAGES, unit).strategy == "cone"
         right(nn.Sequential(kind([0.5], [0.25]), *small()), IMAGES)
 
 

@@ -94,10 +94,10 @@ def test_many_units_by_cone(model):
     units = [Unit("last", c, r, c + 9, image=r % 3) for c in range(4) for r in (0, 7, 8, 15)]
     ways = ("cone", "shared")
     found = {way: net.project(images, units=units, seed="one", way=way) for way in ways}
-    route = net.route(images, units, way="cone")
-    assert route.ways == {"last": "shared" if model.counted else "cone"}  # of one size: not up
-    assert route.uncounted == ()
-    assert route.multiply_adds["shared"] < route.multiply_adds["full"] / 4, "down on crops"
+    plan = net.plan(images, units, strategy="cone")
+    assert plan.strategies == {"last": "shared" if model.counted else "cone"}  # of one size: not up
+    assert plan.uncounted == ()
+    assert plan.multiply_adds["shared"] < plan.multiply_adds["full"] / 4, "down on crops"
     expected = torch.stack([gradient(model, images, unit) for unit in units])
     for way in found:
         torch.testing.assert_close(found[way], expected, rtol=0, atol=TOLERANCE)

@@ -17,7 +17,7 @@ import deconvnet
 from deconvnet import DeconvNet, Preprocessing
 from deconvnet.data import ImageError, ImageFolder
 from deconvnet.data.image_files import read_image
-from deconvnet.mining.exemplars import exemplars
+from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.store.store import open_store
 from tests.support.commands import said
 from tests.support.spoiled import BAD, GOOD, JPEG, flipped, name_of, nobody, turned
@@ -144,7 +144,7 @@ def test_odd_images_are_shown_as_expected(folder, tmp_path, key):
     (folder / key[1]).write_bytes(content)
     data = ImageFolder(folder, PREPARE)
     index = sorted([*CLEAN, key[1]]).index(key[1])
-    assert abs(255 * data.picture(index) - colour).max() < 3
+    assert abs(255 * data.preprocessing.picture(data[index]) - colour).max() < 3
     store = mined(data, tmp_path / "a.h5")
     assert (store.failed, store.attributes["images_seen"]) == ([], 4)
     # what it must catch: what is shown without a policy
@@ -160,9 +160,9 @@ def test_row_7_flipped_bits_are_told_by_the_content_only(folder):
         [ImageFolder(folder, PREPARE, identity=kind).fingerprint() for _ in range(2)]
         for kind in ("size", "content")
     )
-    before = ImageFolder(folder, PREPARE).picture(1)
+    before = PREPARE.picture(ImageFolder(folder, PREPARE)[1])
     (folder / "good.jpg").write_bytes(flipped())
-    assert not np.array_equal(ImageFolder(folder, PREPARE).picture(1), before)
+    assert not np.array_equal(PREPARE.picture(ImageFolder(folder, PREPARE)[1]), before)
     assert ImageFolder(folder, PREPARE).fingerprint() == sizes[0] == sizes[1]
     assert contents[0] == contents[1]
     now = ImageFolder(folder, PREPARE, identity="content").fingerprint()
@@ -172,8 +172,9 @@ def test_row_7_flipped_bits_are_told_by_the_content_only(folder):
 
 def test_row_17_orientation_is_left_or_followed(folder, tmp_path, capfd):
     (folder / "b.png").write_bytes(turned())
-    left = ImageFolder(folder, PREPARE).picture(1)
-    followed = ImageFolder(folder, Preprocessing((8, 8), 8, orientation="exif")).picture(1)
+    left = PREPARE.picture(ImageFolder(folder, PREPARE)[1])
+    exif = Preprocessing((8, 8), 8, orientation="exif")
+    followed = exif.picture(ImageFolder(folder, exif)[1])
     assert (left[:, 0].round() == [1, 0, 0]).all()  # red on the left
     assert (left[0].round() != [1, 0, 0]).any()
     assert (followed[0].round() == [1, 0, 0]).all()  # red on top
@@ -200,7 +201,7 @@ def test_row_25_a_format_without_its_plugin(folder, monkeypatch):
 
 def shown(store, folder):
     data, net = ImageFolder(folder, PREPARE), DeconvNet(model(), input_size=(3, 8, 8))
-    return exemplars(store, "1", [0, 1, 2, 3], net=net, dataset=data, preprocessing=PREPARE)
+    return project_exemplars(store, "1", [0, 1, 2, 3], net=net, dataset=data, preprocessing=PREPARE)
 
 
 def test_row_27_what_has_changed_since_is_not_shown(folder, tmp_path):
@@ -269,5 +270,5 @@ def test_a_long_summary_is_cut_short():
     ]
     lines = list(left_out(many, 10_000))
     assert len(lines) == TOLD + 2
-    assert lines[-1] == "  and 5 more; the store has them all in /failed"
+    assert lines[-1] == "  … and 5 more; the store has them all in /failed"
     assert list(left_out([], 10_000)) == []

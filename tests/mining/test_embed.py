@@ -9,11 +9,10 @@ import torch
 from torch import nn
 
 from deconvnet import DeconvNet, Preprocessing, open_store
-from deconvnet.layers import Rectifier
 from deconvnet.mining.embed import embed
-from deconvnet.mining.exemplars import exemplars, stored_exemplars
+from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.mining.mine import mine
-from deconvnet.store.picture_reading import read_pictures
+from deconvnet.store.picture_reading import stored_exemplars
 from tests.support.mined import SIZE, Pictures, Ties
 
 PREPARED = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -60,7 +59,7 @@ def recomputed(work, layer, policy):
     net = DeconvNet(model, policy)
     channels = range(store[layer].channels)
     data = Pictures(images)
-    return exemplars(store, layer, channels, net=net, dataset=data, preprocessing=PREPARED)
+    return project_exemplars(store, layer, channels, net=net, dataset=data, preprocessing=PREPARED)
 
 
 def compare(found, expected):
@@ -129,7 +128,9 @@ def test_branches_stand_in_the_field_of_their_join(tmp_path):
     made = embed(store, model, data, preprocessing=prepared, projections=["gradient"])
     assert made.path == store.path, "by default it takes the old one's place"
     net = DeconvNet(model, "gradient")
-    expected = exemplars(store, "cat", range(6), net=net, dataset=data, preprocessing=prepared)
+    expected = project_exemplars(
+        store, "cat", range(6), net=net, dataset=data, preprocessing=prepared
+    )
     found = stored_exemplars(made, "cat", range(6), rectifier="gradient")
     for channel, those in expected.items():
         assert [e.overhang for e in found[channel]] == [e.overhang for e in those]
@@ -149,30 +150,6 @@ def test_projections_are_added_kept_and_replaced(work, tmp_path):
     assert set(two.pictures["relu"].projections) == set(POLICIES)
     again = embedded(two, model, images, projections=["deconvnet"])
     assert set(again.pictures["relu"].projections) == set(POLICIES)
-
-
-class Power(Rectifier):
-    """Signals times a power of the activation."""
-
-    name = "power"
-    pointwise = True
-
-    def __init__(self, exponent):
-        self.exponent = exponent
-
-    def remember(self, z, a, activation):
-        return a**self.exponent
-
-    def signal(self, R, kept):
-        return R * kept
-
-
-def test_rules_of_ones_own_are_told_apart_by_their_parameters(work, tmp_path):
-    store, _, model, images = work
-    rules = [Power(1), Power(2)]
-    found = embedded(store, model, images, projections=rules, path=tmp_path / "powers.h5")
-    layer = next(iter(found))
-    assert {"power(1)", "power(2)"} <= set(found.pictures[layer].projections)
 
 
 def test_progress_and_channels_that_do_not_exist(work, tmp_path):
@@ -260,7 +237,7 @@ def test_a_file_that_has_changed_since(work, tmp_path):
     path.unlink()
     embedded(store, model, images, path=path)
     with pytest.raises(ValueError, match="has changed since it was opened; open it again"):
-        list(read_pictures(mine_, "relu", [1], rectifier="deconvnet"))
+        stored_exemplars(mine_, "relu", [1], rectifier="deconvnet")
     path.unlink()
     with pytest.raises(FileNotFoundError):
-        list(read_pictures(mine_, "relu", [1], rectifier="deconvnet"))
+        stored_exemplars(mine_, "relu", [1], rectifier="deconvnet")

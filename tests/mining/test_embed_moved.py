@@ -7,8 +7,8 @@ import pytest
 
 from deconvnet import Unit, open_store
 from deconvnet.cli.main import main
-from deconvnet.figures import provenance
-from deconvnet.mining.exemplars import stored_exemplars
+from deconvnet.figures import read_provenance
+from deconvnet.store.picture_reading import stored_exemplars
 from tests.support.commands import make_files, said
 
 
@@ -31,11 +31,11 @@ def moved(tmp_path_factory):
 @pytest.mark.parametrize("policy", ["deconvnet", "guided"])
 def test_a_figure_needs_neither_model_nor_data(moved, tmp_path, capfd, policy):
     figure = tmp_path / "a.png"
-    arguments = ["figure", moved, "--layer", "relu4", "-o", figure, "--rectifier", policy]
+    arguments = ["exemplars", moved, "--layer", "relu4", "-o", figure, "--rectifier", policy]
     code, out, err = said(capfd, *arguments)
     assert code == 0, err
     assert "drawn from the pictures in the store" in out
-    how = provenance(figure)
+    how = read_provenance(figure)
     assert (how["model"], how["rectifier"]) == ("nowhere/net.py:make", policy)
     assert how["model_fingerprint"] == open_store(moved).attributes["model_fingerprint"]
 
@@ -46,10 +46,10 @@ def test_a_figure_needs_neither_model_nor_data(moved, tmp_path, capfd, policy):
 )
 def test_what_is_not_stored_is_asked_of_the_model(moved, tmp_path, capfd, options):
     figure = tmp_path / "a.png"
-    code, _, err = said(capfd, "figure", moved, "--layer", "relu4", "-o", figure, *options)
+    code, _, err = said(capfd, "exemplars", moved, "--layer", "relu4", "-o", figure, *options)
     assert code == 2
     assert "nowhere" in err
-    assert "pictures in the store needs nothing else: --rectifier deconvnet or guided" in err
+    assert "the store has pictures that need neither: --rectifier deconvnet or guided" in err
     assert not figure.exists()
 
 

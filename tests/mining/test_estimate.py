@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from deconvnet import Preprocessing, UnmirroredError
-from deconvnet.cli.commands.dry_run import duration, size
+from deconvnet.cli.commands.mine import duration, size
 from deconvnet.mining import estimate_pictures
 from deconvnet.mining.embed import embed
 from deconvnet.mining.estimate import estimate

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from deconvnet import DeconvNet, Preprocessing, Unit
-from deconvnet.mining.exemplars import Exemplar, exemplars
+from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.mining.mine import mine
+from deconvnet.units import Exemplar
 from tests.support.mined import SIZE, WINDOWS, Pictures, Ties, box, pictures
 
 PREPARED = Preprocessing(SIZE, None, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
@@ -40,7 +41,9 @@ def work(tmp_path_factory):
 def drawn(work, layer, channels, images=None, *, net=None, **options):
     store, own, known = work
     data = Pictures(known if images is None else images, **options)
-    return exemplars(store, layer, channels, net=net or own, dataset=data, preprocessing=PREPARED)
+    return project_exemplars(
+        store, layer, channels, net=net or own, dataset=data, preprocessing=PREPARED
+    )
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -134,7 +137,7 @@ def test_the_channels_of_a_join_stand_in_its_field(tmp_path):
     store = mine(model, data, tmp_path / "a.h5", ["cat"], 5)
     prepared = Preprocessing((20, 24), None)
     net = DeconvNet(model)
-    found = exemplars(store, "cat", range(6), net=net, dataset=data, preprocessing=prepared)
+    found = project_exemplars(store, "cat", range(6), net=net, dataset=data, preprocessing=prepared)
     narrow = [e for channel in (0, 1, 2) for e in found[channel]]
     assert narrow
     for e in narrow:

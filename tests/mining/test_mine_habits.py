@@ -13,7 +13,7 @@ from deconvnet import DeconvNet, Preprocessing
 from deconvnet.atomic import write_whole
 from deconvnet.mining.embed import embed
 from deconvnet.mining.estimate import estimate
-from deconvnet.mining.exemplars import exemplars
+from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.mining.mine import Unfinished, mine
 from deconvnet.mining.run.microbatches import microbatches
 from deconvnet.mining.verify.verify import verify
@@ -47,8 +47,10 @@ def test_one_tensor_that_is_filled_again(work, tmp_path):
     assert tables(found.path) == tables(store.path)
     net = DeconvNet(model, "guided")
     options = {"net": net, "preprocessing": PREPARED}
-    several = exemplars(found, "relu1", [2, 3], dataset=Refilled(images), **options)
-    for channel, those in exemplars(store, "relu1", [2, 3], dataset=images, **options).items():
+    several = project_exemplars(found, "relu1", [2, 3], dataset=Refilled(images), **options)
+    for channel, those in project_exemplars(
+        store, "relu1", [2, 3], dataset=images, **options
+    ).items():
         for one, other in zip(those, several[channel], strict=True):
             assert (one.patch == other.patch).all()
             assert (one.projection == other.projection).all()

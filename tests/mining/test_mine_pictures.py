@@ -36,7 +36,7 @@ def test_patches_alone_or_with_projections(files, tmp_path, capfd):
     before = path.stat().st_mtime_ns
     assert mined(capfd, files, path, "--store-projections", "guided")[0] == 0
     assert path.stat().st_mtime_ns == before, "what is there is not made again"
-    code, out, _ = said(capfd, "figure", path, "--layer", "relu4", "-o", tmp_path / "a.png")
+    code, out, _ = said(capfd, "exemplars", path, "--layer", "relu4", "-o", tmp_path / "a.png")
     assert code == 0
     assert "drawn from the pictures in the store" in out
 
@@ -45,7 +45,7 @@ def test_nothing_is_stored_unasked(files, tmp_path, capfd):
     assert mined(capfd, files, tmp_path / "a.h5")[0] == 0
     assert held(tmp_path / "a.h5") == {}
     code, out, _ = said(
-        capfd, "figure", tmp_path / "a.h5", "--layer", "relu4", "-o", tmp_path / "a.png"
+        capfd, "exemplars", tmp_path / "a.h5", "--layer", "relu4", "-o", tmp_path / "a.png"
     )
     assert code == 0
     assert "drawn from" not in out

@@ -113,7 +113,7 @@ def test_a_signal_to_the_command_and_its_readers(tmp_path, photos, whole, number
         os.killpg(process.pid, number)
         err = process.stderr.read().decode()
     assert process.returncode == 128 + number, err
-    assert "images are done and kept; go on with" in err
+    assert "images are done and kept; resume with" in err
     code, out, err = ran(sys.executable, *words)
     assert (code, "going on: " in out) == (0, True)
     assert not path.with_name("top.h5.parts").exists()

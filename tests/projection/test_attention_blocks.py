@@ -137,7 +137,7 @@ def test_no_unit_travels_alone(block):
     net, images, units, _ = asked(block, "gradient")
     recording = net.record(images)
     assert recording.per_sample, [step.name for step in recording.steps if not step.per_sample]
-    assert set(net.route(images, units).ways.values()) <= {"cone", "shared"}
+    assert set(net.plan(images, units).strategies.values()) <= {"cone", "shared"}
 
 
 def test_a_maximum_that_sends_its_signal_elsewhere_shows(monkeypatch):

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-import deconvnet.projection.project
 from deconvnet import DeconvNet, Unit
 from deconvnet.layers import Inside, Rectifier, Switches
 from deconvnet.layers.convolution import Convolution
@@ -37,7 +36,7 @@ def test_every_position_of_a_network_of_everything(policy, layer):
     units = every_unit(net, images, layer)
     found = in_cones(net, images, units, seed="one")
     assert_same(found, projections(model, images, units, policy))
-    assert_same(net.project(images, units=units, way="shared", seed="one"), found)
+    assert_same(net.project(images, units=units, strategy="shared", seed="one"), found)
     recording = net.record(images, layer)
     assert_same(net.project(recording, units=units, seed="one"), found)
 
@@ -52,7 +51,7 @@ def test_torchvisions_networks(name, policy):
     units = borders(net, images, layer)
     found = in_cones(net, images, units, seed="one")
     assert_same(found, projections(model, images, units, policy))
-    parts = net.route(images, units, way="cone").parts[layer]
+    parts = net.plan(images, units, strategy="cone").parts[layer]
     assert all(len(part.cone.seen) > 4 for part in parts)
 
 
@@ -61,8 +60,8 @@ def test_crops_are_the_boxes_of_whole_projections_and_nothing_is_outside():
     units = borders(net, images, "features.15")
     whole = in_cones(net, images, units)
     recording = net.record(images, "features.15")
-    for way in ("cone", "shared"):
-        cuts = net.project(images, units=units, crop=True, way=way)
+    for strategy in ("cone", "shared"):
+        cuts = net.project(images, units=units, crop=True, strategy=strategy)
         for unit, cut, pixels in zip(units, cuts, whole, strict=True):
             assert cut.unit == unit
             inside = pixels[(slice(None), *cut.box.slices)]
@@ -78,10 +77,10 @@ def test_parts_are_the_whole(monkeypatch):
     net, images = DeconvNet(everything(), "guided"), noise(3, 3, 49, 57)
     units = every_unit(net, images, "max_pool2d")
     whole = in_cones(net, images, units)
-    monkeypatch.setattr(deconvnet.projection.project, "NEAR", 100_000)
+    monkeypatch.setattr("deconvnet.projection.plan.NEAR", 100_000)
     assert_same(in_cones(net, images, units[::-1]), whole.flip(0))
     monkeypatch.setattr("deconvnet.projection.plan.RECORDED", 1)
-    assert_same(net.project(images, units=units, way="shared"), whole)
+    assert_same(net.project(images, units=units, strategy="shared"), whole)
 
 
 class Sizes(nn.Module):
@@ -113,7 +112,7 @@ def test_other_parameters_are_used_at_once():
     model.wide.weight = nn.Parameter(model.wide.weight.detach() * 2)
     after = in_cones(net, images, units)
     assert error(after, before) > 1e-3
-    assert_same(after, DeconvNet(model, "guided").project(images, units=units, way="shared"))
+    assert_same(after, DeconvNet(model, "guided").project(images, units=units, strategy="shared"))
 
 
 @pytest.mark.parametrize(("conv", "pool", "size"), [
@@ -148,7 +147,7 @@ class Halved(Rectifier):
 def test_a_policy_that_looks_around_gets_whole_maps(policy):
     net, images = DeconvNet(everything(), policy), noise(2, 3, 49, 57)
     units = every_unit(net, images, "relu_2")[:5]
-    assert net.route(images, units, way="cone").way == "shared"
+    assert net.plan(images, units, strategy="cone").strategy == "shared"
     alone = [net.project(images[u.image : u.image + 1], layer="relu_2", channel=u.channel,
                          position=u.position) for u in units]  # fmt: skip
     assert_same(net.project(images, units=units), torch.cat(alone))
@@ -156,8 +155,8 @@ def test_a_policy_that_looks_around_gets_whole_maps(policy):
 
 def test_bad_input():
     net, images = DeconvNet(everything()), noise(2, 3, 49, 57)
-    with pytest.raises(ValueError, match=r"the way was 'fast'; use one of cone, shared"):
-        net.project(images, units=[Unit("pool", 0, 1, 1)], way="fast")
+    with pytest.raises(ValueError, match=r"the strategy was 'fast'; use one of cone, shared"):
+        net.project(images, units=[Unit("pool", 0, 1, 1)], strategy="fast")
     with pytest.raises(IndexError, match=r"pool has no position \(99, 1\); its maps are 13 x 15"):
         net.project(images, units=[Unit("pool", 0, 99, 1)])
     with pytest.raises(IndexError, match="there is no image 2; the batch has 0 to 1"):
@@ -188,5 +187,5 @@ def test_faults_are_seen(fault, monkeypatch):
     net = DeconvNet(model, "guided")
     units = every_unit(net, images, "max_pool2d")
     expected = projections(model, images, units, "guided")
-    ways = [net.project(images, units=units, way=way, seed="one") for way in ("cone", "shared")]
-    assert max(error(found, expected) for found in ways) > 1e-3
+    both = [net.project(images, units=units, strategy=s, seed="one") for s in ("cone", "shared")]
+    assert max(error(found, expected) for found in both) > 1e-3

@@ -12,20 +12,20 @@ from tests.support.networks import network, noise
 def test_multiply_adds_are_those_that_are_made():
     net, images = DeconvNet(network("vgg16").float(), "gradient"), noise(6, 3, 128, 128).float()
     units = borders(net, images[:1], "features.15") + borders(net, images, "features.15")
-    for way in ("cone", "shared"):
-        route = net.route(images, units, way=way)
-        assert route.way == way
+    for strategy in ("cone", "shared"):
+        plan = net.plan(images, units, strategy=strategy)
+        assert plan.strategy == strategy
         with FlopCounterMode(display=False) as counter:
-            net.project(images, units=units, way=way)
+            net.project(images, units=units, strategy=strategy)
         made = counter.get_total_flops() / 2
         # the first step down uses one filter of many, which the count leaves out
-        assert 0.98 < made / route.multiply_adds[way] <= 1
-    assert route.multiply_adds["full"] > route.multiply_adds["shared"]
-    chosen = net.route(images, units)
+        assert 0.98 < made / plan.multiply_adds[strategy] <= 1
+    assert plan.multiply_adds["full"] > plan.multiply_adds["shared"]
+    chosen = net.plan(images, units)
     assert chosen.multiply_adds["taken"] == min(chosen.multiply_adds.values())
-    assert chosen.way == "cone"
+    assert chosen.strategy == "cone"
     many = [unit for unit in every_unit(net, images[:1], "features.15")]
-    assert net.route(images[:1], many).way == "shared"
+    assert net.plan(images[:1], many).strategy == "shared"
 
 
 def test_the_cone_of_vgg_16_is_what_the_arithmetic_says():
@@ -36,7 +36,7 @@ def test_the_cone_of_vgg_16_is_what_the_arithmetic_says():
     filters |= {16: 9 * 64 * 128, 36: 9 * 64 * 64, 38: 9 * 3 * 64}
     expected = 2 * sum(rows**2 * count for rows, count in filters.items())
     image = torch.zeros(1, 3, 224, 224)
-    assert net.route(image, unit).multiply_adds["cone"] == expected
+    assert net.plan(image, unit).multiply_adds["cone"] == expected
 
 
 def test_the_first_step_uses_one_filter():

@@ -41,14 +41,14 @@ def shifted(h):  # temporal shift: the batch is frames of clips of two
     return torch.cat([clips[:, 1:], clips[:, :1]], 1).reshape(n, c, height, width)
 
 
-@pytest.mark.parametrize("way", ["cone", "shared", None])
+@pytest.mark.parametrize("strategy", ["cone", "shared", None])
 @pytest.mark.parametrize("between", [centred, one_sample, shifted])
 @pytest.mark.parametrize("images", [[1], [1, 0, 1]])
-def test_a_model_that_mixes_a_batch(between, way, images):
+def test_a_model_that_mixes_a_batch(between, strategy, images):
     model = Net(between)
     units = [Unit("b", i, 9, 9 + i, image=image) for i, image in enumerate(images)]
     expected = projections(model, IMAGES, units, "gradient")
-    found = DeconvNet(model, "gradient").project(IMAGES, units=units, way=way, seed="one")
+    found = DeconvNet(model, "gradient").project(IMAGES, units=units, strategy=strategy, seed="one")
     assert error(found, expected) < 1e-10
 
 
@@ -63,14 +63,14 @@ def test_settings_changed_after_the_first_call(change):
         .eval()
     )
     net, units = DeconvNet(model, "gradient"), [Unit("3", 2, 5, 5)]
-    net.project(IMAGES, units=units, way="cone")
+    net.project(IMAGES, units=units, strategy="cone")
     if change == "padding":
         model[0].padding = (0, 0)
     elif change == "kernel":
         model[0].weight, model[0].padding = nn.Parameter(noise(4, 3, 5, 5)), (2, 2)
     else:
         model[2].kernel_size, model[2].padding = 5, 2
-    found = net.project(IMAGES, units=units, way="cone", seed="one")
+    found = net.project(IMAGES, units=units, strategy="cone", seed="one")
     assert error(found, projections(model, IMAGES, units, "gradient")) < 1e-10
 
 
@@ -100,13 +100,13 @@ def test_a_layer_without_maps_is_named_as_before():
 
 def test_no_such_way_of_a_recording():
     net = DeconvNet(Net(torch.relu))
-    with pytest.raises(ValueError, match="the way was 'fast'"):
-        net.project(net.record(IMAGES, "b"), layer="b", channel=0, way="fast")
+    with pytest.raises(ValueError, match="the strategy was 'fast'"):
+        net.project(net.record(IMAGES, "b"), layer="b", channel=0, strategy="fast")
 
 
-def made(net, images, units, way):
+def made(net, images, units, strategy):
     with FlopCounterMode(display=False) as counter:
-        net.project(images, units=units, way=way)
+        net.project(images, units=units, strategy=strategy)
     return counter.get_total_flops() / 2
 
 
@@ -114,10 +114,10 @@ def test_each_layer_of_another_image_is_counted():
     net = DeconvNet(nn.Sequential(*[nn.Conv2d(3, 3, 3, padding=1) for _ in range(6)]), "gradient")
     images = noise(6, 3, 40, 40).float()
     units = [Unit(str(3 + i % 3), 0, 20, 20, image=i) for i in range(6)]
-    counts = net.route(images, units).multiply_adds
+    counts = net.plan(images, units).multiply_adds
     assert min(counts.values()) > 0
     assert counts["taken"] == min(counts.values())
-    assert net.route(images, units).way == "cone"
+    assert net.plan(images, units).strategy == "cone"
     assert 0.8 < made(net, images, units, "shared") / counts["shared"] <= 1
 
 
@@ -131,7 +131,7 @@ def test_counts_are_honest(case):
     if case == "no position":
         units = [Unit("b", 0, image=i) for i in range(6)]
     net = DeconvNet(model, "gradient")
-    taken = net.route(images, units).multiply_adds["taken"]
+    taken = net.plan(images, units).multiply_adds["taken"]
     assert 0.7 < made(net, images, units, None) / taken < 1.03  # borders of the transposed one
 
 

@@ -168,7 +168,7 @@ def test_a_hook_that_changes_its_mind(path):
     assert error(before, after) > 0.5
     hook.on = True
     assert_same(net.project(IMAGES, units=units, seed="one"), after)
-    assert_same(net.project(IMAGES, units=units, seed="one", way="cone"), after)
+    assert_same(net.project(IMAGES, units=units, seed="one", strategy="cone"), after)
     right(model, IMAGES)
 
 

@@ -100,7 +100,7 @@ def test_in_the_order_of_images_too(tried):
 def test_with_little_memory_a_round_stays_together(tried, monkeypatch):
     """A pass takes the whole batch in any case: parts of it would cost as much each."""
     for name in ("BUDGET", "NEAR"):
-        monkeypatch.setattr(f"deconvnet.projection.project.{name}", 1)
+        monkeypatch.setattr(f"deconvnet.projection.plan.{name}", 1)
     net, images = tried
     units = sorted(spread(24, 8), key=lambda unit: unit.image)
     found = net.project(images, units=units, seed="one")

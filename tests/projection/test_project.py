@@ -56,15 +56,16 @@ def test_more_units_than_fit_take_more_passes(monkeypatch):
     units = mixed(recording)
     whole = net.project(recording, units=units)
     passes = []
-    descend = deconvnet.projection.project.descend
-    monkeypatch.setattr(
-        deconvnet.projection.project,
-        "descend",
-        lambda *args, **kwargs: passes.append(args[1:3]) or descend(*args, **kwargs),
-    )
+    backward = deconvnet.projection.project.backward
+
+    def counted(steps, seeds, **rest):
+        passes.extend(seeds.items())
+        return backward(steps, seeds, **rest)
+
+    monkeypatch.setattr(deconvnet.projection.project, "backward", counted)
     net.project(recording, units=units)
     few = len(passes)
-    monkeypatch.setattr(deconvnet.projection.project, "NEAR", 2**20)
+    monkeypatch.setattr("deconvnet.projection.plan.NEAR", 2**20)
     passes.clear()
     torch.testing.assert_close(net.project(recording, units=units), whole, rtol=1e-10, atol=1e-16)
     assert len(passes) > few
@@ -81,11 +82,11 @@ def test_images_go_up_once_and_no_further_than_they_must():
         for j in (2, 7)
     ]
     with Forward() as forward:
-        net.project(images, units=units, way="shared")
+        net.project(images, units=units, strategy="shared")
     # the stem and four convolutions of layer 1; two empty images first, for the geometry
     assert forward.images == [2] * 5 + [2] * 5
     with Forward() as forward:
-        net.project(images, units=units, way="shared")
+        net.project(images, units=units, strategy="shared")
     assert forward.images == [2] * 5
     with Forward() as forward:
         recording = net.record(images, "layer1.1.add")

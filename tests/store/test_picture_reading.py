@@ -10,8 +10,8 @@ import torch
 
 from deconvnet import Preprocessing, open_store
 from deconvnet.mining.embed import embed
-from deconvnet.mining.exemplars import stored_exemplars
 from deconvnet.mining.mine import mine
+from deconvnet.store.picture_reading import stored_exemplars
 from tests.store.test_picture_codec import coded, with_size
 from tests.support.mined import SIZE, Pictures, Ties
 

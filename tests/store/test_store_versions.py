@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deconvnet.mining.exemplars import stored_exemplars
+from deconvnet.store.picture_reading import stored_exemplars
 from deconvnet.store.store import Failed, open_store
 
 DATA = Path(__file__).parents[1] / "data"  # written once; no test writes there

@@ -122,6 +122,19 @@ def test_embedding_keeps_everything(tmp_path):
     assert embedded(path, path=tmp_path / "c.h5").path.read_bytes() == other.read_bytes()
 
 
+def test_attributes_of_other_kinds_are_passed_over(tmp_path):
+    path = tmp_path / "a.h5"
+    mined(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["author"] = np.bytes_(b"me")  # of fixed length, as other programs write them
+        file["layers/1"].attrs["matrix"] = np.eye(3)
+    store = open_store(path)
+    assert "author" not in store.attributes
+    assert embedded(path).path == path
+    with h5py.File(path) as file:
+        assert file.attrs["author"] == b"me"
+
+
 def test_a_store_with_nothing_added_has_no_additions(tmp_path):
     mined(tmp_path / "a.h5")
     assert additions(embedded(tmp_path / "a.h5", projections="guided").path) == []
@@ -219,10 +232,13 @@ def test_additions_that_came_while_a_replacement_was_made(tmp_path):
         mined(path, resume=False, save_every=0, stop=After(1))
     with h5py.File(path, "r+") as file:
         file["notes"] = 1
+    for discard_groups in (False, True):  # it is no longer the file that was to be replaced
+        with pytest.raises(ValueError, match=r"is finished, .*move that file away"):
+            mined(path, resume=True, discard_groups=discard_groups)
+        assert additions(path) == ["/notes"]
     with pytest.raises(ValueError, match="to be replaced, and holds /notes"):
-        mined(path, resume=True)
-    assert additions(path) == ["/notes"]
-    mined(path, resume=True, discard_groups=True)
+        mined(path, resume=False)
+    mined(path, resume=False, discard_groups=True)
     assert additions(path) == []
 
 

@@ -70,6 +70,6 @@ def assert_same(found, expected):
 
 
 def in_cones(net, images, units, **how):
-    route = net.route(images, units, way="cone")
-    assert route.way == "cone", "nothing is tested"
-    return net.project(images, units=units, way="cone", **how)
+    plan = net.plan(images, units, strategy="cone")
+    assert plan.strategy == "cone", "nothing is tested"
+    return net.project(images, units=units, strategy="cone", **how)

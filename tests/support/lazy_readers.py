@@ -1,10 +1,10 @@
-"""Mine data sets that open their file when they are first read, and count the wrong entries.
+"""Mine data sets that open their file at the first read, with several readers; count wrong entries.
 
-PyTorch's own threads advise to open a file (an archive, a database) in ``__getitem__``, so that
-each reader has a handle of its own. If anything reads such a data set before the readers are
-forked, they share one handle, and read what another reader has sought. Here five kinds of such
-data sets are mined again and again with several readers, and every entry of every table is
-compared with a table that is computed from the images in memory.
+It is common advice to open an archive or a database in ``__getitem__``, so that each reader
+process has a handle of its own. If anything reads such a data set before the readers are forked,
+they share one handle and its file position, and get each other's bytes. Here five kinds of such
+data sets are mined several times, and every entry of every table is compared with one that is
+computed from the images in memory.
 
 Example:
   python -m tests.support.lazy_readers --times 10 --readers 4
@@ -39,7 +39,7 @@ COUNT = 300
 
 
 def the_images(count: int = COUNT, *, seed: int = 0) -> Images:
-    """Images that no two of them share, (count, *SIZE) float32."""
+    """Seeded noise, (count, *SIZE) float32: no two images are alike."""
     generator = np.random.default_rng(seed)
     return generator.standard_normal((count, *SIZE)).astype("<f4")
 
@@ -114,12 +114,11 @@ class Raw(Lazy):
         return content
 
 
-class Tar(Lazy):
+class _Tar(Lazy):
     """A tar archive."""
 
     @staticmethod
     def write(path: Path, images: Images) -> None:
-        """Write the images to a file."""
         with tarfile.open(path, "w") as file:
             for number, image in enumerate(images):
                 content = image.tobytes()
@@ -128,41 +127,33 @@ class Tar(Lazy):
                 file.addfile(info, io.BytesIO(content))
 
     def open(self) -> Any:
-        """A handle of this process."""
         return tarfile.open(self.file)
 
-    def read(self, handle: Any, index: int) -> bytes:
-        """The bytes of one image."""
-        content: bytes = handle.extractfile(str(index)).read()
-        return content
+    def read(self, handle: Any, index: int) -> Any:
+        return handle.extractfile(str(index)).read()
 
 
-class Zip(Lazy):
+class _Zip(Lazy):
     """A zip archive, whose handle seeks and reads."""
 
     @staticmethod
     def write(path: Path, images: Images) -> None:
-        """Write the images to a file."""
         with zipfile.ZipFile(path, "w") as file:
             for number, image in enumerate(images):
                 file.writestr(str(number), image.tobytes())
 
     def open(self) -> Any:
-        """A handle of this process."""
         return zipfile.ZipFile(self.file)
 
-    def read(self, handle: Any, index: int) -> bytes:
-        """The bytes of one image."""
-        content: bytes = handle.read(str(index))
-        return content
+    def read(self, handle: Any, index: int) -> Any:
+        return handle.read(str(index))
 
 
-class Sqlite(Lazy):
+class _Sqlite(Lazy):
     """A database."""
 
     @staticmethod
     def write(path: Path, images: Images) -> None:
-        """Write the images to a file."""
         with sqlite3.connect(path) as file:
             file.execute("create table images (number integer primary key, content blob)")
             rows = [(number, image.tobytes()) for number, image in enumerate(images)]
@@ -170,36 +161,35 @@ class Sqlite(Lazy):
         file.close()
 
     def open(self) -> Any:
-        """A handle of this process."""
         return sqlite3.connect(self.file)
 
-    def read(self, handle: Any, index: int) -> bytes:
-        """The bytes of one image."""
+    def read(self, handle: Any, index: int) -> Any:
         query = "select content from images where number = ?"
-        content: bytes = handle.execute(query, (index,)).fetchone()[0]
-        return content
+        return handle.execute(query, (index,)).fetchone()[0]
 
 
-class Hdf5(Lazy):
+class _Hdf5(Lazy):
     """An HDF5 file."""
 
     @staticmethod
     def write(path: Path, images: Images) -> None:
-        """Write the images to a file."""
         with h5py.File(path, "w") as file:
             file["images"] = images
 
     def open(self) -> Any:
-        """A handle of this process."""
         return h5py.File(self.file, "r")
 
-    def read(self, handle: Any, index: int) -> bytes:
-        """The bytes of one image."""
-        content: bytes = handle["images"][index].tobytes()
-        return content
+    def read(self, handle: Any, index: int) -> Any:
+        return handle["images"][index].tobytes()
 
 
-KINDS: dict[str, type[Lazy]] = {"raw": Raw, "tar": Tar, "zip": Zip, "sqlite": Sqlite, "hdf5": Hdf5}
+KINDS: dict[str, type[Lazy]] = {
+    "raw": Raw,
+    "tar": _Tar,
+    "zip": _Zip,
+    "sqlite": _Sqlite,
+    "hdf5": _Hdf5,
+}
 
 
 def the_model() -> nn.Sequential:
@@ -210,7 +200,7 @@ def the_model() -> nn.Sequential:
 
 
 def wrong_entries(store: Store, images: Images) -> int:
-    """How many entries are not those of a full sort of all activations, computed in memory.
+    """Count the entries that differ from a full sort of all activations, computed in memory.
 
     An entry is wrong where its image does not give its activation, or where the activation is not
     the one that belongs in its slot.
@@ -228,7 +218,7 @@ def wrong_entries(store: Store, images: Images) -> int:
 
 
 def main() -> int:
-    """Mine each kind so many times; 1 if any entry was wrong."""
+    """Mine each kind several times; the exit status is 1 if any entry was wrong."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--times", type=int, default=10, help="runs of each kind (%(default)s)")
     parser.add_argument("--readers", type=int, default=4, help="processes (%(default)s)")

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from deconvnet.mining.mine import Unfinished, mine
-from deconvnet.mining.run import part_file
+from deconvnet.mining.run.part import Part
 from deconvnet.mining.run.part_folder import PartFolder
 from deconvnet.store.store import open_store
 from tests.support.mined import K, Pictures, Ties, pictures
@@ -135,7 +135,7 @@ def torn(path):
     wrong = []
     for part in PartFolder.beside(path).names():
         try:
-            part_file.read(part)
+            Part.heading(part).whole()
         except FileNotFoundError:
             continue
         except ValueError as error:

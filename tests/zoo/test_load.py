@@ -192,7 +192,7 @@ def test_torchvisions_weights_by_name(monkeypatch):
         return torchvision_models.mobilenet_v2().state_dict()
 
     monkeypatch.setattr("torchvision.models._api.WeightsEnum.get_state_dict", own)
-    monkeypatch.setattr("deconvnet.zoo.load.load_weights", None)  # no file is read
+    monkeypatch.setattr("deconvnet.zoo.load.load_state_dict", None)  # no file is read
     first = load("torchvision:mobilenet_v2", "IMAGENET1K_V1")
     best = load("torchvision:mobilenet_v2", "DEFAULT")
     assert (first.preprocessing.resize, best.preprocessing.resize) == (256, 232)

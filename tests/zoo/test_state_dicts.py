@@ -11,7 +11,7 @@ from torch import nn
 from torchvision import models as torchvision_models
 
 from deconvnet.zoo.load import load
-from deconvnet.zoo.state_dicts import load_weights, read_weights
+from deconvnet.zoo.state_dicts import load_state_dict
 
 VGG16 = Path(__file__).parents[3] / "shared" / "models" / "vgg16_features.pth"
 
@@ -43,21 +43,21 @@ def test_every_tensor_arrives(tmp_path, name, prefix):
     trained, model = make(1), make(2)
     state = {f"{prefix}{key}": value for key, value in trained.state_dict().items()}
     assert not same(model, trained)
-    assert load_weights(model, weights(tmp_path, state, name)) == ()
+    assert load_state_dict(model, weights(tmp_path, state, name)) == ()
     assert same(model, trained)
 
 
 def test_a_checkpoint_with_a_state_dict_inside(tmp_path):
     trained, model = make(1), make(2)
     file = weights(tmp_path, {"epoch": 3, "state_dict": trained.state_dict()})
-    assert load_weights(model, file) == ()
+    assert load_state_dict(model, file) == ()
     assert same(model, trained)
 
 
 def test_old_weights_without_batch_counters(tmp_path):
     state = {k: v for k, v in make(1).state_dict().items() if "num_batches" not in k}
     model = make(2)
-    assert load_weights(model, weights(tmp_path, state)) == ()
+    assert load_state_dict(model, weights(tmp_path, state)) == ()
     assert torch.equal(model.features[0].weight, state["features.0.weight"])
 
 
@@ -65,7 +65,7 @@ def test_a_trunk_leaves_the_head_untrained_and_says_so(tmp_path):
     state = {k: v for k, v in make(1).state_dict().items() if k.startswith("features")}
     model = make(2)
     with pytest.warns(UserWarning, match="cover 9 of 11 tensors; classifier stay random"):
-        assert load_weights(model, weights(tmp_path, state)) == ("classifier",)
+        assert load_state_dict(model, weights(tmp_path, state)) == ("classifier",)
     assert torch.equal(model.features[3].bias, state["features.3.bias"])
 
 
@@ -87,7 +87,7 @@ def without(*keys):
 def test_weights_of_another_model(tmp_path, state, message):
     model = make(2)
     with pytest.raises(ValueError, match=message):
-        load_weights(model, weights(tmp_path, state))
+        load_state_dict(model, weights(tmp_path, state))
     assert same(model, make(2))
 
 
@@ -115,7 +115,7 @@ def test_weights_of_another_architecture(resnets, name, into, message):
     with torch.device("meta"):
         model = getattr(torchvision_models, into)()
     with pytest.raises(ValueError, match=message):
-        load_weights(model, str(resnets / name))
+        load_state_dict(model, str(resnets / name))
 
 
 # --- files that are no weights ----------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_code_in_a_pickle_is_refused_and_not_run(tmp_path):
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(Payload(ran)))
     for name in ("bad.pth", "plain.pth"):
         with pytest.raises(ValueError, match="could run code; save one with torch.save"):
-            read_weights(str(tmp_path / name))
+            load_state_dict(make(), str(tmp_path / name))
         assert not ran.exists()
     torch.load(tmp_path / "bad.pth", weights_only=False)  # the payload works, so it was refused
     assert ran.exists()
@@ -146,7 +146,7 @@ def test_code_in_a_pickle_is_refused_and_not_run(tmp_path):
 def test_a_whole_module_is_refused(tmp_path):
     torch.save(make(), tmp_path / "model.pth")
     with pytest.raises(ValueError, match=r"not a plain state dict.*model.state_dict\(\)"):
-        read_weights(str(tmp_path / "model.pth"))
+        load_state_dict(make(), str(tmp_path / "model.pth"))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_whole_module_is_refused(tmp_path):
 def test_files_that_are_no_weights(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message) as caught:
-        read_weights(str(tmp_path / name))
+        load_state_dict(make(), str(tmp_path / name))
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -172,16 +172,16 @@ def test_truncated_files(tmp_path, name):
     file = Path(weights(tmp_path, make().state_dict(), name))
     file.write_bytes(file.read_bytes()[:-300])
     with pytest.raises(ValueError, match="cannot be read as weights: "):
-        read_weights(str(file))
+        load_state_dict(make(), str(file))
 
 
 def test_other_contents(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no file of weights"):
-        read_weights(str(tmp_path / "none.pth"))
+        load_state_dict(make(), str(tmp_path / "none.pth"))
     with pytest.raises(ValueError, match="holds Tensor, expected a state dict"):
-        read_weights(weights(tmp_path, torch.zeros(3)))
+        load_state_dict(make(), weights(tmp_path, torch.zeros(3)))
     with pytest.raises(ValueError, match="holds dict, expected a state dict of tensors"):
-        read_weights(weights(tmp_path, {"epoch": 3}))
+        load_state_dict(make(), weights(tmp_path, {"epoch": 3}))
 
 
 # --- a trunk that is on this machine ------------------------------------------------------------

@@ -167,12 +167,14 @@ def test_a_path_tells_where_a_tile_is():
     box = (tile.left, tile.top, tile.left + tile.side, tile.top + tile.side)
     assert data.tile(index).tobytes() == whole.crop(box).tobytes()
     assert torch.equal(data[index], zoo.PREPROCESSING(whole.crop(box)))
-    assert data.picture(index).shape == (96, 96, 3)
+    assert data.preprocessing.picture(data[index]).shape == (96, 96, 3)
 
 
 def test_flat_tiles_are_left_out():
     data = zoo.photographs(["rocket"])  # mostly sky
-    spread = [max(data.picture(i).std(axis=(0, 1))) * 255 for i in range(len(data))]
+    spread = [
+        max(data.preprocessing.picture(data[i]).std(axis=(0, 1))) * 255 for i in range(len(data))
+    ]
     assert min(spread) > FLAT / 2  # shrinking a tile loses some of its contrast
     full = sum((427 // round(96 * s)) * (640 // round(96 * s)) for s in SCALES)
     assert len(data) < full

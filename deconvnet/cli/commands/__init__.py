@@ -1,44 +1,65 @@
-"""What each command does, one file a command; ``run(options)`` returns what ``--json`` prints."""
+"""One file per command; its ``run(options)`` returns what ``--json`` prints."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deconvnet.studies.draw import Photograph
+    from torch import Tensor
+
+    from deconvnet.studies.compare import Comparison
+    from deconvnet.studies.visualize import Visualization
     from deconvnet.zoo.load import LoadedModel
 
 
 def load_model(options: argparse.Namespace) -> LoadedModel:
-    """The model the options name, with its preprocessing as they say."""
+    """Load the model that the options name, with the preprocessing they ask for."""
     from deconvnet.zoo.load import load
 
     changed: dict[str, object] = {"mean": options.mean, "std": options.std, "white": options.white}
     if options.exif_transpose:
         changed["orientation"] = "exif"
     if options.size is not None:
-        changed |= {
-            "size": (options.size, options.size),
-            "resize": round(options.size * 256 / 224),
-        }
+        size = options.size
+        changed |= {"size": (size, size), "resize": round(size * 256 / 224)}
     return load(options.model, options.weights, preprocessing=changed)
 
 
-def load_photographs(files: list[str], loaded: LoadedModel) -> list[Photograph]:
-    """Photographs by file, preprocessed for the model."""
+def load_images(files: list[str], loaded: LoadedModel) -> tuple[list[str], Tensor]:
+    """Read image files; return their names and one preprocessed batch."""
     from pathlib import Path
 
-    from deconvnet.studies.draw import Photograph
+    import torch
 
     prepare = loaded.preprocessing
-    return [Photograph(Path(file).name, prepare(prepare.read(file))) for file in files]
+    images = [prepare.prepared(prepare.read(file), file) for file in files]
+    return [Path(file).name for file in files], torch.stack(images)
 
 
 def said(text: str, options: argparse.Namespace) -> None:
-    """Tell the person at the terminal; with --json standard output is kept for it."""
+    """Print a message; to standard error with ``--json``, since standard output is for JSON."""
     import sys
 
     from deconvnet.cli.text import printable
 
     print(printable(text, kept="\n"), file=sys.stderr if options.json else sys.stdout)
+
+
+def drawn(
+    result: Visualization | Comparison,
+    options: argparse.Namespace,
+    loaded: LoadedModel,
+    how: dict[str, str],
+) -> dict[str, Any]:
+    """Save the figure of a result with its provenance, and print its table."""
+    from deconvnet.figures import save
+    from deconvnet.studies.provenance import provenance_of
+
+    made = provenance_of(loaded.spec, loaded.weights, how)
+    save(result.figure(width=options.width), options.output, provenance=made)
+    rows = result.table()
+    for row in rows:
+        said(f"{row['image']}: {row['unit']} = {row['activation']:.4g}, box {row['box']}", options)
+    said(options.output, options)
+    return {"figure": options.output, "units": rows}

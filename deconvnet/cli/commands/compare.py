@@ -6,45 +6,38 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from deconvnet.figures import save, suffix_of
+from deconvnet import zoo
+from deconvnet.figures import suffix_of
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.projection.check.checked_graphs import settled
-from deconvnet.studies.draw import METHODS, draw_comparison, provenance
+from deconvnet.studies.compare import METHODS, compare
 from deconvnet.units import Unit
 from deconvnet.zoo.load import LoadedModel
 
-from . import load_model, load_photographs, said
+from . import drawn, load_images, load_model
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Draw and save."""
+    """Compare, draw and save."""
     suffix_of(Path(options.output))  # a wrong one is said before the work, not after
     loaded = load_model(options)
-    photographs = load_photographs(options.images, loaded)
-    unit = _unit(options, loaded)
-    figure, numbers = draw_comparison(
-        loaded,
-        photographs,
-        unit,
+    names, images = load_images(options.images, loaded)
+    result = compare(
+        loaded.model,
+        images,
+        target=_unit(options, loaded),
         fallback=options.fallback,
-        width=options.width,
-        classes=_classes(loaded),
+        preprocessing=loaded.preprocessing,
+        names=names,
+        classes=zoo.class_names() if loaded.spec == "zoo:zfnet_mini" else (),
     )
-    how = provenance(
-        loaded,
-        units=", ".join(str(row["unit"]) for row in numbers),
-        rectifiers=", ".join(METHODS),
-        images=", ".join(p.name for p in photographs),
-    )
-    save(figure, options.output, provenance=how)
-    for row in numbers:
-        said(f"{row['image']}: {row['unit']} = {row['activation']:.4g}", options)
-    said(options.output, options)
-    return {"figure": options.output, "units": numbers}
+    units = ", ".join(str(one.unit) for one in result.units)
+    how = {"units": units, "rectifiers": ", ".join(METHODS), "images": ", ".join(names)}
+    return drawn(result, options, loaded, how)
 
 
 def _unit(options: argparse.Namespace, loaded: LoadedModel) -> Unit | None:
-    """The unit the options name: of a layer, a class score, or none for the likeliest class."""
+    """The unit that the options name, or None for the likeliest class of each image."""
     if (options.layer is None) != (options.channel is None):
         raise ValueError("--layer and --channel go together; give both, or --class, or neither")
     if options.layer is not None and options.class_ is not None:
@@ -60,12 +53,3 @@ def _unit(options: argparse.Namespace, loaded: LoadedModel) -> Unit | None:
             f"--channel of a layer below {loaded.untrained[0]}"
         )
     return None if options.class_ is None else Unit(output, options.class_)
-
-
-def _classes(loaded: LoadedModel) -> list[str]:
-    """Names of the model's classes, where they are known."""
-    if loaded.spec == "zoo:zfnet_mini":
-        from deconvnet import zoo
-
-        return zoo.class_names()
-    return []

@@ -1,4 +1,4 @@
-"""``deconvnet embed``: patches and projections into a store that has been mined."""
+"""``deconvnet embed``: write patches and projections into a store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from deconvnet.cli.progress import bar
 from deconvnet.cli.store_source import the_model
-from deconvnet.data.specs import mined_dataset
+from deconvnet.data.resolve import mined_dataset
 from deconvnet.graph.frontends import blank
 from deconvnet.layers import rectifier
 from deconvnet.mining.embed import embed
@@ -21,32 +21,24 @@ from . import said
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Make the pictures, and say what the store holds now."""
+    """Write the pictures, and print what the store then holds."""
     store = open_store(options.store)
     loaded = the_model(store, options.model, options.weights)
     data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
     target = options.output or options.store
-    with bar(1, "embedding", unit="picture") as report:
-        made = embed(
-            store,
-            loaded.model,
-            data,
-            preprocessing=loaded.preprocessing,
-            projections=options.projections,
-            fallback=options.fallback,
-            path=target,
-            report=report,
-        )
-    for line in held(made):
-        said(f"{target}: {line}", options)
+    made = _embedded(store, loaded, data, options.projections, options=options, path=target)
     policies = sorted({name for each in made.pictures.values() for name in each.projections})
-    return {"store": target, "bytes": made.path.stat().st_size, "projections": policies}
+    projections = f"projections by {', '.join(policies)}" if policies else "no projections"
+    size, layers = made.path.stat().st_size, len(made.pictures)
+    kept = f"patches and {projections} of {layers} layers" if layers else "no pictures"
+    said(f"{target}: {kept}, {size:,} bytes", options)
+    return {"store": target, "bytes": size, "projections": policies}
 
 
 def check_policies(
     loaded: LoadedModel, layers: Sequence[str] | None, options: argparse.Namespace
 ) -> None:
-    """Find out before hours of work whether the projections can be made that follow it.
+    """Check before a long run that the projections after it can be made.
 
     Raises:
         ValueError: no policy has this name.
@@ -59,7 +51,7 @@ def check_policies(
 
 
 def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.Namespace) -> Store:
-    """Put what ``mine`` was asked for into its store, if it is not there already.
+    """Write the pictures that ``mine`` was asked for into its store, if it lacks them.
 
     Raises:
         SystemExit: 130 after Ctrl-C; the tables are kept.
@@ -68,16 +60,7 @@ def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.N
     if all(_holds(store, layer, asked, options.fallback or "") for layer in store):
         return store
     try:
-        with bar(1, "embedding", unit="picture") as report:
-            return embed(
-                store,
-                loaded.model,
-                data,
-                preprocessing=loaded.preprocessing,
-                projections=list(asked.values()),
-                fallback=options.fallback,
-                report=report,
-            )
+        return _embedded(store, loaded, data, list(asked.values()), options=options)
     except KeyboardInterrupt:
         sys.stderr.write(
             f"deconvnet: stopped: {store.path} is finished, but without pictures; the same command "
@@ -86,19 +69,31 @@ def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.N
         raise SystemExit(130) from None
 
 
+def _embedded(
+    store: Store,
+    loaded: LoadedModel,
+    data: Any,
+    projections: list[str],
+    *,
+    options: argparse.Namespace,
+    path: str | None = None,
+) -> Store:
+    with bar(1, "embedding", unit="picture") as report:
+        return embed(
+            store,
+            loaded.model,
+            data,
+            preprocessing=loaded.preprocessing,
+            projections=projections,
+            fallback=options.fallback,
+            path=path,
+            report=report,
+        )
+
+
 def _holds(store: Store, layer: str, asked: Iterable[str], fallback: str) -> bool:
     pictures = store.pictures.get(layer)
     found = pictures.projections if pictures else {}
     return pictures is not None and all(
         policy in found and found[policy].fallback == fallback for policy in asked
     )
-
-
-def held(store: Store) -> list[str]:
-    """What pictures a store holds, in words."""
-    size = f"{store.path.stat().st_size:,} bytes"
-    if not store.pictures:
-        return [f"no pictures, {size}"]
-    policies = sorted({name for each in store.pictures.values() for name in each.projections})
-    projections = f"projections by {', '.join(policies)}" if policies else "no projections"
-    return [f"patches and {projections} of {len(store.pictures)} layers, {size}"]

@@ -1,24 +1,19 @@
-"""``deconvnet figure``: the Zeiler-Fergus grid from a store."""
+"""``deconvnet exemplars``: channels' top images beside their projections, from a store."""
 
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from deconvnet.cli.store_source import check_model, the_model, the_origin
-from deconvnet.data.specs import mined_dataset
+from deconvnet.cli.store_source import check_model, the_model
+from deconvnet.data.resolve import mined_dataset
 from deconvnet.figures import save, suffix_of
 from deconvnet.layers import rectifier as rectifier_named
-from deconvnet.mining.exemplars import Exemplar, exemplars, stored_exemplars
 from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store, open_store
-from deconvnet.store.table import LayerTable
-from deconvnet.studies.draw import Named, draw_exemplars, provenance
+from deconvnet.studies.exemplars import Exemplars, choose, exemplars
+from deconvnet.studies.provenance import provenance_of
 from deconvnet.zoo.load import LoadedModel
 
 from . import said
@@ -28,43 +23,42 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Draw and save."""
     suffix_of(Path(options.output))  # a wrong one is said before the work, not after
     store = open_store(options.store)
-    channels = choose(store[options.layer], options.channels)
-    rectifier = str(rectifier_named(options.rectifier))
+    layer, rectifier = options.layer, str(rectifier_named(options.rectifier))
+    channels = choose(store[layer], options.channels)
     stored = has_pictures(store, options, rectifier)
+    model, weights = (str(store.attributes.get(name) or "") for name in ("model", "weights"))
     if stored:
-        loaded: Named = the_origin(store)
-        found = stored_exemplars(store, options.layer, channels, rectifier=rectifier)
+        result = exemplars(store, layer, channels, rectifier=rectifier)
     else:
         try:
-            loaded, found = _recomputed(store, options, channels)
+            loaded = the_model(store, options.model, options.weights)
+            result = _recomputed(store, loaded, options, channels=channels)
         except (ValueError, OSError) as error:
-            hint = _hint(store, options.layer)
-            if not hint:
+            pictures = store.pictures.get(layer)
+            names = " or ".join(sorted(pictures.projections)) if pictures else ""
+            if not names:
                 raise
+            hint = f"the store has pictures that need neither: --rectifier {names}"
             raise ValueError(f"{error}; {hint}") from error
-    figure = draw_exemplars(found, options.layer, width=options.width, rectifier=rectifier)
-    how = provenance(
-        loaded,
-        layer=options.layer,
-        channels=",".join(map(str, channels)),
-        rectifier=rectifier,
-        dataset=store.attributes.get("dataset", ""),
-        model_fingerprint=store.attributes.get("model_fingerprint", ""),
-    )
-    save(figure, options.output, provenance=how)
-    said(f"{options.output}: {len(channels)} channels of {options.layer}", options)
-    if stored:
-        said("drawn from the pictures in the store; --recompute asks model and data", options)
-    return {
-        "figure": options.output,
-        "layer": options.layer,
-        "channels": channels,
-        "pictures": "stored" if stored else "recomputed",
+        model, weights = loaded.spec, loaded.weights
+    how = {
+        "layer": layer,
+        "channels": ",".join(map(str, channels)),
+        "rectifier": rectifier,
+        "dataset": store.attributes.get("dataset", ""),
+        "model_fingerprint": store.attributes.get("model_fingerprint", ""),
     }
+    figure = result.figure(width=options.width)
+    save(figure, options.output, provenance=provenance_of(model, weights, how))
+    said(f"{options.output}: {len(channels)} channels of {layer}", options)
+    if stored:
+        said("drawn from the pictures in the store; --recompute uses model and data", options)
+    source = "stored" if stored else "recomputed"
+    return {"figure": options.output, "layer": layer, "channels": channels, "pictures": source}
 
 
 def has_pictures(store: Store, options: argparse.Namespace, rectifier: str) -> bool:
-    """Whether a store holds all that the figure shows, and nothing was said against using it."""
+    """Whether the store has all the pictures needed and no option asks to recompute them."""
     if options.recompute or options.model or options.weights or options.data:
         return False
     pictures = store.pictures.get(options.layer)
@@ -72,67 +66,13 @@ def has_pictures(store: Store, options: argparse.Namespace, rectifier: str) -> b
     return projections is not None and projections.fallback == (options.fallback or "")
 
 
-def _hint(store: Store, layer: str) -> str:
-    """Which figures could be drawn without model and data; empty for none."""
-    pictures = store.pictures.get(layer)
-    names = " or ".join(sorted(pictures.projections)) if pictures else ""
-    said = f"a figure by the pictures in the store needs nothing else: --rectifier {names}"
-    return said if names else ""
-
-
 def _recomputed(
-    store: Store, options: argparse.Namespace, channels: list[int]
-) -> tuple[LoadedModel, dict[int, list[Exemplar]]]:
-    """The exemplars from model and data set."""
-    loaded = the_model(store, options.model, options.weights)
-    size = (3, *loaded.preprocessing.size)
+    store: Store, loaded: LoadedModel, options: argparse.Namespace, *, channels: list[int]
+) -> Exemplars:
+    """Compute the exemplars from the model and the data set."""
+    prepared = loaded.preprocessing
+    size = (3, *prepared.size)
     net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
     check_model(store, net)
-    data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
-    prepared = loaded.preprocessing
-    return loaded, exemplars(
-        store, options.layer, channels, net=net, dataset=data, preprocessing=prepared
-    )
-
-
-def choose(table: LayerTable, text: str) -> list[int]:
-    """Channels by ``0-15``, ``3,7,9``, ``strongest:N`` or ``random:N``.
-
-    ``strongest`` are those whose kept activations are highest on average; channels that never
-    became positive are not among them, nor among the random ones.
-
-    Raises:
-        ValueError: the text has another form.
-        IndexError: a channel does not exist.
-    """
-    named = re.fullmatch(r"(strongest|random):([1-9]\d*)", text)
-    alive = np.flatnonzero(table.nonzero > 0)
-    if named and not len(alive):
-        last = min(table.channels, 12) - 1
-        raise ValueError(
-            f"no channel of this layer was ever positive, of which {text!r} could be drawn; name "
-            f"channels: 0-{last}"
-        )
-    if named and named[1] == "random":
-        chosen = np.random.default_rng(0).permutation(alive)[: int(named[2])]
-        return sorted(chosen.tolist())
-    if named:
-        height = np.nanmean(table.activation[alive], axis=1)
-        return sorted(alive[np.argsort(-height, kind="stable")[: int(named[2])]].tolist())
-    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
-        raise ValueError(f"channels were {text!r}; write 0-15, 3,7,9, strongest:12 or random:12")
-    return list(dict.fromkeys(_listed(table, text)))
-
-
-def _listed(table: LayerTable, text: str) -> Iterator[int]:
-    """Channels by number and by range."""
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        start, stop = int(first), int(last or first)
-        if stop < start:
-            raise ValueError(f"channels were {part!r}; write the smaller first: {stop}-{start}")
-        if stop >= table.channels:
-            raise IndexError(
-                f"there is no channel {stop}; the layer's are 0 to {table.channels - 1}"
-            )
-        yield from range(start, stop + 1)
+    data = mined_dataset(store.attributes, prepared, options.data)
+    return exemplars(store, options.layer, channels, net=net, data=data, preprocessing=prepared)

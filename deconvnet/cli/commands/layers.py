@@ -1,41 +1,24 @@
-"""``deconvnet layers``: what can be looked at in a model."""
+"""``deconvnet layers``: the layers of a model, with sizes, receptive fields and rules."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
-from deconvnet.net import DeconvNet, Layer
+from deconvnet.cli.text import by, columns
+from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field, unruled
 from deconvnet.projection.check.report import check_model
-from deconvnet.units import Box
 from deconvnet.zoo.load import LoadedModel
 
 from . import load_model, said
 
 HEADER = ("layer", "kind", "channels", "map", "field", "stride", "box")
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of the table.
-
-    Args:
-        layer: channels, sizes and receptive field.
-        box: the pixels that its central unit sees.
-        rule: "yes" for activations that the policy rules, "-" for nodes with nothing to rule, and
-            what has no rule at a node or below it.
-        unruled: the nodes, on the way down from here, of activations without a rule.
-    """
-
-    layer: Layer
-    box: Box
-    rule: str
-    unruled: tuple[str, ...]
+_Rows = dict[str, dict[str, Any]]
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -45,31 +28,25 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.check:
         return _checked(options, loaded, size)
     net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
-    every = _lines(net, size)
-    lines = _chosen(_upto(net, every, options.depth), options.kinds)
+    every = _rows(net, size)
+    rows = _chosen(_upto(net, every, options.depth), options.kinds)
+    rectifier = net.policies.rectifier.name
     if not options.json:
-        said(_table(lines, str(net.policies.rectifier)), options)
-        said(
-            f"\n{len(lines)} of {len(every)} layers, for images of {_by(size)}; box: top, left, "
-            "bottom, right of what the central unit sees",
-            options,
-        )
+        said(_table(rows, rectifier), options)
+        shown = f"{len(rows)} of {len(every)} layers, for images of {by(size)}"
+        box = "box: top, left, bottom, right of what the central unit sees"
+        said(f"\n{shown}; {box}", options)
         said("field, stride and box in pixels; a field is at most the image", options)
-    return {
-        "model": loaded.spec,
-        "input_size": size,
-        "rectifier": str(net.policies.rectifier),
-        "layers": {name: _plain(line) for name, line in lines.items()},
-    }
+    return {"model": loaded.spec, "input_size": size, "rectifier": rectifier, "layers": rows}
 
 
 def _checked(
     options: argparse.Namespace, loaded: LoadedModel, size: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Print how far each node is from the model.
+    """Print the difference of each node from the model.
 
     Raises:
-        ValueError: one is another than the model's.
+        ValueError: a node differs.
     """
     noise = torch.randn((2, *size), generator=torch.Generator().manual_seed(0))
     report = check_model(loaded.model, noise)
@@ -84,18 +61,22 @@ def _checked(
     return {"model": loaded.spec, "input_size": size, "read_by": report.reader, "checked": rows}
 
 
-def _lines(net: DeconvNet, size: tuple[int, ...]) -> dict[str, Line]:
-    layers, recording = net.layers, net.geometry(size)
-    boxes = receptive_field.central_boxes(recording, list(layers))
-    activations = unruled.activations(recording)
-    without = unruled.unruled(recording, net.policies)
+def _rows(net: DeconvNet, size: tuple[int, ...]) -> _Rows:
+    """For each layer: sizes, the box of its central unit, and activations without a rule."""
+    layers, geometry = net.layers_at(size), net.geometry(size)
+    boxes = receptive_field.central_boxes(geometry, list(layers))
+    activations = unruled.activations(geometry)
+    without = unruled.unruled(geometry, net.policies)
     return {
-        name: Line(layer, boxes[name], _rule(name, activations, without[name]), without[name])
+        name: asdict(layer)
+        | {"box": boxes[name].edges, "rule": _rule(name, activations, without[name])}
+        | {"unruled": without[name]}
         for name, layer in layers.items()
     }
 
 
 def _rule(name: str, activations: Mapping[str, str], unruled: Collection[str]) -> str:
+    """Activations without a rule at a node or below it; else "yes" or, if it is none, "-"."""
     if name in unruled:
         return f"no rule: {activations[name]}"
     if unruled:
@@ -104,69 +85,49 @@ def _rule(name: str, activations: Mapping[str, str], unruled: Collection[str]) -
     return "yes" if name in activations else "-"
 
 
-def _upto(net: DeconvNet, lines: Mapping[str, Line], depth: int | None) -> dict[str, Line]:
-    """One line a module at this depth: its last node, which is what its name stands for."""
+def _upto(net: DeconvNet, rows: _Rows, depth: int | None) -> _Rows:
+    """One row for each module at this depth of names: that of its last node, its output."""
     if depth is None:
-        return dict(lines)
+        return rows
     if depth < 1:
         raise ValueError(f"the depth was {depth}; give 1 or more")
     found = {}
-    for name, line in lines.items():
+    for name, row in rows.items():
         short = ".".join(name.split(".")[:depth])
-        if short != name:
-            kind = type(net.model.get_submodule(short)).__name__
-            line = replace(line, layer=replace(line.layer, kind=kind))
-        found[short] = line
+        kind = row["kind"] if short == name else type(net.model.get_submodule(short)).__name__
+        found[short] = row | {"kind": kind}
     return found
 
 
-def _chosen(lines: Mapping[str, Line], kinds: list[str] | None) -> dict[str, Line]:
-    there = dict.fromkeys(line.layer.kind for line in lines.values())
+def _chosen(rows: _Rows, kinds: list[str] | None) -> _Rows:
+    there = dict.fromkeys(row["kind"] for row in rows.values())
     unknown = [kind for kind in kinds or () if kind not in there]
     if unknown:
         raise ValueError(
             f"no layer is of kind {', '.join(map(repr, unknown))}; here are {', '.join(there)}"
         )
-    return {name: line for name, line in lines.items() if not kinds or line.layer.kind in kinds}
+    return {name: row for name, row in rows.items() if not kinds or row["kind"] in kinds}
 
 
-def _table(lines: Mapping[str, Line], policy: str) -> str:
-    rows = [(*HEADER, policy), *(_cells(name, line) for name, line in lines.items())]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    texts = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in _in_groups(rows, texts, "-" * len(texts[0])))
+def _table(rows: _Rows, policy: str) -> str:
+    """Aligned lines, with an empty line between the model's top-level modules."""
+    cells = [(*HEADER, policy), *(_cells(name, row) for name, row in rows.items())]
+    head, *texts = columns(cells)
+    parts = [name.split(".")[0] if "." in name else "" for name in rows]
+    lines = [head.rstrip(), "-" * len(head)]
+    for text, part, before in zip(texts, parts, parts[:1] + parts, strict=False):
+        lines += [text.rstrip()] if part == before else ["", text.rstrip()]
+    return "\n".join(lines)
 
 
-def _in_groups(rows: list[tuple[str, ...]], texts: list[str], rule: str) -> Iterator[str]:
-    """The lines of the table, with an empty one around each of the model's own parts."""
-    yield from (texts[0], rule)
-    last = ""
-    for row, text in zip(rows[1:], texts[1:], strict=True):
-        part = row[0].split(".")[0] if "." in row[0] else ""
-        if part != last and text is not texts[1]:
-            yield ""
-        last = part
-        yield text
-
-
-def _cells(name: str, line: Line) -> tuple[str, ...]:
-    layer = line.layer
+def _cells(name: str, row: dict[str, Any]) -> tuple[str, ...]:
     return (
         name,
-        layer.kind,
-        str(layer.channels),
-        _by(layer.size) or "-",
-        _by(layer.field),
-        _by(layer.stride) if layer.size else "-",
-        ",".join(map(str, (*line.box.start, *line.box.stop))),
-        line.rule,
+        row["kind"],
+        str(row["channels"]),
+        by(row["size"]) or "-",
+        by(row["field"]),
+        by(row["stride"]) if row["size"] else "-",
+        ",".join(map(str, row["box"])),
+        row["rule"],
     )
-
-
-def _plain(line: Line) -> dict[str, Any]:
-    box = (*line.box.start, *line.box.stop)
-    return {**asdict(line.layer), "box": box, "rule": line.rule, "unruled": line.unruled}
-
-
-def _by(numbers: tuple[float, ...]) -> str:
-    return " x ".join(f"{number:g}" for number in numbers)

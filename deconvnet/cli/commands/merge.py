@@ -1,4 +1,4 @@
-"""``deconvnet merge``: the parts of several processes into a store."""
+"""``deconvnet merge``: merge the parts of several processes into a store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from . import said
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Merge, and say where the store is."""
+    """Merge, and print where the store is."""
     parts = parts_in(options.parts)
     facts = dict(parts[0].request.attributes)
     loaded = the_model(Store(Path(options.parts), facts, {}, {}), options.model, options.weights)

@@ -1,27 +1,33 @@
-"""``deconvnet mine``: a data set into a store."""
+"""``deconvnet mine``: find each channel's top-k images and write them to a store."""
 
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import takewhile
 from typing import Any
 
-from deconvnet.cli.device import device_of
-from deconvnet.cli.long_runs import interruptible, progress, shard_of
-from deconvnet.data.specs import anchored, dataset
+from deconvnet.cli.long_runs import device_of, interruptible, progress, shard_of
+from deconvnet.cli.text import first
+from deconvnet.data.resolve import anchored, dataset
+from deconvnet.mining.estimate import Estimate, estimate
 from deconvnet.mining.mine import Source, minable, mine
 from deconvnet.store.store import Failed
 from deconvnet.zoo.load import LoadedModel
 
-from . import dry_run, load_model, said
+from . import load_model, said
 from .embed import check_policies, illustrate
 
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 TOLD = 10  # images left out that are named at the end; the store names all
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Mine, and say where the store is and what to do next."""
+    """Mine, and print where the store is and which command draws it."""
     loaded = load_model(options)
     loaded.model.to(device_of(options.device))
     data = dataset(options.data, loaded.preprocessing, identity=options.fingerprint)
@@ -34,7 +40,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     layers = options.layers or _trained(loaded)
     check_policies(loaded, layers, options)
     if options.dry_run:
-        return dry_run.tell(options, loaded, data, layers)
+        return _estimated(options, loaded, data, layers)
     shard = shard_of(options)
     if shard.count > 1:
         said(f"shard {shard} (by {shard.origin})", options)
@@ -67,29 +73,89 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     said(f"{options.output}: top {options.k} of {units} units over {seen} images", options)
     for line in left_out(store.failed, seen):
         said(line, options)
-    following = ["deconvnet", "figure", options.output, "--layer", list(store.layers)[-1]]
-    said(f"next: {shlex.join(following)}", options)
+    command = ["deconvnet", "exemplars", options.output, "--layer", list(store.layers)[-1]]
+    said(f"next: {shlex.join(command)}", options)
     return {"store": options.output, "layers": list(store.layers), **store.attributes}
 
 
 def _trained(loaded: LoadedModel) -> list[str] | None:
-    """Every layer that rests on trained weights alone; None if that is all of them."""
+    """The layers below the first untrained one; None if the whole model is trained."""
     if not loaded.untrained:
         return None
     names = minable(loaded.model, (3, *loaded.preprocessing.size))
-    found = []
-    for name in names:
-        if not loaded.trained(name):
-            break
-        found.append(name)
-    return found
+    return list(takewhile(loaded.trained, names))
 
 
 def left_out(failed: Sequence[Failed], seen: int) -> Iterator[str]:
-    """The images that could not be used, with the reasons; of many, the first few."""
+    """Lines of text on the images that could not be used, and why."""
     if failed:
         yield f"left out: {len(failed)} of {len(failed) + seen} images, which cannot be used"
-    for each in failed[:TOLD]:
-        yield f"  {each.said}"
-    if len(failed) > TOLD:
-        yield f"  and {len(failed) - TOLD} more; the store has them all in /failed"
+    yield from first(
+        [each.said for each in failed], TOLD, others="the store has them all in /failed"
+    )
+
+
+def _estimated(
+    options: argparse.Namespace, loaded: LoadedModel, data: Any, layers: Sequence[str] | None
+) -> dict[str, Any]:
+    """Estimate a run and print the estimate."""
+    pictures = bool(options.store_patches or options.store_projections)
+    found = estimate(
+        loaded.model,
+        data,
+        layers,
+        options.k,
+        options.batch_size,
+        nan=options.nan,
+        workers=options.workers,
+        threads=options.threads,
+        preprocessing=loaded.preprocessing if pictures else None,
+        projections=options.store_projections,
+        fallback=options.fallback,
+    )
+    for line in _estimate_lines(found, options.output):
+        said(line, options)
+    return {"dry_run": True, **asdict(found)}
+
+
+def _estimate_lines(found: Estimate, output: str) -> Iterator[str]:
+    """The estimate as lines of text."""
+    batches, batch = found.microbatches
+    channels = sum(found.channels.values())
+    yield f"images    {found.images:,} in {batches:,} microbatches of {batch}"
+    yield f"channels  {channels:,} in {len(found.channels)} layers"
+    mining, pictures = found.seconds["mining"], found.seconds["pictures"]
+    each = f"{mining / batches:.2f} s a microbatch"
+    yield f"time      about {duration(mining)} in one process ({each})"
+    if pictures:
+        yield f"          then {duration(pictures)} for patches and projections"
+    held = {name: n for name, n in found.memory.items() if n}
+    later = held.pop("pictures", 0)
+    parts = ", ".join(f"{size(n)} of {name}" for name, n in held.items())
+    yield f"memory    about {size(sum(held.values()))}: {parts}; and PyTorch itself"
+    if later:
+        then = sum(held.values()) - held["activations"] + later
+        yield f"          then about {size(then)}, while pictures are made"
+    disk = {name: n for name, n in found.disk.items() if n and name != "part"}
+    kinds = f", {size(found.disk['patches'])} of it patches" if "patches" in disk else ""
+    kinds += f", {size(found.disk['projections'])} projections" if "projections" in disk else ""
+    yield f"disk      about {size(sum(disk.values()))} for {output}{kinds}"
+    yield f"          while it runs {size(found.disk['part'])} more for each process"
+    there = f"; {output} is there already" if os.path.exists(output) else ""
+    yield f"nothing was written{there}"
+
+
+def size(count: float) -> str:
+    """A number of bytes with its unit: "8.4 GB"."""
+    count = float(f"{count:.3g}")
+    power = min(int(math.log10(max(count, 1)) // 3), len(_UNITS) - 1)
+    return f"{count / 1000**power:.3g} {_UNITS[power]}"
+
+
+def duration(seconds: float) -> str:
+    """A time with its units: "1 min 30 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.2g} s"

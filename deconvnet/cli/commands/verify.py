@@ -1,4 +1,4 @@
-"""``deconvnet verify``: whether a store is still what its model and data set give."""
+"""``deconvnet verify``: recompute entries of a store, and compare."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import argparse
 from collections.abc import Iterable
 from typing import Any
 
-from deconvnet.cli.device import device_of
+from deconvnet.cli.long_runs import device_of
 from deconvnet.cli.progress import bar
 from deconvnet.cli.store_source import the_model
-from deconvnet.data.specs import mined_dataset
+from deconvnet.cli.text import first
+from deconvnet.data.resolve import mined_dataset
 from deconvnet.mining.verify.verify import Verification, verify
 from deconvnet.store.store import Store, open_store
 
@@ -19,7 +20,7 @@ EXAMPLES = 10  # of each kind of mismatch
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Recompute, compare, and say what differs; ``passed`` decides on the exit status."""
+    """Recompute, compare, and print the differences; ``passed`` decides the exit status."""
     store = open_store(options.store)
     loaded = the_model(store, options.model, options.weights)
     loaded.model.to(device_of(options.device))
@@ -36,22 +37,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         )
     for line in lines(store, found):
         said(line, options)
-    return {
-        "store": options.store,
-        "passed": found.passed,
-        "checked": found.checked,
-        "equal": found.equal,
-        "images": found.images,
-        "pictures": found.pictures,
-        "tolerance": found.tolerance,
-        "seed": found.seed,
-        "unchecked": list(found.unchecked),
-        "mismatches": [vars(mismatch) for mismatch in found.mismatches],
-    }
+    told = {name: value for name, value in vars(found).items() if name != "mismatches"}
+    mismatches = [vars(mismatch) for mismatch in found.mismatches]
+    return {"store": options.store, "passed": found.passed, **told, "mismatches": mismatches}
 
 
 def lines(store: Store, found: Verification) -> Iterable[str]:
-    """What was found, a line for each kind of mismatch and a few examples of it."""
+    """The result as text: a line for each kind of mismatch, and a few examples of it."""
     entries = sum(int((table.image >= 0).sum()) for table in store.values())
     yield (
         f"{found.checked} of {entries} entries (seed {found.seed}) recomputed over {found.images} "
@@ -63,11 +55,7 @@ def lines(store: Store, found: Verification) -> Iterable[str]:
     for kind in dict.fromkeys(mismatch.kind for mismatch in found.mismatches):
         examples = [mismatch.what for mismatch in found.mismatches if mismatch.kind == kind]
         yield f"{kind}: {len(examples)} {'differs' if len(examples) == 1 else 'differ'}"
-        yield from (f"  {example}" for example in examples[:EXAMPLES])
-        if len(examples) > EXAMPLES:
-            yield f"  … and {len(examples) - EXAMPLES} more; --json lists them all"
+        yield from first(examples, EXAMPLES, others="--json lists them all")
     yield from (f"not compared: {what}" for what in found.unchecked)
-    if found.passed:
-        yield f"passed: {store.path} is what this model and this data set give"
-    else:
-        yield f"failed: {store.path} is not what this model and this data set give"
+    passed, is_ = ("passed", "is") if found.passed else ("failed", "is not")
+    yield f"{passed}: {store.path} {is_} what this model and this data set give"

@@ -1,4 +1,4 @@
-"""Matplotlib, imported whatever MPLBACKEND says: the figures here need no window.
+"""Import matplotlib whatever MPLBACKEND says: the figures here need no window.
 
 Matplotlib cannot be imported where that variable names no backend it knows. It is taken over as
 matplotlib itself would have done, where it makes sense.

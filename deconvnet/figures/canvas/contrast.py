@@ -54,14 +54,10 @@ def signed(
 
 
 def three_channels(array: npt.ArrayLike, *, what: str) -> npt.NDArray[Any]:
-    """The array as ``(H, W, 3)``, a single channel repeated.
-
-    Args:
-        array: ``(H, W, 3)``, ``(H, W, 1)`` or ``(H, W)``.
-        what: names the array in the error.
+    """An array ``(H, W, 3)``, ``(H, W, 1)`` or ``(H, W)`` as ``(H, W, 3)``.
 
     Raises:
-        ValueError: another shape, or no pixels.
+        ValueError: another shape, or no pixels; ``what`` names the array.
     """
     values = np.asarray(array)
     grown = values[:, :, None] if values.ndim == 2 else values

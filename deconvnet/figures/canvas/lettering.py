@@ -1,4 +1,4 @@
-"""Text that fits: measured with the font that will be drawn."""
+"""Measure, shorten and fold text with the font that will be drawn."""
 
 import re
 import unicodedata
@@ -23,7 +23,10 @@ def printable(text: str) -> str:
     So are letters that run from right to left, where this matplotlib would set them in the wrong
     order and unjoined.
     """
-    return "".join(sign if _drawable(sign) else _code(sign) for sign in " ".join(text.split()))
+    return "".join(
+        sign if _drawable(sign) else sign.encode("unicode_escape", "surrogatepass").decode()
+        for sign in " ".join(text.split())
+    )
 
 
 def families(text: str) -> list[str]:
@@ -80,10 +83,6 @@ def _drawable(sign: str) -> bool:
     if unicodedata.bidirectional(sign) in ("R", "AL") and not _JOINED:
         return False
     return ord(sign) in _glyphs() or _cover(sign) is not None
-
-
-def _code(sign: str) -> str:
-    return sign.encode("unicode_escape", "surrogatepass").decode()
 
 
 @cache

@@ -3,10 +3,18 @@
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from .lettering import families, printable
-from .style import INK, LABEL
+from deconvnet.units import Box
+
+from .contrast import RULE
+from .lettering import families, fold, measure, printable, shorten
+from .style import INK, LABEL, QUIET, SMALL, TITLE
 from .tiles import Picture, pixels
 
+LABEL_LINE = 0.135
+"""Inches that a line of labels takes, at ``style.LABEL`` points."""
+BASELINE = LABEL_LINE - 0.035
+"""Inches from the top of that line to the foot of its letters."""
+_LINE, _SPACE = 0.13, 0.12  # inches: a line of the caption, and between title and remark
 _STEP = 0.01  # inches: whole pixels at 100, 200, 300 or 600 dpi
 
 
@@ -18,14 +26,9 @@ def snap(inches: float) -> float:
 class Sheet:
     """A figure without axes, drawn on in inches.
 
-    One axes covers the whole figure: a hundred blocks in a hundred axes would take seconds. The
-    pictures keep their pixels: with ``interpolation="none"`` matplotlib neither resamples them nor
-    composites several into one.
-    To be made and drawn on within ``style.paper()``.
-
-    Args:
-        width: in inches.
-        height: in inches.
+    One axes covers the whole figure: a hundred axes would take seconds. The pictures keep their
+    pixels: with ``interpolation="none"`` matplotlib neither resamples nor composites them. To be
+    made and drawn on within ``style.paper()``. Width and height are in inches.
     """
 
     def __init__(self, width: float, height: float) -> None:
@@ -66,10 +69,7 @@ class Sheet:
             x,
             y,
             shown,
-            family=[
-                *families(shown),
-                "sans-serif",
-            ],  # an SVG may be read where the first is missing
+            family=[*families(shown), "sans-serif"],  # the last for readers of an SVG
             fontsize=size,
             color=colour,
             fontweight=weight,
@@ -79,26 +79,21 @@ class Sheet:
             parse_math=False,  # a dollar sign in a file's name is a dollar sign
         )
 
-    def outline(
-        self, box: tuple[int, int, int, int], left: float, top: float, *, scale: float, colour: str
-    ) -> None:
-        """Outline a box on the picture that was drawn at ``left, top``.
+    def outline(self, box: Box, left: float, top: float, *, scale: float, colour: str) -> None:
+        """Outline a box on the picture that was drawn at ``left, top``; it must not be empty.
 
-        Args:
-            box: top, left, bottom, right in pixels of the picture, half-open.
-            left: of the picture, in inches.
-            top: of the picture.
-            scale: inches per pixel.
-            colour: of the line, edged with white to be seen on any picture.
+        ``scale`` is inches per pixel. The line is edged with white to be seen on any picture.
         """
-        rows, columns = box[2] - box[0], box[3] - box[1]
+        rows, columns = box.size[-2:]
         if min(rows, columns) <= 0:
-            raise ValueError(f"box {box} is empty, expected (top, left, bottom, right) in pixels")
+            raise ValueError(
+                f"box {box.edges} is empty, expected (top, left, bottom, right) in pixels"
+            )
         line = min(0.9, max(0.6, 3.0 * scale * max(rows, columns)))  # points; less on small boxes
         for linewidth, shade in ((2 * line, "white"), (line, colour)):
             self._axes.add_patch(
                 Rectangle(
-                    (left + box[1] * scale, top + box[0] * scale),
+                    (left + box.left * scale, top + box.top * scale),
                     columns * scale,
                     rows * scale,
                     fill=False,
@@ -113,3 +108,31 @@ class Sheet:
         self._axes.add_patch(
             Rectangle((left, top), width, height, facecolor=colour, edgecolor="none", linewidth=0)
         )
+
+
+def captioned(
+    width: float, height: float, *, title: str | None, subtitle: str | None, rule: str = RULE
+) -> tuple[Sheet, float]:
+    """A sheet with a strip above the drawing: the title in bold, and how the figure was drawn.
+
+    The subtitle and the rule of contrast stand beside the title, or below it where the figure is
+    narrow. Without a title there is no strip. ``height`` is that of the drawing alone.
+
+    Returns:
+        The sheet, and the inches from its top to the drawing.
+    """
+    if not title:
+        return Sheet(width, snap(height)), 0.0
+    remark = f"{subtitle}. {rule}" if subtitle else rule
+    shown = shorten(title, width, size=TITLE, weight="bold")
+    beside = measure(shown, TITLE, weight="bold") + _SPACE
+    fits = beside + measure(remark, SMALL) <= width
+    below = [] if fits else fold(remark, width, size=SMALL)
+    top = (len(below) + 1) * _LINE + 0.06
+    sheet = Sheet(width, snap(top + height))
+    sheet.text(shown, 0.0, 0.1, size=TITLE, weight="bold")
+    if fits:
+        sheet.text(remark, beside, 0.1, size=SMALL, colour=QUIET)
+    for number, line in enumerate(below, start=1):
+        sheet.text(line, 0.0, 0.1 + number * _LINE, size=SMALL, colour=QUIET)
+    return sheet, top

@@ -1,4 +1,4 @@
-"""The looks of a figure for a paper: widths, sizes of text, and matplotlib's settings."""
+"""The style of figures for papers: widths, font sizes, and matplotlib's settings."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .contrast import three_channels
+from .contrast import signed, three_channels
 
 Picture = npt.NDArray[np.floating[Any]]
 """``(height, width, 3)``, in [0, 1]."""
@@ -40,6 +40,21 @@ def as_picture(array: npt.ArrayLike, *, what: str = "a picture") -> Picture:
     return values.astype(np.float64)
 
 
+def pair(image: npt.ArrayLike, projection: npt.ArrayLike, *, of: str) -> tuple[Picture, Picture]:
+    """An image, as for ``as_picture``, and its projection, as for ``signed``, as pictures.
+
+    Raises:
+        ValueError: their sizes differ, or one cannot be drawn; ``of`` names them.
+    """
+    picture, shown = as_picture(image, what="an image"), signed(projection)
+    if picture.shape != shown.shape:
+        raise ValueError(
+            f"{of} has a projection of {shown.shape[:2]} pixels beside an image of "
+            f"{picture.shape[:2]}; cut both at the same receptive field, or neither"
+        )
+    return picture, shown
+
+
 def pixels(picture: Picture) -> npt.NDArray[np.uint8]:
     """The picture as ``(H, W, 3)`` bytes, rounded here and not by what writes the file."""
     scaled: Picture = np.clip(picture, 0.0, 1.0) * 255.0
@@ -47,14 +62,9 @@ def pixels(picture: Picture) -> npt.NDArray[np.uint8]:
 
 
 def pad_to(
-    picture: Picture,
-    height: int,
-    width: int,
-    *,
-    anchor: tuple[int, int] | None = None,
-    fill: float = NEUTRAL,
+    picture: Picture, height: int, width: int, *, anchor: tuple[int, int] | None = None
 ) -> Picture:
-    """Place a picture on a plain canvas, pixel for pixel.
+    """Place a picture on a mid-grey canvas, pixel for pixel.
 
     For a crop at a receptive field that the border of the image has clipped: with ``anchor`` it
     stands where it stood in the whole field.
@@ -64,7 +74,6 @@ def pad_to(
         height: of the canvas, at least ``h`` pixels.
         width: of the canvas, at least ``w`` pixels.
         anchor: rows above and columns left of the picture; by default it stands in the middle.
-        fill: grey of the canvas.
 
     Returns:
         ``(height, width, 3)``.
@@ -79,14 +88,14 @@ def pad_to(
             f"a picture of {rows} x {columns} pixels does not fit at row {top}, column {left} of "
             f"a canvas of {height} x {width}; make the canvas larger or crop the picture"
         )
-    canvas = np.full((height, width, 3), fill)
+    canvas = np.full((height, width, 3), NEUTRAL)
     canvas[top : top + rows, left : left + columns] = picture
     return canvas
 
 
-def enlarge(picture: Picture, *, least: int = LEAST) -> Picture:
-    """Repeat the pixels of a small picture until its shorter side has ``least`` of them."""
-    factor = max(1, -(-least // min(picture.shape[:2])))
+def enlarge(picture: Picture) -> Picture:
+    """Repeat the pixels of a small picture until its shorter side has ``LEAST`` of them."""
+    factor = max(1, -(-LEAST // min(picture.shape[:2])))
     return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
@@ -95,16 +104,13 @@ def gap_for(height: int, width: int) -> int:
     return max(1, round(0.04 * min(height, width)))
 
 
-def tile(
-    pictures: Sequence[Picture], *, columns: int, rows: int | None = None, fill: float = PAPER
-) -> Picture:
+def tile(pictures: Sequence[Picture], *, columns: int, rows: int | None = None) -> Picture:
     """Pictures of one size as one array, row by row, a thin gap between them.
 
     Args:
         pictures: each ``(h, w, 3)``; places left over stay blank.
         columns: tiles in a row.
         rows: rows of tiles; by default as many as are needed.
-        fill: grey of the gaps.
 
     Returns:
         ``(rows * h + (rows - 1) * gap, columns * w + (columns - 1) * gap, 3)``.
@@ -118,9 +124,9 @@ def tile(
     rows = -(-len(pictures) // columns) if rows is None else rows
     if len(pictures) > rows * columns:
         raise ValueError(f"{len(pictures)} pictures do not fit in {rows} x {columns} tiles")
-    (height, width) = sizes[0]
+    ((height, width),) = sizes
     gap = gap_for(height, width)
-    canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), fill)
+    canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), PAPER)
     for place in range(rows * columns):
         top, left = place // columns * (height + gap), place % columns * (width + gap)
         filled = place < len(pictures)

@@ -1,1 +1,1 @@
-"""One mining run: shared out, saved as parts, gone on with, put together."""
+"""One mining run: divided into shards, saved as parts, resumed, merged into a store."""

@@ -1,18 +1,16 @@
-"""How many images of a data set may be unreadable before mining stops, and which they are."""
+"""Limit how many images of a data set may be unreadable, and name them when they are more."""
 
 from __future__ import annotations
 
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # the command line asks for the limit before torch is needed
+if TYPE_CHECKING:  # the command line asks for the limit before h5py is needed
     from deconvnet.store.table import Failed
-
-    from .microbatches import Microbatch
 
 DEFAULT = "1%"
 """Of the data set; one image always may."""
@@ -62,7 +60,7 @@ class TooManyBad(ValueError):
     """More images are unreadable than may be.
 
     Attributes:
-        failed: all of them that were found, by index.
+        failed: those found, by index.
         lines: the message for a terminal.
         details: all of it for a machine.
     """
@@ -80,51 +78,42 @@ class TooManyBad(ValueError):
 
 
 def check_failed(
-    failed: Mapping[int, str],
+    failed: Mapping[int, Failed],
     images: int,
     *,
     limit: Limit,
-    name: Callable[[int], str],
-    rest: Iterable[Microbatch] | None = None,
+    rest: Iterable[Mapping[int, Failed]] | None = None,
 ) -> None:
     """Stop if more images are unreadable than may be.
 
-    Args:
-        failed: {index: reason} of those found so far.
-        images: how many the data set has.
-        limit: how many may be.
-        name: what the data set calls an image, by its index.
-        rest: what has not been read yet; it is looked through, for a minute at most, so that the
-            message names every bad image and not only the first.
+    ``failed`` are those known so far, by index, of ``images`` in all; ``rest`` are those of each
+    microbatch not read yet, which are read, for a minute at most, so that the message names every
+    bad image and not only the first.
 
     Raises:
         ValueError: the limit is strict, and there is one; the message names the first.
         TooManyBad: they are too many.
     """
-    from deconvnet.store.table import Failed
-
     most = limit.of(images)
     if len(failed) <= most:
         return
     if limit.strict:
-        index, reason = next(iter(failed.items()))
-        first = Failed(index, name(index), reason).said
         raise ValueError(
-            f"{len(failed)} of {images} images cannot be read, the first is {first}; repair or "
-            "remove them"
+            f"{len(failed)} of {images} images cannot be read, the first is "
+            f"{next(iter(failed.values())).said}; repair or remove them"
         )
     every = dict(failed)
-    more = "" if rest is None or _look_on(rest, every) else " so far (not all were looked at)"
-    found = tuple(Failed(index, name(index), reason) for index, reason in sorted(every.items()))
-    raise TooManyBad(found, images, most=most, more=more)
+    more = "" if rest is None or _read_on(rest, every) else " so far (not all were looked at)"
+    named = tuple(each for _, each in sorted(every.items()))
+    raise TooManyBad(named, images, most=most, more=more)
 
 
-def _look_on(rest: Iterable[Microbatch], failed: dict[int, str]) -> bool:
-    """Note what else cannot be read; whether all was looked at."""
+def _read_on(rest: Iterable[Mapping[int, Failed]], failed: dict[int, Failed]) -> bool:
+    """Add the rest to ``failed``, and return whether all was read."""
     until = time.monotonic() + PATIENCE
     try:
-        for batch in rest:
-            failed |= batch.failed
+        for some in rest:
+            failed |= some
             if time.monotonic() > until:
                 return False
     except Exception:  # something else is wrong too; what was found so far is worth telling

@@ -1,4 +1,4 @@
-"""Files that were open before a reader was forked: it shares their positions with its parent."""
+"""Detect and separate the file positions that a forked reader shares with its parent."""
 
 from __future__ import annotations
 
@@ -6,39 +6,30 @@ import os
 import stat
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 
 IDIOM = (
     "open the file in each process that reads it: keep os.getpid() beside the handle, and open it "
     "again where os.getpid() is another; or mine with workers=0"
 )
-"""What to do about a handle that several processes share."""
+"""The advice for a handle that several processes share."""
 _MAKING = os.O_CREAT | os.O_EXCL | os.O_TRUNC
 _LONGEST = 2.0  # seconds that a file which moves by itself is watched
 
 
-@dataclass(frozen=True)
-class _At:
-    """Where a descriptor stands in its file, and how long that is."""
-
-    position: int
-    size: int
-
-
 def own_positions() -> None:
-    """Give this process positions of its own in the files that it has inherited open for reading.
+    """Reopen the files that this process has inherited open for reading, at the same positions.
 
-    A forked process shares them with its parent and its siblings: one would read where another
-    has sought, and nothing would fail. Every file is opened once more, stands where it stood, and
-    has the same descriptor. That is possible on Linux; see ``Positions`` for the rest.
+    A forked process shares positions with its parent and its siblings: one would read where
+    another has sought, and nothing would fail. The descriptors stay the same. That is possible
+    on Linux; see ``Positions`` for other systems.
     """
-    for (descriptor, *_), at in _open_files(standard=True).items():
+    for (descriptor, *_), (position, _) in _open_files(standard=True).items():
         flags = _flags(descriptor)
         if flags & os.O_ACCMODE != os.O_RDONLY:  # what is written to may be a log that all share
             continue
         with suppress(OSError):  # not Linux, or no longer allowed
             again = os.open(f"/proc/self/fd/{descriptor}", flags & ~_MAKING)
-            os.lseek(again, at.position, os.SEEK_SET)
+            os.lseek(again, position, os.SEEK_SET)
             os.dup2(again, descriptor, os.get_inheritable(descriptor))
             os.close(again)
 
@@ -46,8 +37,8 @@ def own_positions() -> None:
 class Positions:
     """The positions of all regular files that this process has open for reading.
 
-    One that has moved although only readers were at work is shared with them. Files that are only
-    mapped, or read by offset, stay where they are, and do no harm.
+    One that has moved although only readers were at work is shared with them. Files that are
+    memory-mapped, or read by offset, do not move.
     """
 
     def __init__(self) -> None:
@@ -55,7 +46,7 @@ class Positions:
         self._before = _open_files()
 
     def check(self) -> None:
-        """See that readers have moved none of them since.
+        """Check that readers have moved none of them since.
 
         A file that is written to at its end is a log; one that goes on moving while no reader
         reads is read by somebody else.
@@ -65,7 +56,11 @@ class Positions:
         """
         took = time.monotonic() - self._began
         now = _open_files()
-        moved = [file for file, at in now.items() if self._moved(file, at)]
+        moved = []
+        for file, (position, size) in now.items():
+            before, size_before = self._before.get(file, (position, size))
+            if size_before == size and before != position:
+                moved.append(file)
         if not moved:
             return
         time.sleep(min(_LONGEST, max(0.1, took)))
@@ -78,13 +73,9 @@ class Positions:
                     f"images; {IDIOM}"
                 )
 
-    def _moved(self, file: tuple[int, int, int], at: _At) -> bool:
-        before = self._before.get(file)
-        return before is not None and before.size == at.size and before.position != at.position
 
-
-def _open_files(*, standard: bool = False) -> dict[tuple[int, int, int], _At]:
-    """{(descriptor, device, inode): where it stands} of regular files that are open for reading.
+def _open_files(*, standard: bool = False) -> dict[tuple[int, int, int], tuple[int, int]]:
+    """{(descriptor, device, inode): (position, size)} of regular files open for reading.
 
     Args:
         standard: those of standard input, output and error too.
@@ -93,7 +84,7 @@ def _open_files(*, standard: bool = False) -> dict[tuple[int, int, int], _At]:
         descriptors = sorted(int(name) for name in os.listdir("/dev/fd"))
     except (OSError, ValueError):  # Windows, where processes share no files
         return {}
-    found: dict[tuple[int, int, int], _At] = {}
+    files: dict[tuple[int, int, int], tuple[int, int]] = {}
     streams = set()
     for descriptor in descriptors:
         try:
@@ -106,8 +97,8 @@ def _open_files(*, standard: bool = False) -> dict[tuple[int, int, int], _At]:
         if descriptor <= 2 and not standard:  # readers may print into the same file as we do
             streams.add(file)
         elif position >= 0 and mode != os.O_WRONLY and file not in streams:
-            found[(descriptor, *file)] = _At(position, status.st_size)
-    return found
+            files[(descriptor, *file)] = (position, status.st_size)
+    return files
 
 
 def _flags(descriptor: int) -> int:

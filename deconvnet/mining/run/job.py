@@ -1,57 +1,86 @@
-"""One mining run, ready to be worked on: the model, the data set, and what was asked of them."""
+"""A mining run before it starts: model, data set and settings, checked against each other."""
 
 from __future__ import annotations
 
 import json
-import os
 import platform
-import socket
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import h5py
 import torch
 from torch import Tensor, nn
 
-import deconvnet
 from deconvnet.arguments import integer, listed
 from deconvnet.data import Preprocessing
-from deconvnet.data.samples import path_of
+from deconvnet.data.samples import check_map_style, check_repeatable, first_image
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.modes import evaluation, threads_of_cpu
 from deconvnet.mining import fingerprint
 from deconvnet.projection.check.checked_graphs import Checked, settled
-from deconvnet.projection.forward import Recording
-from deconvnet.projection.geometry import geometry_of
+from deconvnet.projection.forward import geometry_of
+from deconvnet.projection.geometry import Geometry
 from deconvnet.store.format import check_attributes
-from deconvnet.store.store import Failed
 
-from .bad_images import DEFAULT, Limit, check_failed
-from .blocks import to_ranges
-from .dataset_facts import look
+from .bad_images import DEFAULT, Limit
 from .file_positions import Positions
-from .memory_format import layout_for
-from .microbatches import Microbatch, groups_of, microbatches
+from .microbatches import Microbatch, groups_of, layout_for, microbatches
 from .minable_layers import chosen
-from .miner import Miner
 from .part import Part
-from .readers import ignore_interrupts, readers_die
+from .readers import ask, ignore_interrupts
 from .request import Request
 
-_PATIENCE = 20  # the work between two checkpoints takes at least so many times as long as one
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a run: arguments of ``mine``, which explains them.
+
+    Raises:
+        TypeError: a number is no integer.
+        ValueError: a number is out of range, or ``nan`` no known word.
+    """
+
+    k: int
+    batch_size: int
+    nan: str = "skip"
+    threads: int | None = None
+    workers: int = 0
+    strict: bool = False
+    max_bad: str | float = DEFAULT
+    check: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("k", "batch_size", "threads", "workers"):
+            if name != "threads" or self.threads is not None:
+                object.__setattr__(self, name, integer(name, getattr(self, name)))
+        if self.k < 1 or self.batch_size < 1:
+            raise ValueError(
+                f"k={self.k} and batch_size={self.batch_size} were given; both must be at least 1"
+            )
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads={self.threads} was given, expected at least 1")
+        if self.workers < 0:
+            raise ValueError(f"workers={self.workers} was given, expected 0 or more processes")
+        if self.nan not in ("skip", "error"):
+            raise ValueError(f"nan was {self.nan!r}; use 'skip' or 'error'")
+        _ = self.limit  # a wrong one is told before any image is read
+
+    @property
+    def limit(self) -> Limit:
+        """How many images may be unreadable."""
+        return Limit(self.max_bad, self.strict)
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A run that has not begun.
+    """A run, ready to start.
 
     Args:
-        graph: the model's, for microbatches.
+        graphs: of the model.
         geometry: the sizes and fields of its nodes.
         dataset: map-style.
         image: one image, for its size and precision, (1, channels, *size).
@@ -62,8 +91,8 @@ class Job:
         checked: holds the graph against the model, on the first microbatch.
     """
 
-    graph: Graph
-    geometry: Recording
+    graphs: Graphs
+    geometry: Geometry
     dataset: Any
     image: Tensor
     request: Request
@@ -77,71 +106,54 @@ class Job:
         cls,
         model: nn.Module,
         dataset: Any,
-        *,
         layers: str | nn.Module | Sequence[str | nn.Module] | None,
-        k: int,
-        batch_size: int,
-        nan: str,
-        threads: int | None,
+        *,
+        settings: Settings,
         told: Mapping[str, str],
-        workers: int,
-        strict: bool,
-        max_bad: str | float = DEFAULT,
         signals: Callable[[int], None] = ignore_interrupts,
-        check: bool = True,
     ) -> Job:
         """Look at the model and at the first image; see ``mine`` for what is raised.
 
-        Args:
-            model: any module that takes images.
-            dataset: map-style.
-            layers: node names or modules; None for the usual ones.
-            k: images kept for each channel.
-            batch_size: of a microbatch, at most the data set.
-            nan: "skip" or "error".
-            threads: of the CPU; None for as many as PyTorch is set to.
-            told: what the caller says of model, weights, data set and transform.
-            workers: processes that read images ahead.
-            strict: stop at the first unreadable image.
-            max_bad: how many images may be unreadable, else.
-            signals: what readers do about signals, see ``readers.reading``.
-            check: hold the graph against the model.
+        ``told`` is what the caller says of model, weights, data set and transform.
         """
-        if integer("workers", workers) < 0:
-            raise ValueError(f"workers={workers} was given, expected 0 or more processes")
-        if nan not in ("skip", "error"):
-            raise ValueError(f"nan was {nan!r}; use 'skip' or 'error'")
         graphs = Graphs(model)
-        seen = look(dataset, workers, signals)
-        image = seen.image
+        image, data_fingerprint = _looked_at(dataset, settings.workers, signals)
         one = blank(model, image.shape, like=image)
         some = layers if layers is None else listed(layers, str, nn.Module)
-        graph = settled(graphs, one, some) if check else graphs.of(one)
-        told = _provenance(graph, dataset, told) | {"dataset_fingerprint": seen.fingerprint}
+        graph = settled(graphs, one, some) if settings.check else graphs.of(one)
+        told = _provenance(graph, dataset, told) | {"dataset_fingerprint": data_fingerprint}
         geometry = geometry_of(graph, one)
         names = chosen(graph, geometry, some)
-        batch_size = min(batch_size, len(dataset))  # a few images need not be padded to many
+        batch = min(settings.batch_size, len(dataset))  # a few images need not be padded to many
         attributes = {
             **told,
-            "k": k,
+            "k": settings.k,
             "input_size": list(image.shape[1:]),
-            "batch_shape": [batch_size, *image.shape],
+            "batch_shape": [batch, *image.shape],
             "dtype": str(one.dtype).removeprefix("torch."),
             "device": one.device.type,  # not its number, which differs from process to process
             "layout": layout_for(graph, one),
-            "nan_policy": nan,
+            "nan_policy": settings.nan,
         }
         if one.device.type == "cpu":  # large sums are cut up by threads, which shows in last bits
-            attributes["threads"] = threads or torch.get_num_threads()
+            attributes["threads"] = settings.threads or torch.get_num_threads()
         check_attributes(attributes)
         channels = {name: geometry.sizes[name][1] for name in names}
-        running = graphs.of(one.expand(batch_size, *image.shape))
-        request = Request(attributes, len(dataset), channels)
-        held, limit = Checked(graphs) if check else None, Limit(max_bad, strict)
-        return cls(running, geometry, dataset, one, request, workers, signals, limit, held)
+        graphs.of(one.expand(batch, *image.shape))  # a batch that cannot be traced is told now
+        return cls(
+            graphs=graphs,
+            geometry=geometry,
+            dataset=dataset,
+            image=one,
+            request=Request(attributes, len(dataset), channels),
+            workers=settings.workers,
+            signals=signals,
+            limit=settings.limit,
+            checked=Checked(graphs) if settings.check else None,
+        )
 
     def like(self, parts: Sequence[Part]) -> Job:
-        """This job with as many threads as parts of it were begun with, if they agree."""
+        """This job with the number of threads of its parts, if they agree."""
         threads, *others = {str(part.request.attributes.get("threads")) for part in parts} or {""}
         if others or not threads.isdecimal() or "threads" not in self.request.attributes:
             return self
@@ -149,146 +161,69 @@ class Job:
         return replace(self, request=replace(self.request, attributes=attributes))
 
     @property
-    def graph_now(self) -> Graph:
-        """The graph that mines: the first microbatch may have shown that another is the model."""
-        if self.checked is None:
-            return self.graph
-        return self.checked.graphs.of(self.image.expand(self.request.batch, *self.image.shape[1:]))
+    def graph(self) -> Graph:
+        """The graph of a microbatch; the first one may show that another graph is the model."""
+        return self.graphs.of(self.image.expand(self.request.batch, *self.image.shape[1:]))
 
-    def start(self) -> Miner:
-        """Empty tables."""
-        return Miner(
-            self.graph,
-            self.geometry,
-            list(self.request.channels),
-            k=self.request.k,
-            nan=str(self.request.attributes["nan_policy"]),
-            layout=str(self.request.attributes["layout"]),
-            checked=self.checked,
-        )
-
-    def run(
-        self,
-        miner: Miner,
-        numbers: Sequence[int],
-        *,
-        failed: Mapping[int, str],
-        after: Callable[[Miner], bool],
-    ) -> None:
-        """Take microbatches until all are done, or ``after`` each says that it is enough.
-
-        The readers have ended when this returns or raises.
-
-        Args:
-            miner: the tables.
-            numbers: which microbatches.
-            failed: {index: reason} of images that could not be read in earlier runs.
-            after: called after every microbatch; true: stop here.
-
-        Raises:
-            ValueError: too many images are unreadable, or do not fit; or the readers share a file.
-        """
-        feed = microbatches(
+    def microbatches(
+        self, numbers: Sequence[int], *, workers: int | None = None
+    ) -> Generator[Microbatch, None, None]:
+        """Read the microbatches with these numbers; by default with all readers of the run."""
+        batch = self.request.batch
+        return microbatches(
             self.dataset,
-            self.request.batch,
+            batch,
             size=tuple(self.image.shape[1:]),
             dtype=self.image.dtype,
-            workers=self.workers,
-            groups=groups_of(numbers, self.request.batch, self.request.images),
+            workers=self.workers if workers is None else workers,
+            groups=groups_of(numbers, batch, self.request.images),
             signals=self.signals,
         )
-        positions = Positions() if self.workers else None
-        with readers_die(), closing(feed), self.running():
-            for batch in feed:
-                if positions is not None:  # until now nobody else has read the data set
-                    positions.check()
-                    positions = None
-                if batch.failed:
-                    self.check_failed({**failed, **miner.failed, **batch.failed}, rest=feed)
-                miner.take(batch, self.image.device)
-                if after(miner):
-                    return
-
-    def check_failed(
-        self, failed: Mapping[int, str], *, rest: Iterable[Microbatch] | None = None
-    ) -> None:
-        """Stop if too many images are unreadable; see ``failures.check_failed``."""
-        name = partial(path_of, self.dataset)
-        check_failed(failed, self.request.images, limit=self.limit, name=name, rest=rest)
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """The model in evaluation, without gradients, with the number of threads of this run."""
+        """Evaluation mode, no gradients, and the number of threads of this run."""
         threads = self.request.attributes.get("threads")
-        with torch.no_grad(), evaluation(self.graph.model), threads_of_cpu(threads):
+        with torch.no_grad(), evaluation(self.graphs.model), threads_of_cpu(threads):
             yield
 
-    def part(self, miner: Miner, label: str, *, replaces: str = "") -> Part:
-        """What a miner has done so far.
 
-        Args:
-            miner: its tables.
-            label: of the shard.
-            replaces: the mark of the file that the store is to replace.
-        """
-        return Part(
-            request=self.request,
-            done=to_ranges(miner.done),
-            failed=tuple(
-                Failed(i, path_of(self.dataset, i), why) for i, why in sorted(miner.failed.items())
-            ),
-            nan=miner.first_nan,
-            process=ascii(f"shard {label}, process {os.getpid()} on {socket.gethostname()}"),
-            replaces=replaces,
-            path=None,
-            tops=miner.tops,
-            images={i: path_of(self.dataset, i) for i in sorted(miner.kept())},
-        )
+def _look(dataset: Any) -> tuple[Tensor, str]:
+    """The first image that can be read, and the fingerprint; a few images are read twice."""
+    image = first_image(dataset)
+    check_repeatable(dataset)
+    return image, fingerprint.of_dataset(dataset)
 
 
-class Pace:
-    """When the next checkpoint is due, so that they take a small share of the time."""
+def _looked_at(dataset: Any, workers: int, signals: Callable[[int], None]) -> tuple[Tensor, str]:
+    """Call ``_look``, in a reader if readers will be started.
 
-    def __init__(self, every: float) -> None:
-        self.every = every
-        self._last = time.monotonic()  # the time of day may jump
-        self._cost = 0.0
-
-    def due(self) -> bool:
-        """Whether it is time."""
-        slow = min(_PATIENCE * self._cost, _PATIENCE * self.every)
-        return time.monotonic() - self._last >= max(self.every, slow)
-
-    def saved(self, began: float) -> None:
-        """A checkpoint has been written; it began at this ``time.monotonic()``."""
-        self._last = time.monotonic()
-        self._cost = self._last - began
-
-
-def images_in(numbers: Iterable[int], request: Request) -> int:
-    """How many images of the data set these microbatches hold."""
-    batch, images = request.batch, request.images
-    return sum(min((n + 1) * batch, images) - n * batch for n in numbers)
+    So a data set that opens its file when it is first read opens it in each reader.
+    """
+    check_map_style(dataset)
+    if not workers:
+        return _look(dataset)
+    len(dataset)  # which this process may ask for: if it opens a file, then now
+    positions = Positions()
+    answer = ask(_look, dataset, signals=signals)
+    positions.check()
+    return answer
 
 
 def _provenance(graph: Graph, dataset: Any, told: Mapping[str, str]) -> dict[str, Any]:
     versions = {
-        "deconvnet": deconvnet.__version__,
+        "deconvnet": version("deconvnet"),
         "h5py": h5py.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+    own = getattr(dataset, "preprocessing", None)
+    transform = own.to_json() if isinstance(own, Preprocessing) else ""
     return {
         "model": told.get("model") or type(graph.model).__name__,
         "weights": told.get("weights", ""),
         "model_fingerprint": fingerprint.of_model(graph),
         "dataset": told.get("dataset") or type(dataset).__name__,
-        "transform": told.get("transform") or _transform(dataset),
+        "transform": told.get("transform") or transform,
         "versions": json.dumps(versions, sort_keys=True),
     }
-
-
-def _transform(dataset: Any) -> str:
-    """What the data set does to photographs, if it is one of ours."""
-    own = getattr(dataset, "preprocessing", None)
-    return own.to_json() if isinstance(own, Preprocessing) else ""

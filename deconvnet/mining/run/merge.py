@@ -1,10 +1,14 @@
-"""The parts of several processes into a store, where none of them has done it."""
+"""Merge the parts of a run into its store: the same bits, however the work was divided."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
+from itertools import groupby
 from os import PathLike, fspath
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from deconvnet.arguments import expanded
@@ -12,16 +16,18 @@ from deconvnet.atomic import check_writable
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.modes import ordinarily
 from deconvnet.mining import fingerprint
+from deconvnet.mining.topk import TopK
+from deconvnet.projection import receptive_field
 from deconvnet.projection.check.checked_graphs import settled
-from deconvnet.projection.geometry import geometry_of
-from deconvnet.store.store import Store
+from deconvnet.projection.field_probes import Field
+from deconvnet.projection.forward import geometry_of
+from deconvnet.projection.geometry import Geometry
+from deconvnet.store.store import Failed, LayerTable, Store, write_store
 
-from .assemble import assemble, publish
-from .bad_images import DEFAULT, Limit
-from .blocks import from_ranges, to_ranges
-from .part import Part, apart
+from .bad_images import DEFAULT, Limit, check_failed
+from .part import FirstNaN, Part, apart, done_by
 from .part_folder import PartFolder
-from .request import MADE, MEANT, differences
+from .request import Request
 
 _SHOWN = 3  # gaps that are named
 
@@ -58,50 +64,119 @@ def merge(
         )
     image = blank(model, tuple(request.attributes["batch_shape"][1:]))
     graph = settled(Graphs(model), image, list(request.channels))
-    mined, found = request.attributes.get("model_fingerprint"), fingerprint.of_model(graph)
-    if mined != found:
+    mined, given = request.attributes.get("model_fingerprint"), fingerprint.of_model(graph)
+    if mined != given:
         raise ValueError(
             f"these parts were mined from another model: its fingerprint is {mined}, this one's "
-            f"is {found}; give the model and weights that were mined"
+            f"is {given}; give the model and weights that were mined"
         )
     check_writable(path)
-    whole = assemble(request, geometry_of(graph, image), parts)
-    return publish(Path(path), request, whole, limit=limit)
+    return assemble(Path(path), request, geometry_of(graph, image), parts, limit=limit)
 
 
 def parts_in(folder: str | PathLike[str]) -> list[Part]:
-    """The headings of parts that together are a whole run, none of them overlapping.
+    """Read the headings of parts that together are a whole run, none of them overlapping.
 
     Raises:
         FileNotFoundError, ValueError: as ``merge``.
     """
     folder = expanded(folder)
-    found = PartFolder(folder).headings()
-    if not found:
+    every = PartFolder(folder).headings()
+    if not every:
         raise FileNotFoundError(
             f"there are no parts in {fspath(folder)!r}; give the folder that `deconvnet mine` "
             "leaves beside an unfinished store: its name ends in .parts"
         )
-    first = found[0]
-    for part in found[1:]:
-        for difference in differences(first.request.claims(), part.request.claims(), MEANT | MADE):
+    first, request = every[0], every[0].request
+    for part in every[1:]:
+        if difference := request.differs(part.request):
             raise ValueError(
                 f"{fspath(part.path or '')!r} and {fspath(first.path or '')!r} are parts of "
                 f"different runs, of {difference}; put the parts of each run in a folder of its own"
             )
-    parts = apart(found)
-    _check_whole(parts)
+    parts = apart(every)
+    missing = sorted(set(range(request.total)) - done_by(parts))
+    if missing:
+        gaps = [list(gap) for _, gap in groupby(enumerate(missing), lambda pair: pair[1] - pair[0])]
+        ends = [(gap[0][1] * request.batch, (gap[-1][1] + 1) * request.batch - 1) for gap in gaps]
+        shown = ", ".join(f"{first}-{last}" for first, last in ends[:_SHOWN])
+        raise ValueError(
+            f"{sum(part.seen for part in parts)} of {request.images} images are in these parts; "
+            f"images {shown}{' and others' if len(gaps) > _SHOWN else ''} are in none: let "
+            "`deconvnet mine` go on, with any number of processes"
+        )
     return parts
 
 
-def _check_whole(parts: list[Part]) -> None:
-    request = parts[0].request
-    done = from_ranges(one for part in parts for one in part.done)
-    missing = to_ranges(n for n in range(request.total) if n not in done)
-    if missing:
-        shown = [f"{a * request.batch}-{b * request.batch - 1}" for a, b in missing[:_SHOWN]]
-        raise ValueError(
-            f"{sum(part.seen for part in parts)} of {request.images} images are in these parts; "
-            f"images {', '.join(shown)}{' and others' if len(missing) > _SHOWN else ''} are in "
-            "none: let `deconvnet mine` go on, with any number of processes"
+def assemble(
+    path: Path, request: Request, geometry: Geometry, parts: Iterable[Part], *, limit: Limit
+) -> Store:
+    """Write the store of a whole run from its parts, no two with a microbatch in common.
+
+    One part at a time is in memory. ``geometry`` gives the boxes of units.
+
+    Raises:
+        FileNotFoundError: the file of a part has gone.
+        ValueError: one is damaged, or too many images are unreadable.
+        OSError: the store cannot be written.
+    """
+    tops = {name: TopK(channels, request.k) for name, channels in request.channels.items()}
+    images: dict[int, str] = {}
+    bad: dict[int, Failed] = {}
+    nans: list[FirstNaN] = []
+    for part in map(Part.whole, parts):
+        for name, top in tops.items():
+            top.merge(part.tops[name])
+        kept = set().union(*(top.kept() for top in tops.values()))
+        images = {i: path for i, path in (images | dict(part.images)).items() if i in kept}
+        bad |= {each.index: each for each in part.failed}
+        nans += [part.nan] if part.nan else []
+    check_failed(bad, request.images, limit=limit)
+    if nans:
+        first = min(nans, key=lambda nan: nan.microbatch)
+        warnings.warn(
+            f"{sum(top.nans for top in tops.values())} activations were NaN and were left out, the "
+            f"first of them in {first.layer}, images {list(first.images)}; see the 'nan' counts in "
+            "the store",
+            stacklevel=7,  # whoever called mine
         )
+    fields = receptive_field.of_layers(geometry, list(tops))
+    seen = {"images_seen": request.images - len(bad), "images_failed": len(bad)}
+    return write_store(
+        path,
+        attributes={**request.attributes, **seen},
+        layers={name: _table(geometry, name, top, fields[name]) for name, top in tops.items()},
+        images=dict(sorted(images.items())),
+        failed=[each for _, each in sorted(bad.items())],
+    )
+
+
+def _table(geometry: Geometry, name: str, top: TopK, field: Field) -> LayerTable:
+    table, size = top.table(), geometry.sizes[name]
+    mapped = len(size) == 4
+    flat, missing = table.position.numpy(), table.image.numpy() < 0
+    place = np.stack(np.divmod(flat, size[3]) if mapped else (flat, flat), -1)
+    place[missing | (not mapped)] = -1
+    # top, left, bottom, right
+    starts, stops = receptive_field.boxes(
+        geometry,
+        name,
+        place.reshape(-1, 2) if mapped else np.zeros((flat.size, 0)),
+        channels=np.repeat(np.arange(size[1]), top.k),
+    )
+    box = np.concatenate([starts, stops], axis=1).reshape(*flat.shape, 4)
+    box[missing] = -1
+    return LayerTable(
+        activation=table.activation.numpy(),
+        image=table.image.numpy(),
+        row=place[..., 0].astype(np.int32),
+        col=place[..., 1].astype(np.int32),
+        box=box.astype(np.int32),
+        mean=table.mean.numpy(),
+        nonzero=table.nonzero.numpy(),
+        nan=table.nan.numpy(),
+        channels=size[1],
+        size=tuple(size[2:]),
+        field=field.size,
+        stride=field.stride if mapped else (),  # there is no other unit to step to
+    )

@@ -1,4 +1,4 @@
-"""Which layers of a model are mined, and what is known of them before any image is seen."""
+"""Choose the layers of a model that are mined, and check that their values are feature maps."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from deconvnet.arguments import listed
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.graph import Graph
 from deconvnet.projection.check.checked_graphs import settled
-from deconvnet.projection.forward import Recording
-from deconvnet.projection.geometry import geometry_of
+from deconvnet.projection.forward import geometry_of
+from deconvnet.projection.geometry import Geometry
 
 
 def minable(model: nn.Module, size: Sequence[int]) -> list[str]:
@@ -23,50 +23,49 @@ def minable(model: nn.Module, size: Sequence[int]) -> list[str]:
 
 def chosen(
     graph: Graph,
-    geometry: Recording,
+    geometry: Geometry,
     layers: str | nn.Module | Sequence[str | nn.Module] | None,
 ) -> list[str]:
     """The names of the layers to mine; each must have feature maps."""
+    steps, sizes = {step.node: step for step in geometry.steps}, geometry.sizes
+    last = _channels_last(geometry)
     if layers is not None:
         names = list(dict.fromkeys(graph.find(layer) for layer in listed(layers, str, nn.Module)))
     else:
         if graph.stopped is not None:
             raise graph.stopped
-        names = [step.node for step in geometry.steps if step.layer.mined]
-        last = _channels_last(geometry)
-        names = [n for n in names if len(geometry.sizes[n]) in (2, 4) and n not in last]
-    carried = {step.node for step in geometry.steps}
-    for name in names:
-        size = geometry.sizes.get(name)
-        if name not in carried or size is None or len(size) not in (2, 4):
-            found = "no tensor that depends on the image" if size is None else str(tuple(size))
+        usual = [name for name, step in steps.items() if step.layer.mined]
+        names = [n for n in usual if len(sizes[n]) in (2, 4) and n not in last]
+        if usual and not names:
             raise ValueError(
-                f"{name} cannot be mined: its value is {found}; choose a layer whose value is "
+                "no layer of this model can be mined: a layer's value must be (batch, channels, "
+                f"rows, cols) or (batch, channels), and that of {usual[0]} is "
+                f"{tuple(sizes[usual[0]])}"
+            )
+    for name in names:
+        size = sizes.get(name)
+        if name not in steps or size is None or len(size) not in (2, 4):
+            has = "no tensor that depends on the image" if size is None else str(tuple(size))
+            raise ValueError(
+                f"{name} cannot be mined: its value is {has}; choose a layer whose value is "
                 "(batch, channels, rows, cols) or (batch, channels)"
             )
-        if size[0] != 1 or name in _channels_last(geometry):
+        if size[0] != 1 or name in last:
             raise ValueError(
                 f"{name} cannot be mined: for one image its value is {tuple(size)}, and that is "
                 "not (batch, channels, rows, cols); choose a layer before or after it"
             )
     if not names:
-        others = [step.node for step in geometry.steps if step.layer.mined]
-        if others:
-            found = f"that of {others[0]} is {tuple(geometry.sizes[others[0]])}"
-            raise ValueError(
-                "no layer of this model can be mined: a layer's value must be (batch, channels, "
-                f"rows, cols) or (batch, channels), and {found}"
-            )
         raise ValueError("the model has no convolution, linear layer or activation; name layers=")
     return names
 
 
-def _channels_last(geometry: Recording) -> set[str]:
-    """Fully connected layers on maps: theirs are (batch, rows, cols, channels), as in ConvNeXt."""
-    found: set[str] = set()
+def _channels_last(geometry: Geometry) -> set[str]:
+    """Linear layers on maps, whose values are (batch, rows, cols, channels), as in ConvNeXt."""
+    last: set[str] = set()
     for step in geometry.steps:
         rank = len(geometry.sizes.get(step.node, ()))
-        last = rank > 2 and step.layer.channel_axis % rank != 1
-        if last or (step.layer.channelwise and step.sources[0] in found):
-            found.add(step.node)
-    return found
+        maps = rank > 2 and step.layer.channel_axis % rank != 1
+        if maps or (step.layer.channelwise and step.sources[0] in last):
+            last.add(step.node)
+    return last

@@ -1,96 +1,97 @@
-"""Microbatches run through a model's graph; every layer's maxima go into its table."""
+"""Run microbatches through a model's graph, and enter every layer's maxima into its table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 
-import torch
 from torch import Tensor
 
+from deconvnet.data.samples import path_of
 from deconvnet.graph.graph import Graph
-from deconvnet.graph.interpreter import execute, plain
 from deconvnet.mining.topk import TopK
-from deconvnet.projection.check.checked_graphs import Checked
-from deconvnet.projection.forward import Recording
+from deconvnet.store.store import Failed
 
-from .memory_format import laid_out
-from .microbatches import Microbatch
-from .part import FirstNaN
-
-
-def activations(
-    graph: Graph, batch: Microbatch, layers: Sequence[str], *, layout: str, device: torch.device
-) -> Iterator[tuple[str, Tensor]]:
-    """Run a microbatch up to some layers.
-
-    Args:
-        graph: the model.
-        batch: its images.
-        layers: node names.
-        layout: of the images in memory, see ``layout_for``.
-        device: of the model.
-
-    Yields:
-        (layer, values): (images, channels, *positions) without the rows that hold no image.
-    """
-    images, wanted = laid_out(batch.images.to(device), layout), set(layers)
-    for node, value in execute(graph, images, graph.upto(layers), plain(graph)):
-        if node.name in wanted:
-            yield node.name, batch.of_images(value)
+from .bad_images import check_failed
+from .file_positions import Positions
+from .job import Job
+from .microbatches import Microbatch, activations, laid_out
+from .part import FirstNaN, Part
+from .readers import readers_die
 
 
 class Miner:
-    """Feeds microbatches through the graph and every layer's maxima into its table.
+    """The tables of a run, filled microbatch by microbatch.
 
     Attributes:
+        job: the run.
         tops: {layer: table}, of all microbatches taken so far.
         done: their numbers.
-        failed: {index: reason} of the images among them that could not be read.
+        failed: {index: Failed} of the images among them that could not be read.
         first_nan: where NaN was met first.
     """
 
-    def __init__(
-        self,
-        graph: Graph,
-        geometry: Recording,
-        names: Sequence[str],
-        *,
-        k: int,
-        nan: str,
-        layout: str,
-        checked: Checked | None = None,
-    ) -> None:
-        self.checked = checked
-        self.graph, self.nan, self.layout = graph, nan, layout
-        self.tops = {name: TopK(geometry.sizes[name][1], k) for name in names}
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        k, channels = job.request.k, job.request.channels
+        self.tops = {name: TopK(count, k) for name, count in channels.items()}
         self.done: list[int] = []
-        self.failed: dict[int, str] = {}
+        self.failed: dict[int, Failed] = {}
         self.first_nan: FirstNaN | None = None
+        self._graph: Graph | None = None
 
-    def take(self, batch: Microbatch, device: torch.device) -> None:
+    def run(
+        self,
+        numbers: Sequence[int],
+        *,
+        after: Callable[[Miner], bool],
+        failed: Mapping[int, Failed] | None = None,
+    ) -> None:
+        """Take microbatches until all are done, or ``after`` each returns True.
+
+        The readers have ended when this returns or raises. ``failed`` are the images, by index,
+        that could not be read in earlier runs.
+
+        Raises:
+            ValueError: too many images are unreadable, or do not fit; or the readers share a file.
+        """
+        job = self.job
+        feed = job.microbatches(numbers)
+        positions = Positions() if job.workers else None
+        with readers_die(), closing(feed), job.running():
+            for batch in feed:
+                if positions is not None:  # until now nobody else has read the data set
+                    positions.check()
+                    positions = None
+                if batch.failed:
+                    bad = {**(failed or {}), **self.failed, **self._failed(batch)}
+                    rest, images = map(self._failed, feed), job.request.images
+                    check_failed(bad, images, limit=job.limit, rest=rest)
+                self._take(batch)
+                if after(self):
+                    return
+
+    def _take(self, batch: Microbatch) -> None:
         """Run one microbatch; rows without an image enter no table."""
-        if self.checked is not None:
-            images = laid_out(batch.images.to(device), self.layout)
-            self.graph = self.checked.of(images, list(self.tops), gradient=False)
-            self.checked = None
-        for name, maps in activations(
-            self.graph, batch, list(self.tops), layout=self.layout, device=device
-        ):
+        names, settings = list(self.tops), self.job.request.attributes
+        layout, device = str(settings["layout"]), self.job.image.device
+        if self._graph is None:
+            images, checked = laid_out(batch.images.to(device), layout), self.job.checked
+            self._graph = checked.of(images, names, gradient=False) if checked else self.job.graph
+        for name, maps in activations(self._graph, batch, names, layout=layout, device=device):
             top = self.tops[name]
             before = top.nans
             top.update(maps, batch.indices)
             if top.nans > before and self.first_nan is None:
                 self._note(name, maps, batch)
-        self.failed.update(batch.failed)
+        self.failed |= self._failed(batch)
         self.done.append(batch.number)
-
-    def kept(self) -> set[int]:
-        """The images that stand in a table."""
-        return set().union(*(top.kept() for top in self.tops.values()))
 
     def _note(self, layer: str, maps: Tensor, batch: Microbatch) -> None:
         images = batch.indices[maps.isnan().flatten(1).any(1).cpu()].tolist()
-        if self.nan == "error":
+        if self.job.request.attributes["nan_policy"] == "error":
             spoiled = batch.images[batch.rows].isnan().flatten(1).any(1)
             own = set(batch.indices[spoiled].tolist())
             cause = f"; the pixels of {sorted(own)} are NaN" if own else ", whose pixels are not"
@@ -99,3 +100,22 @@ class Miner:
                 "and at the weights, or leave such activations out with nan='skip'"
             )
         self.first_nan = FirstNaN(batch.number, layer, tuple(images))
+
+    def _failed(self, batch: Microbatch) -> dict[int, Failed]:
+        dataset = self.job.dataset
+        return {i: Failed(i, path_of(dataset, i), why) for i, why in batch.failed.items()}
+
+    def part(self, label: str, *, replaces: str = "") -> Part:
+        """What is done so far; ``label`` is that of the shard."""
+        kept = set().union(*(top.kept() for top in self.tops.values()))
+        return Part(
+            request=self.job.request,
+            done=frozenset(self.done),
+            failed=tuple(each for _, each in sorted(self.failed.items())),
+            nan=self.first_nan,
+            process=ascii(f"shard {label}, process {os.getpid()} on {socket.gethostname()}"),
+            replaces=replaces,
+            path=None,
+            tops=self.tops,
+            images={i: path_of(self.job.dataset, i) for i in sorted(kept)},
+        )

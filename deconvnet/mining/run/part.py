@@ -1,17 +1,36 @@
-"""What one process has mined, and which such parts go together."""
+"""What one process has mined: the tables of some microbatches, and the file that holds them.
+
+The file is safetensors. The texts in its header say what was mined and which microbatches are
+done; the tensors are the tables as ``TopK.state`` gives them, by the number of the layer, and the
+paths of the images in them. A checksum covers both. Every value is checked when it is read, and
+nothing in such a file is ever run.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
 
 from deconvnet.mining.topk import TopK
 from deconvnet.store.store import Failed
 
-from .blocks import Ranges, mask_of
+from . import request as requests
 from .request import Request
 
+FORMAT = "deconvnet part 3"
+_LONGEST_HEADER = 100_000_000  # safetensors' own limit
+_TEXTS = ("request", "done", "failed", "nan", "process", "replaces")
 _TRIED = 12  # overlapping parts among which the best choice is looked for; beyond, a good one is
 
 
@@ -26,23 +45,22 @@ class FirstNaN:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The tables of some microbatches, or only what the file says of them.
+    """The tables of some microbatches, or only the heading of their file.
 
     Args:
         request: the run it belongs to.
         done: its microbatches.
         failed: the images among them that could not be read.
         nan: where NaN was met first, if it was.
-        process: who made it: shard, process and machine.
-        replaces: the mark of the file that the store is to replace, see ``Target.mark``; empty
-            where there was none.
+        process: the process that made it: shard, process id and machine.
+        replaces: the stamp of the file that the store may replace; empty for none.
         path: the file it comes from; None in the process that makes it.
         tops: {layer: table}; empty as long as only the heading has been read.
         images: index → path, of the images that stand in its tables.
     """
 
     request: Request
-    done: Ranges
+    done: frozenset[int]
     failed: tuple[Failed, ...]
     nan: FirstNaN | None
     process: str
@@ -52,15 +70,50 @@ class Part:
     images: Mapping[int, str]
 
     @property
-    def mask(self) -> int:
-        """Its microbatches as the bits of an integer."""
-        return mask_of(self.done)
-
-    @property
     def seen(self) -> int:
         """How many images of the data set its microbatches hold, broken ones too."""
-        batch, images = self.request.batch, self.request.images
-        return sum(min(stop * batch, images) - start * batch for start, stop in self.done)
+        return self.request.images_in(self.done)
+
+    @staticmethod
+    def heading(path: Path) -> Part:
+        """Read a part without its tables.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is not a whole part of a known format; the message says what to do.
+        """
+        return _read(path, whole=False)
+
+    def whole(self) -> Part:
+        """This part with its tables, which are read from its file unless they are here.
+
+        Raises:
+            FileNotFoundError, ValueError: as ``heading``, and if its checksum is another.
+        """
+        return self if self.path is None else _read(self.path, whole=True)
+
+    def to_bytes(self) -> bytes:
+        """The content of its file."""
+        tensors = {"images": torch.tensor(list(self.images), dtype=torch.int64)}
+        paths = "\0".join(self.images.values()).encode("utf-8", "surrogateescape")
+        tensors["paths"] = torch.from_numpy(np.frombuffer(paths, dtype=np.uint8).copy())
+        for number, top in enumerate(self.tops.values()):
+            tensors |= {f"{number}/{name}": tensor for name, tensor in top.state().items()}
+        nan = self.nan and [self.nan.microbatch, self.nan.layer, list(self.nan.images)]
+        texts = {
+            "request": self.request.to_json(),
+            "done": json.dumps(sorted(self.done)),
+            "failed": json.dumps([[each.index, each.path, each.reason] for each in self.failed]),
+            "nan": json.dumps(nan),
+            "process": self.process,
+            "replaces": self.replaces,
+        }
+        return save(tensors, {"format": FORMAT, "sha256": _sum(texts, tensors), **texts})
+
+
+def done_by(parts: Iterable[Part]) -> set[int]:
+    """The microbatches that are done by any of these parts."""
+    return set().union(*(part.done for part in parts))
 
 
 def apart(parts: Iterable[Part]) -> list[Part]:
@@ -69,23 +122,114 @@ def apart(parts: Iterable[Part]) -> list[Part]:
     Counts add up, so that a microbatch may enter once. Two parts overlap only where two processes
     did the same work: a run was started twice, or again while the first still ran.
     """
-    ordered = sorted(parts, key=lambda part: (-part.mask.bit_count(), str(part.path)))
-    return _most(ordered, [part.mask for part in ordered])
+    return _most(sorted(parts, key=lambda part: (-len(part.done), str(part.path))))
 
 
-def _most(parts: list[Part], masks: list[int]) -> list[Part]:
-    clashing = [
-        any(mask & other for place, other in enumerate(masks) if place != number)
-        for number, mask in enumerate(masks)
-    ]
-    free = [part for part, clash in zip(parts, clashing, strict=True) if not clash]
-    left = [(p, m) for p, m, clash in zip(parts, masks, clashing, strict=True) if clash]
+def _most(parts: list[Part]) -> list[Part]:
+    left = [p for p in parts if any(p is not o and not p.done.isdisjoint(o.done) for o in parts)]
+    free = [part for part in parts if not any(part is other for other in left)]
     if not left:
         return free
-    (first, mask), *others = left
-    beside = [(part, other) for part, other in others if not other & mask]
-    taken = [first, *_most([part for part, _ in beside], [other for _, other in beside])]
+    first, *others = left
+    taken = [first, *_most([other for other in others if other.done.isdisjoint(first.done)])]
     if len(left) > _TRIED:
         return free + taken
-    refused = _most([part for part, _ in others], [other for _, other in others])
-    return free + max(taken, refused, key=lambda some: sum(one.mask.bit_count() for one in some))
+    return free + max(taken, _most(others), key=lambda some: sum(len(each.done) for each in some))
+
+
+def _read(path: Path, *, whole: bool) -> Part:
+    try:
+        with path.open("rb") as file:
+            # the size of what is open: another state may take its name at any moment
+            texts = _texts(file.read(8), file, os.fstat(file.fileno()).st_size)
+            part = replace(_heading(texts), path=path)
+            if not whole:
+                return part
+            file.seek(0)
+            tensors = load(file.read())
+        if _sum(texts, tensors) != texts.get("sha256"):
+            raise ValueError("its checksum does not match its content")
+        return _filled(part, tensors)
+    except (ValueError, SafetensorError, RecursionError) as error:
+        raise ValueError(
+            f"{str(path)!r} holds no mined part ({error}); delete it, and what it held is mined "
+            "again"
+        ) from error
+
+
+def _texts(start: bytes, file: Any, size: int) -> dict[str, str]:
+    """The texts in the header of a safetensors file, once the header has been checked."""
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > min(size - 8, _LONGEST_HEADER):
+        raise ValueError("it is cut short, or no safetensors file")
+    header = json.loads(file.read(length))
+    texts = header.pop("__metadata__", None) if isinstance(header, dict) else None
+    if not isinstance(texts, dict) or texts.get("format") != FORMAT:
+        named = texts.get("format") if isinstance(texts, dict) else None
+        raise ValueError(f"its format is {named!r}, expected {FORMAT!r}")
+    missing = [name for name in (*_TEXTS, "sha256") if not isinstance(texts.get(name), str)]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    try:
+        end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+        cut = end != size - 8 - length
+    except (LookupError, TypeError) as error:
+        raise ValueError("its header is no header of safetensors") from error
+    if cut:
+        raise ValueError("it is cut short, or longer than it says")
+    return texts
+
+
+def _heading(texts: Mapping[str, str]) -> Part:
+    asked = requests.of_json(texts["request"])
+    done, nan = json.loads(texts["done"]), json.loads(texts["nan"])
+    if not isinstance(done, list) or not all(type(n) is int and 0 <= n < asked.total for n in done):
+        raise ValueError(f"{str(done)[:80]!r} are no microbatches of 0 … {asked.total - 1}")
+    if len(set(done)) < len(done):
+        raise ValueError("it names a microbatch twice")
+    try:
+        failed = tuple(Failed(int(i), str(p), str(r)) for i, p, r in json.loads(texts["failed"]))
+        first = None if nan is None else FirstNaN(int(nan[0]), str(nan[1]), tuple(nan[2]))
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"its failed or NaN images cannot be read: {error}") from error
+    process, replaces = texts["process"], texts["replaces"]
+    return Part(asked, frozenset(done), failed, first, process, replaces, None, {}, {})
+
+
+def _filled(part: Part, tensors: Mapping[str, Tensor]) -> Part:
+    """The part with its tables, when they are those of its heading."""
+    tops: dict[str, TopK] = {}
+    good = part.seen - len(part.failed)
+    for number, (layer, channels) in enumerate(part.request.channels.items()):
+        keys = tensors.get(f"{number}/keys")
+        if keys is None or keys.shape != (channels, part.request.k):  # nothing larger than the file
+            raise ValueError(f"the table of {layer} lacks keys, or has another shape")
+        state = {}
+        for name, expected in TopK(channels, part.request.k).state().items():
+            tensor = tensors.get(f"{number}/{name}")
+            if tensor is None or (tensor.shape, tensor.dtype) != (expected.shape, expected.dtype):
+                raise ValueError(f"the table of {layer} lacks {name}, or has another shape")
+            state[name] = tensor
+        tops[layer] = TopK.from_state(state)
+        if (tops[layer].k, tops[layer].images) != (part.request.k, good):
+            raise ValueError(
+                f"the table of {layer} counts {tops[layer].images} images at "
+                f"k={tops[layer].k}, expected {good} at k={part.request.k}"
+            )
+    if not {"images", "paths"} <= tensors.keys():
+        raise ValueError("it lacks the paths of its images")
+    paths = tensors["paths"].numpy().tobytes().decode("utf-8", "surrogateescape")
+    indices = tensors["images"].tolist()
+    names = paths.split("\0") if indices else []
+    if len(names) != len(indices):
+        raise ValueError(f"it has {len(names)} paths for {len(indices)} images")
+    return replace(part, tops=tops, images=dict(zip(indices, names, strict=True)))
+
+
+def _sum(texts: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over all that a part says."""
+    digest = hashlib.sha256("\0".join(texts[name] for name in _TEXTS).encode("utf-8", "replace"))
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
+        digest.update(tensors[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The folder beside a store in which its processes leave their parts until all is done."""
+"""The folder beside a store that holds the parts of its processes until all are done."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from pathlib import Path
 
 from deconvnet.atomic import write_whole
 
-from . import part_file
 from .part import Part
-from .request import MADE, MEANT, Request, differences
+from .request import Request
 
 _ENDING = ".parts"
 _PATTERN = "part-*-of-*-*-*.safetensors"
@@ -28,7 +27,7 @@ _TRIES = 5  # whoever has assembled the store removes the folder, perhaps under 
 
 
 class PartFolder:
-    """Parts on disk: every process writes its own, nobody changes another's, no lock is needed."""
+    """Parts on disk; every process writes only its own, so that no lock is needed."""
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.path = Path(folder)
@@ -47,22 +46,20 @@ class PartFolder:
         return self._matching(_PATTERN)
 
     def new_file(self, label: str) -> Path:
-        """A name that no other process has: the label says whose it is."""
+        """A unique name; the label says which shard it belongs to."""
         return self.path / f"part-{label}-{os.getpid()}-{secrets.token_hex(4)}.safetensors"
 
     def headings(self) -> list[Part]:
-        """What every part says of itself.
+        """All parts, without their tables.
 
         Raises:
             ValueError: one of them is damaged.
         """
-        found = []
+        parts = []
         for name in self.names():
-            try:
-                found.append(part_file.heading(name))
-            except FileNotFoundError:  # the store has been assembled meanwhile
-                continue
-        return found
+            with suppress(FileNotFoundError):  # the store has been assembled meanwhile
+                parts.append(Part.heading(name))
+        return parts
 
     def of(self, request: Request) -> list[Part]:
         """The headings of all parts, which must be of this run.
@@ -70,47 +67,35 @@ class PartFolder:
         Raises:
             ValueError: one is of another run; the message shows what differs.
         """
-        found = self.headings()
-        for part in found:
-            if other := self.other(part, request):
+        parts = self.headings()
+        for part in parts:
+            if other := request.differs(part.request):
                 raise ValueError(
                     f"{str(self.path)!r} holds unfinished work on {other}; write to another "
                     "file, or drop that work: resume=False, on the command line --restart"
                 )
-        return found
+        return parts
 
-    @staticmethod
-    def other(part: Part, request: Request) -> str:
-        """How the run of a part differs from this one; empty if it does not."""
-        return next(differences(request.claims(), part.request.claims(), MEANT | MADE), "")
-
-    def write(self, file: Path, part: Part) -> int:
-        """Write a part whole, over an older state of it.
-
-        Returns:
-            Its size in bytes.
+    def write(self, file: Path, part: Part) -> None:
+        """Write a part in one step, over an older state of it.
 
         Raises:
             OSError: it cannot be written; the older state is intact.
         """
-        data = part_file.to_bytes(part)
+        data = part.to_bytes()
         for attempt in range(_TRIES):
             try:
                 write_whole(file, data)
-                break
+                return
             except FileNotFoundError:
                 if attempt == _TRIES - 1:
                     raise
             except OSError:
                 self._remove_if_empty()
                 raise
-        return len(data)
 
     def tidy(self, request: Request) -> None:
-        """Clear up after a run that is finished; parts of another run stay.
-
-        What cannot be removed does no harm to the store: that is a warning.
-        """
+        """Remove the parts of a finished run, not those of another; failing to is a warning."""
         try:
             self.of(request)
             self.clear()
@@ -118,7 +103,7 @@ class PartFolder:
             warnings.warn(
                 f"the store is finished, but its parts in {str(self.path)!r} could not be removed "
                 f"({error.strerror or error}); they are no longer needed",
-                stacklevel=6,  # whoever called mine
+                stacklevel=7,  # whoever called mine
             )
         except ValueError:  # they are somebody's unfinished work
             return
@@ -135,10 +120,7 @@ class PartFolder:
         self._remove_if_empty()
 
     def set_aside(self, file: Path) -> Path | None:
-        """Rename a part so that it is none any more; ``clear`` removes it with the others.
-
-        Returns:
-            Its new name; None if there is no such file.
+        """Rename a part so that it is not read again; None if there is no such file.
 
         Raises:
             OSError: it cannot be renamed.

@@ -1,4 +1,4 @@
-"""Processes that read a data set: started, asked, and ended however a run ends."""
+"""Start and end the processes that read a data set, and explain their failures."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -32,14 +33,14 @@ class ReaderDied(RuntimeError):
 
 
 def ignore_interrupts(worker: int) -> None:
-    """Ctrl-C goes to every process of a terminal; it is the parent's to answer, and to end us."""
+    """Ignore Ctrl-C, which a terminal sends to all its processes: the parent ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def outlive_signals(worker: int) -> None:
-    """The parent finishes its microbatch after a signal to the whole job, and ends us then.
+    """Survive a signal to the whole job, so that the parent can finish its microbatch.
 
-    The second SIGTERM ends this process: the first may have been sent to the job by a cluster.
+    The second SIGTERM ends this process: a cluster may have sent the first to the whole job.
     """
 
     def ignore_once(number: int, frame: FrameType | None) -> None:
@@ -51,10 +52,10 @@ def outlive_signals(worker: int) -> None:
 
 
 class Handed(Dataset[Any]):
-    """A data set with what a new process needs to understand it; subclasses say what is read.
+    """A data set as it is sent to a new process; subclasses say what is read.
 
-    Attributes are pickled in their order: the files of factories are imported in the new process
-    before the data set, whose classes they define, is unpickled.
+    Attributes are unpickled in order: the files of factories are imported in the new process
+    before the data set, whose classes they define.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -71,12 +72,12 @@ def reading(
     workers: int,
     signals: Callable[[int], None],
 ) -> Iterator[Iterator[Any]]:
-    """Read groups of items in order; all readers have ended when this is left, however it is left.
+    """Read groups of items in order; on leaving, also by an exception, all readers are ended.
 
     Args:
         handed: the data set.
         groups: the indices of each group.
-        collate: makes of the items of a group what the reader sends.
+        collate: makes what a reader sends from the items of a group.
         workers: how many processes read ahead; 0: this one reads.
         signals: called in each reader when it starts: ``ignore_interrupts``, ``outlive_signals``.
 
@@ -110,23 +111,19 @@ def ask(
     *,
     signals: Callable[[int], None] = ignore_interrupts,
 ) -> T:
-    """Call a function on a data set in a reader of its own; this process leaves the data set alone.
+    """Call a function on a data set in a new reader, and return or raise what it does there.
 
     Args:
-        question: a function at the top level of a module; what it returns is sent back.
-        dataset: its argument.
+        question: a function at the top level of a module.
+        dataset: its argument; this process does not touch it.
         signals: what the reader does about signals, see ``reading``.
-
-    Raises:
-        Whatever the function raises; ReaderDied, RuntimeError: as ``reading``.
     """
     handed = _Asked(dataset, question)
-    with reading(handed, [[0]], _first, workers=1, signals=signals) as answers:
+    with reading(handed, [[0]], itemgetter(0), workers=1, signals=signals) as answers:
         answer = next(answers)
     if isinstance(answer, Exception):
         raise answer
-    found: T = answer
-    return found
+    return cast(T, answer)
 
 
 class _Asked(Handed):
@@ -147,12 +144,8 @@ class _Asked(Handed):
             return error
 
 
-def _first(items: Sequence[Any]) -> Any:
-    return items[0]
-
-
 def _received(batches: Iterator[Any], workers: int) -> Iterator[Any]:
-    """What the readers send, with their deaths in our words."""
+    """What the readers send."""
     while True:
         with readers_die():
             try:
@@ -168,14 +161,13 @@ def _received(batches: Iterator[Any], workers: int) -> Iterator[Any]:
 
 
 def _begin(signals: Callable[[int], None], worker: int) -> None:
-    """What a reader does first."""
     signals(worker)
     own_positions()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """PyTorch's readers notice only between two groups that their parent is gone."""
+    """PyTorch's readers notice only between two groups that their parent has died."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -202,9 +194,9 @@ def _end(batches: Iterator[Any] | None, before: Sequence[Any]) -> None:
 
 @contextmanager
 def readers_die() -> Iterator[None]:
-    """Say in our words when a reader dies.
+    """Raise ``ReaderDied`` when a reader dies; around all work with microbatches.
 
-    PyTorch tells of it from a signal handler, so at any line: around all work with microbatches.
+    PyTorch raises from a signal handler, so at any line.
     """
     try:
         yield
@@ -216,7 +208,7 @@ def readers_die() -> Iterator[None]:
 
 @contextmanager
 def _handed_over() -> Iterator[None]:
-    """Say in our words that a data set cannot be pickled."""
+    """Explain that a data set cannot be pickled."""
     try:
         yield
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -243,13 +235,13 @@ def _died(error: BaseException) -> ReaderDied:
 
 
 def _start_method() -> str:
-    """How new processes are started; asking for it leaves it open to be set."""
+    """How new processes are started; ``allow_none`` leaves it open to be set later."""
     methods = multiprocessing.get_all_start_methods()
     return multiprocessing.get_start_method(allow_none=True) or methods[0]
 
 
 def _check_importable(dataset: Any) -> None:
-    """New processes that are not forked know of ``__main__`` only what is in its file."""
+    """A process that is not forked cannot import classes of a ``__main__`` without a file."""
     if _start_method() == "fork" or getattr(sys.modules.get("__main__"), "__file__", None):
         return
     left, seen = [dataset], []
@@ -269,7 +261,7 @@ def _check_importable(dataset: Any) -> None:
 
 
 def _unguarded_script() -> str:
-    """The script that new processes run again from its first line to its last; empty if none."""
+    """The script that new processes run again, having no ``__main__`` guard; empty if none."""
     main = sys.modules.get("__main__")
     script = str(getattr(main, "__file__", None) or "")
     if _start_method() == "fork" or getattr(main, "__spec__", None) is not None:

@@ -1,13 +1,14 @@
-"""What is asked of a mining run, and whether work that was found on a disk answers it."""
+"""The settings of a mining run, and how those of parts and stores on disk differ from them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from deconvnet.mining.topk.keys import LAST_IMAGE
+from deconvnet.store.store import Store
 
 MEANT = {
     "model_fingerprint": "model",
@@ -20,23 +21,23 @@ MEANT = {
     "dtype": "precision",
     "nan_policy": "treatment of NaN",
 }
-"""What a table depends on, so that work on another must not be mixed into it or taken for it."""
+"""What a table depends on: {attribute: its name in a message}."""
 MADE = {
     "device": "kind of device",
     "threads": "number of threads",
     "layout": "memory layout",
     "versions": "version of a package",
 }
-"""What its last bits depend on besides: parts of one table must share it."""
+"""What its last bits depend on besides, so that parts of one table must share it."""
 _VERSIONS = ("deconvnet", "torch")  # the others do not compute
 
 
 @dataclass(frozen=True)
 class Request:
-    """A run by all that its table depends on.
+    """All that the tables of a run depend on.
 
     Args:
-        attributes: what the store will say of itself.
+        attributes: those of the store to be written.
         images: how many the data set has.
         channels: {layer: channels}, in the order of the network.
     """
@@ -60,8 +61,23 @@ class Request:
         """How many images are kept for each channel."""
         return int(self.attributes["k"])
 
-    def claims(self) -> dict[str, Any]:
-        """All that two runs must have in common to be parts of one table."""
+    def images_in(self, microbatches: Iterable[int]) -> int:
+        """How many images of the data set these microbatches hold."""
+        return sum(min(self.batch, self.images - n * self.batch) for n in microbatches)
+
+    def differs(self, other: Request) -> str:
+        """Why parts of another run must not be mixed with parts of this one; empty if they may."""
+        return next(differences(self._settings(), other._settings(), MEANT | MADE), "")
+
+    def differs_from_store(self, store: Store) -> str:
+        """Why a store is not the one that this run would write; empty if it is."""
+        attributes = {"nan_policy": self.attributes["nan_policy"], **store.attributes}
+        seen, failed = attributes.get("images_seen"), attributes.get("images_failed")
+        images = seen + failed if isinstance(seen, int) and isinstance(failed, int) else None
+        theirs = {**attributes, "images": images, "layers": list(store.layers)}
+        return next(differences(self._settings(), theirs, MEANT), "")
+
+    def _settings(self) -> dict[str, Any]:
         return {**self.attributes, "images": self.images, "layers": list(self.channels)}
 
     def to_json(self) -> str:
@@ -72,27 +88,27 @@ class Request:
 
 
 def of_json(text: str) -> Request:
-    """A request from the text of a file.
+    """Read a request from the text of a file.
 
     Raises:
         ValueError: it is none.
     """
     try:
-        found = json.loads(text)
-        attributes, channels = dict(found["attributes"]), dict(found["channels"])
+        parsed = json.loads(text)
+        attributes, channels = dict(parsed["attributes"]), dict(parsed["channels"])
         batch, k = attributes["batch_shape"][0], attributes["k"]
-        numbers = [found["images"], batch, k, *channels.values()]
+        numbers = [parsed["images"], batch, k, *channels.values()]
     except (ValueError, LookupError, TypeError) as error:
         raise ValueError(f"it does not say what was mined ({error!r})") from error
     if not channels or not all(type(n) is int and 0 < n <= LAST_IMAGE for n in numbers):
         raise ValueError("it does not say what was mined: counts are not positive integers")
-    return Request(attributes, found["images"], channels)
+    return Request(attributes, parsed["images"], channels)
 
 
 def differences(
     ours: Mapping[str, Any], theirs: Mapping[str, Any], names: Mapping[str, str]
 ) -> Iterator[str]:
-    """What differs, in words, both sides shown: "model_fingerprint is 01… there and 02… here"."""
+    """What differs, both values shown: "another k: k is 4 there and 3 here"."""
     for name in names:
         here, there = _comparable(name, ours.get(name)), _comparable(name, theirs.get(name))
         if here != there:
@@ -102,7 +118,7 @@ def differences(
 
 
 def _comparable(name: str, value: Any) -> Any:
-    """A value as JSON would give it; of versions, those of what computes."""
+    """A value as JSON would give it; of versions, those of the packages that compute."""
     if name == "versions" and isinstance(value, str):
         value = json.loads(value)
     if name == "versions" and isinstance(value, Mapping):
@@ -111,7 +127,7 @@ def _comparable(name: str, value: Any) -> Any:
 
 
 def _apart(here: list[str], there: list[str]) -> tuple[list[str], list[str]]:
-    """Only the layers that one of two lists has; the lists where it is but the order."""
+    """The layers that only one of two lists has; both lists where only the order differs."""
     only_here = [name for name in here if name not in there]
     only_there = [name for name in there if name not in here]
     return (only_here, only_there) if only_here or only_there else (here, there)

@@ -1,4 +1,4 @@
-"""Whether images are still what the tables say when one reader alone reads them again."""
+"""Check the tables of a part by reading some of its images again in a single process."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from deconvnet.mining.topk.maxima import strongest
 
 from .file_positions import IDIOM
 from .job import Job
-from .microbatches import groups_of, microbatches
-from .miner import activations
+from .microbatches import activations
 from .readers import readers_die
 
 _IMAGES = 64  # read again, at least, in whole microbatches
@@ -24,7 +23,7 @@ _SLACK_ELSEWHERE = 1e-2
 
 
 class ImagesDiffer(ValueError):
-    """What was mined is not what the images give when they are read again."""
+    """The tables of a part are not those of its images."""
 
 
 def reread(
@@ -33,15 +32,11 @@ def reread(
     """Read random microbatches of a part again in one new reader, run them, and compare.
 
     Readers that share the position of a file read each other's images, and nothing fails. They
-    are given positions of their own where that is possible; this is for the rest, and for data
-    sets that are not the same in every process. A reader that is alone reads what is there.
+    are given positions of their own where that is possible; this check is for other systems, and
+    for data sets that are not the same in every process.
 
-    Args:
-        job: the run.
-        tables: {layer: table} of the part.
-        done: its microbatches; those with more entries in the tables are likelier to be drawn.
-        parts: of how many parts this is one; the more, the fewer images are read of each.
-        seed: which microbatches.
+    The microbatches of a part, ``done``, with more entries in its tables are likelier to be drawn;
+    of many ``parts``, fewer images are read of each.
 
     Raises:
         ImagesDiffer: an entry is not what its image gives, or an image is stronger than the last
@@ -53,15 +48,12 @@ def reread(
     numbers = _drawn(tables, sorted(done), request.batch, count=count, seed=seed)
     device, dtype = job.image.device, job.image.dtype
     slack = max(_SLACK.get(device.type, _SLACK_ELSEWHERE), 8 * torch.finfo(dtype).eps)
-    again = microbatches(
-        job.dataset, request.batch, size=tuple(job.image.shape[1:]), dtype=dtype, workers=1,
-        groups=groups_of(numbers, request.batch, request.images), signals=job.signals,
-    )  # fmt: skip
-    layout = str(request.attributes["layout"])
+    again = job.microbatches(numbers, workers=1)
+    graph, layout = job.graph, str(request.attributes["layout"])
     with readers_die(), closing(again), job.running():
         for batch in again:  # an image that cannot be read this time tells nothing
             for layer, maps in activations(
-                job.graph_now, batch, list(tables), layout=layout, device=device
+                graph, batch, list(tables), layout=layout, device=device
             ):
                 table, maxima = tables[layer], strongest(maps).numpy()
                 for index, now in zip(batch.indices.tolist(), maxima, strict=True):
@@ -84,7 +76,7 @@ def _drawn(
 def _compare(
     layer: str, table: Table, index: int, now: NDArray[np.float32], *, slack: float
 ) -> None:
-    """The entries of an image, and those it should have, against its maxima (channels,)."""
+    """Compare the entries that an image has, or should have, with its maxima (channels,)."""
     told, here = table.activation.numpy(), table.image.numpy() == index
     allowed = slack * float(np.abs(told[np.isfinite(told)]).max(initial=0.0))
     entry, was = here.any(1), np.where(here, told, -np.inf).max(1)

@@ -1,19 +1,23 @@
-"""Which of several processes this one is, and which GPU it takes."""
+"""Deterministic assignment of microbatches to shards, and of shards and GPUs to processes."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+_LONGEST = 16  # microbatches in a block: neighbouring images are read from the disk together
+_BLOCKS = 64  # blocks a process, where there are enough microbatches: shares of about one size
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several processes that share out a data set.
+    """One of several processes that divide a data set among them.
 
     Args:
         index: 0 … count - 1.
-        count: how many they are.
-        origin: who said so, for the person at the terminal.
+        count: how many processes there are.
+        origin: the option or variable that says so, for messages.
     """
 
     index: int = 0
@@ -21,7 +25,7 @@ class Shard:
     origin: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a shard that is none.
+        """Check the index.
 
         Raises:
             ValueError: the index is not in 0 … count - 1.
@@ -36,9 +40,27 @@ class Shard:
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
 
+    def microbatches(self, total: int) -> list[int]:
+        """The microbatches, of 0 … total - 1, that this process runs; ascending.
+
+        Every microbatch belongs to one shard, by ``total``, index and count alone. What is done
+        already must not matter: processes that start at different times would see different
+        things, and between them leave a block undone. The order in which blocks are dealt out
+        depends on the count, so that what one lost process left undone is spread over all
+        processes of a restart with another count.
+        """
+        length = max(1, min(_LONGEST, total // (_BLOCKS * self.count)))
+        blocks = sorted(range(-(-total // length)), key=self._place)
+        own = sorted(blocks[self.index :: self.count])
+        return [n for block in own for n in range(block * length, min((block + 1) * length, total))]
+
+    def _place(self, block: int) -> bytes:
+        """Where a block stands in the order; Python's own random numbers may change with it."""
+        return hashlib.sha256(f"{block} of {self.count}".encode()).digest()
+
 
 def parse(text: str) -> Shard:
-    """A shard as it is typed: "0/4" … "3/4".
+    """Read a shard as it is typed: "0/4" … "3/4".
 
     Raises:
         ValueError: it is not two integers with a slash, or out of range.
@@ -50,11 +72,11 @@ def parse(text: str) -> Shard:
 
 
 def of_environment(environment: Mapping[str, str]) -> Shard:
-    """The shard that torchrun or SLURM say this process is; 0/1 where neither does.
+    """The shard of this process by the variables of torchrun or SLURM; 0/1 where none are set.
 
     torchrun counts processes by RANK and WORLD_SIZE, srun by SLURM_PROCID and
-    SLURM_STEP_NUM_TASKS. The tasks of a SLURM array share the data set out too, and so do all
-    processes of all tasks where a task starts several.
+    SLURM_STEP_NUM_TASKS. The tasks of a SLURM array are shards too; where each of them starts
+    several processes, all processes of all tasks are.
 
     Raises:
         ValueError: a variable that should hold an integer does not.
@@ -71,7 +93,7 @@ def of_environment(environment: Mapping[str, str]) -> Shard:
 
 
 def local_rank(environment: Mapping[str, str]) -> int | None:
-    """Which of the processes of this machine this one is; None if nobody says."""
+    """The number of this process on its machine; None if no variable says it."""
     for name in ("LOCAL_RANK", "SLURM_LOCALID"):
         if environment.get(name):
             return _integer(environment, name)
@@ -79,13 +101,13 @@ def local_rank(environment: Mapping[str, str]) -> int | None:
 
 
 def gpu(environment: Mapping[str, str], count: int) -> str:
-    """The GPU of this process, of so many that it sees: each local rank takes its own."""
+    """The GPU of this process, of ``count`` visible ones: each local rank takes its own."""
     rank = local_rank(environment)
     return "cuda" if rank is None or count < 2 else f"cuda:{rank % count}"
 
 
 def _array(environment: Mapping[str, str]) -> Shard:
-    """SLURM numbers tasks as the user said, from any number by any step."""
+    """The shard of a task of a SLURM array; its numbers start and step as the user said."""
     count = _integer(environment, "SLURM_ARRAY_TASK_COUNT", 1)
     if count == 1:
         return Shard()

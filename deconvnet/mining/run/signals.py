@@ -1,7 +1,7 @@
-"""Signals that end a run: the first asks it to save and stop, a second Ctrl-C stops it at once.
+"""Stop a run on a signal: the first asks it to save and stop, a second Ctrl-C stops it at once.
 
-SIGUSR1 and SIGHUP, where the platform has them, ask as SIGTERM does: SLURM sends the one before
-the time limit, a lost connection the other, often twice.
+SIGUSR1 and SIGHUP, where the platform has them, ask as SIGTERM does: SLURM sends SIGUSR1 before
+the time limit, a lost connection sends SIGHUP, often twice.
 """
 
 from __future__ import annotations

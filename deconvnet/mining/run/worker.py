@@ -1,25 +1,22 @@
-"""A mining run in one process: what is found, what is left behind, and when all is done."""
+"""A mining run in one process: resume, run the microbatches left, keep parts, write the store."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import reduce
-from operator import or_
 from os import fspath
 from pathlib import Path
 
 from deconvnet.atomic import check_writable
 from deconvnet.store.store import Store
 
-from . import part_file
-from .assemble import assemble, publish
-from .blocks import from_ranges, share
-from .destination import Target
-from .job import Job, Pace, images_in
+from .bad_images import check_failed
+from .destination import check_additions, check_is_store, stamp, store_at
+from .job import Job
+from .merge import assemble
 from .miner import Miner
-from .part import Part, apart
+from .part import Part, apart, done_by
 from .part_folder import PartFolder
 from .readers import ReaderDied
 from .reread import ImagesDiffer, reread
@@ -27,13 +24,17 @@ from .sharding import Shard
 
 _ASIDE = "write to another file, or replace it: resume=False, on the command line --restart"
 _TRIES = 5  # how often another process may take the parts away while they are read
+_ROUNDS = 3  # of a process that is alone, should an earlier one of the same run still be at work
+_SHARE = 20  # the work between two checkpoints takes at least so many times as long as one
 
 Reporter = Callable[[int, int], None]
-"""Told how many images are done, of how many."""
+"""Called with how many images are done, of how many."""
+Stop = Callable[[], bool]
+"""Whether to stop after this microbatch."""
 
 
 class Unfinished(RuntimeError):
-    """Work is done and kept, but there is no store yet; the same call goes on from here.
+    """Work is done and kept, but there is no store yet; the same call resumes it.
 
     Attributes:
         done: images that are done, by all processes.
@@ -47,80 +48,118 @@ class Unfinished(RuntimeError):
 
 
 class Work:
-    """A run in one process: where it keeps what it has done, and when all is done."""
+    """The run of one process.
 
-    def __init__(self, job: Job, path: Path, shard: Shard, *, discard_groups: bool = False) -> None:
+    Args:
+        job: what is run.
+        path: the store to be written.
+        shard: which process this is.
+        discard_groups: what a user has added to a store that is replaced may be lost.
+    """
+
+    def __init__(self, job: Job, path: Path, shard: Shard, *, discard_groups: bool) -> None:
         self.job, self.path, self.shard = job, path, shard
         self.discard_groups = discard_groups
-        self.target = Target(path)
-        self.replaces = ""  # the mark of the file that the store is to replace, if it may
-        self.stamp = self.target.stamp()
+        self.replaces = stamp(path)  # of the only file that the store may replace
         self.folder = PartFolder.beside(path)
-        self.file = self._new_file()
+        self._start()
 
-    def begin(self, *, resume: bool | None, adapt: bool) -> tuple[Store | None, list[Part]]:
-        """The finished store, or what is done of it.
+    def _start(self) -> None:
+        self.file = self.folder.new_file(f"{self.shard.index}-of-{self.shard.count}")
+        self.miner = Miner(self.job)
 
-        Args:
-            resume: False: what is there is dropped; None: only if it is a store, or nothing.
-            adapt: go on with as many threads as the work was begun with.
+    def begin(self, *, resume: bool | None, adapt: bool) -> Store | None:
+        """Return a finished store; else check that what is there may be resumed, or dropped.
+
+        ``adapt``: resume with as many threads as the work was begun with.
         """
         if resume is None:
             self._check_nothing_is_lost()
         if not resume:
             check_writable(self.path)
             self._check_additions()
-            self.replaces = self.target.mark()
             self.folder.clear()
-            return None, []
+            return None
         # parts first: whoever assembles the store removes them when it is there, never before
-        found = self.folder.headings()
-        mark = self.target.mark()
-        if mark and mark in {part.replaces for part in found}:
-            self._check_additions()
-            self.replaces = mark  # what has begun to replace a store goes on with it
-        elif mark:
-            store, other = self.target.read(self.job.request)
-            ours = [part for part in found if not self.folder.other(part, self.job.request)]
-            if other:
+        parts, request = self.folder.headings(), self.job.request
+        if self.replaces and self.replaces in {part.replaces for part in parts}:
+            self._check_additions()  # a run that has begun to replace a store goes on with it
+        elif (store := store_at(self.path)) is not None:
+            other = store if isinstance(store, str) else request.differs_from_store(store)
+            ours = [part for part in parts if not request.differs(part.request)]
+            if isinstance(store, str) or other:
                 raise ValueError(
                     f"{fspath(self.path)!r} is there already and holds {other}; "
                     f"{self._aside(ours) if ours else _ASIDE}"
                 )
+            if any(part.replaces for part in ours) and not self._whole(apart(ours)):
+                raise ValueError(
+                    f"{fspath(self.path)!r} is finished, from the same run, and beside it is work "
+                    f"begun to replace another file; {self._aside(ours)}"
+                )
+            self.folder.tidy(request)
+            return store
+        if adapt:
+            self.job = self.job.like(parts)
+            self._start()
+        self.folder.of(self.job.request)
+        return None
+
+    def run(
+        self,
+        *,
+        save_every: float,
+        report: Reporter | None,
+        stop: Stop | None,
+        tell: Callable[[str], object] | None,
+    ) -> Store:
+        """Run what is left of this share, and write the store when all shares are done.
+
+        Raises:
+            Unfinished: ``stop`` said so, or other shards are not done.
+        """
+        for _ in range(1 if self.shard.count > 1 else _ROUNDS):
+            begun = apart(self.folder.of(self.job.request))
+            if begun and tell is not None:
+                done, images = sum(part.seen for part in begun), self.job.request.images
+                tell(f"going on: {done} of {images} images are done already")
+                tell = None
+            self._mine(begun, save_every=save_every, report=report, stop=stop)
+            store = self._finish()
             if store is not None:
-                if any(part.replaces for part in ours) and not self._whole(apart(ours)):
-                    raise ValueError(
-                        f"{fspath(self.path)!r} is finished, from the same run, and beside it is "
-                        f"work begun to replace another file; {self._aside(ours)}"
-                    )
-                self.folder.tidy(self.job.request)
-                return store, []
-        self.job = self.job.like(found) if adapt else self.job
-        return None, apart(self.folder.of(self.job.request))
+                return store
+            self._start()  # beside what all processes have left by now, this one too
+        raise self.unfinished(stopped=False)
 
-    def again(self) -> list[Part]:
-        """Begin anew beside what all processes have left by now, this one too."""
-        self.file = self._new_file()
-        return apart(self.folder.of(self.job.request))
+    def unfinished(self, *, stopped: bool) -> Unfinished:
+        """What to raise when there is no store yet."""
+        done = sum(part.seen for part in apart([*self._others(), *self._own()]))
+        images = self.job.request.images
+        what = "mining was stopped" if stopped else f"shard {self.shard} is done, others are not"
+        kept = (
+            f"{done} of {images} images are done and kept in {fspath(self.folder.path)!r}; "
+            "the same call with resume=True goes on from there"
+            if done
+            else "nothing is done yet, and nothing is kept"
+        )
+        return Unfinished(f"{what}: {kept}", done=done, images=images, stopped=stopped)
 
-    def go_on(
+    def _mine(
         self,
         begun: Sequence[Part],
         *,
         save_every: float,
         report: Reporter | None,
-        stop: Callable[[], bool] | None,
-    ) -> Miner:
-        """Do what is left of this process' share."""
-        request, miner, pace = self.job.request, self.job.start(), Pace(save_every)
-        before = from_ranges(one for part in begun for one in part.done)
-        every = share(request.total, self.shard.index, self.shard.count)
-        numbers = [n for n in every if n not in before]
-        total, done = images_in(numbers, request), 0
+        stop: Stop | None,
+    ) -> None:
+        """Run the microbatches of this share that are in none of the parts."""
+        request, before = self.job.request, done_by(begun)
+        numbers = [n for n in self.shard.microbatches(request.total) if n not in before]
+        total, done, pace = request.images_in(numbers), 0, _Pace(save_every)
 
         def after(miner: Miner) -> bool:
             nonlocal done
-            done += images_in(miner.done[-1:], request)
+            done += request.images_in(miner.done[-1:])
             if report is not None:
                 report(done, total)
             if len(miner.done) == len(numbers):
@@ -128,27 +167,25 @@ class Work:
             ending = stop is not None and stop()
             if ending or pace.due():
                 began = time.monotonic()
-                self._save(miner)
+                self._save()
                 pace.saved(began)
             return ending
 
-        failed = {each.index: each.reason for part in begun for each in part.failed}
-        self.job.check_failed(failed)
+        failed = {each.index: each for part in begun for each in part.failed}
+        check_failed(failed, request.images, limit=self.job.limit)
         if numbers and not (stop is not None and stop()):
             try:
-                self.job.run(miner, numbers, failed=failed, after=after)
-            except ReaderDied:  # of the signal that we were sent too
-                if stop is None or not stop():
-                    raise
-                if miner.done:
-                    self._save(miner)
-        if len(miner.done) < len(numbers):
-            raise self.unfinished(miner, stopped=True)
-        return miner
+                self.miner.run(numbers, after=after, failed=failed)
+            except ReaderDied:
+                if self.miner.done:
+                    self._save()
+                raise
+        if len(self.miner.done) < len(numbers):
+            raise self.unfinished(stopped=True)
 
-    def finish(self, miner: Miner) -> Store | None:
-        """Write the store if all is done, by whomever; None if it is not."""
-        own = [self._own(miner)] if miner.done else []
+    def _finish(self) -> Store | None:
+        """Write the store if all is done, by whichever processes; None if it is not."""
+        own = self._own()
         refused: OSError | None = None
         if own and (self.job.workers or not self._whole(own)):  # first kept, then looked at again
             try:
@@ -156,8 +193,7 @@ class Work:
             except OSError as error:  # the last to finish needs its part in memory only
                 refused = error
         for _ in range(_TRIES):
-            others = [p for p in self.folder.of(self.job.request) if p.path != self.file]
-            parts = apart([*others, *own])
+            parts = apart([*self._others(), *own])
             if self._whole(parts):
                 try:
                     return self._assemble(parts)
@@ -172,84 +208,53 @@ class Work:
                     raise
             if refused is not None:
                 raise refused
-            if self.target.stamp() == self.stamp:
-                return None
-            if self.replaces and self.target.mark() == self.replaces and self.folder.names():
-                return None  # the old one still, with pictures put into it, say
-            store, _ = self.target.read(self.job.request)
-            if store is not None:
-                self.folder.tidy(self.job.request)
-            return store
+            return self._written_meanwhile()
         return None
 
-    def unfinished(self, miner: Miner, *, stopped: bool) -> Unfinished:
-        """What to raise when there is no store yet."""
-        parts = [p for p in self.folder.of(self.job.request) if p.path != self.file]
-        own = [self._own(miner)] if miner.done else []
-        done = sum(part.seen for part in apart([*parts, *own]))
-        images = self.job.request.images
-        what = "mining was stopped" if stopped else f"shard {self.shard} is done, others are not"
-        kept = (
-            f"{done} of {images} images are done and kept in {fspath(self.folder.path)!r}; "
-            "the same call with resume=True goes on from there"
-            if done
-            else "nothing is done yet, and nothing is kept"
-        )
-        return Unfinished(
-            f"{what}: {kept}",
-            done=done,
-            images=images,
-            stopped=stopped,
-        )
+    def _assemble(self, parts: Sequence[Part]) -> Store:
+        store = self._written_meanwhile()
+        if store is not None:
+            return store
+        self._check_additions()  # they may have come meanwhile
+        if self.job.workers:
+            for part in parts:
+                self._reread(part, len(parts))
+        request, geometry = self.job.request, self.job.geometry
+        store = assemble(self.path, request, geometry, parts, limit=self.job.limit)
+        self.folder.tidy(request)
+        return store
 
-    def _check_additions(self) -> None:
-        if not self.discard_groups:
-            self.target.check_additions()
+    def _written_meanwhile(self) -> Store | None:
+        """The store of this run if another process has written it since this one began.
 
-    def _check_nothing_is_lost(self) -> None:
-        found = self.folder.headings()
-        if found:
-            done, images = sum(part.seen for part in apart(found)), found[0].request.images
+        Raises:
+            ValueError: another file has come to stand there.
+        """
+        now = stamp(self.path)
+        store = store_at(self.path) if now != self.replaces else None
+        if store is None:
+            return None
+        other = store if isinstance(store, str) else self.job.request.differs_from_store(store)
+        if not other and now.rpartition(" ")[2] == self.replaces.rpartition(" ")[2]:
+            other = "the store that was to be replaced, but changed"
+        if isinstance(store, str) or other:
             raise ValueError(
-                f"{fspath(self.folder.path)!r} holds unfinished work, {done} of {images} images; "
-                "go on with it: resume=True, or drop it: resume=False"
+                f"{fspath(self.path)!r} holds {other}, and did not when this run began; move "
+                "that file away: the same call, with resume=True, then writes the store"
             )
-        self.target.check_is_store()
-
-    def _aside(self, ours: Sequence[Part]) -> str:
-        """What to do where unfinished work must not be dropped for advice."""
-        done, images = sum(part.seen for part in apart(ours)), self.job.request.images
-        return (
-            f"move that file away, and what is in {fspath(self.folder.path)!r} ({done} of {images} "
-            "images) is gone on with; or remove that folder, to drop it"
-        )
-
-    def _new_file(self) -> Path:
-        return self.folder.new_file(f"{self.shard.index}-of-{self.shard.count}")
-
-    def _own(self, miner: Miner) -> Part:
-        return self.job.part(miner, str(self.shard), replaces=self.replaces)
-
-    def _save(self, miner: Miner) -> None:
-        self.folder.of(self.job.request)  # another process may have begun it in another way
-        self.folder.write(self.file, self._own(miner))
-
-    def _whole(self, parts: Sequence[Part]) -> bool:
-        """Whether together they hold every microbatch."""
-        done = reduce(or_, (part.mask for part in parts), 0)
-        return done == (1 << self.job.request.total) - 1
+        self.folder.tidy(self.job.request)
+        return store
 
     def _reread(self, part: Part, parts: int) -> None:
-        """Look again at a part, whoever made it; one that is wrong is set aside, and done anew.
+        """Check a part, whoever made it; a wrong one is set aside, and its images mined again.
 
         Raises:
             FileNotFoundError: its file has gone.
             ImagesDiffer: see ``reread``.
         """
-        whole = part if part.path is None else part_file.read(part.path)
-        tables = {name: top.table() for name, top in whole.tops.items()}
+        tables = {name: top.table() for name, top in part.whole().tops.items()}
         try:
-            reread(self.job, tables, from_ranges(part.done), parts=parts)
+            reread(self.job, tables, part.done, parts=parts)
         except ImagesDiffer as error:
             aside = self.folder.set_aside(part.path or self.file)
             raise ImagesDiffer(
@@ -258,24 +263,60 @@ class Work:
                 "mines them again"
             ) from error
 
-    def _assemble(self, parts: Sequence[Part]) -> Store:
-        request = self.job.request
-        now = self.target.stamp()
-        if now not in ("", self.stamp) and self.target.mark() != self.replaces:
-            store, other = self.target.read(request)
-            if other:
-                raise ValueError(
-                    f"{fspath(self.path)!r} holds {other}, and did not when this run began; move "
-                    "that file away: the same call, with resume=True, then writes the store"
-                )
-            if store is not None:
-                self.folder.tidy(request)
-                return store
-        self._check_additions()  # they may have come meanwhile
-        if self.job.workers:
-            for part in parts:
-                self._reread(part, len(parts))
-        found = assemble(request, self.job.geometry, parts)
-        store = publish(self.path, request, found, limit=self.job.limit)
-        self.folder.tidy(request)
-        return store
+    def _check_additions(self) -> None:
+        if not self.discard_groups:
+            check_additions(self.path)
+
+    def _check_nothing_is_lost(self) -> None:
+        parts = self.folder.headings()
+        if parts:
+            done, images = sum(part.seen for part in apart(parts)), parts[0].request.images
+            raise ValueError(
+                f"{fspath(self.folder.path)!r} holds unfinished work, {done} of {images} images; "
+                "go on with it: resume=True, or drop it: resume=False"
+            )
+        check_is_store(self.path)
+
+    def _aside(self, ours: Sequence[Part]) -> str:
+        """The advice where unfinished work stands beside the file, and must not be lost."""
+        done, images = sum(part.seen for part in apart(ours)), self.job.request.images
+        return (
+            f"move that file away, and what is in {fspath(self.folder.path)!r} ({done} of {images} "
+            "images) is resumed; or remove that folder, to drop it"
+        )
+
+    def _own(self) -> list[Part]:
+        """The part of this process, if it has done anything."""
+        if not self.miner.done:
+            return []
+        return [self.miner.part(str(self.shard), replaces=self.replaces)]
+
+    def _others(self) -> list[Part]:
+        return [p for p in self.folder.of(self.job.request) if p.path != self.file]
+
+    def _save(self) -> None:
+        self.folder.of(self.job.request)  # another process may have begun it in another way
+        self.folder.write(self.file, self._own()[0])
+
+    def _whole(self, parts: Sequence[Part]) -> bool:
+        """Whether together they hold every microbatch."""
+        return len(done_by(parts)) == self.job.request.total
+
+
+class _Pace:
+    """When the next checkpoint is due, so that they take a small share of the time."""
+
+    def __init__(self, every: float) -> None:
+        self.every = every
+        self._last = time.monotonic()  # the time of day may jump
+        self._cost = 0.0
+
+    def due(self) -> bool:
+        """Whether it is time."""
+        slow = min(_SHARE * self._cost, _SHARE * self.every)
+        return time.monotonic() - self._last >= max(self.every, slow)
+
+    def saved(self, began: float) -> None:
+        """A checkpoint has been written; it began at this ``time.monotonic()``."""
+        self._last = time.monotonic()
+        self._cost = self._last - began

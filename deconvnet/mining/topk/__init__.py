@@ -1,4 +1,4 @@
-"""The strongest activations of every unit, exact, in one pass over a data set."""
+"""Exact streaming top-k of the activations of a layer."""
 
 from .topk import Table, TopK
 

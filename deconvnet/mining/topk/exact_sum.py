@@ -1,4 +1,4 @@
-"""Sums that do not depend on the order of their terms."""
+"""Exact sums: the same bits in whatever order the terms are added."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""One integer that orders the entries of a top-k table.
+"""Sort keys: one int64 that orders the entries of a top-k table.
 
 The upper half of an int64 key holds the float32 bits of the activation, made monotone; the lower
 half the image, counted down. The larger key is the better entry: the stronger activation, among

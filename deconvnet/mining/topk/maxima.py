@@ -1,4 +1,4 @@
-"""Whole feature maps to a number each: maxima, sums, and where a maximum stands."""
+"""Reduce feature maps to a number each: maxima, sums, and the position of a maximum."""
 
 import torch
 from torch import Tensor
@@ -35,13 +35,13 @@ def first_positions(
     """Where each of these maps first holds its maximum; ``argmax`` would stop at a NaN."""
     maps = activations if activations.ndim > 2 else activations[..., None]
     device, size = maps.device, max(1, _GATHERED // max(1, maps[0, 0].numel()))
-    found = [torch.empty(0, dtype=torch.int64, device=rows.device)]
+    places = [torch.empty(0, dtype=torch.int64, device=rows.device)]
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
         some = maps[rows[part].to(device), channels[part].to(device)].flatten(1)
         equal = some == values[part][:, None].to(device, some.dtype)
-        found.append(equal.view(torch.uint8).argmax(1).to(rows.device))
-    return torch.cat(found)
+        places.append(equal.view(torch.uint8).argmax(1).to(rows.device))
+    return torch.cat(places)
 
 
 def strongest(activations: Tensor) -> Tensor:

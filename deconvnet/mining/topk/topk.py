@@ -1,4 +1,4 @@
-"""The strongest activations of every unit of a layer, exact, in one pass over a data set."""
+"""Exact streaming top-k: the strongest activations of every channel of a layer, in one pass."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -145,7 +145,7 @@ class TopK:
 
     @property
     def images(self) -> int:
-        """How many images were fed so far, those fed again once more."""
+        """How many images were fed so far; one fed twice counts twice."""
         return self._images
 
     @property
@@ -160,10 +160,25 @@ class TopK:
 
     def state(self) -> dict[str, Tensor]:
         """Everything, as tensors on the CPU, to be stored and given to ``from_state``."""
-        tensors = {
-            "counts": torch.tensor(
-                [self.k, self._images, self._activations, self._newest], dtype=torch.int64
-            ),
+        counts = torch.tensor([self.k, self._images, self._activations, self._newest])
+        tensors = {"counts": counts, **self._tensors()}
+        return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+    @classmethod
+    def from_state(
+        cls, state: Mapping[str, Tensor], *, device: torch.device | str = "cpu"
+    ) -> "TopK":
+        """Restore what ``state`` returned; it continues to the same bits."""
+        k, images, activations, newest = (int(number) for number in state["counts"])
+        top = cls(len(state["keys"]), k, device=device)
+        top._images, top._activations, top._newest = images, activations, newest
+        for name, tensor in top._tensors().items():
+            tensor.copy_(state[name])
+        top._floor = activations_of(top._keys[:, -1])
+        return top
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {
             "keys": self._keys,
             "positions": self._positions,
             "positive": self._positive,
@@ -171,24 +186,6 @@ class TopK:
             "bins": self._sum.bins,
             "special": self._sum.special,
         }
-        return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-
-    @classmethod
-    def from_state(
-        cls, state: Mapping[str, Tensor], *, device: torch.device | str = "cpu"
-    ) -> "TopK":
-        """Go on from what ``state`` returned, to the same bits."""
-        k, images, activations, newest = (int(number) for number in state["counts"])
-        top = cls(len(state["keys"]), k, device=device)
-        top._images, top._activations, top._newest = images, activations, newest
-        top._keys.copy_(state["keys"])
-        top._positions.copy_(state["positions"])
-        top._positive.copy_(state["positive"])
-        top._nan.copy_(state["nan"])
-        top._sum.bins.copy_(state["bins"])
-        top._sum.special.copy_(state["special"])
-        top._floor = activations_of(top._keys[:, -1])
-        return top
 
     def _check(self, activations: Tensor, images: Tensor) -> None:
         if not activations.is_floating_point():

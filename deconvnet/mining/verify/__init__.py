@@ -1,1 +1,1 @@
-"""Whether a store is what its model and its data set give."""
+"""Verify a store against its model and its data set."""

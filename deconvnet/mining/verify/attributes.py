@@ -1,9 +1,8 @@
-"""What a store says of itself, held against its own tables, the model and the data set."""
+"""Compare a store's attributes, layers and counters with its tables, model and data set."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from deconvnet.data import Preprocessing
 from deconvnet.data.samples import first_image, read_item
 from deconvnet.mining import fingerprint
 from deconvnet.projection import receptive_field
-from deconvnet.projection.forward import Recording
+from deconvnet.projection.geometry import Geometry
 from deconvnet.store.store import Store
 from deconvnet.store.table import LayerTable
 
@@ -22,63 +21,43 @@ _ROUNDING = 1e-5  # of the float32 sum of a large map; a mean may come out above
 _READ = 16  # images said to be unreadable that are read
 
 
-@dataclass(frozen=True)
-class Claims:
-    """What came of it.
+def compare_attributes(store: Store, model: str, dataset: Any) -> Iterator[Mismatch | str]:
+    """Compare the attributes of a store, its failed images and its counters.
 
-    Args:
-        found: what is not as the store says.
-        unchecked: what could not be compared, in words.
-        strange: the layers that the model does not have like this.
+    ``model`` is the fingerprint of the model.
+
+    Yields:
+        A mismatch; or, as text, what could not be compared and why.
     """
-
-    found: list[Mismatch] = field(default_factory=list)
-    unchecked: list[str] = field(default_factory=list)
-    strange: set[str] = field(default_factory=set)
-
-
-def held_against(store: Store, model: str, geometry: Recording, dataset: Any) -> Claims:
-    """All that a store claims, but for its entries.
-
-    Args:
-        store: whose claims.
-        model: the fingerprint of the model.
-        geometry: its sizes and fields, for images of this data set.
-        dataset: whose images.
-    """
-    claims = Claims()
-    claims.found.extend(_prints(store, model, dataset, claims))
-    for layer, mismatch in _layers(store, geometry):
-        claims.found.append(mismatch)
-        claims.strange.add(layer)
-    claims.found.extend(_images(store, dataset))
-    claims.found.extend(_preprocessing(store, dataset, claims))
-    for name, table in store.items():
-        claims.found.extend(_counters(store, name, table))
-    if not len(store):
-        claims.found.append(Mismatch("store", "it has no layers: there is nothing to recompute"))
-    elif not any((table.image >= 0).any() for table in store.values()):
-        claims.unchecked.append("entries: there are none")
-    return claims
-
-
-def _prints(store: Store, model: str, dataset: Any, claims: Claims) -> Iterator[Mismatch]:
     told = store.attributes.get("model_fingerprint")
     if not told:
-        claims.unchecked.append("the fingerprint of the model: the store tells none")
+        yield "the fingerprint of the model: the store tells none"
     elif not fingerprint.comparable(told):
-        claims.unchecked.append("the fingerprint of the model: an earlier deconvnet made it")
+        yield "the fingerprint of the model: an earlier deconvnet made it"
     elif told != model:
         yield Mismatch("model", f"its fingerprint is {model[:12]}…, the store says {told!s:.12}…")
     told = store.attributes.get("dataset_fingerprint")
     if not told:
-        claims.unchecked.append("the fingerprint of the data set: the store tells none")
+        yield "the fingerprint of the data set: the store tells none"
     elif told != (here := fingerprint.of_dataset(dataset)):
         yield Mismatch("data set", f"its fingerprint is {here[:12]}…, the store says {told!s:.12}…")
+    yield from _images(store, dataset)
+    told, own = known_preprocessing(store), getattr(dataset, "preprocessing", None)
+    if told is None or not isinstance(own, Preprocessing):
+        yield "the preprocessing: store or data set do not tell theirs"
+    elif told != own:
+        what = f"the data set has {own.to_json()}, the store says {told.to_json()}"
+        yield Mismatch("preprocessing", what)
+    for name, table in store.items():
+        yield from _counters(store, name, table)
+    if not len(store):
+        yield Mismatch("store", "it has no layers: there is nothing to recompute")
+    elif not any((table.image >= 0).any() for table in store.values()):
+        yield "entries: there are none"
 
 
-def _layers(store: Store, geometry: Recording) -> Iterator[tuple[str, Mismatch]]:
-    """The layers that the model does not have, or not like this."""
+def compare_layers(store: Store, geometry: Geometry) -> Iterator[tuple[str, Mismatch]]:
+    """The layers that the model does not have, or with another size, field or stride."""
     known = [name for name in store if name in geometry.sizes]
     seen = receptive_field.of_layers(geometry, known)
     for name, table in store.items():
@@ -96,7 +75,7 @@ def _layers(store: Store, geometry: Recording) -> Iterator[tuple[str, Mismatch]]
 
 
 def _images(store: Store, dataset: Any) -> Iterator[Mismatch]:
-    """How many there are, in which batches they ran, and which of them cannot be read."""
+    """Compare the number of images, the batch shape, and which images cannot be read."""
     told = store.attributes
     seen, failed = told.get("images_seen"), told.get("images_failed", len(store.failed))
     if isinstance(seen, int) and isinstance(failed, int) and seen + failed != len(dataset):
@@ -116,17 +95,8 @@ def _images(store: Store, dataset: Any) -> Iterator[Mismatch]:
         yield Mismatch("batch shape", what)
 
 
-def _preprocessing(store: Store, dataset: Any, claims: Claims) -> Iterator[Mismatch]:
-    told, own = known_preprocessing(store), getattr(dataset, "preprocessing", None)
-    if told is None or not isinstance(own, Preprocessing):
-        claims.unchecked.append("the preprocessing: store or data set do not tell theirs")
-    elif told != own:
-        what = f"the data set has {own.to_json()}, the store says {told.to_json()}"
-        yield Mismatch("preprocessing", what)
-
-
 def known_preprocessing(store: Store) -> Preprocessing | None:
-    """What a store says of it; None if it says nothing, or something in words of its own."""
+    """The preprocessing that a store records; None if it records none, or in words of its own."""
     try:
         return Preprocessing.from_json(str(store.attributes.get("transform") or ""))
     except ValueError:
@@ -134,7 +104,7 @@ def known_preprocessing(store: Store) -> Preprocessing | None:
 
 
 def _counters(store: Store, name: str, table: LayerTable) -> Iterator[Mismatch]:
-    """Counts over all images, as far as a table of the strongest bounds them."""
+    """Compare the counters with the bounds that the table puts on them."""
     seen, positive = store.attributes.get("images_seen"), (table.activation > 0).sum(1)
     share, first = table.nonzero, table.activation[:, 0]
     odd = (share < 0) | (share > 1) | ((share == 0) & (positive > 0)) | (table.nan < 0)

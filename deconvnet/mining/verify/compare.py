@@ -1,4 +1,4 @@
-"""Entries of a mined table held against the activations of a forward pass."""
+"""Compare the entries of a mined table with the activations of a forward pass."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from deconvnet.store.table import LayerTable
 
 @dataclass(frozen=True)
 class Mismatch:
-    """One thing that is not what the store says.
+    """One difference between a store and its model or data set.
 
     Args:
         kind: "store", "model", "data set", "preprocessing", "batch shape", "image", "path",
             "layer", "activation", "position", "box", "missing", "counts" or "picture".
-        what: what was found, and what the store says, in one line.
+        what: the value found and the value stored, in one line.
     """
 
     kind: str
@@ -31,17 +31,8 @@ class Mismatch:
         return f"{self.kind}: {self.what}"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A place of a table: the slot of a channel, and the row of its image in the batch."""
-
-    channel: int
-    slot: int
-    row: int
-
-
 class Comparison:
-    """Compares one layer, batch by batch, and keeps count.
+    """Compares one layer batch by batch, and counts the entries compared.
 
     Args:
         name: of the layer.
@@ -57,63 +48,53 @@ class Comparison:
         self.checked = self.equal = 0
         self._undecided = np.zeros(table.channels, dtype=np.int64)
 
-    def entries(self, values: Tensor, entries: Sequence[Entry]) -> Iterator[Mismatch]:
-        """Entries against the values (images, channels, *positions) of the images they name."""
-        for entry in entries:
+    def entries(
+        self, values: Tensor, entries: Sequence[tuple[tuple[int, int], int]]
+    ) -> Iterator[Mismatch]:
+        """Compare entries ((channel, slot), row) with values (rows, channels, *positions)."""
+        for at, row in entries:
             self.checked += 1
-            maps = values[entry.row, entry.channel].detach().float().cpu().numpy().reshape(-1)
+            maps = values[row, at[0]].detach().float().cpu().numpy().reshape(-1)
             maps = np.where(np.isnan(maps), -np.inf, maps) if not np.isnan(maps).all() else maps
-            yield from self._entry(entry, maps, width=values.shape[-1] if values.ndim > 2 else 1)
+            told, here = self.table.activation[at], maps.max()
+            where = f"{self.name}:{at[0]} of image {self.table.image[at]}"
+            if told != here and not abs(float(told) - float(here)) <= self.slack:
+                yield Mismatch("activation", f"{where} is {here:.7g}, the store says {told:.7g}")
+                continue
+            self.equal += bool(told == here)
+            if self.table.size:
+                yield from self._position(at, where, maps)
 
-    def _entry(self, entry: Entry, maps: NDArray[np.float32], *, width: int) -> Iterator[Mismatch]:
-        at = (entry.channel, entry.slot)
-        told, found = self.table.activation[at], maps.max()
-        where = f"{self.name}:{entry.channel} of image {self.table.image[at]}"
-        if told != found and not abs(float(told) - float(found)) <= self.slack:
-            yield Mismatch("activation", f"{where} is {found:.7g}, the store says {told:.7g}")
-            return
-        self.equal += bool(told == found)
-        if not self.table.size:
-            return
-        row, col = int(self.table.row[at]), int(self.table.col[at])
+    def _position(
+        self, at: tuple[int, int], where: str, maps: NDArray[np.float32]
+    ) -> Iterator[Mismatch]:
+        row, col, width = int(self.table.row[at]), int(self.table.col[at]), self.table.size[1]
         place, first = row * width + col, int(maps.argmax())
         inside = 0 <= col < width and 0 <= place < len(maps)
         # where the maximum has other last bits, another place may be the first of those that
         # were equal: then it is enough that the place is as strong as the maximum
-        near = told != found and inside and maps[place] >= found - self.slack
+        differs = self.table.activation[at] != maps[first]
+        near = differs and inside and maps[place] >= maps[first] - self.slack
         if not inside or (place != first and not near):
             best = divmod(first, width)
             yield Mismatch("position", f"{where} is at {best}, the store says {(row, col)}")
 
-    def counts(self, found: Table, images: int) -> Iterator[Mismatch]:
-        """Counters over the whole data set, all of whose images were given to ``absent``.
-
-        Args:
-            found: counted again.
-            images: how many they are.
-        """
-        told, mean, share = self.table, found.mean.numpy(), found.nonzero.numpy()
+    def counts(self, counted: Table, images: int) -> Iterator[Mismatch]:
+        """Compare the counters with those counted again over all images, given to ``absent``."""
+        told, mean, share = self.table, counted.mean.numpy(), counted.nonzero.numpy()
         # where another machine may give the other sign, an image may count or not
         allowed = self._undecided / max(1, images) + 1e-12
-        with np.errstate(invalid="ignore"):
-            near = (told.mean == mean) | (np.abs(told.mean - mean) <= self.slack)
-            alike = np.abs(told.nonzero - share) <= allowed
-        near |= np.isnan(told.mean) & np.isnan(mean)
-        alike |= np.isnan(told.nonzero) & np.isnan(share)
-        odd = np.flatnonzero(~near | ~alike | (told.nan != found.nan.numpy()))
+        alike = np.isclose(told.mean, mean, rtol=0, atol=self.slack, equal_nan=True)
+        alike &= np.isclose(told.nonzero, share, rtol=0, atol=allowed, equal_nan=True)
+        odd = np.flatnonzero(~alike | (told.nan != counted.nan.numpy()))
         for c in odd[:1]:
-            here = f"mean {float(mean[c])!r}, nonzero {float(share[c])!r}, nan {found.nan[c]}"
+            here = f"mean {float(mean[c])!r}, nonzero {float(share[c])!r}, nan {counted.nan[c]}"
             says = f"{float(told.mean[c])!r}, {float(told.nonzero[c])!r}, {told.nan[c]}"
             what = f"{self.name}:{c} has {here}, the store says {says}"
             yield Mismatch("counts", f"{what}; the same of {len(odd) - 1} more channels")
 
     def absent(self, values: Tensor, images: Sequence[int]) -> Iterator[Mismatch]:
-        """Images that are stronger than the last entry of a channel, and stand in no slot.
-
-        Args:
-            values: (images, channels, *positions).
-            images: their indices.
-        """
+        """Images, of values (images, channels, *positions), that a channel's table should have."""
         maxima = strongest(values).numpy()
         if self.slack:
             self._undecided += (np.abs(maxima) <= self.slack).sum(0)

@@ -1,9 +1,8 @@
-"""Pictures of a store against new ones."""
+"""Compare stored patches and projections with newly computed ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import h5py
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deconvnet.data import Preprocessing
-from deconvnet.data.samples import checked, read_item
+from deconvnet.data.samples import checked, first_image, read_item
+from deconvnet.mining.embed import overhangs
 from deconvnet.net import DeconvNet
-from deconvnet.projection import receptive_field
 from deconvnet.projection.result import Projection
 from deconvnet.store.picture_reading import opened_layer, read_patch, read_projection
 from deconvnet.store.store import Store
@@ -22,90 +21,80 @@ from deconvnet.units import Unit
 
 from .attributes import known_preprocessing
 from .compare import Mismatch
-from .sampling import Chosen
+from .recompute import Chosen
 
 FAR = 0.5  # of a patch's contrast, for the error of a JPEG, which is nearer to a tenth of it
 LEVEL = 0.01  # and what is allowed without any contrast
 ALIKE = 0.99  # cosine of two projections: where a switch ties, another machine may turn it
 
 
-def compare_pictures(store: Store, model: nn.Module, dataset: Any, *, chosen: Chosen) -> Looked:
-    """Patches and projections of chosen entries, as far as they are stored.
+def compare_pictures(
+    store: Store, model: nn.Module, dataset: Any, *, chosen: Chosen
+) -> Iterator[Mismatch | str | None]:
+    """Compare the stored patches and projections of chosen entries.
 
-    Args:
-        store: must tell its preprocessing; else nothing is compared.
-        model: the one that was mined.
-        dataset: the one that was mined.
-        chosen: the entries.
+    Yields:
+        None for a picture that is right, a mismatch for one that is not; as text, what could not
+        be compared: all, where the store does not tell its preprocessing.
     """
-    preprocessing, nets = known_preprocessing(store), _Nets(model)
+    preprocessing = known_preprocessing(store)
     if preprocessing is None:
-        why = "patches and projections: the store does not tell its preprocessing"
-        return Looked([], [why] if store.pictures else [])
-    found: list[Mismatch | None] = []
-    for layer, places in chosen.items():
-        pictures = store.pictures.get(layer)
-        if pictures is None:
-            continue
+        if store.pictures:
+            yield "patches and projections: the store does not tell its preprocessing"
+        return
+    nets, unknown = _nets(store, model)
+    for layer in [name for name in chosen if name in store.pictures]:
+        offset = store.pictures[layer].patches.offset
+        over = _overhangs(store, layer, chosen[layer], nets["identity", ""], dataset)
         with opened_layer(store, layer) as group:
-            for place in places:
+            for place in chosen[layer]:
                 image = _image(dataset, int(store[layer].image[place]))
-                if image is None or pictures.patches.offset[place] < 0:
+                if image is None or offset[place] < 0:
                     continue  # what cannot be read has been told of already
+                known = store.pictures[layer].overhang[place]
+                if (known != over[place]).any():
+                    where = f"of {layer}:{place[0]} of image {store[layer].image[place]}"
+                    here, told = tuple(over[place].tolist()), tuple(known.tolist())
+                    yield Mismatch(
+                        "picture", f"the overhang {where} is {here}, the store says {told}"
+                    )
                 try:
-                    found += _compare(store, layer, place, group, image, preprocessing, nets)
+                    yield from _compare(store, layer, place, group, image, preprocessing, nets)
                 except ValueError as error:
-                    found.append(Mismatch("picture", str(error)))
-    return Looked(found, nets.unknown)
+                    yield Mismatch("picture", str(error))
+    yield from unknown
 
 
-@dataclass(frozen=True)
-class Looked:
-    """What came of looking at pictures.
+def _nets(store: Store, model: nn.Module) -> tuple[dict[tuple[str, str], DeconvNet], list[str]]:
+    """A mirrored network for each policy of the projections, and the policies not known here."""
+    asked = {
+        (policy, own.fallback)
+        for pictures in store.pictures.values()
+        for policy, own in pictures.projections.items()
+    }
+    nets, unknown = {("identity", ""): DeconvNet(model, "identity")}, []
+    for policy, fallback in sorted(asked):
+        try:
+            nets[policy, fallback] = DeconvNet(model, policy, fallback=fallback or None)
+        except ValueError:  # one of the user's own, which only its author has
+            how = f"projections by {policy!r}{fallback and f', fallback {fallback!r}'}"
+            unknown.append(f"{how}: there is no such policy here")
+    return nets, unknown
 
-    Args:
-        found: one for each picture compared: None where it is right.
-        unchecked: what could not be compared, in words.
-    """
 
-    found: list[Mismatch | None]
-    unchecked: list[str]
-
-
-class _Nets:
-    """A mirrored network for each policy, made once."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self.unknown: list[str] = []
-        self._made: dict[tuple[str, str], DeconvNet | None] = {}
-
-    def overhang(
-        self, store: Store, layer: str, place: tuple[int, int], image: Tensor
-    ) -> tuple[int, int]:
-        """What the border of the image has cut off of an entry's field, above and left."""
-        net, table = self.of("identity", ""), store[layer]
-        assert net is not None, "it has a rule for everything"
-        at = [(int(table.row[place]), int(table.col[place])) if table.size else ()]
-        geometry = net.geometry(tuple(image.shape), [layer])
-        (over,), (starts, _) = (
-            receptive_field.overhang(geometry, layer, at),
-            receptive_field.boxes(geometry, layer, at),
-        )
-        top, left = (over - starts[0])[-2:] + table.box[place][:2]
-        return int(top), int(left)
-
-    def of(self, policy: str, fallback: str) -> DeconvNet | None:
-        """None for a policy of the user's own, which only its author has."""
-        key = (policy, fallback)
-        if key not in self._made:
-            try:
-                self._made[key] = DeconvNet(self._model, policy, fallback=fallback or None)
-            except ValueError:
-                self._made[key] = None
-                how = f"projections by {policy!r}{fallback and f', fallback {fallback!r}'}"
-                self.unknown.append(f"{how}: there is no such policy here")
-        return self._made[key]
+def _overhangs(
+    store: Store, layer: str, places: Sequence[tuple[int, int]], net: DeconvNet, dataset: Any
+) -> NDArray[np.int64]:
+    """(channels, k, 2); -1 for all entries but these, and for those that are nowhere in the map."""
+    table, entries = store[layer], np.zeros(store[layer].image.shape, dtype=bool)
+    entries[tuple(np.transpose(places))] = True
+    for axis, length in zip((table.row, table.col), table.size, strict=False):
+        entries &= (axis >= 0) & (axis < length)
+    over = np.full((*entries.shape, 2), -1, dtype=np.int64)
+    if entries.any():
+        geometry = net.geometry(tuple(first_image(dataset).shape), [layer])
+        over[entries] = overhangs(geometry, layer, table, entries)
+    return over
 
 
 def _image(dataset: Any, index: int) -> Tensor | None:
@@ -120,7 +109,7 @@ def _compare(
     group: h5py.Group,
     image: Tensor,
     preprocessing: Preprocessing,
-    nets: _Nets,
+    nets: dict[tuple[str, str], DeconvNet],
 ) -> Iterator[Mismatch | None]:
     """The patch of an entry, and its projections."""
     table, pictures = store[layer], store.pictures[layer]
@@ -129,22 +118,17 @@ def _compare(
     new = preprocessing.picture(image)[top:bottom, left:right]
     patch = read_patch(store, layer, group, place)
     allowed = LEVEL + FAR * float(new.std((0, 1)).mean())
-    known, over = (
-        tuple(pictures.overhang[place].tolist()),
-        nets.overhang(store, layer, place, image),
-    )
-    if known != over:
-        yield Mismatch("picture", f"the overhang {where} is {over}, the store says {known}")
+    position = (int(table.row[place]), int(table.col[place])) if table.size else None
     same = patch.shape == new.shape and _error(patch, new) <= allowed
     yield None if same else Mismatch("picture", f"the patch {where} is not what it sees")
     for policy, own in pictures.projections.items():
-        net = nets.of(policy, own.fallback)
+        net = nets.get((policy, own.fallback))
         if net is None or own.offset[place] < 0:
             continue
         stored = read_projection(store, layer, group, place, rectifier=policy)
-        position = (int(table.row[place]), int(table.col[place])) if table.size else None
-        unit = Unit.at(layer, place[0], position=position)
-        (cut,) = net.project(image[None], units=[unit], crop=True)
+        (cut,) = net.project(
+            image[None], units=[Unit.at(layer, place[0], position=position)], crop=True
+        )
         assert isinstance(cut, Projection), "crop=True gives Projections"
         likeness = _likeness(cut.pixels.permute(1, 2, 0).float().cpu().numpy(), stored)
         what = f"the projection {where} by {policy} is another (likeness {likeness:.3f})"

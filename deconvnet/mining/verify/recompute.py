@@ -1,9 +1,8 @@
-"""Entries of a store computed again, in the batch shape and the rows in which they were mined."""
+"""Recompute entries of a store, in the batch shape and the rows in which they were mined."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,55 +10,33 @@ import torch
 
 from deconvnet.data.samples import path_of
 from deconvnet.graph.frontends import Graphs, blank
-from deconvnet.graph.graph import Graph
 from deconvnet.graph.modes import evaluation, threads_of_cpu
-from deconvnet.mining.run.memory_format import CONTIGUOUS
-from deconvnet.mining.run.microbatches import Microbatch, by_row, groups_of, microbatches
-from deconvnet.mining.run.miner import activations
+from deconvnet.mining.run.microbatches import (
+    CONTIGUOUS,
+    Microbatch,
+    activations,
+    by_row,
+    groups_of,
+    microbatches,
+)
 from deconvnet.mining.topk import TopK
 from deconvnet.projection import receptive_field
-from deconvnet.projection.forward import Recording
+from deconvnet.projection.geometry import Geometry
 from deconvnet.store.store import Store
 
-from .compare import Comparison, Entry, Mismatch
-from .sampling import Chosen, draw_entries, draw_images
+from .compare import Comparison, Mismatch
 
+Chosen = Mapping[str, Sequence[tuple[int, int]]]
+"""{layer: [(channel, slot)]}"""
+TOLERANCE = 1e-4  # of a layer's greatest activation: other processors differ in the last bits
+ACROSS = 1e-2  # where a GPU has a part in it: by default it multiplies with 10 bits
 MOST_THREADS = 256  # a file may ask for more than the system gives
 _USUAL = 16  # images at once, where a store does not say how many
+STRANGERS = 8  # at least as many images that no chosen entry names
 
 
-@dataclass(frozen=True)
-class Recomputed:
-    """What came of it.
-
-    Args:
-        chosen: the entries.
-        images: how many were run.
-        checked: entries compared.
-        equal: those of them whose activation is equal bit for bit.
-        mismatches: what is not as the store says.
-    """
-
-    chosen: Chosen
-    images: int
-    checked: int
-    equal: int
-    mismatches: tuple[Mismatch, ...]
-
-
-def recomputed(
-    store: Store,
-    graphs: Graphs,
-    geometry: Recording,
-    dataset: Any,
-    *,
-    layers: Sequence[str],
-    n: int | None,
-    seed: int,
-    tolerance: float,
-    report: Callable[[int, int], None] | None = None,
-) -> Recomputed:
-    """Run the images of random entries, and some others, and compare.
+class Recomputation:
+    """Random entries of a store, and the images to run for them.
 
     Args:
         store: whose entries.
@@ -70,51 +47,95 @@ def recomputed(
         n: how many entries; None: all, and all images.
         seed: which ones.
         tolerance: how far an activation may be off, as a share of its layer's greatest.
-        report: called after every microbatch.
+
+    Attributes:
+        chosen: the entries.
+        images: how many are run.
+        layers: {layer: Comparison}, which count the entries compared.
     """
-    count, size = len(dataset), tuple(geometry.sizes[geometry.input][1:])
-    told = store.attributes.get("batch_shape")
-    batch = told[0] if isinstance(told, tuple) and told[1:] == size and told[0] <= count else _USUAL
-    own = {name: Comparison(name, store[name], tolerance) for name in layers}
-    entries = sum(int((store[name].image >= 0).sum()) for name in layers)
-    chosen = draw_entries(store, layers, entries if n is None else n, seed=seed)
-    images = draw_images(store, chosen, count=count, batch=batch, seed=seed)
-    lost = {failed.index for failed in store.failed}
-    whole = n is None or set(range(count)) <= {*images, *lost}
-    groups = by_row((i for i in images if i < count), batch)
-    if whole:  # in the data set's own microbatches, since sums are rounded once for each
-        every = groups_of(range(-(-count // batch)), batch, count)
-        groups = list(filter(None, ([i for i in group if i not in lost] for group in every)))
-    tops = {name: TopK(store[name].channels, 1) for name in (layers if whole else ())}
-    one = blank(graphs.model, size)
-    work = _Work(store, graphs.of(one.expand(batch, *size)), own, chosen, dataset, tops)
-    found = [_gone(i, count) for i in images if i >= count]
-    found += _boxes(store, geometry, chosen)
-    done, total = 0, sum(map(len, groups))
-    with torch.no_grad(), evaluation(graphs.model), threads_of_cpu(_threads(store)):
-        for part in microbatches(dataset, batch, size=size, dtype=one.dtype, groups=groups):
-            found += work.run(part, one.device)
-            done += len(part.indices) + len(part.failed)
-            if report is not None:
-                report(done, total)
-    for name, top in tops.items():
-        found += own[name].counts(top.table(), top.images)
-    checked_, equal = (sum(getattr(c, n) for c in own.values()) for n in ("checked", "equal"))
-    return Recomputed(chosen, total, checked_, equal, tuple(found))
+
+    def __init__(
+        self,
+        store: Store,
+        graphs: Graphs,
+        geometry: Geometry,
+        dataset: Any,
+        *,
+        layers: Sequence[str],
+        n: int | None,
+        seed: int,
+        tolerance: float,
+    ) -> None:
+        self._store, self._graphs, self._geometry, self._dataset = store, graphs, geometry, dataset
+        self.layers = {name: Comparison(name, store[name], tolerance) for name in layers}
+        count, size = len(dataset), tuple(geometry.sizes[geometry.input][1:])
+        told: Any = store.attributes.get("batch_shape")
+        fits = isinstance(told, tuple) and told[1:] == size and told[0] <= count
+        self._shape: tuple[int, ...] = told if fits else (_USUAL, *size)
+        batch = self._shape[0]
+        entries = sum(int((store[name].image >= 0).sum()) for name in layers)
+        self.chosen = draw_entries(store, layers, entries if n is None else n, seed=seed)
+        images = draw_images(store, self.chosen, count=count, batch=batch, seed=seed)
+        self._gone = [image for image in images if image >= count]
+        lost = {failed.index for failed in store.failed}
+        if n is None or set(range(count)) <= {*images, *lost}:
+            # in the data set's own microbatches, since sums are rounded once for each
+            every = groups_of(range(-(-count // batch)), batch, count)
+            kept = ([image for image in group if image not in lost] for group in every)
+            self._groups, counted = list(filter(None, kept)), layers
+        else:
+            self._groups, counted = by_row((i for i in images if i < count), batch), ()
+        self._tops = {name: TopK(store[name].channels, 1) for name in counted}
+        self.images = sum(map(len, self._groups))
+
+    def mismatches(self, report: Callable[[int, int], None] | None = None) -> list[Mismatch]:
+        """Run the images, and compare; not a generator, which would hold the modes of PyTorch."""
+        count, size, done = len(self._dataset), self._shape[1:], 0
+        gone = f"is not in the data set, which has {count}"
+        differ = [Mismatch("image", f"{image} {gone}") for image in self._gone]
+        differ += _boxes(self._store, self._geometry, self.chosen)
+        like = blank(self._graphs.model, size).expand(*self._shape)
+        graph, told = self._graphs.of(like), self._store.attributes
+        asked, layout = told.get("threads"), str(told.get("layout", CONTIGUOUS))
+        threads = asked if isinstance(asked, int) and 0 < asked <= MOST_THREADS else None
+        with torch.no_grad(), evaluation(graph.model), threads_of_cpu(threads):
+            for batch in microbatches(
+                self._dataset, self._shape[0], size=size, dtype=like.dtype, groups=self._groups
+            ):
+                differ += self._read(batch)
+                for name, maps in activations(
+                    graph, batch, list(self.layers), layout=layout, device=like.device
+                ):
+                    differ += self._compare(name, maps, batch)
+                done += len(batch.indices) + len(batch.failed)
+                if report is not None:
+                    report(done, self.images)
+        for name, top in self._tops.items():
+            differ += self.layers[name].counts(top.table(), top.images)
+        return differ
+
+    def _compare(self, name: str, maps: torch.Tensor, batch: Microbatch) -> Iterator[Mismatch]:
+        """Compare a layer's maps of one microbatch with its table."""
+        rows = {image: row for row, image in enumerate(batch.indices.tolist())}
+        image = self._store[name].image
+        here = [(p, rows[image[p]]) for p in self.chosen.get(name, ()) if image[p] in rows]
+        yield from self.layers[name].entries(maps, here)
+        yield from self.layers[name].absent(maps, list(rows))
+        if name in self._tops:
+            self._tops[name].update(maps, batch.indices)
+
+    def _read(self, batch: Microbatch) -> Iterator[Mismatch]:
+        """Check that the images of a microbatch can be read, and have the recorded paths."""
+        for index, reason in batch.failed.items():
+            yield Mismatch("image", f"{index} cannot be read: {reason}")
+        for index in batch.indices.tolist():
+            here, told = path_of(self._dataset, index), self._store.images.get(index)
+            if told is not None and told != here:
+                yield Mismatch("path", f"image {index} is {here!r}, the store says {told!r}")
 
 
-def _gone(index: int, count: int) -> Mismatch:
-    return Mismatch("image", f"{index} is not in the data set, which has {count}")
-
-
-def _threads(store: Store) -> int | None:
-    """Of the CPU, which the last bits of large sums depend on; as many as a machine may have."""
-    told = store.attributes.get("threads")
-    return told if isinstance(told, int) and 0 < told <= MOST_THREADS else None
-
-
-def _boxes(store: Store, geometry: Recording, chosen: Chosen) -> Iterator[Mismatch]:
-    """The boxes of entries whose position exists; of others the position is said to be wrong."""
+def _boxes(store: Store, geometry: Geometry, chosen: Chosen) -> Iterator[Mismatch]:
+    """Compare the boxes of entries whose position exists; of others the position is a mismatch."""
     for name, places in chosen.items():
         table, size = store[name], geometry.sizes[name][2:]
         there = np.stack([table.row, table.col], -1) if size else np.empty((*table.row.shape, 0))
@@ -127,37 +148,35 @@ def _boxes(store: Store, geometry: Recording, chosen: Chosen) -> Iterator[Mismat
                 yield Mismatch("box", f"{where} sees {box}, the store says {told}")
 
 
-@dataclass(frozen=True, eq=False)
-class _Work:
-    """Runs microbatches and holds every layer against its table."""
+def draw_entries(store: Store, layers: Sequence[str], n: int, *, seed: int) -> Chosen:
+    """Entries of these layers, n or all: each full slot is equally likely, none is drawn twice."""
+    full = {name: np.argwhere(store[name].image >= 0).tolist() for name in layers}
+    slots = [(name, *place) for name, places in full.items() for place in places]
+    drawn = np.random.default_rng(seed).choice(len(slots), min(n, len(slots)), replace=False)
+    chosen: dict[str, list[tuple[int, int]]] = {}
+    for number in sorted(drawn.tolist()):
+        name, channel, slot = slots[number]
+        chosen.setdefault(name, []).append((channel, slot))
+    return chosen
 
-    store: Store
-    graph: Graph
-    layers: Mapping[str, Comparison]
-    chosen: Chosen
-    dataset: Any
-    tops: Mapping[str, TopK]
 
-    def run(self, batch: Microbatch, device: torch.device) -> Iterator[Mismatch]:
-        """One microbatch against every table."""
-        for index, reason in batch.failed.items():
-            yield Mismatch("image", f"{index} cannot be read: {reason}")
-        good = batch.indices.tolist()
-        for index in good:
-            yield from self._path(index)
-        layout = str(self.store.attributes.get("layout", CONTIGUOUS))
-        for name, maps in activations(
-            self.graph, batch, list(self.layers), layout=layout, device=device
-        ):
-            layer, image = self.layers[name], self.store[name].image
-            places = self.chosen.get(name, ())
-            here = [Entry(*p, good.index(image[p])) for p in places if image[p] in good]
-            yield from layer.entries(maps, here)
-            yield from layer.absent(maps, good)
-            if name in self.tops:
-                self.tops[name].update(maps, batch.indices)
+def draw_images(store: Store, chosen: Chosen, *, count: int, batch: int, seed: int) -> list[int]:
+    """The images of chosen entries, and random others of ``count``, that fill whole microbatches.
 
-    def _path(self, index: int) -> Iterator[Mismatch]:
-        here, told = path_of(self.dataset, index), self.store.images.get(index)
-        if told is not None and told != here:
-            yield Mismatch("path", f"image {index} is {here!r}, the store says {told!r}")
+    Every image runs in the row that it was mined in, so the chosen ones may be spread over as many
+    microbatches as there are images of one row; others take the rows left free, at least
+    ``STRANGERS`` where the data set has them.
+    """
+    named = {int(store[name].image[place]) for name, places in chosen.items() for place in places}
+    known = np.array([*named, *(lost.index for lost in store.failed)], dtype=np.int64)
+    others = np.random.default_rng([seed, 1]).permutation(np.setdiff1d(np.arange(count), known))
+    used = np.bincount(np.array(sorted(named), dtype=np.int64) % batch, minlength=batch)
+    rows = others % batch
+    order = np.argsort(rows, kind="stable")
+    nth = np.empty_like(rows)  # which of the others of its row each one is
+    nth[order] = np.arange(len(rows)) - np.searchsorted(rows[order], rows[order])
+    place = used[rows] + nth  # the microbatch that each could be in
+    wanted = -(-(len(named) + STRANGERS) // batch) * batch - len(named)
+    enough = np.sort(place)[:STRANGERS]
+    most = max([1, int(used.max()), *(enough[-1:] + 1).tolist()])
+    return sorted(named | set(others[place < most][:wanted].tolist()))

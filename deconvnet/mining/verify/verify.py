@@ -1,4 +1,4 @@
-"""Whether a store still means what it says: random entries recomputed from model and data set."""
+"""Check a mined store against its model and data set, by recomputing random entries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from deconvnet.data.resolve import given_dataset
 from deconvnet.data.samples import first_image
@@ -16,16 +16,13 @@ from deconvnet.graph.modes import ordinarily
 from deconvnet.mining import fingerprint
 from deconvnet.net import DeconvNet
 from deconvnet.projection.check.checked_graphs import settled
-from deconvnet.projection.geometry import geometry_of
+from deconvnet.projection.forward import geometry_of
 from deconvnet.store.store import Store
 
-from .attributes import held_against
+from .attributes import compare_attributes, compare_layers
 from .compare import Mismatch
 from .pictures import compare_pictures
-from .recompute import recomputed
-
-TOLERANCE = 1e-4  # of a layer's greatest activation: other processors differ in the last bits
-ACROSS = 1e-2  # where a GPU has a part in it: by default it multiplies with 10 bits
+from .recompute import ACROSS, TOLERANCE, Recomputation
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether the store is what this model and data set give, as far as was looked."""
+        """Whether everything compared is as the store says."""
         return not self.mismatches
 
 
@@ -72,12 +69,13 @@ def verify(
 ) -> Verification:
     """Recompute random entries of a store, and look for images that are missing from it.
 
-    Fingerprints of model and data set are compared, and what the store says of layers, images
-    and preprocessing; of n entries activation, position, box and path; and every image that is
-    run, some drawn at random among them, must stand in each table whose last entry it beats.
-    Stored pictures of the entries are held against new ones. The counters (mean, nonzero, nan)
-    must be possible beside the tables; where all images are run they are counted again. Images
-    run in microbatches of the recorded shape, each in the row that it was mined in: on the
+    Compared are: the fingerprints of model and data set; what the store records of layers, images
+    and preprocessing; activation, position, box and path of n entries; and the stored pictures of
+    these entries. Every image that is run, some drawn at random among them, must stand in each
+    table whose last entry it beats. The counters (mean, nonzero, nan) must be possible beside the
+    tables; where all images are run they are counted again.
+
+    Images run in microbatches of the recorded shape, each in the row that it was mined in: on the
     machine that mined the store the activations are then equal bit for bit. So 100 images may
     take more than two microbatches of 64, as many as there are images of one row.
 
@@ -88,11 +86,11 @@ def verify(
         n: how many entries; all, if there are no more; None: all, and all images.
         seed: which ones.
         tolerance: how far an activation may be off, as a share of its layer's greatest; 0 for
-            the last bit; by default ``TOLERANCE``, ``ACROSS`` where the store was mined, or is
-            verified, on a GPU, and more for models in half precision.
+            the last bit; by default 1e-4, 1e-2 where the store was mined, or is verified, on a
+            GPU, and more for models in half precision.
         preprocessing: makes tensors of images, where the data set is given as a path: a
-            ``Preprocessing``, or torchvision's weights; by default the
-            model's own, else that of the store.
+            ``Preprocessing``, or torchvision's weights; by default the model's own, else that of
+            the store.
         report: called after every microbatch.
 
     Raises:
@@ -111,29 +109,28 @@ def verify(
     graph = settled(graphs, image, list(store))
     here = fingerprint.of_model(graph)  # before any forward, which may leave something behind
     geometry = geometry_of(graph, image)
-    claims = held_against(store, here, geometry, dataset)
-    tolerance = _tolerance(store, image) if tolerance is None else tolerance
-    entries = recomputed(
+    if tolerance is None:
+        devices = {str(store.attributes.get("device", "cpu")).partition(":")[0], image.device.type}
+        usual = TOLERANCE if devices == {"cpu"} else ACROSS
+        tolerance = max(usual, 8 * torch.finfo(image.dtype).eps)
+    layers = dict(compare_layers(store, geometry))
+    entries = Recomputation(
         store, graphs, geometry, dataset,
-        layers=[name for name in store if name not in claims.strange],
-        n=n, seed=seed, tolerance=tolerance, report=report,
+        layers=[name for name in store if name not in layers],
+        n=n, seed=seed, tolerance=tolerance,
     )  # fmt: skip
-    looked = compare_pictures(store, graphs.model, dataset, chosen=entries.chosen)
-    pictures = [mismatch for mismatch in looked.found if mismatch is not None]
+    attributes = list(compare_attributes(store, here, dataset))
+    recomputed = entries.mismatches(report)
+    pictures = list(compare_pictures(store, graphs.model, dataset, chosen=entries.chosen))
+    said = [*attributes, *layers.values(), *recomputed, *pictures]
+    compared = entries.layers.values()
     return Verification(
-        checked=entries.checked,
-        equal=entries.equal,
+        checked=sum(each.checked for each in compared),
+        equal=sum(each.equal for each in compared),
         images=entries.images,
-        pictures=len(looked.found),
+        pictures=sum(not isinstance(each, str) for each in pictures),
         tolerance=tolerance,
         seed=seed,
-        mismatches=(*claims.found, *entries.mismatches, *pictures),
-        unchecked=(*claims.unchecked, *looked.unchecked),
+        mismatches=tuple(each for each in said if isinstance(each, Mismatch)),
+        unchecked=tuple(each for each in said if isinstance(each, str)),
     )
-
-
-def _tolerance(store: Store, image: Tensor) -> float:
-    """What machines, or precisions, may differ by."""
-    devices = {str(store.attributes.get("device", "cpu")).partition(":")[0], image.device.type}
-    usual = TOLERANCE if devices == {"cpu"} else ACROSS
-    return max(usual, 8 * torch.finfo(image.dtype).eps)

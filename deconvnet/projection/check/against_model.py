@@ -17,8 +17,9 @@ from deconvnet.graph.signatures import called, image_argument
 from deconvnet.graph.user_call import without_traces
 from deconvnet.layers import Policies, rectifier
 from deconvnet.layers.crop import layout
-from deconvnet.projection.backward import descend
-from deconvnet.projection.forward import Recorder, Step
+from deconvnet.projection.backward import backward
+from deconvnet.projection.forward import ForwardPass
+from deconvnet.projection.geometry import Step
 
 from .module_calls import by_node, calls_of, captured
 from .tolerance import agrees, difference, tensors, told
@@ -151,7 +152,7 @@ class _Beside:
         last = [name for name in graph.nodes if any(name in c for c in self.calls.values())][-1:]
         self.gradient, self.seeds = seeds is not None, tuple(seeds or graph.returned or last)
         wanted = [*graph.returned, *(name for names in self.calls.values() for name in names)]
-        self.recorder = Recorder(graph, Policies(rectifier("gradient")))
+        self.recorder = ForwardPass(graph, Policies(rectifier("gradient")))
         run: Run = self.recorder.run if self.gradient else plain(graph)
         self.steps = execute(graph, images, graph.upto(wanted), run)
         self.awaited, self.held = set(wanted), dict[str, Any]()
@@ -278,10 +279,7 @@ def _of_the_user(graph: Graph, steps: Sequence[Step]) -> set[str]:
 
 def mirrored(steps: Sequence[Step], seeds: Mapping[str, Tensor]) -> dict[str, Any]:
     """The signals that arrive below all steps when one starts at each of several nodes."""
-    if not seeds:
-        return {}
-    (first, seed), *others = seeds.items()
-    return descend(steps, first, seed, others=dict(others))
+    return backward(steps, seeds)
 
 
 def _random(tops: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from deconvnet.figures import ImageRow, UnitView, save, visualization
+from deconvnet.figures import ImageRow, save, visualization
 from deconvnet.figures.canvas import lettering
 from deconvnet.figures.canvas.lettering import families, fold, measure, printable, shorten
+from deconvnet.units import Box, Exemplar, Unit
 
 LABEL = "features.28:42 @ 7,7 = 13.2"
 
@@ -106,8 +107,9 @@ def test_right_to_left_is_set_well_or_not_at_all(monkeypatch, only):
 def test_names_in_any_script_are_drawn_without_a_word(tmp_path, suffix, name):
     """Warnings are errors here, and matplotlib warns of every glyph that is missing."""
     picture = np.zeros((20, 20, 3))
-    view = UnitView(name, (2, 2, 8, 8), picture[2:8, 2:8], picture[2:8, 2:8])
-    row = ImageRow(picture, [view], name)
+    crop = picture[2:8, 2:8]
+    one = Exemplar(Unit(name, 0), 1.0, Box((2, 2), (8, 8)), (0, 0), crop, crop)
+    row = ImageRow(picture, [one], name)
     figure = visualization([row], width="cvpr", title=name, subtitle=name)
     save(figure, tmp_path / f"a{suffix}", provenance={})
     assert (tmp_path / f"a{suffix}").stat().st_size > 500

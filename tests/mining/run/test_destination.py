@@ -58,7 +58,8 @@ def test_several_processes_go_on_with_starting_over(tmp_path, whole, changed):
 
 
 @pytest.mark.parametrize("change", ["touched", "with pictures", "moved"])
-def test_the_old_store_may_change_meanwhile(tmp_path, whole, changed, change):
+def test_an_old_store_that_has_changed_meanwhile_is_not_replaced(tmp_path, whole, changed, change):
+    """Only the very file that stood there may go; once it is moved away, the work goes on."""
     path = shutil.copy(changed, tmp_path / "top.h5")
     stopped(path, 5, resume=False)
     if change == "touched":
@@ -76,7 +77,11 @@ def test_the_old_store_may_change_meanwhile(tmp_path, whole, changed, change):
         data.fingerprint = lambda: "a fingerprint that costs no time"
         prepared = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
         embed(open_store(path), model, data, preprocessing=prepared)
-    told = []
+    content, before, told = path.read_bytes(), kept(path), []
+    with pytest.raises(ValueError, match=rf"is finished, .*move that file away.* \(20 of {COUNT}"):
+        mined(path)
+    assert (path.read_bytes(), kept(path)) == (content, before)
+    path.rename(tmp_path / "old.h5")
     mined(path, tell=told.append)
     assert told == [f"going on: 20 of {COUNT} images are done already"]
     assert same(path, whole)
@@ -111,6 +116,20 @@ def test_a_store_that_came_after_is_recognised(tmp_path, whole, changed, monkeyp
     assert "is finished already" in told[0]
     assert same(path, whole)
     assert os.listdir(tmp_path) == ["top.h5"]
+
+
+def test_an_old_store_that_changes_during_the_run_is_not_taken_for_the_new_one(
+    tmp_path, whole, changed
+):
+    path = shutil.copy(changed, tmp_path / "top.h5")
+    with pytest.raises(ValueError, match="to be replaced, but changed, and did not .*move that"):
+        mined(path, resume=False, report=lambda *_: os.utime(path, ns=(1, 1)))
+    assert same(path, changed)
+    path.unlink()
+    again = []
+    mined(path, report=lambda *numbers: again.append(numbers))
+    assert again == []
+    assert same(path, whole)
 
 
 def test_what_was_stopped_before_it_began(tmp_path, changed):

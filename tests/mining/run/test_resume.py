@@ -10,8 +10,8 @@ import torch
 import deconvnet.mining.run.job
 import deconvnet.mining.run.worker
 from deconvnet.mining.mine import Unfinished
-from deconvnet.mining.run.blocks import share
 from deconvnet.mining.run.part_folder import PartFolder
+from deconvnet.mining.run.sharding import Shard
 from deconvnet.store.store import open_store
 from tests.support.mined import pictures
 from tests.support.mining_runs import (
@@ -153,9 +153,7 @@ def test_work_that_counts_twice_would_be_seen(tmp_path, whole, monkeypatch):
 
 def test_work_that_is_missing_would_be_seen(tmp_path, whole, monkeypatch):
     path = tmp_path / "top.h5"
-    monkeypatch.setattr(
-        deconvnet.mining.run.worker, "share", lambda total, index, count: range(total - 1)
-    )
+    monkeypatch.setattr(Shard, "microbatches", lambda self, total: range(total - 1))
     monkeypatch.setattr(deconvnet.mining.run.worker.Work, "_whole", lambda self, parts: bool(parts))
     mined(path)
     assert tables(path) != tables(whole)
@@ -204,7 +202,7 @@ def test_a_strict_run_does_not_take_over_what_is_not(tmp_path):
 def test_nan_is_told_once_wherever_it_was_met(tmp_path):
     """In the first process of two; the second tells of it, and names who called."""
     path = tmp_path / "top.h5"
-    order = [0, 1] if 0 in share(23, 0, 2) else [1, 0]
+    order = [0, 1] if 0 in Shard(0, 2).microbatches(23) else [1, 0]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(Unfinished):

@@ -1,11 +1,12 @@
-"""Which of several processes this one is, as torchrun, SLURM or a person say."""
+"""Every microbatch belongs to one process; and which process this one is."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from deconvnet.cli.device import device_of
+from deconvnet.cli.long_runs import device_of
 from deconvnet.mining.run.sharding import Shard, gpu, local_rank, of_environment, parse
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}
@@ -96,3 +97,53 @@ def test_the_command_takes_the_gpu_of_its_rank(monkeypatch):
     assert found == ["cuda:2", "cuda:2", "cuda:3", "cpu"]
     monkeypatch.delenv("LOCAL_RANK")
     assert device_of("auto") == "cuda"
+
+
+# --- which microbatches ------------------------------------------------------------------------
+
+TOTALS = (1, 2, 7, 64, 1000, 20_001)
+COUNTS = (1, 2, 3, 4, 16, 100)
+
+
+def faults(shares, total):
+    """Microbatches that nobody runs, or more than one."""
+    every = sorted(number for one in shares for number in one)
+    return sorted(set(range(total)) - set(every)) + [n for n in set(every) if every.count(n) > 1]
+
+
+@pytest.mark.parametrize("total", TOTALS)
+@pytest.mark.parametrize("count", COUNTS)
+def test_every_microbatch_belongs_to_one_process(total, count):
+    shares = [Shard(index, count).microbatches(total) for index in range(count)]
+    assert sorted(n for one in shares for n in one) == list(range(total))
+    assert all(one == sorted(one) for one in shares)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_shares_are_of_about_one_size_and_read_in_blocks(count):
+    sizes = [len(Shard(index, count).microbatches(20_000)) for index in range(count)]
+    assert max(sizes) - min(sizes) <= 2 * 16
+    own = Shard(0, count).microbatches(20_000)
+    blocks = 1 + sum(after > before + 1 for before, after in pairwise(own))
+    assert blocks * 10 < max(sizes) + 10 * count
+
+
+def test_what_one_process_left_undone_is_shared_by_all_of_a_restart():
+    lost = set(Shard(1, 2).microbatches(20_000))
+    for count in (3, 4, 8):
+        left = [
+            len(lost.intersection(Shard(index, count).microbatches(20_000)))
+            for index in range(count)
+        ]
+        assert min(left) > len(lost) / count / 3, left
+
+
+def test_dealing_out_what_is_left_loses_microbatches():
+    """The tempting wrong way: the second process starts when the first has done something."""
+    seen = (set(), {0, 1, 2})
+    wrong = [sorted(set(range(20)) - done)[index::2] for index, done in enumerate(seen)]
+    assert faults(wrong, 20) != []
+    right = [
+        sorted(set(Shard(index, 2).microbatches(20)) - done) for index, done in enumerate(seen)
+    ]
+    assert set(faults(right, 20)) <= seen[1]

@@ -117,7 +117,7 @@ def test_the_command_saves_and_says_how_to_go_on(
     signalled(number)
     code, out, err = said(capfd, *command, "--restart")
     assert code == status
-    assert "deconvnet: stopped: 2 of 5 images are done and kept; go on with" in err
+    assert "deconvnet: stopped: 2 of 5 images are done and kept; resume with" in err
     expected = f"deconvnet mine {MODEL} {photos} -o '{path}' --layers relu2 --batch-size 1"
     assert err.splitlines()[-1].strip() == expected
     (part,) = PartFolder.beside(path).headings()

@@ -72,4 +72,4 @@ def test_a_warning_to_every_process_of_a_job(command, tmp_path):
     os.killpg(process.pid, signal.SIGUSR1)
     _, said = process.communicate(timeout=60)
     check_saved(process, tmp_path / "top.h5", 128 + signal.SIGUSR1)
-    assert "images are done and kept; go on with" in said
+    assert "images are done and kept; resume with" in said

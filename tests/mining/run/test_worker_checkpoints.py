@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-import deconvnet.mining.run.job
+import deconvnet.mining.run.worker
 from deconvnet.mining.mine import mine
 from deconvnet.mining.run.part_folder import PartFolder
 from deconvnet.store.store import open_store
@@ -38,7 +38,7 @@ def test_checkpoints_keep_to_their_time(tmp_path, monkeypatch):
         clock[0] += 0.5
         return clock[0]
 
-    monkeypatch.setattr(deconvnet.mining.run.job.time, "monotonic", monotonic)
+    monkeypatch.setattr(deconvnet.mining.run.worker.time, "monotonic", monotonic)
     real = PartFolder.write
     monkeypatch.setattr(
         PartFolder, "write", lambda *args: (writes.append(clock[0]), real(*args))[1]
@@ -120,9 +120,9 @@ def test_a_store_is_replaced_but_no_other_file(tmp_path, whole):
 
 
 def test_shards_need_resume(tmp_path):
-    with pytest.raises(ValueError, match="no process would count on the work of the others"):
+    with pytest.raises(ValueError, match="no process uses the work of the others"):
         mined(tmp_path / "top.h5", resume=False, shard=(0, 2))
-    with pytest.raises(ValueError, match="given with resume=None, by which"):
+    with pytest.raises(ValueError, match="given with resume=None, expected resume=True"):
         mined(tmp_path / "top.h5", resume=None, shard=(0, 2))
     with pytest.raises(ValueError, match="save_every=-1"):
         mined(tmp_path / "top.h5", save_every=-1)

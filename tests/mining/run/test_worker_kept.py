@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import deconvnet.mining.run.assemble
 import deconvnet.mining.run.job
+import deconvnet.mining.run.merge
 from deconvnet.mining.mine import Unfinished
 from deconvnet.mining.run.part_folder import PartFolder
 from tests.support.mining_runs import COUNT, After, mined, same, stopped
@@ -24,7 +24,7 @@ def test_a_store_that_cannot_be_written_costs_no_work(tmp_path, whole, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(deconvnet.mining.run.assemble, "write_store", full)
+        patched.setattr(deconvnet.mining.run.merge, "write_store", full)
         with pytest.raises(OSError, match="No space"):
             mined(path)
     again = []

@@ -9,9 +9,9 @@ from torch import nn
 
 from deconvnet import Preprocessing
 from deconvnet.mining.embed import embed
-from deconvnet.mining.exemplars import stored_exemplars
 from deconvnet.mining.mine import Source, mine
 from deconvnet.mining.verify.verify import verify
+from deconvnet.store.picture_reading import stored_exemplars
 from deconvnet.store.store import open_store, write_store
 from tests.support.mined import SIZE, Pictures, Ties, pictures
 
@@ -177,6 +177,6 @@ def test_units_that_see_padding_alone(tmp_path):
     store = mine(model, data, tmp_path / "a.h5", ["1"], 3, 4)
     assert (store["1"].activation > 0).all()
     made = embed(store, model, data, preprocessing=PREPARED, projections=["guided"])
-    assert not made["1"].lit.any()
+    assert not made["1"].has_picture.any()
     assert stored_exemplars(made, "1", [0], rectifier="guided") == {0: []}
     assert verify(made, model, data, n=None).passed

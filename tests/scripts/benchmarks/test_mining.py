@@ -19,13 +19,6 @@ class Images(mining.Watched):
         self.images, self.started = noise(count), 0.0
 
 
-def plain_of(model, images, k=4, batch=5):
-    plain = mining_peers.Plain(model, LAYERS, k)
-    for some in images.split(batch):
-        plain.take(some)
-    return plain
-
-
 def test_mining_times_all_sides_and_all_rectifiers(tiny):
     found = mining.timed(tiny, Images(15), ROW, Setup(rounds=2))
     assert (found["layers"], found["channels"]) == (3, 6 + 8 + 5)
@@ -55,45 +48,33 @@ def test_mining_that_does_not_report_each_batch_is_not_timed(tiny, monkeypatch):
 
 
 @pytest.mark.parametrize("count", [15, 3])
-def test_the_plain_script_finds_the_same(tiny, tmp_path, count):
+@pytest.mark.parametrize("layer", LAYERS)
+def test_the_plain_script_finds_the_same(tiny, tmp_path, count, layer):
+    """And, planted, one wrong number in its table."""
     images = noise(count)
     store = deconvnet.mine(tiny, list(images), tmp_path / "a.h5", LAYERS, 4, 5)
-    plain = plain_of(tiny, images)
-    mining_peers.same_tables(store, plain)
-    assert mining_peers.clear(plain.tables["4"][0])[:-1].any(), "no image would be compared"
-
-
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("what", [0, 1, 2], ids=["value", "image", "place"])
-def test_another_table_is_an_error(tiny, tmp_path, what, layer):
-    """Planted: one wrong number in the plain script's table."""
-    images = noise(15)
-    store = deconvnet.mine(tiny, list(images), tmp_path / "a.h5", LAYERS, 4, 5)
-    plain = plain_of(tiny, images)
-    channel = int(mining_peers.clear(plain.tables[layer][0])[0].nonzero()[0])
-    part = plain.tables[layer][what]
-    part[0, channel] = part[0, channel] * 1.01 if what == 0 else part[0, channel] + 1
-    said = f"{layer}: the greatest act" if what == 0 else f"{layer}: .* channel {channel} are"
-    with pytest.raises(ValueError, match=said):
-        mining_peers.same_tables(store, plain)
-
-
-def test_entries_that_something_leaves_open_are_not_clear():
-    value = torch.tensor([[9.0, 5, 0], [8, 5, 0], [7, 4, 0], [6, 3, 0]])
-    assert mining_peers.clear(value).T.tolist() == [
-        [True, True, True, False], [False, False, True, False], [False] * 4,
-    ]  # fmt: skip
+    plain = mining_peers.Plain(tiny, LAYERS, 4)
+    for some in images.split(5):
+        plain.take(some)
+    value, image, place = plain.tables[layer]
+    alive = value > 0
+    found = torch.from_numpy(store[layer].image[:]).T[: len(value)]
+    assert torch.equal(found[alive], image[alive])
+    mining_peers.same_values(store, {layer: value}, "a plain script")
+    value[0, alive[0].nonzero()[0]] *= 1.01
+    with pytest.raises(ValueError, match=f"{layer}: the greatest activations by a plain script"):
+        mining_peers.same_values(store, {layer: value}, "a plain script")
 
 
 def test_a_peer_may_keep_fewer_but_no_others(tiny, tmp_path):
     """Planted: one number of a peer's table is off by a thousandth."""
     store = deconvnet.mine(tiny, list(noise(15)), tmp_path / "a.h5", ["1"], 4, 5)
     values = torch.from_numpy(store["1"].activation[:]).T.clone()
-    mining_peers.same_values(store, {"1": values})
+    mining_peers.same_values(store, {"1": values}, mining_peers.CRP)
     values[3, 2] *= 1.001
-    mining_peers.same_values(store, {"1": values[:3]})
+    mining_peers.same_values(store, {"1": values[:3]}, mining_peers.CRP)
     with pytest.raises(ValueError, match="1: the greatest activations by zennit-crp differ"):
-        mining_peers.same_values(store, {"1": values})
+        mining_peers.same_values(store, {"1": values}, mining_peers.CRP)
 
 
 def test_zennit_crp_is_asked_where_it_is_installed(tiny, tmp_path):
@@ -103,4 +84,4 @@ def test_zennit_crp_is_asked_where_it_is_installed(tiny, tmp_path):
     seconds, values = mining_peers.crp(tiny, images, LAYERS, batch=5)
     assert seconds > 0
     store = deconvnet.mine(tiny, list(images), tmp_path / "a.h5", LAYERS, 4, 5)
-    mining_peers.same_values(store, values)
+    mining_peers.same_values(store, values, mining_peers.CRP)

@@ -9,8 +9,6 @@ import pytest
 import torch
 
 import deconvnet.mining.run.part_folder
-from deconvnet.mining.run import part_file
-from deconvnet.mining.run.blocks import to_ranges
 from deconvnet.mining.run.part import FirstNaN, Part, apart
 from deconvnet.mining.run.part_folder import PartFolder
 from deconvnet.mining.run.request import Request
@@ -36,7 +34,11 @@ def made(done=(0, 1, 4), *, request=REQUEST):
             tops[name].update(maps, images)
     failed = (Failed(7, "7\udcff.jpg", 'it is "broken"'),) if 1 in done else ()
     nan = FirstNaN(1, "c", (4, 5))
-    return Part(request, to_ranges(done), failed, nan, "shard 0/1", "9 bytes", None, tops, PATHS)
+    return Part(request, frozenset(done), failed, nan, "shard 0/1", "9 bytes", None, tops, PATHS)
+
+
+def read(file):
+    return Part.heading(file).whole()
 
 
 def states(part):
@@ -49,8 +51,8 @@ def states(part):
 
 def test_a_part_survives_its_file(tmp_path):
     part, file = made(), tmp_path / "part.safetensors"
-    file.write_bytes(part_file.to_bytes(part))
-    found = part_file.read(file)
+    file.write_bytes(part.to_bytes())
+    found = read(file)
     assert states(found) == states(part)
     for name in (
         "request",
@@ -61,20 +63,19 @@ def test_a_part_survives_its_file(tmp_path):
         "replaces",
         "images",
         "seen",
-        "mask",
     ):
         assert getattr(found, name) == getattr(part, name), name
-    assert (found.seen, bin(found.mask)) == (10, "0b10011")
-    head = part_file.heading(file)
+    assert (found.seen, found.done) == (10, {0, 1, 4})
+    head = Part.heading(file)
     assert (head.done, head.tops, head.images) == (part.done, {}, {})
 
 
 def test_a_part_of_nothing_but_a_broken_image(tmp_path):
     part = made(())
     file = tmp_path / "part.safetensors"
-    part = Part(REQUEST, (), (), None, "", "", None, part.tops, {})
-    file.write_bytes(part_file.to_bytes(part))
-    assert part_file.read(file).images == {}
+    part = Part(REQUEST, frozenset(), (), None, "", "", None, part.tops, {})
+    file.write_bytes(part.to_bytes())
+    assert read(file).images == {}
 
 
 # --- files that are no part -------------------------------------------------------------------
@@ -141,9 +142,15 @@ WRONG = {
     "no checksum": lambda data: altered(data, without("sha256")),
     "no request": lambda data: altered(data, without("request")),
     "another request": lambda data: altered(data, texts(process="somebody else")),
-    "more is done": lambda data: altered(data, texts(done="[[0, 5]]")),
-    "ranges that overlap": lambda data: altered(data, texts(done="[[0, 2], [1, 3]]")),
-    "ranges beyond the end": lambda data: altered(data, texts(done="[[0, 6]]")),
+    "more is done": lambda data: altered(data, texts(done="[0, 1, 2, 3, 4]")),
+    "done is a number": lambda data: altered(data, texts(done="3")),
+    "done is a text": lambda data: altered(data, texts(done='"12"')),
+    "done is an object": lambda data: altered(data, texts(done='{"0": 1}')),
+    "ranges": lambda data: altered(data, texts(done="[[0, 2]]")),
+    "microbatches that are no integers": lambda data: altered(data, texts(done="[0.0, true]")),
+    "a microbatch twice": lambda data: altered(data, texts(done="[0, 1, 1]")),
+    "a microbatch beyond the end": lambda data: altered(data, texts(done="[0, 5]")),
+    "a microbatch below 0": lambda data: altered(data, texts(done="[-1, 0]")),
     "failed is a number": lambda data: altered(data, texts(failed="3")),
     "failed in pairs": lambda data: altered(data, texts(failed="[[1, 2]]")),
     "NaN is a number": lambda data: altered(data, texts(nan="3")),
@@ -158,13 +165,13 @@ WRONG = {
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_a_file_that_is_no_part_is_refused(tmp_path, wrong):
-    data = part_file.to_bytes(made())
+    data = made().to_bytes()
     file = tmp_path / "part-x.safetensors"
     file.write_bytes(wrong(data))
     with pytest.raises(ValueError, match=r"part-x.safetensors' holds no mined part .*; delete it"):
-        part_file.read(file)
+        read(file)
     file.write_bytes(data)
-    assert states(part_file.read(file)) == states(made())
+    assert states(read(file)) == states(made())
 
 
 def test_tables_must_be_those_of_the_heading(tmp_path):
@@ -172,30 +179,25 @@ def test_tables_must_be_those_of_the_heading(tmp_path):
     file = tmp_path / "part-x.safetensors"
     part = made()
     for wrong, message in (
-        (Part(**{**vars(part), "done": ((0, 1),)}), "counts 9 images at k=2, expected 3 at k=2"),
-        (Part(**{**vars(part), "failed": ()}), "counts 9 images"),
-        (Part(**{**vars(part), "tops": {"a/b": part.tops["a/b"]}}), "the table of c lacks keys"),
+        (replace(part, done=frozenset({0})), "counts 9 images at k=2, expected 3 at k=2"),
+        (replace(part, failed=()), "counts 9 images"),
+        (replace(part, tops={"a/b": part.tops["a/b"]}), "the table of c lacks keys"),
         (
-            Part(
-                **{
-                    **vars(part),
-                    "request": replace(REQUEST, attributes={**REQUEST.attributes, "k": 10**9}),
-                }
-            ),
+            replace(part, request=replace(REQUEST, attributes={**REQUEST.attributes, "k": 10**9})),
             "the table of a/b lacks keys, or has another shape",
         ),
-        (Part(**{**vars(part), "tops": dict(reversed(part.tops.items()))}), "has another shape"),
+        (replace(part, tops=dict(reversed(part.tops.items()))), "has another shape"),
     ):
-        file.write_bytes(part_file.to_bytes(wrong))
+        file.write_bytes(wrong.to_bytes())
         with pytest.raises(ValueError, match=message):
-            part_file.read(file)
+            read(file)
 
 
 def test_a_part_that_another_state_replaces_while_it_is_opened(tmp_path, monkeypatch):
     """Its size is that of what is open, not of what has its name now."""
     file, newer = tmp_path / "part-x.safetensors", tmp_path / "newer"
-    file.write_bytes(part_file.to_bytes(made((0,))))
-    newer.write_bytes(part_file.to_bytes(Part(**{**vars(made()), "images": {0: "x" * 1000}})))
+    file.write_bytes(made((0,)).to_bytes())
+    newer.write_bytes(replace(made(), images={0: "x" * 1000}).to_bytes())
     real = Path.open
 
     def opened(self, *arguments):
@@ -205,8 +207,8 @@ def test_a_part_that_another_state_replaces_while_it_is_opened(tmp_path, monkeyp
         return found
 
     monkeypatch.setattr(Path, "open", opened)
-    assert part_file.heading(file).done == ((0, 1),)
-    assert part_file.heading(file).done == ((0, 2), (4, 5))
+    assert Part.heading(file).done == {0}
+    assert Part.heading(file).done == {0, 1, 4}
 
 
 # --- which parts go together ------------------------------------------------------------------
@@ -215,7 +217,7 @@ def test_a_part_that_another_state_replaces_while_it_is_opened(tmp_path, monkeyp
 def named(*done):
     tops = {}
     return [
-        Part(REQUEST, to_ranges(d), (), None, str(i), "", None, tops, {})
+        Part(REQUEST, frozenset(d), (), None, str(i), "", None, tops, {})
         for i, d in enumerate(done)
     ]
 
@@ -235,8 +237,8 @@ def named(*done):
 )
 def test_no_microbatch_twice_and_most_of_them(parts, expected):
     found = apart(named(*parts))
-    assert sum(part.mask.bit_count() for part in found) == sum(len(parts[i]) for i in expected)
-    together = [n for part in found for start, stop in part.done for n in range(start, stop)]
+    assert sum(len(part.done) for part in found) == sum(len(parts[i]) for i in expected)
+    together = [n for part in found for n in part.done]
     assert len(together) == len(set(together))
     assert len(found) == len(expected)
 
@@ -244,7 +246,7 @@ def test_no_microbatch_twice_and_most_of_them(parts, expected):
 def test_many_overlapping_parts_take_no_time():
     """More than a best choice is looked for among; still none twice."""
     found = apart(named(*({n % 5, (n + 1) % 5} for n in range(200))))
-    assert sum(part.mask.bit_count() for part in found) == 4
+    assert sum(len(part.done) for part in found) == 4
 
 
 # --- the folder -------------------------------------------------------------------------------
@@ -274,7 +276,7 @@ def test_a_folder_may_vanish_under_a_writer(tmp_path, monkeypatch):
 
     monkeypatch.setattr(deconvnet.mining.run.part_folder, "write_whole", vanishing)
     folder.write(file, part)
-    assert states(part_file.read(file)) == states(part)
+    assert states(read(file)) == states(part)
     left[0] = 100
     with pytest.raises(FileNotFoundError):
         folder.write(file, part)

@@ -13,7 +13,7 @@ from torchvision import models as torchvision_models
 import deconvnet
 from deconvnet import Preprocessing, zoo
 from deconvnet.data import ImageFolder
-from deconvnet.data.specs import anchored, dataset, mined_dataset
+from deconvnet.data.resolve import anchored, dataset, mined_dataset
 from deconvnet.mining.mine import Source
 from deconvnet.store.store import open_store
 from tests.support.commands import said
@@ -233,7 +233,7 @@ def test_size_mean_and_std_are_recorded_and_used_again(file, photos, tmp_path, c
     store = open_store(path)
     found = Preprocessing.from_json(store.attributes["transform"])
     assert found == Preprocessing((64, 64), 73, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
-    code, _, err = said(capfd, "figure", path, "--layer", "1", "--channels", 0, "-o", figure)
+    code, _, err = said(capfd, "exemplars", path, "--layer", "1", "--channels", 0, "-o", figure)
     assert code == 0, err  # every activation has been compared with the store's
     again = mined_dataset(store.attributes, found)
     assert again.fingerprint() == store.attributes["dataset_fingerprint"]

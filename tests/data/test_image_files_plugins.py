@@ -63,10 +63,12 @@ def test_it_is_registered_when_a_file_needs_it(unknown, monkeypatch, tmp_path, n
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
     (tmp_path / "b.heic").write_bytes(content)
     data = ImageFolder(tmp_path, Preprocessing((8, 8), 8))
-    assert data.picture(0).max() < 1e-6
+    assert data.preprocessing.picture(data[0]).max() < 1e-6
     assert calls == []
-    assert data.picture(1)[0, 0].tolist() == pytest.approx([200 / 255, 10 / 255, 10 / 255])
-    assert data.picture(1).shape == (8, 8, 3)
+    assert data.preprocessing.picture(data[1])[0, 0].tolist() == pytest.approx(
+        [200 / 255, 10 / 255, 10 / 255]
+    )
+    assert data.preprocessing.picture(data[1]).shape == (8, 8, 3)
     assert calls == [kind]
     assert read_image(io.BytesIO(content)).getpixel((0, 0)) == (200, 10, 10)
 

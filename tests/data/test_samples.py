@@ -12,8 +12,7 @@ from torchvision.transforms.functional import to_tensor
 
 from deconvnet import Preprocessing, mine, verify
 from deconvnet.data import ImageFolder
-from deconvnet.data.file_names import file_name
-from deconvnet.data.samples import read_item
+from deconvnet.data.samples import path_of, read_item
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ class Never(Dataset):
 
 
 def names(dataset):
-    return [file_name(dataset, index) for index in range(len(dataset))]
+    return [path_of(dataset, index) for index in range(len(dataset))]
 
 
 def files(dataset):

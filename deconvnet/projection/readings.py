@@ -1,0 +1,138 @@
+"""The graphs of a model, their check and its geometries, shared by all its DeconvNets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from deconvnet.graph.frontends import Graphs, blank
+from deconvnet.graph.graph import Graph
+from deconvnet.graph.hooks import refuse_backward_hooks, watched
+from deconvnet.graph.model_state import hooks_of
+
+from .check.checked_graphs import Checked
+from .forward import geometry_of
+from .geometry import Geometry
+from .recording import Recording
+
+SETTINGS = ("kernel_size", "stride", "padding", "padding_mode", "dilation", "ceil_mode", "groups")
+KEPT = 4  # geometries that are remembered
+
+
+def settings(model: nn.Module) -> tuple[object, ...]:
+    """The settings of a model on which sizes and receptive fields depend, to notice changes."""
+    modules = [getattr(m, name, None) for m in model.modules() for name in SETTINGS]
+    return (*modules, *(parameter.shape for parameter in model.parameters()))
+
+
+class Readings:
+    """The graphs and the geometries of a model, made as they are asked for.
+
+    Args:
+        model: any module that takes images, in a wrapper or not.
+        inputs: {argument: value} of the arguments of forward beside the images.
+        mirrors: {module class or function: mirror} of the user's own.
+        size: (channels, *size) of one image, for which a graph is read at once.
+        check: hold graphs against the model.
+
+    Attributes:
+        graphs: of the model.
+        model: without its wrapper.
+
+    Raises:
+        UntraceableError: the model is none that can be read.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, Any] | None,
+        mirrors: Mapping[Any, Any] | None,
+        *,
+        size: Sequence[int] | None,
+        check: bool,
+    ) -> None:
+        self.graphs = Graphs(model, inputs, mirrors)
+        self.model = self.graphs.model
+        self._checked = Checked(self.graphs) if check else None
+        self._latest = None if size is None else self.graphs.of_size(size)
+        self._geometries: list[tuple[object, Geometry]] = []
+
+    @property
+    def graph(self) -> Graph:
+        """The graph for images of any size, else for those of the latest call.
+
+        Raises:
+            UntraceableError: only torch.export can read the model, and there were no images.
+        """
+        graph = self._latest or self.graphs.any_size
+        if graph is None:
+            raise self.graphs.unseen()
+        return graph
+
+    def named(
+        self, images: Tensor, layers: Sequence[str | nn.Module] | None, *, recorded: bool = False
+    ) -> tuple[Graph, list[str]]:
+        """The graph for images, which is the model up to these layers, and the layers' names.
+
+        Args:
+            images: (batch, channels, *size), as the model takes them.
+            layers: node names or modules; None for what the model returns.
+            recorded: the images ran before: the graph is there, and was checked.
+
+        Raises:
+            KeyError: no such layer.
+            ValueError: the images do not fit the model; a backward hook may change gradients.
+        """
+        if recorded:
+            held = self.graphs.held(images.shape)
+            assert held is not None, "a DeconvNet of this model has made the recording"
+            graph = held
+        else:
+            of = self._checked
+            graph = self._latest = self.graphs.of(images) if of is None else of.of(images, layers)
+        names = graph.named(layers)
+        refuse_backward_hooks(graph.model, graph.upto(names))
+        return graph, names
+
+    def resolved(
+        self, images: Tensor, layers: Sequence[str | nn.Module], recording: Recording | None
+    ) -> tuple[Graph, list[str], Geometry]:
+        """As ``named``, and a geometry of the images: their recording, where there is one.
+
+        Raises:
+            As ``named``.
+        """
+        graph, names = self.named(images, layers, recorded=recording is not None)
+        size, count, wanted = images.shape[1:], len(images), sorted(set(names))
+        if recording is not None:
+            return graph, names, recording
+        if count > 2 and self.graphs.any_size is not None:
+            try:  # two images show whether they are kept apart
+                return graph, names, self.geometry(size, wanted, images=2, like=images)
+            except ValueError:  # a model may take batches of some sizes only
+                pass
+        return graph, names, self.geometry(size, wanted, images=count, like=images)
+
+    def geometry(
+        self,
+        size: Sequence[int],
+        layers: Sequence[str] | None = None,
+        *,
+        images: int = 1,
+        like: Tensor | None = None,
+    ) -> Geometry:
+        """The geometry of images of this (channels, *size), up to some layers or of all nodes."""
+        empty = blank(self.model, size, like=like).expand(images, *size)
+        modules = list(self.model.modules())
+        asked = (
+            self.graphs.of(empty), empty.shape, empty.dtype, layers and tuple(layers),
+            settings(self.model), [hooks_of(module) for module in modules],
+        )  # fmt: skip
+        known = [geometry for key, geometry in self._geometries if key == asked]
+        if not known or any(map(watched, modules)):
+            known = [geometry_of(asked[0], empty, layers)]
+            self._geometries = [*self._geometries[1 - KEPT :], (asked, known[0])]
+        return known[0]

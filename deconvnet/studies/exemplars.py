@@ -1,0 +1,125 @@
+"""The top images of channels, and the projections of the units that they excite."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deconvnet.figures import figure2
+from deconvnet.layers import rectifier as rectifier_named
+from deconvnet.mining.exemplars import project_exemplars
+from deconvnet.net import DeconvNet
+from deconvnet.store.picture_reading import stored_exemplars
+from deconvnet.store.store import Store
+from deconvnet.store.table import LayerTable
+from deconvnet.units import Exemplar
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False)
+class Exemplars:
+    """The exemplars of some channels of a layer.
+
+    Args:
+        layer: name of the layer.
+        rectifier: the rule of the projections.
+        channels: {channel: exemplars}, strongest first; of a dead channel an empty list.
+    """
+
+    layer: str
+    rectifier: str
+    channels: Mapping[int, Sequence[Exemplar]]
+
+    def figure(self, *, width: str | float = "cvpr-full") -> Figure:
+        """The grid of Zeiler & Fergus 2014, figure 2: projections beside patches.
+
+        ``width`` is a name in ``deconvnet.figures.WIDTHS``, or inches.
+        """
+        return figure2(self.channels, width=width, title=self.layer, subtitle=self.rectifier)
+
+    def table(self) -> list[dict[str, object]]:
+        """One row an exemplar: index of the image, unit, activation, and box in pixels."""
+        return [one.row(one.unit.image) for those in self.channels.values() for one in those]
+
+
+def exemplars(
+    store: Store,
+    layer: str,
+    channels: str | int | Sequence[int] = "strongest:12",
+    *,
+    net: DeconvNet | None = None,
+    data: Any = None,
+    rectifier: str = "deconvnet",
+    preprocessing: Any = None,
+) -> Exemplars:
+    """The exemplars of channels: recomputed with a net, else from the pictures in the store.
+
+    Args:
+        store: as ``mine`` or ``open_store`` gives it.
+        layer: one of its layers.
+        channels: numbers, or as ``choose`` reads them: "0-15", "strongest:12".
+        net: the mirrored model, under whose rectifier the projections are computed; without one,
+            the store must hold pictures (see ``deconvnet.embed``).
+        data: the data set that was mined, or its path; with a net.
+        rectifier: which of the projections in the store; a net has its own.
+        preprocessing: turns tensors back into pictures; by default the data set's own, else the
+            model's, else that of the store.
+
+    Raises:
+        KeyError, IndexError: no such layer or channel, or no such pictures in the store.
+        ValueError: model or data set have changed since they were mined, or the store is damaged.
+    """
+    chosen = choose(store[layer], channels) if isinstance(channels, str) else channels
+    if net is None:
+        rule = str(rectifier_named(rectifier))
+        found = stored_exemplars(store, layer, chosen, rectifier=rule)
+    else:
+        rule = str(net.policies.rectifier)
+        found = project_exemplars(
+            store, layer, chosen, net=net, dataset=data, preprocessing=preprocessing
+        )
+    return Exemplars(layer, rule, found)
+
+
+def choose(table: LayerTable, text: str) -> list[int]:
+    """Channels selected by ``0-15``, ``3,7,9``, ``strongest:N`` or ``random:N``.
+
+    ``strongest`` are those whose kept activations are highest on average; channels that never
+    became positive are not among them, nor among the random ones.
+
+    Raises:
+        ValueError: the text has another form.
+        IndexError: a channel does not exist.
+    """
+    named = re.fullmatch(r"(strongest|random):([1-9]\d*)", text)
+    alive = np.flatnonzero(table.nonzero > 0)
+    if named and not len(alive):
+        raise ValueError(
+            f"no channel of this layer was ever positive, of which {text!r} could be drawn; name "
+            f"channels: 0-{min(table.channels, 12) - 1}"
+        )
+    if named:
+        order = np.argsort(-np.nanmean(table.activation[alive], axis=1), kind="stable")
+        if named[1] == "random":
+            order = np.random.default_rng(0).permutation(len(alive))
+        return sorted(alive[order[: int(named[2])]].tolist())
+    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
+        raise ValueError(f"channels were {text!r}; write 0-15, 3,7,9, strongest:12 or random:12")
+    chosen: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        start, stop = int(first), int(last or first)
+        if stop < start:
+            raise ValueError(f"channels were {part!r}; write the smaller first: {stop}-{start}")
+        if stop >= table.channels:
+            raise IndexError(
+                f"there is no channel {stop}; the layer's are 0 to {table.channels - 1}"
+            )
+        chosen.extend(range(start, stop + 1))
+    return list(dict.fromkeys(chosen))

@@ -1,0 +1,72 @@
+"""Exemplars of a store, recomputed or as stored, and the channels that words choose."""
+
+import numpy as np
+import pytest
+
+from deconvnet import DeconvNet, embed, mine
+from deconvnet.mining.exemplars import project_exemplars
+from deconvnet.store.picture_reading import stored_exemplars
+from deconvnet.studies.exemplars import choose, exemplars
+from tests.support.mined import Pictures, pictures
+from tests.support.studied import MODEL, PREPARED, WIDTH
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A store with pictures under "guided", and its data set."""
+    data = Pictures(pictures(nan=False))
+    path = tmp_path_factory.mktemp("studied") / "top.h5"
+    store = mine(MODEL, data, path, ["relu", "conv1"], 4, 4)
+    return embed(store, MODEL, data, preprocessing=PREPARED, projections="guided"), data
+
+
+def drawn(found):
+    return [(e.unit, e.activation, e.box, e.overhang) for those in found.values() for e in those]
+
+
+def test_with_a_net_they_are_recomputed_under_its_rule(work):
+    store, data = work
+    net = DeconvNet(MODEL, "rectgrad(90)")
+    result = exemplars(store, "relu", "1-3", net=net, data=data, preprocessing=PREPARED)
+    options = {"net": net, "dataset": data, "preprocessing": PREPARED}
+    expected = project_exemplars(store, "relu", [1, 2, 3], **options)
+    assert drawn(result.channels) == drawn(expected)
+    assert (result.layer, result.rectifier) == ("relu", "rectgrad(90)")
+
+
+def test_without_a_net_they_are_read_from_the_store(work):
+    store, _ = work
+    result = exemplars(store, "relu", [3, 1], rectifier="guided")
+    expected = stored_exemplars(store, "relu", [3, 1], rectifier="guided")
+    assert list(result.channels) == [3, 1]
+    assert drawn(result.channels) == drawn(expected)
+    with pytest.raises(KeyError, match="holds no projections of 'relu' under 'deconvnet'"):
+        exemplars(store, "relu", [3, 1])
+
+
+def test_their_figure_and_table(work):
+    store, _ = work
+    result = exemplars(store, "conv1", "0-4", rectifier="guided")
+    assert result.channels[1] == []  # never positive
+    figure = result.figure(width=WIDTH)
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert words[0] == "conv1"
+    assert any("guided" in text for text in words)
+    assert "never positive" in words
+    table, rows = store["conv1"], result.table()
+    shown = table.activation[:5] > 0
+    assert [row["activation"] for row in rows] == table.activation[:5][shown].tolist()
+    assert [row["image"] for row in rows] == table.image[:5][shown].tolist()
+    assert [list(row["box"]) for row in rows] == table.box[:5][shown].tolist()
+    assert rows[0]["unit"].startswith("conv1:")
+
+
+def test_channels_by_words(work):
+    table = work[0]["relu"]
+    height = np.nanmean(table.activation, axis=1)
+    best = int(np.nanargmax(np.where(table.nonzero > 0, height, -np.inf)))
+    assert choose(table, "strongest:1") == [best]
+    assert choose(table, "3,0-1,1") == [3, 0, 1]
+    assert choose(table, "random:2") == choose(table, "random:2")
+    with pytest.raises(ValueError, match="channels were 'best'; write 0-15, 3,7,9"):
+        choose(table, "best")
