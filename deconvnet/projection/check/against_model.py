@@ -270,9 +270,8 @@ def _of_the_user(graph: Graph, steps: Sequence[Step]) -> set[str]:
     found: set[str] = set()
     for step in steps:
         node = graph.nodes[step.node]
-        if graph.mirrors.is_own(node.module, node.call.target) or not found.isdisjoint(
-            filter(None, step.sources)
-        ):
+        own = graph.mirrors.is_own(node.module, node.call.target)
+        if own or not found.isdisjoint(filter(None, step.sources)):
             found.add(step.name)
     return found
 
