@@ -76,6 +76,13 @@ class Record:
         """The outputs with the graph that autograd made, where the mirror goes back through it."""
         return ()
 
+    def alone(self, output: Any) -> tuple[Tensor, Record] | None:
+        """The one tensor of an output that carries a signal, and the record of it alone.
+
+        None if several do, or where no ``graph`` is kept.
+        """
+        return None
+
     def take(self, index: Tensor) -> Record:
         """The same record for the samples ``index`` (repeats allowed), in this order.
 

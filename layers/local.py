@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +48,14 @@ class Traced(Record):
         if alike not in self.tried:
             self.tried[alike] = stay_apart(self)
         return self.tried[alike]
+
+    def alone(self, output: Any) -> tuple[Tensor, Traced] | None:
+        """The one tensor of the output that carries a signal, and the same graph of it."""
+        pairs = zip(pytree.tree_leaves(output), self.outputs, strict=True)
+        live = [(value, kept) for value, kept in pairs if kept is not None]
+        if len(live) != 1:
+            return None
+        return live[0][0], replace(self, outputs=(live[0][1],), layout=pytree.tree_structure(0))
 
     def take(self, index: Tensor) -> Packed:
         """The same graph, for signals of some samples; where they stay ``apart``."""
