@@ -7,8 +7,9 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
 from deconvnet.data import IMAGENET_MEAN, IMAGENET_STD
-from deconvnet.zoo import SIDE
+from deconvnet.zoo import SIDES
 
+SIDE = SIDES["zfnet_mini"]
 SHIFT = 33  # pixels to each side, a third of a view
 
 # an object 0.45 to 1.25 times as large as the view, turned by up to 26 degrees, shifted

@@ -12,9 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision.transforms.v2 import functional
 
-from deconvnet.zoo import SIDE
-
-from .augmentation import disturbed, normalised, pasted
+from .augmentation import SIDE, disturbed, normalised, pasted
 
 CUTOUT = 112  # height and width of an object, pixels
 REDUCTIONS = (1, 2, 3)  # of photographs, so that crops show larger fields

@@ -10,7 +10,6 @@ from torch import nn
 
 from deconvnet import Preprocessing, UnmirroredError
 from deconvnet.cli.commands.mine import duration, size
-from deconvnet.mining import estimate_pictures
 from deconvnet.mining.embed import embed
 from deconvnet.mining.estimate import estimate
 from deconvnet.mining.mine import mine
@@ -77,7 +76,7 @@ def test_pictures_are_timed_too(work, tmp_path, monkeypatch):
     model, data = work
     assert estimate(model, data, LAYERS, 4, 8).seconds["pictures"] == 0
     ticks = itertools.count()
-    monkeypatch.setattr(estimate_pictures.time, "perf_counter", lambda: float(next(ticks)))
+    monkeypatch.setattr("deconvnet.mining.estimate.time.perf_counter", lambda: float(next(ticks)))
     options = {"preprocessing": PREPARED, "projections": []}
     patches = estimate(model, data, ["relu", "fc2"], 4, 8, **options).seconds["pictures"]
     assert patches == 5 * 4 + min(3 * 4, 50)

@@ -13,7 +13,6 @@ from deconvnet import DeconvNet, Preprocessing, embed, mine, verify
 from deconvnet.data import ImageFolder
 from deconvnet.graph.frontends import blank
 from deconvnet.mining.exemplars import project_exemplars
-from deconvnet.zoo.collage import Collage
 
 PREPARE = Preprocessing.imagenet(16)
 
@@ -105,19 +104,3 @@ def test_figures_and_verification_of_a_store(folder, model, tmp_path):
 def test_blank_images_of_a_model_without_parameters():
     found = both(lambda: blank(nn.ReLU(), (3, 4, 4)))
     assert [image.dtype for image in found] == [torch.float32] * 2
-
-
-def test_views_to_train_on(tmp_path):
-    for kind, mode in (("objects", "RGBA"), ("photos", "RGB")):
-        (tmp_path / kind).mkdir()
-        for number in range(2):
-            pixels = np.random.default_rng(number).integers(0, 256, (150, 150, len(mode)), "u1")
-            Image.fromarray(pixels).save(tmp_path / kind / f"{number}.png")
-
-    def views():
-        collage = Collage(tmp_path / "objects", tmp_path / "photos", occluded=0.5, blurred=0.5)
-        return collage.batch(8, torch.Generator().manual_seed(0))[0]
-
-    here, there = both(views)
-    assert here.dtype == there.dtype == torch.float32
-    assert torch.equal(here, there)
