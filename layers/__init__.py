@@ -7,7 +7,7 @@ mirrored by its own vector-Jacobian product (``local.Local``). See ``layers/READ
 
 from __future__ import annotations
 
-from .base import InputSize, Inside, MirroredLayer, Nothing, Record
+from .base import InputSize, Inside, MirroredLayer, Nothing, Record, WithoutFilters
 from .crop import Crop
 from .functional import LinearMap, PerSample
 from .local import Local
@@ -39,6 +39,7 @@ __all__ = [
     "Switches",
     "UnmirroredError",
     "Window",
+    "WithoutFilters",
     "rectifier",
     "reader_for",
     "unpool",

@@ -67,23 +67,15 @@ def index(input: Tensor, indices: Sequence[Tensor | None]) -> Any:
 
 
 def upsampling(mode: str) -> Callable[..., Any]:
-    """Reads ``aten.upsample_nearest2d`` and relatives, which do not align corners."""
+    """Reads ``aten.upsample_nearest2d``, ``aten.upsample_bilinear2d`` and relatives."""
 
-    def read(input: Tensor, output_size: Any, scale_factors: Any) -> Any:
-        return resizing.interpolate(input, output_size, scale_factors, mode)
-
-    return read
-
-
-def aligned_upsampling(mode: str) -> Callable[..., Any]:
-    """Reads ``aten.upsample_bilinear2d`` and relatives."""
-
-    def read(input: Tensor, output_size: Any, align_corners: bool, scale_factors: Any) -> Any:
-        return resizing.interpolate(input, output_size, scale_factors, mode, align_corners)
+    def read(input: Tensor, output_size: Any, *rest: Any) -> Any:
+        *align_corners, factors = rest  # which "nearest" has not
+        return resizing.interpolate(input, output_size, factors, mode, *align_corners)
 
     return read
 
 
 def cast(input: Tensor, dtype: torch.dtype, *rest: Any, **kwargs: Any) -> Any:
-    """Reads ``aten.to.dtype``; what else it is told says how to copy, not what."""
+    """Reads ``aten.to.dtype``; its other arguments say how to copy."""
     return casting.cast("to")(input, dtype)

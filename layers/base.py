@@ -76,6 +76,13 @@ class Record:
         """The outputs with the graph that autograd made, where the mirror goes back through it."""
         return ()
 
+    def alone(self, output: Any) -> tuple[Tensor, Record] | None:
+        """The one tensor of an output that carries a signal, and the record of it alone.
+
+        None if several do, or where no ``graph`` is kept.
+        """
+        return None
+
     def take(self, index: Tensor) -> Record:
         """The same record for the samples ``index`` (repeats allowed), in this order.
 
@@ -86,16 +93,16 @@ class Record:
         return replace(self, **taken)
 
     def within(self, output: Crop, inputs: Sequence[Crop]) -> Record:
-        """What the layer would have remembered of windows of its maps alone, one for each unit.
+        """The record that the layer would have made of crops of its maps, one for each unit.
 
-        Only asked of records of layers that run on windows (see ``MirroredLayer.inside``).
+        Only asked of records of layers that run on crops (see ``MirroredLayer.inside``).
 
         Args:
-            output: the windows in the layer's output; none of them leaves its maps.
+            output: the crops of the layer's output; none of them leaves its maps.
             inputs: what ``window`` says that these see of each input.
         """
         raise NotImplementedError(
-            f"{type(self).__name__} cannot be cut into windows: write within(), or let inside() "
+            f"{type(self).__name__} cannot be cut into crops: write within(), or let inside() "
             "of its layer return None"
         )
 
@@ -116,7 +123,7 @@ class Nothing(Record):
     """The record of a layer that remembers nothing."""
 
     def within(self, output: Crop, inputs: Sequence[Crop]) -> Nothing:
-        """Nothing either."""
+        """Nothing to cut."""
         return self
 
 
@@ -127,7 +134,7 @@ class InputSize(Record):
     size: torch.Size
 
     def within(self, output: Crop, inputs: Sequence[Crop]) -> InputSize:
-        """The size of the windows."""
+        """The size of the crops."""
         return InputSize(inputs[0].sized(self.size))
 
 
@@ -242,5 +249,5 @@ class WithoutFilters(MirroredLayer):
     """A layer whose cost is nothing beside that of filters."""
 
     def multiply_adds(self, size: torch.Size) -> int:
-        """None are counted."""
+        """None is counted."""
         return 0

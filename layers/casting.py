@@ -16,7 +16,7 @@ from .window import Window
 
 @dataclass(frozen=True, eq=False)
 class Origin(Record):
-    """What the input was made of."""
+    """The input's dtype and device."""
 
     dtype: torch.dtype
     device: torch.device

@@ -117,15 +117,6 @@ class Convolution(MirroredLayer):
         return Padding(self.sides, mode), (0,) * len(self.sides)
 
     @classmethod
-    def of_module(cls, module: nn.Module, input: Tensor) -> tuple[Convolution, tuple[Tensor]]:
-        """The layer and the inputs of a call of ``nn.Conv1d``, ``nn.Conv2d``, ``nn.Conv3d``."""
-        m: Any = module
-        layer, inputs = cls.of_call(
-            input, m.weight, m.bias, m.stride, m.padding, m.dilation, m.groups
-        )
-        return cls(**{**vars(layer), "mode": m.padding_mode}), inputs
-
-    @classmethod
     def of_call(
         cls,
         input: Tensor,
@@ -135,6 +126,7 @@ class Convolution(MirroredLayer):
         padding: Any = 0,
         dilation: Any = 1,
         groups: int = 1,
+        mode: str = "zeros",
     ) -> tuple[Convolution, tuple[Tensor]]:
         """The layer and the inputs of a call of ``torch.nn.functional.conv2d`` and relatives."""
         axes = weight.ndim - 2
@@ -145,7 +137,7 @@ class Convolution(MirroredLayer):
         else:
             amounts = tuple_of(0 if padding == "valid" else padding, axes)
             sides = tuple((p, p) for p in amounts)
-        return cls(weight, bias, stride, sides, dilation, groups), (input,)
+        return cls(weight, bias, stride, sides, dilation, groups, mode), (input,)
 
 
 @dataclass(frozen=True, eq=False)

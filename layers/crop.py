@@ -55,7 +55,7 @@ class Crop:
 
     @property
     def window(self) -> Window:
-        """The same as one interval an axis."""
+        """The crops as a window: one interval an axis."""
         return tuple(
             Interval(start, start + length)
             for start, length in zip(self.starts.T, self.size, strict=True)
@@ -126,7 +126,7 @@ class Crop:
         return tuple(int(start) for start in self.starts[0])
 
     def _at_one_place(self, samples: int) -> bool:
-        """Every sample once, in order, all cut at the same place inside of the maps."""
+        """Whether every sample is cut once, in order, all at the same place inside the maps."""
         if len(self.rows) != samples or self.leaves or not len(self.rows):
             return False
         same = bool((self.starts == self.starts[0]).all())

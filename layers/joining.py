@@ -1,4 +1,4 @@
-"""Where paths meet: sums, products, concatenation, stacking, and their tuples."""
+"""Sums, products, quotients, concatenation and stacking of tensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Number = float | int
 
 @dataclass(frozen=True, eq=False)
 class Broadcast(Record):
-    """The sizes of inputs that were broadcast against each other, and of what came of them."""
+    """The sizes of inputs that were broadcast against each other, and of the output."""
 
     inputs: tuple[torch.Size, ...]
     output: torch.Size
@@ -68,7 +68,7 @@ class Combination(WithoutFilters):
 
     @property
     def mined(self) -> bool:  # type: ignore[override]
-        """Where paths meet."""
+        """Where several tensors are added."""
         return len(self.factors) > 1
 
     def record(self, *inputs: Tensor) -> tuple[Tensor, Broadcast]:
@@ -91,14 +91,14 @@ class Combination(WithoutFilters):
         return tuple(broadcast_window(window, size) for size in record.inputs)
 
     def inside(self, record: Broadcast) -> Inside | None:
-        """The same; where cells are broadcast, whole maps."""
+        """The same on crops; None where cells are broadcast."""
         aligned = len({size[2:] for size in record.inputs}) == 1 and not any(record.shared)
         return Inside(self) if len(record.output) > 2 and aligned else None
 
 
 @dataclass(frozen=True, eq=False)
 class Joined(Record):
-    """The sizes of inputs that were put side by side, and along which axis."""
+    """The sizes of the inputs that were concatenated, and along which axis."""
 
     sizes: tuple[torch.Size, ...]
     axis: int
@@ -109,14 +109,14 @@ class Joined(Record):
         return self.axis != 0
 
     def within(self, output: Crop, inputs: Sequence[Crop]) -> Joined:
-        """The sizes of the windows."""
+        """The sizes of the crops."""
         pairs = zip(self.sizes, inputs, strict=True)
         return Joined(tuple(crop.sized(size) for size, crop in pairs), self.axis)
 
 
 @dataclass(frozen=True, eq=False)
 class Concatenation(WithoutFilters):
-    """Tensors put side by side; the mirror takes them apart.
+    """Concatenation; the mirror splits the signal.
 
     Args:
         dim: the axis along which they lie.
@@ -145,7 +145,7 @@ class Concatenation(WithoutFilters):
         return tuple(seen)
 
     def inside(self, record: Joined) -> Inside | None:
-        """The same, if it is channels that lie side by side."""
+        """The same on crops, if channels are concatenated."""
         return Inside(self) if record.axis == 1 else None
 
 

@@ -23,7 +23,7 @@ class LawBroken(AssertionError):
 
 
 class Trial:
-    """A layer that was run at some inputs.
+    """One run of a layer, and autograd's derivative of the same run.
 
     Args:
         layer: under its policies.
@@ -193,7 +193,7 @@ def channel_law(trial: Trial) -> None:
 
 
 def inside_law(trial: Trial, numbers: np.random.Generator) -> None:
-    """Compare windows with whole maps, up and down, at the borders too.
+    """``inside`` gives on crops what the layer gives on whole maps, forward and back.
 
     Raises:
         LawBroken: they differ, or a record's ``within`` is not what a window would have left.

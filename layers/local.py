@@ -1,9 +1,9 @@
-"""Any other differentiable operation, mirrored through the graph that autograd keeps of it."""
+"""Any other differentiable operation, mirrored by the graph that autograd keeps of its run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -49,6 +49,14 @@ class Traced(Record):
             self.tried[alike] = stay_apart(self)
         return self.tried[alike]
 
+    def alone(self, output: Any) -> tuple[Tensor, Traced] | None:
+        """The one tensor of the output that carries a signal, and the same graph of it."""
+        pairs = zip(pytree.tree_leaves(output), self.outputs, strict=True)
+        live = [(value, kept) for value, kept in pairs if kept is not None]
+        if len(live) != 1:
+            return None
+        return live[0][0], replace(self, outputs=(live[0][1],), layout=pytree.tree_structure(0))
+
     def take(self, index: Tensor) -> Packed:
         """The same graph, for signals of some samples; where they stay ``apart``."""
         return Packed(self, index)
@@ -86,7 +94,7 @@ class Traced(Record):
 
 @dataclass(frozen=True, eq=False)
 class Local(MirroredLayer):
-    """An operation of which nothing is known but that it runs.
+    """An operation that runs under autograd, and of which nothing else is known.
 
     It is run under autograd and the graph of this one step is kept, so that the mirror is exact
     even for random operations; the samples of a batch are not told apart. It is given copies: it

@@ -51,9 +51,9 @@ class Mirrors:
         """The reader for calls of a function, or of a tensor's method by its name."""
         return self.own.get(target) or TABLE.get(target)
 
-    def is_own(self, module: nn.Module) -> bool:
-        """Whether a mirror of the user's stands for a module."""
-        return self._key(module) in self.own
+    def is_own(self, module: nn.Module | None, target: Any = None) -> bool:
+        """Whether a mirror of the user's stands for a module, or for a function without one."""
+        return (target if module is None else self._key(module)) in self.own
 
     def whole(self, module: nn.Module) -> bool:
         """Whether a module outside of ``torch.nn`` is one node of the graph."""

@@ -125,36 +125,20 @@ def group_call(
     return layer, (input,)
 
 
-def layer_call(
-    input: Tensor,
-    normalized_shape: Sequence[int],
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-5,
-    cudnn_enable: bool = True,  # the overload has it
-) -> Any:
-    """The layer and the inputs of a call of ``torch.nn.functional.layer_norm``."""
-    shape = tuple(normalized_shape)
-    axes = range(-len(shape), 0)
-    if len(shape) == input.ndim:  # the batch itself is normalised over
-        return None
-    layer = PerSample(lambda x: F.layer_norm(x, shape, weight, bias, eps), along(*axes), no_filters)
-    return layer, (input,)
+def over_axes(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    """Reads calls of ``F.layer_norm`` and ``F.rms_norm``, over the last axes."""
 
+    def read(input: Tensor, normalized_shape: Sequence[int], *args: Any, **kwargs: Any) -> Any:
+        if len(normalized_shape) == input.ndim:  # the batch itself is normalised over
+            return None
+        axes = range(-len(normalized_shape), 0)
 
-def root_mean_square_call(
-    input: Tensor,
-    normalized_shape: Sequence[int],
-    weight: Tensor | None = None,
-    eps: float | None = None,
-) -> Any:
-    """The layer and the inputs of a call of ``torch.nn.functional.rms_norm``."""
-    shape = tuple(normalized_shape)
-    axes = range(-len(shape), 0)
-    if len(shape) == input.ndim:
-        return None
-    layer = PerSample(lambda x: F.rms_norm(x, shape, weight, eps), along(*axes), no_filters)
-    return layer, (input,)
+        def normalize(x: Tensor) -> Tensor:
+            return function(x, normalized_shape, *args, **kwargs)
+
+        return PerSample(normalize, along(*axes), no_filters), (input,)
+
+    return read
 
 
 @dataclass(frozen=True, eq=False)

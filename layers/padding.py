@@ -52,7 +52,7 @@ class Padding(WithoutFilters):
         return (tuple(seen),)
 
     def inside(self, record: InputSize) -> Inside | None:
-        """Nothing is left to be done, among the constant, if only places are padded."""
+        """Without padding, on crops filled with the constant; None for other modes and axes."""
         if self.mode != "constant" or len(self.sides) > len(record.size) - 2:
             return None
         return Inside(Padding(((0, 0),) * len(self.sides)), self.value)

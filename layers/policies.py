@@ -1,4 +1,4 @@
-"""Policies: what a rectifier does to the signal; the only thing that tells three methods apart."""
+"""Rectifier policies: what an activation does to the signal; else the methods do not differ."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Rectifier(ABC):
 
 
 def _spelled(value: Any) -> str:
-    """A parameter, such that different ones are written differently, in every process alike."""
+    """A parameter as text: other values give another text, and every process the same."""
     if isinstance(value, float):
         short = f"{value:g}"
         return short if float(short) == value or value != value else repr(value)
@@ -256,7 +256,7 @@ def rectifier(policy: str | Rectifier) -> Rectifier:
 
 @dataclass(frozen=True, eq=False)
 class Policies:
-    """Everything about the mirror that is a choice and not mathematics.
+    """The choices that define a mirror: rectifier, fallback, normalisation, unpooling.
 
     Args:
         rectifier: the rule for activations.
@@ -298,7 +298,7 @@ class Policies:
         return rule
 
     def __str__(self) -> str:
-        """All of it, what is usual left out: "guided, fallback derivative, unpooling centre"."""
+        """Every choice that is not the default: "guided, fallback derivative, unpooling centre"."""
         rest = {"fallback": self.fallback, "normalization": self.normalization}
         told = [f"{name} {value}" for name, value in rest.items() if value is not None]
         told += [f"unpooling {self.unpooling}"] * (self.unpooling != "switches")

@@ -1,4 +1,4 @@
-"""What readers of calls share: spatial sizes, and modules that say a call's arguments."""
+"""Helpers of readers: arguments for each spatial axis, arguments from a module's attributes."""
 
 from __future__ import annotations
 

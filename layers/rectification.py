@@ -79,7 +79,7 @@ class Rectification(WithoutFilters):
         return self.rectifier is not None and self.rectifier.pointwise
 
     def under(self, policies: Policies) -> Rectification:
-        """Ruled by the policy, or by its fallback.
+        """Under the policy's rectifier, or its fallback.
 
         Raises:
             UnmirroredError: the policy has no rule for this activation.
@@ -169,7 +169,7 @@ def of_call(
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Any:
-    """Reads ``x.clamp(min=0)``: a rectifier in other words; any other clamp is one without rule."""
+    """Reads ``x.clamp(min=0)``, which is a ReLU; other bounds make an activation without a rule."""
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         return None
     rectifies = min == 0 and (max is None or max > 0)

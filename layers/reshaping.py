@@ -128,7 +128,7 @@ def _blocks(before: torch.Size, after: torch.Size) -> list[tuple[list[int], list
 
 
 def _through(before: list[int], after: list[int], window: list[Interval]) -> list[Interval]:
-    """One block: as flat ranges where the output shows a range, split again for the input."""
+    """The window through one block of axes: flattened to a range, then split for the input."""
     if before == after:
         return window
     long_in = [i for i, n in enumerate(before) if n != 1]
@@ -267,7 +267,7 @@ def expand(input: Tensor, *size: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Alike(WithoutFilters):
-    """A layer that was told its size by a second tensor, of which it reads no value.
+    """A layer that takes its output's size from a second tensor, and none of its values.
 
     Args:
         layer: of the first input.

@@ -129,7 +129,8 @@ def _of_axes(axes: int) -> Iterator[Row]:
 
     transpose = named(aten, "conv_transpose")
     for read, *names in [
-        (Convolution.of_module, named(nn, "Conv")),
+        (of_module(Convolution.of_call, "weight", "bias", "stride", "padding", "dilation", "groups",
+                   "padding_mode"), named(nn, "Conv")),
         (Convolution.of_call, named(F, "conv"), named(aten, "conv").default,
          named(aten, "conv").padding),
         (TransposedConvolution.of_module, named(nn, "ConvTranspose")),
@@ -173,9 +174,10 @@ TABLE: dict[Any, Reader] = _table([
     (normalization.preprocessing_module, transforms.Normalize, v2.Normalize),
     (of_module(normalization.group_call, "num_groups", "weight", "bias", "eps"), nn.GroupNorm),
     (normalization.group_call, F.group_norm, aten.group_norm.default),
-    (of_module(normalization.layer_call, "normalized_shape", "weight", "bias", "eps"),
+    (of_module(normalization.over_axes(F.layer_norm), "normalized_shape", "weight", "bias", "eps"),
      nn.LayerNorm),
-    (normalization.layer_call, F.layer_norm, aten.layer_norm.default),
+    (normalization.over_axes(F.layer_norm), F.layer_norm),
+    (normalization.over_axes(aten.layer_norm.default), aten.layer_norm.default),
     (of_module(normalization.response_call, "size", "alpha", "beta", "k"), nn.LocalResponseNorm),
     (normalization.response_call, F.local_response_norm),
     # where paths meet
@@ -247,10 +249,10 @@ TABLE: dict[Any, Reader] = _table([
                "recompute_scale_factor"), nn.Upsample),
     (overloads.upsampling("nearest"), aten.upsample_nearest1d.vec, aten.upsample_nearest2d.vec,
      aten.upsample_nearest3d.vec),
-    (overloads.aligned_upsampling("linear"), aten.upsample_linear1d.vec),
-    (overloads.aligned_upsampling("bilinear"), aten.upsample_bilinear2d.vec),
-    (overloads.aligned_upsampling("bicubic"), aten.upsample_bicubic2d.vec),
-    (overloads.aligned_upsampling("trilinear"), aten.upsample_trilinear3d.vec),
+    (overloads.upsampling("linear"), aten.upsample_linear1d.vec),
+    (overloads.upsampling("bilinear"), aten.upsample_bilinear2d.vec),
+    (overloads.upsampling("bicubic"), aten.upsample_bicubic2d.vec),
+    (overloads.upsampling("trilinear"), aten.upsample_trilinear3d.vec),
     (reshaping.pixel_shuffle, F.pixel_shuffle, torch.pixel_shuffle, aten.pixel_shuffle.default),
     (reshaping.pixel_unshuffle, F.pixel_unshuffle, torch.pixel_unshuffle,
      aten.pixel_unshuffle.default),
@@ -284,7 +286,5 @@ TABLE: dict[Any, Reader] = _table([
     *reducing.PICKING,  # max, min, median, topk, sort
 ]) | ACTIVATIONS  # fmt: skip
 if hasattr(nn, "RMSNorm"):  # torch 2.4
-    TABLE[nn.RMSNorm] = of_module(
-        normalization.root_mean_square_call, "normalized_shape", "weight", "eps"
-    )
-    TABLE[F.rms_norm] = normalization.root_mean_square_call
+    TABLE[F.rms_norm] = normalization.over_axes(F.rms_norm)
+    TABLE[nn.RMSNorm] = of_module(TABLE[F.rms_norm], "normalized_shape", "weight", "eps")

@@ -91,7 +91,7 @@ def spread(signal: Tensor, size: torch.Size, cells: Sequence[Cells], *, how: str
 
 
 def _centre(window: range, length: int) -> list[float]:
-    """All to cell ceil(k / 2), counted from one; to the nearest there is if that is outside."""
+    """All to cell ceil(k / 2), counted from one, or the nearest cell that is on the map."""
     middle = min(max(window[(len(window) - 1) // 2], 0), length - 1)
     return [float(cell == middle) for cell in range(length)]
 

@@ -1,4 +1,4 @@
-"""Windows: which part of a tensor a part of another one sees, one interval an axis."""
+"""Windows: the part of an input that a part of an output sees, one interval an axis."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Interval:
         return self._saturated(start, stop)
 
     def mapped(self, first: NDArray[Any], last: NDArray[Any], length: int) -> Interval:
-        """What cells see that each see their own range of an axis of ``length``.
+        """What cells see where each has a range of its own in an axis of ``length``.
 
         Args:
             first: (cells,) the first index that each cell sees.
@@ -122,7 +122,7 @@ def broadcast_window(window: Window, size: Sequence[int]) -> Window:
 
 
 def union(one: Window, other: Window) -> Window:
-    """Axis by axis the hull of both; a window that is empty somewhere sees nothing at all."""
+    """The smallest window that holds both; one that is empty along an axis adds nothing."""
     nothing = _nothing(one), _nothing(other)
     return tuple(
         _blank(a, nothing[0]).union(_blank(b, nothing[1])) for a, b in zip(one, other, strict=True)

@@ -87,7 +87,7 @@ def _seen(
 
 
 def _zeros(value: Tensor, generator: torch.Generator) -> Tensor:
-    """Of these the fields are found."""
+    """Receptive fields are computed from zeros."""
     return torch.zeros_like(value)
 
 

@@ -19,8 +19,7 @@ from deconvnet.data.resolve import given_dataset, needed_preprocessing
 from deconvnet.data.samples import checked, first_image, read_item
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.modes import ordinarily
-from deconvnet.layers import Rectifier
-from deconvnet.layers import rectifier as rectifier_named
+from deconvnet.layers import Policies, Rectifier
 from deconvnet.mining.verify.recompute import ACROSS, Recomputation
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
@@ -49,7 +48,7 @@ def embed(
     dataset: Any,
     *,
     preprocessing: Any = None,
-    projections: str | Rectifier | Sequence[str | Rectifier] = (),
+    projections: str | Rectifier | Policies | Sequence[str | Rectifier | Policies] = (),
     fallback: str | None = None,
     path: str | PathLike[str] | None = None,
     report: Callable[[int, int], None] | None = None,
@@ -71,8 +70,8 @@ def embed(
         preprocessing: turns tensors back into pictures, and images into tensors where the data
             set is given as a path: a ``Preprocessing``, or torchvision's weights; by default the
             data set's own, else the model's, else that of the store.
-        projections: policies, by name or instance, one or several.
-        fallback: what happens at activations that a policy has no rule for.
+        projections: rules by name or instance, or ``Policies``; one or several.
+        fallback: of those that are not given as ``Policies``: "derivative" or "rectify".
         path: where the new file goes; by default it takes the old one's place.
         report: called with how many patches and projections are done, of how many.
 
@@ -91,7 +90,7 @@ def embed(
     preprocessing = needed_preprocessing(
         preprocessing, data=dataset, model=model, attributes=store.attributes
     )
-    projections = listed(projections, str, Rectifier)
+    rules = [Policies.of(one, fallback) for one in listed(projections, str, Rectifier, Policies)]
     check_additions(store.path)
     same_size(store, dataset)
     target = Path(expanded(path or store.path))
@@ -102,12 +101,9 @@ def embed(
     size = (3, *preprocessing.size)
     plain = DeconvNet(model, "identity", input_size=size)
     _check_origin(store, plain, dataset)
-    if not projections:
+    if not rules:
         _check_images(store, plain, dataset)
-    nets = {
-        str(rectifier_named(one)): DeconvNet(model, one, fallback=fallback, input_size=size)
-        for one in projections
-    }
+    nets = {str(one.rectifier): DeconvNet(model, one, input_size=size) for one in rules}
     total = sum(int(table.has_picture.sum()) for table in store.values()) * (1 + len(nets))
     done = 0
 
@@ -119,7 +115,7 @@ def embed(
 
     pictures = _Pictures(
         store, nets, plain.geometry(size), dataset, preprocessing,
-        fallback or "", target.parent, made,
+        target.parent, made,
     )  # fmt: skip
     return write_store(
         target,
@@ -190,7 +186,6 @@ class _Pictures:
     geometry: Geometry
     dataset: Any
     preprocessing: Preprocessing
-    fallback: str
     folder: Path
     report: Callable[[int], None]
     """called with every few pictures that are made"""
@@ -265,7 +260,8 @@ class _Pictures:
                 self.report(int(shown[some].sum()))
             group["offset"], group["scale"] = offset, scale
             spool.into(group, "values")
-        write_attributes(group.attrs, {"channels": depth, "elsewhere": self.fallback})
+        told = {"channels": depth, "elsewhere": net.policies.fallback or ""}
+        write_attributes(group.attrs, told)
 
     def _step(self, layer: str, shown: NDArray[np.bool_]) -> int:
         """How many channels are projected at a time, so that their pictures fit into memory."""

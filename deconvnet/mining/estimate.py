@@ -16,7 +16,7 @@ from deconvnet.arguments import listed
 from deconvnet.data import Preprocessing
 from deconvnet.data.samples import checked, first_image, path_of, read_item
 from deconvnet.graph.modes import ordinarily
-from deconvnet.layers import Rectifier
+from deconvnet.layers import Policies, Rectifier
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
 from deconvnet.store.format import COLUMNS, COUNTERS
@@ -70,7 +70,7 @@ def estimate(
     workers: int = 0,
     threads: int | None = None,
     preprocessing: Preprocessing | None = None,
-    projections: str | Rectifier | Sequence[str | Rectifier] = (),
+    projections: str | Rectifier | Policies | Sequence[str | Rectifier | Policies] = (),
     fallback: str | None = None,
 ) -> Estimate:
     """Run two microbatches, time the second, and extrapolate to all; nothing is written.
@@ -107,8 +107,8 @@ def estimate(
         pixels = sum(h * w * entries[name] for name, (h, w) in sizes.items())
         patches, seconds["pictures"] = _patches(job, preprocessing, entries, sizes)
         nets = [
-            DeconvNet(job.graphs.model, policy, fallback=fallback, input_size=job.image.shape[1:])
-            for policy in listed(projections, str, Rectifier)
+            DeconvNet(job.graphs.model, Policies.of(one, fallback), input_size=job.image.shape[1:])
+            for one in listed(projections, str, Rectifier, Policies)
         ]
         for net in nets:
             each = {name: _seconds_each(miner, net, name) for name in entries}

@@ -25,7 +25,6 @@ from deconvnet.layers import (
     UnmirroredError,
 )
 from deconvnet.layers.crop import layout
-from deconvnet.layers.local import Traced
 from deconvnet.layers.mirrors import fits
 from deconvnet.layers.policies import Gradient
 
@@ -206,9 +205,8 @@ class ForwardPass:
             assert inside is not None, "the layer is of the kind that it was"
             layer = inside.layer
         output, kept = layer.record(*inputs)
-        if isinstance(kept, Traced):
-            refuse_unseen(kept.outputs, self.policies)
-            refuse_written(node, [sources[i] for i in kept.written], readers)
+        refuse_unseen(kept.graph, self.policies)
+        refuse_written(node, [sources[i] for i in kept.written], readers)
         return self._step(node, node.name, (layer, inputs, sources), output, kept)
 
     def _hooked(

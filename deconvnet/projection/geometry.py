@@ -83,6 +83,6 @@ class Geometry:
 
     def uncounted(self, nodes: Container[str]) -> tuple[str, ...]:
         """The nodes whose layers do not say their multiply-adds, which are left out."""
-        some = torch.Size((1, 1, 1))
-        steps = (step for step in self.steps if step.node in nodes)
-        return tuple(step.name for step in steps if step.layer.multiply_adds(some) is None)
+        some = torch.Size((1, 1, 1, 1))  # of an output of several tensors
+        sizes = {step: self.sizes.get(step.name, some) for step in self.steps if step.node in nodes}
+        return tuple(s.name for s, size in sizes.items() if s.layer.multiply_adds(size) is None)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from deconvnet.graph.hooks import Hooks, run_after, run_before
-from deconvnet.layers import Local, MirroredLayer, Nothing, Policies, Record
-from deconvnet.layers.local import Traced
+from deconvnet.layers import Local, MirroredLayer, Nothing, Policies, Record, WithoutFilters
 
 from .opaque import refuse_unseen, ruled
 
@@ -35,17 +34,12 @@ class Made(NamedTuple):
 
     def alone(self) -> tuple[Tensor, Made] | None:
         """The one tensor that carries a signal, and the step that makes it; None if several do."""
-        assert isinstance(self.record, Traced), "hooks are traced"
-        pairs = zip(pytree.tree_leaves(self.value), self.record.outputs, strict=True)
-        live = [(value, output) for value, output in pairs if output is not None]
-        if len(live) != 1:
-            return None
-        one = replace(self.record, outputs=(live[0][1],), layout=pytree.tree_structure(0))
-        return live[0][0], self._replace(record=one)
+        found = self.record.alone(self.value)
+        return found and (found[0], self._replace(record=found[1]))
 
 
 @dataclass(frozen=True, eq=False)
-class Together(MirroredLayer):
+class Together(WithoutFilters):
     """Values that leave as they entered."""
 
     def record(self, *inputs: Any) -> tuple[Any, Nothing]:

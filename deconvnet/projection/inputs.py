@@ -135,7 +135,7 @@ def _check_own(recording: Recording, policies: Policies) -> None:
     if recording.policies is not policies:
         raise ValueError(
             f"this recording was made by another DeconvNet (its policy is "
-            f"'{recording.policies.rectifier.name}', here it is '{policies.rectifier.name}'); "
+            f"'{recording.policies}', here it is '{policies}'); "
             "record the images with this one"
         )
 

@@ -90,4 +90,4 @@ def visualize(
         )
         for number, image in enumerate(images)
     ]
-    return Visualization(rows, layer, net.policies.rectifier.name)
+    return Visualization(rows, layer, str(net.policies.rectifier))

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
     every = _rows(net, size)
     rows = _chosen(_upto(net, every, options.depth), options.kinds)
-    rectifier = net.policies.rectifier.name
+    rectifier = str(net.policies.rectifier)
     if not options.json:
         said(_table(rows, rectifier), options)
         shown = f"{len(rows)} of {len(every)} layers, for images of {by(size)}"

@@ -27,14 +27,14 @@ def chosen(
     layers: str | nn.Module | Sequence[str | nn.Module] | None,
 ) -> list[str]:
     """The names of the layers to mine; each must have feature maps."""
-    steps, sizes = {step.node: step for step in geometry.steps}, geometry.sizes
+    nodes, sizes = {step.node for step in geometry.steps}, geometry.sizes
     last = _channels_last(geometry)
     if layers is not None:
         names = list(dict.fromkeys(graph.find(layer) for layer in listed(layers, str, nn.Module)))
     else:
         if graph.stopped is not None:
             raise graph.stopped
-        usual = [name for name, step in steps.items() if step.layer.mined]
+        usual = list(dict.fromkeys(s.node for s in geometry.steps if s.layer.mined))
         names = [n for n in usual if len(sizes[n]) in (2, 4) and n not in last]
         if usual and not names:
             raise ValueError(
@@ -44,7 +44,7 @@ def chosen(
             )
     for name in names:
         size = sizes.get(name)
-        if name not in steps or size is None or len(size) not in (2, 4):
+        if name not in nodes or size is None or len(size) not in (2, 4):
             has = "no tensor that depends on the image" if size is None else str(tuple(size))
             raise ValueError(
                 f"{name} cannot be mined: its value is {has}; choose a layer whose value is "

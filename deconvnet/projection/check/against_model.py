@@ -230,7 +230,7 @@ class _Beside:
 
     def _meet_gradient(self, leaf: Tensor) -> None:
         """Carry one random signal down both ways."""
-        own = _of_the_user(self.recorder.steps)
+        own = _of_the_user(self.graph, self.recorder.steps)
         tops = {n: t for n, t in self.tops.items() if t.is_floating_point() and n not in own}
         seeds = _random(tops)
         alive = {n: t for n, t in tops.items() if t.requires_grad}
@@ -265,12 +265,13 @@ class _NotDifferentiated(Exception):
     """Autograd cannot go through the model as it is written."""
 
 
-def _of_the_user(steps: Sequence[Step]) -> set[str]:
-    """The nodes of layers that are not ours, and all that are made of their values."""
+def _of_the_user(graph: Graph, steps: Sequence[Step]) -> set[str]:
+    """The nodes with a mirror of the user's own, and all that are made of their values."""
     found: set[str] = set()
     for step in steps:
-        ours = type(step.layer).__module__.startswith("deconvnet.")
-        if not ours or not found.isdisjoint(filter(None, step.sources)):
+        node = graph.nodes[step.node]
+        own = graph.mirrors.is_own(node.module, node.call.target)
+        if own or not found.isdisjoint(filter(None, step.sources)):
             found.add(step.name)
     return found
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from deconvnet import DeconvNet, Unit, UntraceableError
 from deconvnet.graph import graph
-from deconvnet.layers import TABLE, MirroredLayer, Nothing
+from deconvnet.layers import MirroredLayer, Nothing
 from deconvnet.projection.check.against_model import compare
 from deconvnet.projection.check.checked_graphs import judge
 from tests.support.networks import live_units
@@ -113,17 +113,14 @@ class Doubling(MirroredLayer):
 
 
 def test_mirrors_of_a_users_own_are_held_to_their_values_alone(monkeypatch):
-    monkeypatch.setattr(Twice, "__module__", "torch.nn.own")  # a leaf, as modules of torch are
-    monkeypatch.setitem(TABLE, Twice, lambda module, x: (Doubling(), (x,)))
+    mirrors = {Twice: lambda module, x: (Doubling(), (x,))}
     model = nn.Sequential(nn.Conv2d(3, 4, 3), Twice(), nn.Conv2d(4, 2, 1)).double()
-    found = DeconvNet(model, "gradient").project(IMAGES, layer="2", channel=0, seed="one")
-    monkeypatch.delitem(TABLE, Twice)
-    right = DeconvNet(model, "gradient").project(IMAGES, layer="2", channel=0, seed="one")
+    own, plain = DeconvNet(model, "gradient", mirrors=mirrors), DeconvNet(model, "gradient")
+    found, right = (net.project(IMAGES, layer="2", channel=0, seed="one") for net in (own, plain))
     torch.testing.assert_close(found, 3.5 * right)
-    monkeypatch.setitem(TABLE, Twice, lambda module, x: (Doubling(), (x,)))
     monkeypatch.setattr(Doubling, "shift", 2)
     with pytest.raises(UntraceableError, match="another at 1"):
-        DeconvNet(copy.deepcopy(model), "gradient").record(IMAGES)
+        DeconvNet(copy.deepcopy(model), "gradient", mirrors=mirrors).record(IMAGES)
 
 
 def test_a_dead_gradient_is_no_proof(monkeypatch):
