@@ -131,7 +131,7 @@ def test_the_graph_its_check_and_geometries_are_shared(monkeypatch):
     assert len(judged) == 1
     assert other.graph is net.graph
     assert other.geometry((3, 30, 30)) is net.geometry((3, 30, 30))
-    assert other.policies.elsewhere == "derivative"
+    assert other.policies.fallback == "derivative"
     with pytest.raises(ValueError, match="no rectifier is called 'guide'"):
         net.with_rectifier("guide")
     with pytest.raises(ValueError, match="made by another DeconvNet"):

@@ -81,8 +81,8 @@ class Geometry:
         known = [s for s in self.steps if s.node in nodes and s.name in self.sizes]
         return sum(step.layer.multiply_adds(self.sizes[step.name]) or 0 for step in known)
 
-    def uncounted(self, nodes: Container[str]) -> tuple[str, ...]:
+    @property
+    def uncounted(self) -> tuple[str, ...]:
         """The nodes whose layers do not say their multiply-adds, which are left out."""
         some = torch.Size((1, 1, 1))
-        steps = (step for step in self.steps if step.node in nodes)
-        return tuple(step.name for step in steps if step.layer.multiply_adds(some) is None)
+        return tuple(step.name for step in self.steps if step.layer.multiply_adds(some) is None)
