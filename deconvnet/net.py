@@ -114,14 +114,18 @@ class DeconvNet:
     def with_rectifier(self, rectifier: str | Rectifier) -> DeconvNet:
         """The same model under another rule; its graphs, their check and its geometries are shared.
 
+        So are recordings, if the rule is the same; another rule remembers other things.
+
         Args:
             rectifier: as for ``DeconvNet``.
 
         Raises:
             ValueError: no policy has this name.
         """
-        other = copy.copy(self)
-        other.policies = replace(self.policies, rectifier=Policies.of(rectifier).rectifier)
+        other, own = copy.copy(self), self.policies.rectifier
+        rule = Policies.of(rectifier).rectifier
+        if (type(rule), str(rule)) != (type(own), str(own)):
+            other.policies = replace(self.policies, rectifier=rule)
         return other
 
     @property

@@ -131,11 +131,17 @@ def test_the_graph_its_check_and_geometries_are_shared(monkeypatch):
     assert len(judged) == 1
     assert other.graph is net.graph
     assert other.geometry((3, 30, 30)) is net.geometry((3, 30, 30))
-    assert other.policies.elsewhere == "derivative"
+    assert other.policies.fallback == "derivative"
     with pytest.raises(ValueError, match="no rectifier is called 'guide'"):
         net.with_rectifier("guide")
     with pytest.raises(ValueError, match="made by another DeconvNet"):
         other.project(net.record(images, "3"), layer="3", channel=1)
+    same, recording = net.with_rectifier("deconvnet"), net.record(images, "3")
+    shared = same.project(recording, layer="3", channel=1)
+    assert torch.equal(shared, net.project(images, layer="3", channel=1))
+    less = net.with_rectifier("rectgrad(90)")
+    with pytest.raises(ValueError, match="made by another DeconvNet"):
+        less.with_rectifier("rectgrad(80)").project(less.record(images), layer="3", channel=1)
 
 
 def tensors(value):

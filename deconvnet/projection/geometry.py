@@ -81,8 +81,9 @@ class Geometry:
         known = [s for s in self.steps if s.node in nodes and s.name in self.sizes]
         return sum(step.layer.multiply_adds(self.sizes[step.name]) or 0 for step in known)
 
-    def uncounted(self, nodes: Container[str]) -> tuple[str, ...]:
+    @property
+    def uncounted(self) -> tuple[str, ...]:
         """The nodes whose layers do not say their multiply-adds, which are left out."""
         some = torch.Size((1, 1, 1, 1))  # of an output of several tensors
-        sizes = {step: self.sizes.get(step.name, some) for step in self.steps if step.node in nodes}
+        sizes = {step: self.sizes.get(step.name, some) for step in self.steps}
         return tuple(s.name for s, size in sizes.items() if s.layer.multiply_adds(size) is None)

@@ -119,7 +119,7 @@ def plan_of(request: Request, policies: Policies) -> Plan:
         {"cone": total(cone), "shared": total(shared), "full": full, "taken": total(chosen)},
         {layer: costs[layer].parts or () for layer in chosen if chosen[layer] == "cone"},
         _batches(request, {u.image for u in request.units if chosen[u.layer] == "shared"}),
-        request.geometry.uncounted({node.name for node in request.graph.upto(list(costs))}),
+        request.geometry.uncounted,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,12 +97,14 @@ def compare(
         UnmirroredError: an activation on the way has no rule under a rectifier.
         ValueError: it is not known how tensors become pictures again.
     """
-    model = net.model if isinstance(net, DeconvNet) else net
-    prepared = needed_preprocessing(preprocessing, data=None, model=model, attributes={})
+    if not isinstance(net, DeconvNet) or fallback not in (None, net.policies.fallback):
+        model = net.model if isinstance(net, DeconvNet) else net
+        net = DeconvNet(model, rectifiers[0], fallback=fallback)
+    prepared = needed_preprocessing(preprocessing, data=None, model=net.model, attributes={})
     made: dict[str, list[Exemplar]] = {}
     units: list[Unit] = []
     for rectifier in rectifiers:
-        mirrored = DeconvNet(model, rectifier, fallback=fallback)
+        mirrored = net.with_rectifier(rectifier)
         units = units or _units(mirrored, images, target)
         made[rectifier] = project_units(mirrored, images, units, preprocessing=prepared)
         units = [one.unit for one in made[rectifier]]
@@ -113,17 +115,10 @@ def compare(
 def _units(net: DeconvNet, images: Tensor, target: Unit | None) -> list[Unit]:
     """The target in every image, or every image's likeliest class."""
     if target is not None:
-        layer, position = net.graph.find(target.layer), target.position
-        channels = [target.channel] * len(images)
-    else:
-        recording = net.record(images)
-        layer, position = next(iter(recording.activations)), None
-        scores = recording[layer]
-        channels = scores.reshape(*scores.shape[:2], -1).amax(2).argmax(1).tolist()
-    return [
-        Unit.at(layer, channel, position=position, image=image)
-        for image, channel in enumerate(channels)
-    ]
+        return [replace(target, image=image) for image in range(len(images))]
+    layer, scores = next(iter(net.record(images).activations.items()))
+    best = scores.reshape(*scores.shape[:2], -1).amax(2).argmax(1).tolist()
+    return [Unit(layer, channel, image=image) for image, channel in enumerate(best)]
 
 
 def _whole(one: Exemplar, size: tuple[int, ...]) -> NDArray[np.float32]:

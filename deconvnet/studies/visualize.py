@@ -75,11 +75,10 @@ def visualize(
         ValueError: it is not known how tensors become pictures again.
     """
     prepared = needed_preprocessing(preprocessing, data=None, model=net, attributes={})
-    layer, channels = net.graph.find(layer), listed(channel, Integral)
     units = [
         Unit.at(layer, one, position=position, image=image)
         for image in range(len(images))
-        for one in channels
+        for one in listed(channel, Integral)
     ]
     made = project_units(net, images, units, preprocessing=prepared, seed=seed)
     rows = [
@@ -90,4 +89,4 @@ def visualize(
         )
         for number, image in enumerate(images)
     ]
-    return Visualization(rows, layer, str(net.policies.rectifier))
+    return Visualization(rows, made[0].unit.layer, str(net.policies.rectifier))

@@ -8,9 +8,11 @@ which control goes into it while the trip runs:
 - files of no concern here (``graph/``, ``layers/``, torch) are looked through: what they call back
   was entered by whoever called them, so that a node run by the interpreter is no new entry of the
   file that had asked the interpreter to run it;
-- properties are no entries: a value is read there;
+- properties are no entries, since a value is read there; nor are constructors, as those of data
+  classes, which are in no file, cannot be;
 - ``projection/check/`` does not count, nor what it calls: a graph is held against its model once
-  for each size of images, and not on the trip.
+  for each size of images, and not on the trip. Nor does what draws and prints the result: the
+  trip of a command ends when the pixels are there.
 """
 
 import sys
@@ -79,7 +81,8 @@ class Trip:
                 break
             below = below.f_back
         place = ("outside", 0) if below is None else (caller, below.f_lineno)
-        if place[0] != name and not is_property(frame):
+        quiet = frame.f_code.co_name in ("__init__", "__post_init__") or is_property(frame)
+        if place[0] != name and not quiet:
             self.entries[name].add(place)
 
     @property
@@ -112,7 +115,7 @@ def test_every_file_is_entered_from_two_places_at_most(call):
     assert trip.bounced == {}
 
 
-def test_visualize_as_well(tmp_path):
+def test_visualize_as_well(tmp_path, monkeypatch):
     photo = tmp_path / "photo.png"
     pixels = (noise(64, 64, 3).sigmoid() * 255).to(torch.uint8).numpy()
     Image.fromarray(pixels).save(photo)
@@ -122,7 +125,14 @@ def test_visualize_as_well(tmp_path):
         rectifier="deconvnet", fallback=None, seed="activation", width=5.0, json=False,
         output=str(tmp_path / "figure.png"),
     )  # fmt: skip
-    with Trip() as trip:
+    trip, drawn = Trip(), visualize.drawn
+
+    def arrived(*result):
+        trip.__exit__()
+        return drawn(*result)
+
+    monkeypatch.setattr(visualize, "drawn", arrived)
+    with trip:
         told = visualize.run(options)
     assert [row["unit"].partition("@")[0] for row in told["units"]] == ["relu4:3", "relu4:7"]
     assert trip.bounced == {}

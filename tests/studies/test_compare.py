@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from deconvnet import DeconvNet, Unit
+from deconvnet import DeconvNet, Unit, UnmirroredError
+from deconvnet.graph import frontends
 from deconvnet.studies.compare import METHODS, _whole, compare
 from tests.support.mined import SIZE, box
 from tests.support.reference import assert_same, projections
@@ -50,3 +52,16 @@ def test_a_net_is_taken_as_its_model_and_methods_as_asked():
     found = np.stack([_whole(each, SIZE) for each in one.exemplars["identity"]])
     np.testing.assert_allclose(found.transpose(0, 3, 1, 2), whole, atol=1e-5)
     assert list(one.names) == ["0", "1", "2"]
+
+
+def test_the_graph_is_read_once_and_what_the_net_knows_is_kept(monkeypatch):
+    read, trace = [], frontends.trace
+    monkeypatch.setattr(frontends, "trace", lambda *a, **k: read.append(1) or trace(*a, **k))
+    found = compare(MODEL, IMAGES, target=Unit("relu", 2), preprocessing=PREPARED)
+    assert list(found.exemplars) == list(METHODS)
+    assert len(read) == 1
+    smooth = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU())
+    net, unit = DeconvNet(smooth, fallback="derivative"), Unit("1", 2)
+    assert compare(net, IMAGES, target=unit, preprocessing=PREPARED).table()
+    with pytest.raises(UnmirroredError, match="no rule for GELU"):
+        compare(smooth, IMAGES, target=unit, preprocessing=PREPARED)

@@ -26,15 +26,16 @@ def load_model(options: argparse.Namespace) -> LoadedModel:
     return load(options.model, options.weights, preprocessing=changed)
 
 
-def load_images(files: list[str], loaded: LoadedModel) -> tuple[list[str], Tensor]:
-    """Read image files; return their names and one preprocessed batch."""
+def load_images(options: argparse.Namespace) -> tuple[LoadedModel, list[str], Tensor]:
+    """Load the model and the images of the options: names of files, and one preprocessed batch."""
     from pathlib import Path
 
     import torch
 
+    loaded, files = load_model(options), options.images
     prepare = loaded.preprocessing
     images = [prepare.prepared(prepare.read(file), file) for file in files]
-    return [Path(file).name for file in files], torch.stack(images)
+    return loaded, [Path(file).name for file in files], torch.stack(images)
 
 
 def said(text: str, options: argparse.Namespace) -> None:

@@ -14,14 +14,13 @@ from deconvnet.studies.compare import METHODS, compare
 from deconvnet.units import Unit
 from deconvnet.zoo.load import LoadedModel
 
-from . import drawn, load_images, load_model
+from . import drawn, load_images
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Compare, draw and save."""
     suffix_of(Path(options.output))  # a wrong one is said before the work, not after
-    loaded = load_model(options)
-    names, images = load_images(options.images, loaded)
+    loaded, names, images = load_images(options)
     result = compare(
         loaded.model,
         images,

@@ -10,14 +10,13 @@ from deconvnet.figures import suffix_of
 from deconvnet.net import DeconvNet
 from deconvnet.studies.visualize import visualize
 
-from . import drawn, load_images, load_model
+from . import drawn, load_images
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Project, draw and save."""
     suffix_of(Path(options.output))  # a wrong one is said before the work, not after
-    loaded = load_model(options)
-    names, images = load_images(options.images, loaded)
+    loaded, names, images = load_images(options)
     size = (3, *loaded.preprocessing.size)
     net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
     result = visualize(
