@@ -95,7 +95,7 @@ def compare(
     Raises:
         KeyError, IndexError: no such layer, channel or position.
         UnmirroredError: an activation on the way has no rule under a rectifier.
-        ValueError: it is not known how tensors become pictures again.
+        ValueError: no preprocessing is known.
     """
     model = net.model if isinstance(net, DeconvNet) else net
     prepared = needed_preprocessing(preprocessing, data=None, model=model, attributes={})
