@@ -54,7 +54,7 @@ def given_dataset(
         return HuggingFaceImages(data, known, identity=_identity(facts))
     if is_word:
         given = f"the data set was given as {fspath(data)!r}"
-        raise ValueError(f"{given}, but not how its images become tensors: {_HOW}")
+        raise ValueError(f"{given}, without a preprocessing for its images; {_HOW}")
     return data
 
 
@@ -103,8 +103,8 @@ def dataset(spec: str, preprocessing: Preprocessing, *, identity: str = "size") 
         raise TypeError(f"{spec} returned no map-style data set: {error}") from error
     if identity != "size":
         raise ValueError(
-            f"{spec} is a factory, of whose data set the {identity} is not known; give it a "
-            "method fingerprint(), which is used then"
+            f"{spec} is a factory, so the {identity} of its files is not known; give its data set "
+            "a method fingerprint(), which is used instead"
         )
     return made
 
@@ -120,7 +120,7 @@ def mined_dataset(
     word = expanded(spec) if spec else str(attributes.get("dataset", ""))
     if not spec and ":" not in word and not os.path.exists(word):
         raise ValueError(
-            f"the store was mined from {word!r}, which is not here; say where it is with --data"
+            f"the store was mined from {word!r}, which was not found; give its place with --data"
         )
     return dataset(word, preprocessing, identity=_identity(attributes))
 
@@ -203,5 +203,5 @@ def needed_preprocessing(
     """
     found = known_preprocessing(stated, data=data, model=model, attributes=attributes)
     if found is None:
-        raise ValueError(f"it is not known how tensors become pictures again: {_HOW}")
+        raise ValueError(f"no preprocessing is known that turns tensors back into pictures; {_HOW}")
     return found

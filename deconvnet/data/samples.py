@@ -58,8 +58,8 @@ def check_repeatable(dataset: Any) -> None:
         one, two = checked(once, index, None), checked(again, index, None)
         if one.shape != two.shape or not torch.equal(one.nan_to_num(), two.nan_to_num()):
             raise ValueError(
-                f"item {index} of the data set is another one each time it is read; what is found "
-                "in it could not be shown again: take random augmentation and shuffling out of it"
+                f"item {index} of the data set differs each time it is read, so its exemplars "
+                "could not be recomputed; remove random augmentation and shuffling"
             )
 
 

@@ -95,7 +95,7 @@ def compare(
     Raises:
         KeyError, IndexError: no such layer, channel or position.
         UnmirroredError: an activation on the way has no rule under a rectifier.
-        ValueError: it is not known how tensors become pictures again.
+        ValueError: no preprocessing is known.
     """
     if not isinstance(net, DeconvNet) or fallback not in (None, net.policies.fallback):
         model = net.model if isinstance(net, DeconvNet) else net

@@ -72,7 +72,7 @@ def visualize(
     Raises:
         KeyError, IndexError: no such layer, channel or position.
         UnmirroredError: an activation on the way has no rule under the net's rectifier.
-        ValueError: it is not known how tensors become pictures again.
+        ValueError: no preprocessing is known.
     """
     prepared = needed_preprocessing(preprocessing, data=None, model=net, attributes={})
     units = [

@@ -115,6 +115,7 @@ def test_one_line_that_says_what_to_do(files, monkeypatch, capfd, command, messa
     [
         (f"{VISUALIZE} --layer relu3 --channel one", "'one' was given, expected integers: 3,7"),
         (f"{VISUALIZE} --layer relu3", "required: --channel"),
+        ("verify top.h5 -n 3,7", "'3,7' was given, expected a number or all"),
         (f"{VISUALIZE} --layer relu3 --channel 1 --std a,b,c", "'a,b,c' was given, expected R,G,B"),
         ("visualise", "invalid choice: 'visualise'"),
         ("", "required: COMMAND"),

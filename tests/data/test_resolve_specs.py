@@ -139,7 +139,7 @@ def test_wrong_words(file, photos, tmp_path, spec, kind, message):
 
 
 def test_a_factory_says_itself_what_it_is(file):
-    with pytest.raises(ValueError, match="a factory, of whose data set the content is not known"):
+    with pytest.raises(ValueError, match="a factory, so the content of its files is not known"):
         dataset(f"{file}:photographs", PREPARE, identity="content")
     with pytest.raises(ValueError, match="identity='hash' is unknown, give one of size, content"):
         dataset(os.path.dirname(file), PREPARE, identity="hash")
@@ -275,10 +275,12 @@ def test_the_data_set_of_a_store(photos, tmp_path):
     assert not mined_dataset(by_size, PREPARE).fingerprint().startswith("content:")
     assert mined_dataset(by_content, PREPARE).fingerprint().startswith("content:")
     photos.rename(tmp_path / "moved")
-    with pytest.raises(ValueError, match="photos', which is not here; say where it is with --data"):
+    with pytest.raises(
+        ValueError, match="photos', which was not found; give its place with --data"
+    ):
         mined_dataset(by_size, PREPARE)
     assert len(mined_dataset(by_size, PREPARE, str(tmp_path / "moved"))) == 5
-    with pytest.raises(ValueError, match="mined from 'Pictures', which is not here"):
+    with pytest.raises(ValueError, match="mined from 'Pictures', which was not found"):
         mined_dataset({"dataset": "Pictures"}, PREPARE)
 
 

@@ -102,7 +102,7 @@ AUGMENTED = {
 @pytest.mark.parametrize("draw", AUGMENTED.values(), ids=AUGMENTED.keys())
 def test_row_31_what_is_drawn_anew_is_refused(tmp_path, draw):
     torch.manual_seed(0)
-    with pytest.raises(ValueError, match="item 0 of the data set is another one each time"):
+    with pytest.raises(ValueError, match="item 0 of the data set differs each time"):
         mined(Redrawn(draw), tmp_path / "a.h5")
     assert os.listdir(tmp_path) == []
 
@@ -118,7 +118,7 @@ def test_row_31_what_is_the_same_is_taken():
 def test_only_one_of_the_eight_need_differ():
     data = images(40)
     different = Redrawn(lambda i: torch.rand(3, 8, 8) if i == 20 else data[i])
-    with pytest.raises(ValueError, match="item 20 of the data set is another one"):
+    with pytest.raises(ValueError, match="item 20 of the data set differs each"):
         check_repeatable(different)
 
 

@@ -53,5 +53,5 @@ def test_its_figure_and_names_by_default():
 
 
 def test_preprocessing_must_be_known():
-    with pytest.raises(ValueError, match="not known how tensors become pictures again: give pre"):
+    with pytest.raises(ValueError, match="no preprocessing is known .* into pictures; give pre"):
         visualize(DeconvNet(MODEL), IMAGES, layer="relu", channel=2)
