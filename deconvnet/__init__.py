@@ -6,7 +6,7 @@ The public names are imported on first use, so that ``deconvnet --help`` need no
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from deconvnet.version import __version__
+from .version import __version__
 
 if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when it is asked for
     from deconvnet.data import Preprocessing
