@@ -78,8 +78,8 @@ def estimate(
     Where pictures are asked for, a few are made of each layer, and timed too.
 
     Args:
-        model: as for ``mine``, and so are all down to ``threads``.
-        dataset: map-style.
+        model: any module that takes images.
+        dataset: map-style, as for ``mine``.
         layers: node names or modules.
         k: images kept for each channel.
         batch_size: images run at once.

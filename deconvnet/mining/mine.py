@@ -161,7 +161,13 @@ def mine(
     path = expanded(path)
     index, count = (integer("shard", number) for number in shard)
     own = Shard(index, count)
-    _check(own, resume=resume, save_every=save_every)
+    if not save_every >= 0:
+        raise ValueError(f"save_every={save_every} was given, expected seconds, 0 or more")
+    if count > 1 and not resume:
+        raise ValueError(
+            f"shard {own} was given with resume={resume}, expected resume=True: without it no "
+            "process uses the work of the others; to start over, remove the folder of parts first"
+        )
     settings = Settings(k, batch_size, nan, threads, workers, strict, max_bad, check)
     source = source or Source()
     if isinstance(dataset, str | PathLike):
@@ -204,13 +210,3 @@ def _tell_passed_over(dataset: Any, tell: Callable[[str], object] | None) -> Non
         tell(said_of(passed))
     elif passed and may_be_images(passed):
         warnings.warn(f"{said_of(passed)}; rename them, or give a list of files", stacklevel=4)
-
-
-def _check(shard: Shard, *, resume: bool | None, save_every: float) -> None:
-    if not save_every >= 0:
-        raise ValueError(f"save_every={save_every} was given, expected seconds, 0 or more")
-    if shard.count > 1 and not resume:
-        raise ValueError(
-            f"shard {shard} was given with resume={resume}, expected resume=True: without it no "
-            "process uses the work of the others; to start over, remove the folder of parts first"
-        )

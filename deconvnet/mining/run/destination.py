@@ -47,17 +47,3 @@ def check_additions(path: Path) -> None:
             "which somebody has added to it; move the file away, or allow that they are lost: "
             "discard_groups=True, on the command line --discard-groups"
         )
-
-
-def check_is_store(path: Path) -> None:
-    """Refuse to replace what is no store without being told to.
-
-    Raises:
-        ValueError: something else stands there.
-    """
-    store = store_at(path)
-    if isinstance(store, str):
-        raise ValueError(
-            f"{fspath(path)!r} is there already and holds {store}; write to another file, or "
-            "replace it: resume=False"
-        )

@@ -12,7 +12,7 @@ from deconvnet.atomic import check_writable
 from deconvnet.store.store import Store
 
 from .bad_images import check_failed
-from .destination import check_additions, check_is_store, stamp, store_at
+from .destination import check_additions, stamp, store_at
 from .job import Job
 from .merge import assemble
 from .miner import Miner
@@ -275,7 +275,12 @@ class Work:
                 f"{fspath(self.folder.path)!r} holds unfinished work, {done} of {images} images; "
                 "go on with it: resume=True, or drop it: resume=False"
             )
-        check_is_store(self.path)
+        store = store_at(self.path)
+        if isinstance(store, str):
+            raise ValueError(
+                f"{fspath(self.path)!r} is there already and holds {store}; write to another file, "
+                "or replace it: resume=False"
+            )
 
     def _aside(self, ours: Sequence[Part]) -> str:
         """The advice where unfinished work stands beside the file, and must not be lost."""

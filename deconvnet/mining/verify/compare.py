@@ -85,7 +85,9 @@ class Comparison:
         # where another machine may give the other sign, an image may count or not
         allowed = self._undecided / max(1, images) + 1e-12
         alike = np.isclose(told.mean, mean, rtol=0, atol=self.slack, equal_nan=True)
-        alike &= np.isclose(told.nonzero, share, rtol=0, atol=allowed, equal_nan=True)
+        neither = np.isnan(told.nonzero) & np.isnan(share)
+        with np.errstate(invalid="ignore"):
+            alike &= neither | (np.abs(told.nonzero - share) <= allowed)
         odd = np.flatnonzero(~alike | (told.nan != counted.nan.numpy()))
         for c in odd[:1]:
             here = f"mean {float(mean[c])!r}, nonzero {float(share[c])!r}, nan {counted.nan[c]}"
