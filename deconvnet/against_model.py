@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from deconvnet.agreement import agrees, difference, tensors, told
 from deconvnet.descend import descend
 from deconvnet.layers import Policies, rectifier
 from deconvnet.layers.crop import layout
-from deconvnet.reading.calling import without_traces
+from deconvnet.reading.calling import Traces, parameters_kept, without_traces
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.nodes import filled
 from deconvnet.reading.running import Run, execute, plain
@@ -57,12 +58,14 @@ class Comparison:
         error: what the model itself raised, if it did.
         stopped: what the graph raised, if it did.
         alive: whether the gradient that was compared was not all zero.
+        traces: what the model would have left behind.
     """
 
     rows: list[Row] = field(default_factory=list)
     error: str | None = None
     stopped: str | None = None
     alive: bool = True
+    traces: Traces = field(default_factory=Traces)
 
     @property
     def wrong(self) -> list[Row]:
@@ -95,14 +98,35 @@ def compare(
             the policy "gradient" and through autograd; () for what the model returns, None for
             values alone.
     """
-    with _ONE_AT_A_TIME, without_traces(graph.model):
+    with _ONE_AT_A_TIME:
         try:
-            found = _Beside(graph, _laid_out(images), inputs, seeds).run()
+            found = _apart(graph, _laid_out(images), inputs, seeds)
         except _NotDifferentiated:  # a value was written into that autograd needed as it was
-            found = _Beside(graph, _laid_out(images), inputs, seeds, cloned=True).run()
+            found = _apart(graph, _laid_out(images), inputs, seeds, cloned=True)
         if found.error is None:
             return found
-        return _Beside(graph, images.detach().clone(), inputs, seeds).run()  # as they were given
+        return _apart(graph, images.detach().clone(), inputs, seeds)  # as they were given
+
+
+@contextmanager
+def _untouched(model: nn.Module) -> Iterator[Traces]:
+    with without_traces(model) as traces, parameters_kept(model, traces):
+        yield traces
+
+
+def _apart(*given: Any, cloned: bool = False) -> Comparison:
+    """Graph and model beside each other; each with a state of its own, where the model has one."""
+    beside = _Beside(*given, cloned=cloned)
+    with _untouched(beside.graph.model) as traces:
+        found = beside.run()
+    if traces.written and found.error is None:  # what the graph read may have been written by then
+        beside = _Beside(*given, cloned=cloned)
+        with _untouched(beside.graph.model):
+            beside.through()
+        with _untouched(beside.graph.model):
+            found = beside.run()
+    found.traces = traces
+    return found
 
 
 def _laid_out(images: Tensor) -> Tensor:
@@ -110,27 +134,36 @@ def _laid_out(images: Tensor) -> Tensor:
     return images.detach().clone(memory_format=layout(images))
 
 
-def unsteady(graph: Graph, images: Tensor, inputs: Mapping[str, Any]) -> str | None:
-    """Where a model gives two answers to one input: the name of the first node, or ``OUTPUT``."""
+def unsteady(
+    graph: Graph, images: Tensor, inputs: Mapping[str, Any], *, calls: int = 2
+) -> list[str]:
+    """Where a model gives several answers to one input: names of nodes and ``OUTPUT``, in order.
+
+    Args:
+        graph: the model's.
+        images: the input.
+        inputs: {argument: value} of the other arguments of forward.
+        calls: how often it is called. Random branches that are rarely taken need many calls.
+    """
     first: dict[str, Any] = {}
-    differing: list[str] = []
+    differing: dict[str, None] = {}
 
     def meet(name: str, value: Any) -> None:
         if name not in first:
             first[name] = [one.detach().clone() for one in tensors(value)]
         elif not agrees(difference(value, first[name]), images.dtype):
-            differing.append(name)
+            differing[name] = None
 
     argument = image_argument(graph.model, inputs)
-    with _ONE_AT_A_TIME, without_traces(graph.model), torch.enable_grad():
-        for _ in range(2):
+    with _ONE_AT_A_TIME, _untouched(graph.model), torch.enable_grad():
+        for _ in range(calls):
             given = images.detach().requires_grad_().clone()
             with captured(calls_of(graph), meet, heed=lambda: True):
                 try:
                     meet(OUTPUT, called(graph.model, given, inputs, argument=argument))
                 except Exception:  # of the model's own, which was told already
-                    return None
-    return differing[0] if differing else None
+                    break
+    return list(differing)
 
 
 class _Beside:
@@ -157,6 +190,11 @@ class _Beside:
         self.tops: dict[str, Tensor] = {}
         self.ahead = False  # the graph is running, which may call the model's modules too
         self.found = Comparison()
+
+    def through(self) -> None:
+        """Run the graph to its end, before the model."""
+        for name in self.awaited:
+            self._reached(name)
 
     def run(self) -> Comparison:
         """Run both."""

@@ -21,6 +21,7 @@ from deconvnet.reading.untraceable import NotTheModel, UntraceableError
 from deconvnet.reading.versions import state_of
 from deconvnet.watching import calls_of
 
+CALLS = 10  # of a model that draws random numbers: a branch taken half the time shows in 511 of 512
 MOST = 64  # judgements that are remembered of a model
 
 
@@ -32,20 +33,20 @@ class Judgement:
         covered: the nodes up to which it is the model.
         problem: where it first differs; None if nowhere.
         error: what the model itself raised, if it did.
-        unsteady: where the model gives two answers to one input, if it does.
+        unsteady: where the model gives several answers to one input, if it does.
         tried: layers that were asked for beyond what was covered.
     """
 
     covered: set[str] = field(default_factory=set)
     problem: Row | None = None
     error: str | None = None
-    unsteady: str | None = None
+    unsteady: list[str] = field(default_factory=list)
     tried: set[str] = field(default_factory=set)
 
     @property
     def fine(self) -> bool:
         """Whether the whole graph is the model."""
-        return self.problem is None and self.error is None
+        return self.problem is None and self.error is None and not self.unsteady
 
 
 _KNOWN: WeakKeyDictionary[nn.Module, dict[object, Judgement]] = WeakKeyDictionary()
@@ -134,12 +135,14 @@ class Checked:
     ) -> bool:
         """Whether a graph that is not the whole model is the model up to some layers."""
         names = _named(graph, layers)
-        if names is None:
+        if names is None or (layers is None and OUTPUT in judgement.unsteady):
             return False
         for name in names:
             if name not in judgement.covered and name not in judgement.tried:
                 judgement.tried.add(name)
-                judgement.covered |= covered_below(graph, images, name, gradient=gradient)
+                judgement.covered |= covered_below(
+                    graph, images, name, gradient=gradient, unsteady=judgement.unsteady
+                )
         return set(names) <= judgement.covered
 
 
@@ -171,25 +174,35 @@ def judge(graph: Graph, images: Tensor, *, gradient: bool) -> Judgement:
         found = found if values.error is not None else values
     if gradient and not found.wrong and found.error is None and not found.alive:
         found = _alive(graph, single, found)
-    judgement = Judgement(error=found.error)
-    if found.wrong:
-        judgement.problem = found.wrong[0]
-        if found.error is None:
-            judgement.unsteady = unsteady(graph, images, graph.inputs)
-    elif found.error is None:
+    judgement = Judgement(error=found.error, problem=next(iter(found.wrong), None))
+    if found.error is None and (found.wrong or found.traces):
+        calls = CALLS if found.traces.drawn else 2
+        judgement.unsteady = unsteady(graph, single, graph.inputs, calls=calls)
+    if judgement.fine:
         judgement.covered = set(graph.nodes)
     return judgement
 
 
-def covered_below(graph: Graph, images: Tensor, layer: str, *, gradient: bool) -> set[str]:
-    """The nodes that a comparison up to a layer shows to be right; empty if it is not."""
+def covered_below(
+    graph: Graph, images: Tensor, layer: str, *, gradient: bool, unsteady: Sequence[str] = ()
+) -> set[str]:
+    """The nodes that a comparison up to a layer shows to be right; empty if it is not.
+
+    Args:
+        graph: the model's.
+        images: to compare on.
+        layer: the node.
+        gradient: compare gradients too.
+        unsteady: nodes at which the model gives several answers to one input.
+    """
     point = _point(graph, layer)
     if point is None:
         return set()
     found, _ = compared(graph, images, (point,) if gradient else None)
     below = {node.name for node in graph.upto([layer, point])}
     wrong = {row.name for row in found.wrong if row.name in below or row.name == GRADIENT}
-    return set() if wrong or point not in found.right else below
+    unsettled = not below.isdisjoint(unsteady)
+    return set() if wrong or unsettled or point not in found.right else below
 
 
 def _point(graph: Graph, layer: str) -> str | None:
@@ -242,7 +255,7 @@ def _refused(
     if layers is not None and all(_named(one, layers) is None for one, _ in judged):
         graph.named(layers)  # raises what is said of unknown names
     if judgement.unsteady:
-        return NotTheModel.unsteady(graph.model, judgement.unsteady)
+        return NotTheModel.unsteady(graph.model, judgement.unsteady[0])
     if judgement.error is not None:
         return _misfit(graph, images, layers, judgement.error)
     return NotTheModel.at(graph.model, [(g.reader, j.problem) for g, j in judged], refusals)

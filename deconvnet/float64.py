@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -34,8 +35,8 @@ def compared(
         exact = Comparison(error="it cannot be copied")
     if exact.stopped is not None or (exact.error and not found.error):  # nor run in float64
         rows = [row if row.difference > COARSE else _accepted(row) for row in found.rows]
-        return Comparison(rows, found.error, found.stopped, found.alive), some
-    return exact, some
+        return replace(found, rows=rows), some
+    return replace(exact, traces=found.traces), some
 
 
 def _accepted(row: Row) -> Row:

@@ -18,15 +18,16 @@ from torch import Tensor, fx, nn
 from deconvnet.layers import reader_for
 from deconvnet.ordinary import plain
 from deconvnet.reading.aliasing import without_writes
+from deconvnet.reading.caches import nothing_kept
+from deconvnet.reading.calling import left_as_it_was, without_traces
 from deconvnet.reading.collapsing import called, collapse
-from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.graph import NOTHING, Graph, assembled
 from deconvnet.reading.hiding import Hider, hidden
 from deconvnet.reading.hooks import Hooks
 from deconvnet.reading.naming import numbered
 from deconvnet.reading.regions import inlined, state_of
 from deconvnet.reading.signatures import image_argument
-from deconvnet.reading.tracing import Tracer, left_as_it_was
+from deconvnet.reading.tracing import Tracer
 from deconvnet.reading.untraceable import NotFollowed
 
 LIFTED = ("PARAMETER", "BUFFER", "CONSTANT_TENSOR")
@@ -56,8 +57,8 @@ def export(model: nn.Module, example: Tensor, inputs: Mapping[str, Any] = NOTHIN
         NotFollowed: torch.export cannot follow the model.
     """
     try:
-        with left_as_it_was(model), evaluation(model), _quiet(), plain():
-            model.forward = _keeping_nothing(model)  # ``left_as_it_was`` removes this attribute
+        with without_traces(model), _quiet(), plain():
+            model.forward = _keeping_nothing(model)  # ``without_traces`` removes this attribute
             with hidden(model, inputs, alone=_alone) as hider:
                 program, batch = _exported(model, example.detach())
         return _read(model, program, batch, inputs, hider)
@@ -79,16 +80,17 @@ def _quiet() -> Iterator[None]:
 
 
 def _keeping_nothing(model: nn.Module) -> Callable[..., Any]:
-    """The model's forward, which takes back what it sets on its modules as soon as it has run.
+    """The model's forward, which takes back what it keeps as soon as it has run.
 
-    After the forward pass torch.export compares the model's attributes with what they were before.
-    In torch 2.6 and 2.7 a list or dictionary that has grown is an error there.
+    torch.export runs it several times: a value that one run keeps is none that the next can use.
+    After the run it compares the model's attributes with what they were before. In torch 2.6 and
+    2.7 a list or dictionary that has grown is an error there.
     """
     forward = model.forward
 
     @wraps(forward)
     def run(*args: Any, **kwargs: Any) -> Any:
-        with left_as_it_was(model):
+        with left_as_it_was(model), nothing_kept(model):
             return forward(*args, **kwargs)
 
     return run

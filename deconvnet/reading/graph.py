@@ -13,12 +13,13 @@ import torch
 from torch import fx, nn
 
 from deconvnet.ordinary import plain as plain_state
-from deconvnet.reading.evaluating import evaluation
+from deconvnet.reading.caches import nothing_kept
+from deconvnet.reading.calling import parameters_kept, without_traces
 from deconvnet.reading.following import Halted, follow
 from deconvnet.reading.inplace import functionalize, mutates
 from deconvnet.reading.nodes import Node, target_of
 from deconvnet.reading.signatures import image_argument
-from deconvnet.reading.tracing import attribute, constants, left_as_it_was, unwrapped
+from deconvnet.reading.tracing import attribute, constants, unwrapped
 from deconvnet.reading.untraceable import NotFollowed, UntraceableError
 from deconvnet.reading.versions import contents
 
@@ -210,7 +211,8 @@ def trace(model: nn.Module, inputs: Mapping[str, Any] = NOTHING) -> Graph:
         )
     if not image_argument(model, inputs):
         raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
-    with left_as_it_was(model), evaluation(model), plain_state(), torch.enable_grad():
+    kept = without_traces(model), parameters_kept(model), nothing_kept(model)
+    with kept[0], kept[1], kept[2], plain_state(), torch.enable_grad():
         refusal: NotFollowed | None = None
         try:
             traced, tracer = follow(model, inputs)

@@ -83,12 +83,12 @@ class NotTheModel(UntraceableError):
 
     @classmethod
     def unsteady(cls, model: nn.Module, name: str) -> NotTheModel:
-        """Made where a model gives two answers to one input, first at this node."""
+        """Made where a model gives several answers to one input, first at this node."""
         return cls(
             f"{type(model).__name__} gives two answers to one input, first at {name}: in "
-            "evaluation mode it still draws random numbers, or keeps a state, so that no "
-            "graph of it can be checked. Make it give one answer, ask for a layer below, or go on "
-            "without the check: check=False"
+            "evaluation mode it still draws random numbers, or keeps a state (a buffer or "
+            "parameter that forward writes into), so that no graph of it can be checked. Make it "
+            "give one answer, ask for a layer below, or go on without the check: check=False"
         )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _DEEPEST = 4  # containers and objects inside each other that are looked into
 _LONGEST = 256  # values of a container that are looked at
-_OWN = frozenset(vars(nn.Module())) | {"training"}  # torch's own records of a module
+OWN = frozenset(vars(nn.Module())) | {"training"}  # torch's own records of a module
 State = tuple[object, ...]
 
 
@@ -38,7 +38,7 @@ def _of_module(module: nn.Module, registered: Set[nn.Module], depth: int) -> Sta
     return (
         id(module),
         hooks_of(module),
-        tuple((k, _of(v, registered, depth)) for k, v in vars(module).items() if k not in _OWN),
+        tuple((k, _of(v, registered, depth)) for k, v in vars(module).items() if k not in OWN),
         tuple(map(_tensor, module._parameters.values())),
         tuple(map(_tensor, module._buffers.values())),
         _of_class(type(module)),
