@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -39,6 +40,7 @@ class Row:
         ok: whether it is explained by rounding.
         found: the graph's value where they differ most.
         expected: the model's there.
+        image: the row of the batch where that is; None if it is in none.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Row:
     ok: bool
     found: str = ""
     expected: str = ""
+    image: int | None = None
 
 
 @dataclass
@@ -129,6 +132,24 @@ def _apart(*given: Any, cloned: bool = False) -> Comparison:
     return found
 
 
+def alongside(
+    graph: Graph, images: Tensor, layers: Sequence[str], tell: Callable[[str, Any], None]
+) -> Comparison:
+    """Run a graph to some layers, and its model beside it, once each.
+
+    Args:
+        graph: the model's.
+        images: (batch, channels, *size), laid out in memory as they are to run.
+        layers: node names.
+        tell: given (layer, value) of each, by the graph, as soon as it is there.
+    """
+    with _ONE_AT_A_TIME, _untouched(graph.model):
+        beside = _Beside(graph, images, graph.inputs, None, tell=dict.fromkeys(layers, tell))
+        beside.run()
+        beside.through()
+    return beside.found
+
+
 def _laid_out(images: Tensor) -> Tensor:
     """As recordings lay images out, so that both sides round alike."""
     return images.detach().clone(memory_format=layout(images))
@@ -177,15 +198,17 @@ class _Beside:
         seeds: Sequence[str] | None,
         *,
         cloned: bool = False,
+        tell: Mapping[str, Callable[[str, Any], None]] = MappingProxyType({}),
     ) -> None:
         self.graph, self.images, self.inputs, self.cloned = graph, images, inputs, cloned
+        self.tell = tell
         self.calls = calls_of(graph)
         last = [name for name in graph.nodes if any(name in c for c in self.calls.values())][-1:]
         self.gradient, self.seeds = seeds is not None, tuple(seeds or graph.returned or last)
         wanted = [*graph.returned, *(name for names in self.calls.values() for name in names)]
         self.recorder = Recorder(graph, Policies(rectifier("gradient")))
         run: Run = self.recorder.run if self.gradient else plain(graph)
-        self.steps = execute(graph, images, graph.upto(wanted), run)
+        self.steps = execute(graph, images, graph.upto([*wanted, *tell]), run)
         self.awaited, self.held = set(wanted), dict[str, Any]()
         self.tops: dict[str, Tensor] = {}
         self.ahead = False  # the graph is running, which may call the model's modules too
@@ -247,6 +270,8 @@ class _Beside:
             with torch.no_grad():
                 while name not in self.held and self.found.stopped is None:
                     node, value = next(self.steps)
+                    if node.name in self.tell:
+                        self.tell[node.name](node.name, value)
                     if node.name in self.awaited:
                         self.held[node.name] = value
         except StopIteration:
@@ -261,7 +286,7 @@ class _Beside:
     def _compare(self, name: str, kind: str, found: Any, expected: Any) -> None:
         apart = difference(found, expected)
         ok = agrees(apart, self.images.dtype)
-        values = ("", "") if ok else told(found, expected)
+        values = ("", "", None) if ok else told(found, expected)
         self.found.rows.append(Row(name, kind, apart, ok, *values))
 
     def _meet_gradient(self, leaf: Tensor) -> None:

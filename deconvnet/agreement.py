@@ -99,15 +99,16 @@ def tensors(value: Any) -> Iterator[Tensor]:
             yield from tensors(getattr(value, field.name))
 
 
-def told(found: Any, expected: Any) -> tuple[str, str]:
-    """Two values at the place where they differ most, as a line each."""
+def told(found: Any, expected: Any) -> tuple[str, str, int | None]:
+    """Two values at the place where they differ most, as a line each, and its row of the batch."""
     pairs = list(tensors(found)), list(tensors(expected))
     if len(pairs[0]) != len(pairs[1]):
-        return f"{len(pairs[0])} tensors", f"{len(pairs[1])} tensors"
+        return f"{len(pairs[0])} tensors", f"{len(pairs[1])} tensors", None
     one, other = max(zip(*pairs, strict=True), key=lambda pair: _of_two(*pair))
     if one.shape != other.shape:
-        return f"shape {tuple(one.shape)}", f"shape {tuple(other.shape)}"
+        return f"shape {tuple(one.shape)}", f"shape {tuple(other.shape)}", None
     gap = (_plain(one) - _plain(other)).abs().nan_to_num(nan=float("inf"))
     at = tuple(int(i) for i in torch.unravel_index(gap.argmax(), gap.shape))
     where = f" at {at}" if at else ""
-    return f"{_plain(one)[at]:.5g}{where}", f"{_plain(other)[at]:.5g}{where}"
+    values = f"{_plain(one)[at]:.5g}{where}", f"{_plain(other)[at]:.5g}{where}"
+    return *values, at[0] if at else None

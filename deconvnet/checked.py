@@ -205,6 +205,26 @@ def covered_below(
     return set() if wrong or unsettled or point not in found.right else below
 
 
+def differs(
+    graph: Graph, images: Tensor, layers: Sequence[str], found: Comparison | None = None
+) -> Row | None:
+    """Where a graph first differs from its model on further images, up to some layers.
+
+    Args:
+        graph: the model's.
+        images: (batch, channels, *size).
+        layers: node names.
+        found: what came of running them beside each other, if that has been done.
+    """
+    if found is None or found.wrong:  # in float64 too, where the precision leaves it open
+        found, _ = compared(graph, images, None)
+    points = [_point(graph, layer) for layer in layers]
+    below = {node.name for node in graph.upto({*layers, *filter(None, points)})}
+    if None in points or not below.isdisjoint(graph.returned):
+        below.add(OUTPUT)
+    return next((row for row in found.wrong if row.name in below), None)
+
+
 def _point(graph: Graph, layer: str) -> str | None:
     """The layer if its value can be seen in the running model, else the next node that can."""
     visible = {name for names in calls_of(graph).values() for name in names}

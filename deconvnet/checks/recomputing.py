@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
 from deconvnet import fields
+from deconvnet.against_model import alongside
+from deconvnet.checked import differs
 from deconvnet.checks.comparing import Comparison, Entry, Mismatch
 from deconvnet.checks.sampling import Chosen, draw_entries, draw_images
 from deconvnet.items import path_of
@@ -19,8 +21,7 @@ from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs, blank
 from deconvnet.record import Recording
 from deconvnet.runs.feed import Microbatch, by_row, groups_of, microbatches
-from deconvnet.runs.layouts import CONTIGUOUS
-from deconvnet.runs.miner import activations
+from deconvnet.runs.layouts import CONTIGUOUS, laid_out
 from deconvnet.stores.store import Store
 from deconvnet.topk import TopK
 
@@ -38,6 +39,7 @@ class Recomputed:
         checked: entries compared.
         equal: those of them whose activation is equal bit for bit.
         mismatches: what is not as the store says.
+        unchecked: what could not be compared, in words.
     """
 
     chosen: Chosen
@@ -45,6 +47,7 @@ class Recomputed:
     checked: int
     equal: int
     mismatches: tuple[Mismatch, ...]
+    unchecked: tuple[str, ...]
 
 
 def recomputed(
@@ -60,6 +63,9 @@ def recomputed(
     report: Callable[[int, int], None] | None = None,
 ) -> Recomputed:
     """Run the images of random entries, and some others, and compare.
+
+    The graph, by which stores are mined, runs beside the model itself: a part of it that was at
+    rest on the images that it was compared on may be another than the model's.
 
     Args:
         store: whose entries.
@@ -100,7 +106,9 @@ def recomputed(
     for name, top in tops.items():
         found += own[name].counts(top.table(), top.images)
     checked_, equal = (sum(getattr(c, n) for c in own.values()) for n in ("checked", "equal"))
-    return Recomputed(chosen, total, checked_, equal, tuple(found))
+    return Recomputed(
+        chosen, total, checked_, equal, tuple(found), tuple(dict.fromkeys(work.unchecked))
+    )
 
 
 def _gone(index: int, count: int) -> Mismatch:
@@ -137,6 +145,7 @@ class _Work:
     chosen: Chosen
     dataset: Any
     tops: Mapping[str, TopK]
+    unchecked: list[str] = field(default_factory=list)
 
     def run(self, batch: Microbatch, device: torch.device) -> Iterator[Mismatch]:
         """One microbatch against every table."""
@@ -146,16 +155,30 @@ class _Work:
         for index in good:
             yield from self._path(index)
         layout = str(self.store.attributes.get("layout", CONTIGUOUS))
-        for name, maps in activations(
-            self.graph, batch, list(self.layers), layout=layout, device=device
-        ):
-            layer, image = self.layers[name], self.store[name].image
+        images, found = laid_out(batch.images.to(device), layout), list[Mismatch]()
+
+        def compare(name: str, value: Any) -> None:
+            maps, layer, image = batch.of_images(value), self.layers[name], self.store[name].image
             places = self.chosen.get(name, ())
             here = [Entry(*p, good.index(image[p])) for p in places if image[p] in good]
-            yield from layer.entries(maps, here)
-            yield from layer.absent(maps, good)
+            found.extend(layer.entries(maps, here))
+            found.extend(layer.absent(maps, good))
             if name in self.tops:
                 self.tops[name].update(maps, batch.indices)
+
+        ran = alongside(self.graph, images, list(self.layers), compare)
+        if ran.stopped is not None:
+            raise ValueError(ran.stopped)
+        yield from found
+        if ran.error is not None:
+            self.unchecked.append(f"the model itself, which cannot be called: {ran.error}")
+        row = differs(self.graph, images, list(self.layers), ran) if ran.wrong else None
+        if row is not None:
+            yield Mismatch(
+                "graph",
+                f"of images {good}, {row.name} is {row.found}, and the model itself gives "
+                f"{row.expected}: the graph by which stores are mined is not the model there",
+            )
 
     def _path(self, index: int) -> Iterator[Mismatch]:
         here, told = path_of(self.dataset, index), self.store.images.get(index)

@@ -78,7 +78,9 @@ def verify(
     must be possible beside the tables; where all images are run they are counted again. Images
     run in microbatches of the recorded shape, each in the row that it was mined in: on the
     machine that mined the store the activations are then equal bit for bit. So 100 images may
-    take more than two microbatches of 64, as many as there are images of one row.
+    take more than two microbatches of 64, as many as there are images of one row. Beside the
+    graph, by which the store was mined, the model itself runs on each microbatch, and its values
+    are compared with the graph's wherever a module gives them: two forward passes in all.
 
     Args:
         store: as ``open_store`` gives it.
@@ -127,7 +129,7 @@ def verify(
         tolerance=tolerance,
         seed=seed,
         mismatches=(*claims.found, *entries.mismatches, *pictures),
-        unchecked=(*claims.unchecked, *looked.unchecked),
+        unchecked=(*claims.unchecked, *entries.unchecked, *looked.unchecked),
     )
 
 

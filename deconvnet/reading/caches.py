@@ -42,10 +42,11 @@ def nothing_kept(model: nn.Module) -> Iterator[None]:
     """Afterwards nothing that the model's code can reach holds a stand-in that came meanwhile.
 
     Looked at are the attributes of modules, of their classes and of objects they hold, to any
-    depth; the globals that functions name, their closures and defaults; ``lru_cache``s, which are emptied; in
-    the model's own packages and in files that are not installed. What stood there before a
-    stand-in came is there again; whatever else has changed meanwhile is left. Not seen are places
-    that an extension in C keeps to itself, and what lies beyond the nearest 20,000 objects.
+    depth; the globals that functions name, their closures and defaults; ``lru_cache``s, which are
+    emptied; in the model's own packages and in files that are not installed. What stood there
+    before a stand-in came is there again; whatever else has changed meanwhile is left. Not seen
+    are places that an extension in C keeps to itself, local variables of generators, and what lies
+    beyond the nearest 20,000 objects.
     """
     places = list(_reached(model))
     try:

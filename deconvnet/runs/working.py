@@ -19,7 +19,7 @@ from deconvnet.runs.miner import Miner
 from deconvnet.runs.part_folder import PartFolder
 from deconvnet.runs.parts import Part, apart
 from deconvnet.runs.readers import ReaderDied
-from deconvnet.runs.reread import ImagesDiffer, reread
+from deconvnet.runs.reread import ImagesDiffer, check_strongest, reread
 from deconvnet.runs.shards import Shard
 from deconvnet.runs.target import Target
 from deconvnet.stores.store import Store
@@ -275,6 +275,7 @@ class Work:
             for part in parts:
                 self._reread(part, len(parts))
         found = assemble(request, self.job.geometry, parts)
+        check_strongest(self.job, found.layers)
         store = publish(self.path, request, found, limit=self.job.limit)
         self.folder.tidy(request)
         return store
