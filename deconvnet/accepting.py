@@ -10,6 +10,7 @@ from deconvnet.isolate import SEEDS
 from deconvnet.layers import Policies
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs, taken
+from deconvnet.reading.versions import weights_of
 from deconvnet.recording import Recording
 from deconvnet.units import Unit
 
@@ -88,17 +89,24 @@ def check_asked(
         raise ValueError("a whole map has no receptive field of its own: use crop=False")
 
 
-def check_own(recording: Recording, policies: Policies) -> None:
-    """See that a recording was made under these policies: others remember other things.
+def check_own(recording: Recording, policies: Policies, model: nn.Module) -> None:
+    """See that a recording was made under these policies, and with the weights of this moment.
 
     Raises:
-        ValueError: it was made by another DeconvNet.
+        ValueError: it was made by another DeconvNet, or before the model's weights changed.
     """
     if recording.policies is not policies:
         raise ValueError(
             f"this recording was made by another DeconvNet (its policy is "
             f"'{recording.policies.rectifier.name}', here it is '{policies.rectifier.name}'); "
             "record the images with this one"
+        )
+    was, now = dict(recording.weights), dict(weights_of(model))
+    changed = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+    if changed:
+        raise ValueError(
+            f"{changed[0]} of {type(model).__name__} has changed since this recording was made, "
+            "whose switches and activations are those of the old weights; record the images again"
         )
 
 

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from deconvnet.agreement import agrees, difference, tensors, told
+from deconvnet.agreement import agrees, difference, told
 from deconvnet.descend import descend
 from deconvnet.layers import Policies, rectifier
 from deconvnet.layers.crop import layout
-from deconvnet.reading.calling import Traces, parameters_kept, without_traces
+from deconvnet.reading.calling import Traces
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.nodes import filled
 from deconvnet.reading.running import Run, execute, plain
 from deconvnet.reading.signatures import called, image_argument
 from deconvnet.record import Recorder, Step
-from deconvnet.watching import by_node, calls_of, captured
+from deconvnet.watching import (
+    ONE_AT_A_TIME,
+    OUTPUT,
+    by_node,
+    calls_of,
+    captured,
+    untouched,
+)
 
-OUTPUT = "the model's output"
 GRADIENT = "the gradient at the images"
-_ONE_AT_A_TIME = threading.RLock()  # the model carries hooks of ours meanwhile
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def compare(
             the policy "gradient" and through autograd; () for what the model returns, None for
             values alone.
     """
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         try:
             found = _apart(graph, _laid_out(images), inputs, seeds)
         except _NotDifferentiated:  # a value was written into that autograd needed as it was
@@ -111,22 +114,16 @@ def compare(
         return _apart(graph, images.detach().clone(), inputs, seeds)  # as they were given
 
 
-@contextmanager
-def _untouched(model: nn.Module) -> Iterator[Traces]:
-    with without_traces(model) as traces, parameters_kept(model, traces):
-        yield traces
-
-
 def _apart(*given: Any, cloned: bool = False) -> Comparison:
     """Graph and model beside each other; each with a state of its own, where the model has one."""
     beside = _Beside(*given, cloned=cloned)
-    with _untouched(beside.graph.model) as traces:
+    with untouched(beside.graph.model) as traces:
         found = beside.run()
     if traces.written and found.error is None:  # what the graph read may have been written by then
         beside = _Beside(*given, cloned=cloned)
-        with _untouched(beside.graph.model):
+        with untouched(beside.graph.model):
             beside.through()
-        with _untouched(beside.graph.model):
+        with untouched(beside.graph.model):
             found = beside.run()
     found.traces = traces
     return found
@@ -143,7 +140,7 @@ def alongside(
         layers: node names.
         tell: given (layer, value) of each, by the graph, as soon as it is there.
     """
-    with _ONE_AT_A_TIME, _untouched(graph.model):
+    with ONE_AT_A_TIME, untouched(graph.model):
         beside = _Beside(graph, images, graph.inputs, None, tell=dict.fromkeys(layers, tell))
         beside.run()
         beside.through()
@@ -153,38 +150,6 @@ def alongside(
 def _laid_out(images: Tensor) -> Tensor:
     """As recordings lay images out, so that both sides round alike."""
     return images.detach().clone(memory_format=layout(images))
-
-
-def unsteady(
-    graph: Graph, images: Tensor, inputs: Mapping[str, Any], *, calls: int = 2
-) -> list[str]:
-    """Where a model gives several answers to one input: names of nodes and ``OUTPUT``, in order.
-
-    Args:
-        graph: the model's.
-        images: the input.
-        inputs: {argument: value} of the other arguments of forward.
-        calls: how often it is called. Random branches that are rarely taken need many calls.
-    """
-    first: dict[str, Any] = {}
-    differing: dict[str, None] = {}
-
-    def meet(name: str, value: Any) -> None:
-        if name not in first:
-            first[name] = [one.detach().clone() for one in tensors(value)]
-        elif not agrees(difference(value, first[name]), images.dtype):
-            differing[name] = None
-
-    argument = image_argument(graph.model, inputs)
-    with _ONE_AT_A_TIME, _untouched(graph.model), torch.enable_grad():
-        for _ in range(calls):
-            given = images.detach().requires_grad_().clone()
-            with captured(calls_of(graph), meet, heed=lambda: True):
-                try:
-                    meet(OUTPUT, called(graph.model, given, inputs, argument=argument))
-                except Exception:  # of the model's own, which was told already
-                    break
-    return list(differing)
 
 
 class _Beside:
@@ -223,7 +188,7 @@ class _Beside:
         """Run both."""
         leaf = self.images.clone().requires_grad_(self.gradient)
         argument = image_argument(self.graph.model, self.inputs)
-        watched = captured(self.calls, self._meet, heed=lambda: not self.ahead)
+        watched = captured(self.graph, self._meet, heed=lambda: not self.ahead)
         with torch.set_grad_enabled(self.gradient), watched:
             try:
                 given = leaf.clone() if self.gradient else leaf

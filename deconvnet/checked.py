@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from deconvnet.against_model import GRADIENT, OUTPUT, Comparison, Row, unsteady
+from deconvnet.against_model import GRADIENT, Comparison, Row
 from deconvnet.float64 import compared
 from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.graph import Graph
@@ -19,7 +19,7 @@ from deconvnet.reading.running import execute, plain, second_input
 from deconvnet.reading.signatures import missing
 from deconvnet.reading.untraceable import NotTheModel, UntraceableError
 from deconvnet.reading.versions import state_of
-from deconvnet.watching import calls_of
+from deconvnet.watching import OUTPUT, calls_of, unsteady
 
 CALLS = 10  # of a model that draws random numbers: a branch taken half the time shows in 511 of 512
 MOST = 64  # judgements that are remembered of a model
@@ -134,7 +134,7 @@ class Checked:
         gradient: bool,
     ) -> bool:
         """Whether a graph that is not the whole model is the model up to some layers."""
-        names = _named(graph, layers)
+        names = named_or_none(graph, layers)
         if names is None or (layers is None and OUTPUT in judgement.unsteady):
             return False
         for name in names:
@@ -249,7 +249,8 @@ def _alive(graph: Graph, images: Tensor, found: Comparison) -> Comparison:
     return found
 
 
-def _named(graph: Graph, layers: Sequence[str | nn.Module] | None) -> list[str] | None:
+def named_or_none(graph: Graph, layers: Sequence[str | nn.Module] | None) -> list[str] | None:
+    """The names of nodes, as ``Graph.named``; None where it raises."""
     try:
         return graph.named(layers)
     except (KeyError, UntraceableError):
@@ -272,7 +273,7 @@ def _refused(
 ) -> Exception:
     """Why none of the graphs can be used for the layers."""
     graph, judgement = judged[0]
-    if layers is not None and all(_named(one, layers) is None for one, _ in judged):
+    if layers is not None and all(named_or_none(one, layers) is None for one, _ in judged):
         graph.named(layers)  # raises what is said of unknown names
     if judgement.unsteady:
         return NotTheModel.unsteady(graph.model, judgement.unsteady[0])
@@ -285,7 +286,7 @@ def _misfit(
     graph: Graph, images: Tensor, layers: Sequence[str | nn.Module] | None, reason: str
 ) -> Exception:
     """Why images cannot be run: by the node at which they stop, if the graph stops too."""
-    nodes = graph.upto(_named(graph, layers) or graph.returned)
+    nodes = graph.upto(named_or_none(graph, layers) or graph.returned)
     try:
         with torch.no_grad(), evaluation(graph.model):
             for _ in execute(graph, images.clone(), nodes, plain(graph)):

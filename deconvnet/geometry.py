@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from deconvnet.layers import Policies, rectifier
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs, blank
-from deconvnet.reading.hooks import watched
+from deconvnet.reading.hooks import watched, without_onlookers
 from deconvnet.reading.versions import hooks_of
 from deconvnet.record import Recording, record
 
@@ -64,7 +64,8 @@ class Geometries:
         hooks = [hooks_of(module) for module in model.modules()]
         asked = (graph, empty.shape, empty.dtype, layers and tuple(layers), settings(model), hooks)
         if self._latest is None or self._latest[0] != asked or any(map(watched, model.modules())):
-            self._latest = asked, geometry_of(graph, empty, layers)
+            with without_onlookers(model):  # they are not to see empty images
+                self._latest = asked, geometry_of(graph, empty, layers)
         return self._latest[1]
 
     def fit_for(self, images: Tensor, layers: Sequence[str]) -> Recording:

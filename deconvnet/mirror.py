@@ -17,7 +17,7 @@ from deconvnet.accepting import (
     checked_unit,
     named_in,
 )
-from deconvnet.checked import Checked
+from deconvnet.checked import Checked, named_or_none
 from deconvnet.found import Found, Projection, cropped, dense
 from deconvnet.geometry import Geometries
 from deconvnet.isolate import check
@@ -28,7 +28,8 @@ from deconvnet.ordinary import ordinarily
 from deconvnet.project import from_recording
 from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs
-from deconvnet.reading.hooks import hooks_see, refuse_backward_hooks
+from deconvnet.reading.hooks import hooks_see, refuse_backward_hooks, revoked
+from deconvnet.reading.versions import weights_of
 from deconvnet.record import Recording, record
 from deconvnet.route import Route, check_way, route_of, travel
 from deconvnet.units import Unit
@@ -147,7 +148,8 @@ class DeconvNet:
         images = self._checked(images)
         graph = self._graph_for(images, chosen or None)
         names = graph.named(chosen or None)
-        return record(graph, images, names, policies=self.policies)
+        recording = record(graph, images, names, policies=self.policies)
+        return replace(recording, weights=weights_of(self.model))
 
     @ordinarily
     def project(
@@ -193,7 +195,7 @@ class DeconvNet:
         check_asked(layer, channel, position=position, units=units, seed=seed, crop=crop)
         check_way(way)
         if isinstance(images, Recording):
-            check_own(images, self.policies)
+            check_own(images, self.policies, self.model)
         else:
             images = self._checked(images)
         units = units if units is None else listed(units, Unit)
@@ -203,8 +205,13 @@ class DeconvNet:
             unit = Unit.at(self._graph_for(images, [layer]).find(layer), channel, position=position)
             count = images.images if isinstance(images, Recording) else len(images)
             units = [replace(unit, image=image) for image in range(count)]
-        found, geometry, like = self._found(images, units, seed=seed, way=way)
-        return cropped(found, len(units), geometry) if crop else dense(found, len(units), like)
+        for _ in range(2):
+            changes = revoked(self.model)
+            found, geometry, like = self._found(images, units, seed=seed, way=way)
+            cut = cropped(found, len(units), geometry) if crop else dense(found, len(units), like)
+            if revoked(self.model) == changes:
+                break  # else a hook has begun to change values, which the geometry does not know
+        return cut
 
     @ordinarily
     def route(self, images: Tensor, units: Sequence[Unit], *, way: str | None = None) -> Route:
@@ -290,9 +297,9 @@ class DeconvNet:
         self, images: Tensor | Recording, layers: Sequence[str | nn.Module] | None
     ) -> Graph:
         """The graph for these images, which is the model up to these layers."""
-        if isinstance(images, Recording) or self._checked_graphs is None:
-            graph = self._graph_of(images)
-        else:
+        graph = self._graph_of(images)
+        if not isinstance(images, Recording) and self._checked_graphs is not None:
+            refuse_backward_hooks(graph.model, graph.upto(named_or_none(graph, layers) or ()))
             graph = self._latest = self._checked_graphs.of(images, layers)
         refuse_backward_hooks(graph.model, graph.upto(graph.named(layers)))
         return graph

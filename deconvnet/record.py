@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from deconvnet.hooked import Opaque, after, before, of_container
+from deconvnet.hooked import Opaque, Together, after, before, of_container
 from deconvnet.layers import (
     TABLE,
     Local,
@@ -25,7 +25,7 @@ from deconvnet.layers.local import Traced
 from deconvnet.reading.evaluating import evaluation
 from deconvnet.reading.functions import Applied
 from deconvnet.reading.graph import Graph
-from deconvnet.reading.hooks import Hooks, hooked
+from deconvnet.reading.hooks import Hooks, hooked, revoke
 from deconvnet.reading.inplace import refuse_shared, refuse_written
 from deconvnet.reading.nodes import Node, arguments, run_call
 from deconvnet.reading.opaque import ruled, samples_tried
@@ -149,6 +149,8 @@ class Recorder:
         held = {source: values[source] for source in carried}
         if isinstance(node.call.target, Hooks):
             found = of_container(node.call.target, args, held, self.policies)
+            if not isinstance(found.layer, Together):
+                revoke(node.call.target.module)
             self._add(node, node.name, found)
             return found.value
         if node.module is not None and hooked(node.module) and reader_for(node.module):
@@ -181,16 +183,20 @@ class Recorder:
         first = before(node.module, filled, entry, self.policies)
         alone = first.alone() if first is not None else None
         if first is not None:
+            revoke(node.module)
             if alone is None:
                 return False, None
             args, kwargs = first.value
             entry = {f"{node.name}<": alone[0]}
         bound = bind(node, args, kwargs, entry)
         if bound is None:
+            revoke(node.module)  # its hooks run where nobody sees what they change
             return False, None
         layer, inputs, sources = bound[0].under(self.policies), *bound[1:]
         output, kept = layer.record(*inputs)
         last = after(node.module, (args, kwargs), {f"{node.name}=": output}, entry, self.policies)
+        if last is not None:
+            revoke(node.module)
         if alone is not None:
             self._add(node, f"{node.name}<", alone[1])
         name = node.name if last is None else f"{node.name}="

@@ -64,6 +64,8 @@ class Recording:
         policies: under which it was made; they decided what is remembered.
         empty: a number of the images' type, on their device.
         blocks: the nodes that read what carries a signal and give tensors that carry none.
+        weights: which parameters and buffers it was made with (``versions.weights_of``); empty
+            for recordings that live no longer than a call.
     """
 
     input: str
@@ -73,6 +75,7 @@ class Recording:
     policies: Policies
     empty: Tensor
     blocks: tuple[str, ...] = ()
+    weights: tuple[tuple[str, object], ...] = ()
 
     @property
     def images(self) -> int:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from deconvnet.agreement import tensors
+from deconvnet.agreement import agrees, difference, tensors
+from deconvnet.layers import reader_for
+from deconvnet.reading.calling import Traces, parameters_kept, without_traces
 from deconvnet.reading.graph import Graph
-from deconvnet.reading.hooks import Hooks
+from deconvnet.reading.hooks import Hooks, observed
 from deconvnet.reading.nodes import filled
+from deconvnet.reading.signatures import called, image_argument
+
+OUTPUT = "the model's output"
+ONE_AT_A_TIME = threading.RLock()  # the model carries hooks of ours meanwhile
 
 
 def calls_of(graph: Graph) -> dict[nn.Module, list[str]]:
@@ -31,13 +37,22 @@ def calls_of(graph: Graph) -> dict[nn.Module, list[str]]:
 
 @contextmanager
 def captured(
-    calls: Mapping[nn.Module, Sequence[str]],
+    graph: Graph,
     meet: Callable[[str, Any], Any],
     *,
     heed: Callable[[], bool],
 ) -> Iterator[None]:
-    """While the model runs, tell what each call of a module gave, after hooks of the user's."""
+    """While the model runs, tell what each call of a module gave, after hooks of the user's.
+
+    Those of them that turn out to look at values and change nothing are not run by the graph too.
+
+    Args:
+        graph: of the model.
+        meet: (node, value) -> what the model goes on with; None for the value itself.
+        heed: whether it is the model that runs now, and not the graph beside it.
+    """
     thread = threading.get_ident()
+    sealed = {n.module for n in graph if n.module is not None and not reader_for(n.module)}
 
     def watch(module: nn.Module, names: Iterator[str]) -> Any:
         def tell(_: nn.Module, __: Any, output: Any) -> Any:
@@ -48,7 +63,8 @@ def captured(
         return module.register_forward_hook(tell)
 
     with ExitStack() as stack:
-        for module, names in calls.items():
+        stack.enter_context(observed(graph.model, quiet=lambda: not heed(), sealed=sealed))
+        for module, names in calls_of(graph).items():
             if isinstance(module, torch.jit.ScriptModule):
                 continue  # these take no hooks
             stack.callback(watch(module, iter(names)).remove)
@@ -72,3 +88,42 @@ def _flat(part: Any) -> Iterator[str]:
             yield from _flat(one)
     elif isinstance(part, dict):
         yield from _flat(list(part.values()))
+
+
+@contextmanager
+def untouched(model: nn.Module) -> Iterator[Traces]:
+    """Afterwards nothing that the model has written or drawn is left, parameters included."""
+    with without_traces(model) as traces, parameters_kept(model, traces):
+        yield traces
+
+
+def unsteady(
+    graph: Graph, images: Tensor, inputs: Mapping[str, Any], *, calls: int = 2
+) -> list[str]:
+    """Where a model gives several answers to one input: names of nodes and ``OUTPUT``, in order.
+
+    Args:
+        graph: the model's.
+        images: the input.
+        inputs: {argument: value} of the other arguments of forward.
+        calls: how often it is called. Random branches that are rarely taken need many calls.
+    """
+    first: dict[str, Any] = {}
+    differing: dict[str, None] = {}
+
+    def meet(name: str, value: Any) -> None:
+        if name not in first:
+            first[name] = [one.detach().clone() for one in tensors(value)]
+        elif not agrees(difference(value, first[name]), images.dtype):
+            differing[name] = None
+
+    argument = image_argument(graph.model, inputs)
+    with ONE_AT_A_TIME, untouched(graph.model), torch.enable_grad():
+        for _ in range(calls):
+            given = images.detach().requires_grad_().clone()
+            with captured(graph, meet, heed=lambda: True):
+                try:
+                    meet(OUTPUT, called(graph.model, given, inputs, argument=argument))
+                except Exception:  # of the model's own, which was told already
+                    break
+    return list(differing)

@@ -34,6 +34,12 @@ def state_of(model: nn.Module) -> State:
     return tuple(found)
 
 
+def weights_of(model: nn.Module) -> tuple[tuple[str, object], ...]:
+    """What changes with parameters and buffers: when they are written into, moved or replaced."""
+    named = (*model.named_parameters(), *model.named_buffers())
+    return tuple((name, _tensor(value)) for name, value in named)
+
+
 def _of_module(module: nn.Module, registered: Set[nn.Module], depth: int) -> State:
     return (
         id(module),
