@@ -29,8 +29,8 @@ class Route:
             go down on what they see.
         multiply_adds: {way: multiply-adds of all filters, up and down, if every layer that can
             goes this way}, and of the way "taken"; "full" is one whole pass up and one down for
-            every unit. Where nothing is known of an operation, this counts as if it mixed the
-            images of the batch; whether it does is tried later, on their recording.
+            every unit. Where nothing is known of an operation, it is tried on empty images whether
+            it mixes those of a batch; where it does, each signal takes the filters of all of them.
         parts: {layer: parts of its units, each with its cone}, of the layers that go by cone.
     """
 
@@ -73,14 +73,14 @@ def route_of(
         some = [units[i] for i in members]
         images = {unit.image for unit in some}
         up = _up_to(geometry, graph, [layer])
-        if not geometry.separable:  # each signal goes down through the whole batch
+        if not geometry.apart:  # each signal goes down through the whole batch
             down = len(some) * up * len(like)
             counts[layer] = _Count(len(some), images, up, None, down=down)
             continue
         placed = [unit if unit.position else _central(unit, geometry) for unit in some]
         parts = cones(geometry, placed, policies=policies, like=like, graph=graph)
         above, down = (0, len(some) * up) if parts is None else _counts(parts)
-        free = placed == some and parts is not None
+        free = placed == some and parts is not None and geometry.separable
         own = parts if free else None
         counts[layer] = _Count(len(some), images, up, own, down=down, cone=above)
     return _chosen(counts, geometry, graph, way=way)
