@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 
+import torch
 from torch import Tensor, nn
 
 from deconvnet.isolate import SEEDS
@@ -32,6 +33,11 @@ def accepted(images: Tensor, graphs: Graphs) -> Tensor:
         raise TypeError(
             f"images were {type(images).__name__}; give a tensor (batch, channels, *size), "
             "for photographs as deconvnet.Preprocessing makes it" + (_WRAPPED if inside else "")
+        )
+    if images.layout != torch.strided or images.is_nested:
+        raise ValueError(
+            f"images of layout {images.layout} were given; expected a dense tensor (batch, "
+            "channels, *size): use images.to_dense()"
         )
     if images.ndim < 3 or (images.ndim == 3 and axes_of(graphs) >= 2):
         raise ValueError(

@@ -17,7 +17,7 @@ from deconvnet.reading.graph import Graph
 from deconvnet.reading.graphs import Graphs
 from deconvnet.reading.running import execute, plain, second_input
 from deconvnet.reading.signatures import missing
-from deconvnet.reading.untraceable import NotTheModel, UntraceableError
+from deconvnet.reading.untraceable import BRANCHES, GRADIENTS, NotTheModel, UntraceableError
 from deconvnet.reading.versions import state_of
 from deconvnet.watching import OUTPUT, calls_of, unsteady
 
@@ -65,6 +65,17 @@ class Checked:
 
     def __init__(self, graphs: Graphs) -> None:
         self.graphs = graphs
+
+    @classmethod
+    def if_asked(cls, graphs: Graphs, check: bool) -> Checked | None:
+        """The same, or nothing where ``check`` is false.
+
+        Raises:
+            TypeError: it is no bool.
+        """
+        if not isinstance(check, bool):
+            raise TypeError(f"check={check!r} was given, expected True or False")
+        return cls(graphs) if check else None
 
     def of(
         self, images: Tensor, layers: Sequence[str | nn.Module] | None, *, gradient: bool = True
@@ -279,7 +290,9 @@ def _refused(
         return NotTheModel.unsteady(graph.model, judgement.unsteady[0])
     if judgement.error is not None:
         return _misfit(graph, images, layers, judgement.error)
-    return NotTheModel.at(graph.model, [(g.reader, j.problem) for g, j in judged], refusals)
+    differs = [(g.reader, j.problem) for g, j in judged]
+    remedy = GRADIENTS if all(row and row.name == GRADIENT for _, row in differs) else BRANCHES
+    return NotTheModel.at(graph.model, differs, refusals, remedy=remedy)
 
 
 def _misfit(

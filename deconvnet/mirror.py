@@ -104,12 +104,10 @@ class DeconvNet:
         inputs: Mapping[str, Any] | None = None,
         check: bool = True,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"the model was {type(model).__name__}; give a torch.nn.Module")
         rule = rectifier_named(rectifier)
         self.policies = Policies(rule, elsewhere, normalization, unpooling=unpooling)
         self._graphs = Graphs(model, inputs)
-        self._checked_graphs = Checked(self._graphs) if check else None
+        self._checked_graphs = Checked.if_asked(self._graphs, check)
         self._latest: Graph | None = None
         self._geometries = Geometries(self._graphs)
         self.model = self._graphs.model
@@ -148,6 +146,8 @@ class DeconvNet:
         images = self._checked(images)
         graph = self._graph_for(images, chosen or None)
         names = graph.named(chosen or None)
+        if not names:
+            raise ValueError(f"{type(self.model).__name__} returns no tensor: name a layer")
         recording = record(graph, images, names, policies=self.policies)
         return replace(recording, weights=weights_of(self.model))
 

@@ -31,10 +31,18 @@ class Graphs:
         any_size: the graph that torch.fx has read; None where it cannot.
 
     Raises:
+        TypeError: model or inputs are something else.
         UntraceableError: the model is none that can be read.
     """
 
     def __init__(self, model: nn.Module, inputs: Mapping[str, Any] | None = None) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"the model was {type(model).__name__}; give a torch.nn.Module")
+        if not isinstance(inputs, Mapping | None):
+            raise TypeError(
+                f"inputs= was {type(inputs).__name__}; give a dictionary from arguments of forward "
+                "to their values, such as {'mask': mask}"
+            )
         self.model = unwrapped(model)
         self.inputs = dict(inputs or {})
         self.any_size: Graph | None = None

@@ -113,6 +113,7 @@ class Job:
         if nan not in ("skip", "error"):
             raise ValueError(f"nan was {nan!r}; use 'skip' or 'error'")
         graphs = Graphs(model)
+        held = Checked.if_asked(graphs, check)
         seen = look(dataset, workers, signals)
         image = seen.image
         one = blank(model, image.shape, like=image)
@@ -138,7 +139,7 @@ class Job:
         channels = {name: geometry.sizes[name][1] for name in names}
         running = graphs.of(one.expand(batch_size, *image.shape))
         request = Request(attributes, len(dataset), channels)
-        held, limit = Checked(graphs) if check else None, Limit(max_bad, strict)
+        limit = Limit(max_bad, strict)
         return cls(running, geometry, dataset, one, request, workers, signals, limit, held)
 
     def like(self, parts: Sequence[Part]) -> Job:
