@@ -7,16 +7,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when it is asked for
-    from deconvnet.checks.verifying import verify
-    from deconvnet.embedding import embed
-    from deconvnet.found import Projection
-    from deconvnet.images import Preprocessing
+    from deconvnet.mining.verify.verify import verify
+    from deconvnet.mining.embed import embed
+    from deconvnet.projection.result import Projection
+    from deconvnet.data import Preprocessing
     from deconvnet.layers import Rectifier, UnmirroredError
-    from deconvnet.mining import mine
-    from deconvnet.mirror import DeconvNet, Layer
-    from deconvnet.reading.untraceable import UntraceableError
-    from deconvnet.record import Recording
-    from deconvnet.stores.store import Store, open_store
+    from deconvnet.mining.mine import mine
+    from deconvnet.net import DeconvNet, Layer
+    from deconvnet.graph.errors import UntraceableError
+    from deconvnet.projection.forward import Recording
+    from deconvnet.store.store import Store, open_store
     from deconvnet.units import Box, Unit
 
 __version__ = "0.1.0"

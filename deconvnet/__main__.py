@@ -2,6 +2,6 @@
 
 import sys
 
-from deconvnet.cli import main
+from deconvnet.cli.main import main
 
 sys.exit(main())

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
-from deconvnet.paths import expanded
+from .arguments import expanded
 
 # What a file system answers when it cannot sync a folder: the rename itself has succeeded by then.
 _CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM)

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deconvnet.layers import Crop, Inside
+from .layers import Crop, Inside
 from deconvnet.layers.window import whole
-from deconvnet.trial import Trial
+from .trial import Trial
 
 UNITS, LARGEST = 8, 4  # windows that are tried at a time, and their longest side
 ANYTHING = 3.0  # stands outside of the map for layers that say it makes no difference

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from deconvnet.inside_law import inside_law
-from deconvnet.layers import Interval, MirroredLayer, Policies, rectifier
-from deconvnet.report import ModelReport, check_model
-from deconvnet.trial import LawBroken, Trial, carries
+from .inside_law import inside_law
+from .layers import Interval, MirroredLayer, Policies, rectifier
+from deconvnet.projection.check.report import ModelReport, check_model
+from .trial import LawBroken, Trial, carries
 
 __all__ = ["LawBroken", "ModelReport", "check_layer", "check_model"]
 

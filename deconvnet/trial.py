@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from deconvnet.layers import MirroredLayer
+from .layers import MirroredLayer
 
 
 class LawBroken(AssertionError):

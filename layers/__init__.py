@@ -13,13 +13,7 @@ from torch import nn
 from .base import InputSize, Inside, LinearMap, MirroredLayer, Nothing, Record
 from .crop import Crop
 from .local import Local, PerSample
-from .policies import (
-    Activation,
-    Policies,
-    Rectifier,
-    UnmirroredError,
-    rectifier,
-)
+from .policies import Activation, Policies, Rectifier, UnmirroredError, rectifier
 from .rectification import Rectification
 from .table import TABLE, Reader
 from .unpooling import Switches, unpool

@@ -25,7 +25,7 @@ from benchmark_results import Results, cores, results, this_machine
 from benchmark_table import MARKS, markdown
 from readme_table import paste
 
-from deconvnet.progress import bar
+from deconvnet.cli.progress import bar
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNTS = (100, 1_000, 10_000)

@@ -14,7 +14,7 @@ from benchmark_cases import Case
 from benchmark_timing import interleaved, ratios, settled
 
 from deconvnet import DeconvNet
-from deconvnet.checked import judge
+from deconvnet.projection.check.checked_graphs import judge
 
 SIDES = ("ours", "captum", "forward")
 

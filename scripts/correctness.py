@@ -1,6 +1,6 @@
 """DeconvNet and guided maps of this toolkit and its peers, against an independent reference.
 
-The reference is tests/reference.py: the papers' rules as autograd functions in place of every
+The reference is tests/support/reference.py: the papers' rules as autograd functions in place of every
 relu that a model runs. It shares no code with any of the toolkits. Each cell is the greatest
 difference from it, relative to its greatest value, in float64.
 
@@ -25,7 +25,7 @@ from correctness_situations import situations
 from readme_table import paste
 
 from deconvnet.atomic import write_whole
-from deconvnet.progress import bar
+from deconvnet.cli.progress import bar
 
 Rows = dict[str, dict[str, dict[str, Cell]]]
 MARKS = ("<!-- correctness -->", "<!-- /correctness -->")

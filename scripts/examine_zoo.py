@@ -17,8 +17,8 @@ import torch
 from deconvnet.zoo import WEIGHTS
 from deconvnet.zoo.collage import Collage
 from deconvnet.zoo.examining import examine, unseen_instances
-from deconvnet.zoo.network import ZFNetMini
-from deconvnet.zoo.weights import load_about, load_classes, load_weights
+from deconvnet.zoo.zfnet_mini_network import ZFNetMini
+from deconvnet.zoo.embedded_weights import load_about, load_classes, load_weights
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import deconvnet
-from deconvnet.stores.store import Store
+from deconvnet.store.store import Store
 
 Images = NDArray[np.float32]
 SIZE = (3, 24, 24)

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 import deconvnet
-from deconvnet.cli import main as deconvnet_command
+from deconvnet.cli.main import main as deconvnet_command
 
 
 def main() -> None:

@@ -12,10 +12,10 @@ import torchvision
 
 import deconvnet
 from deconvnet import Preprocessing
-from deconvnet.images import ImageFolder
-from deconvnet.mining import Source
-from deconvnet.progress import bar
-from deconvnet.weights import load_weights
+from deconvnet.data import ImageFolder
+from deconvnet.mining.mine import Source
+from deconvnet.cli.progress import bar
+from deconvnet.zoo.state_dicts import load_weights
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ import torchvision
 
 from deconvnet import DeconvNet, Preprocessing
 from deconvnet.figures import ImageRow, UnitView, save, visualization
-from deconvnet.images import read_image
-from deconvnet.weights import load_weights
+from deconvnet.data import read_image
+from deconvnet.zoo.state_dicts import load_weights
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.mining_runs import mined
+from tests.support.mining_runs import mined
 
 HERE = Path(__file__).parent
 FLOORS = (

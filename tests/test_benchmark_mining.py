@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import deconvnet
-from tests.benchmarked import mining, noise, peers, put_tiny
+from tests.support.benchmarked import mining, noise, peers, put_tiny
 
 
 @pytest.fixture(autouse=True)

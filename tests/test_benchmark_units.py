@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.benchmarked import case, cases, noise, put_tiny, runners, whole
+from tests.support.benchmarked import case, cases, noise, put_tiny, runners, whole
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from deconvnet import DeconvNet, Preprocessing, Unit, embed, mine, zoo
-from deconvnet.estimating import estimate
+from deconvnet.mining.estimate import estimate
 from deconvnet.layers import rectifier
-from deconvnet.patches import exemplars, stored_exemplars
+from deconvnet.mining.exemplars import exemplars, stored_exemplars
 
 PREPARE = Preprocessing((9, 9), 9, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from deconvnet import Preprocessing, embed, mine, open_store, verify, zoo
-from deconvnet.datasets import anchored, dataset
-from deconvnet.images import ImageFolder, read_image
-from deconvnet.models import load
-from deconvnet.runs.merging import parts_in
-from deconvnet.weights import read_weights
-from tests.commands import make_files, said
+from deconvnet.data.specs import anchored, dataset
+from deconvnet.data import ImageFolder, read_image
+from deconvnet.zoo.load import load
+from deconvnet.mining.run.merge import parts_in
+from deconvnet.zoo.state_dicts import read_weights
+from tests.support.commands import make_files, said
 
 PREPARE = Preprocessing((8, 8), 8)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from deconvnet.layers import Inside, Local, MirroredLayer, Record, Switches
 from deconvnet.layers.linear import Linear
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import Planted, call, numbers, positive, wider
+from tests.support.layer_laws import Planted, call, numbers, positive, wider
 
 
 @dataclass(frozen=True, eq=False)

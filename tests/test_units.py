@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from deconvnet import Box, DeconvNet, Unit
-from tests.networks import noise
+from tests.support.networks import noise
 
 WRITTEN = {
     "features.28:42": Unit("features.28", 42),

@@ -10,18 +10,10 @@ import torch
 from torch import nn
 
 from deconvnet.zoo.collage import Collage
-from deconvnet.zoo.examining import (
-    answers,
-    examine,
-    first_layer,
-    nearest_mean,
-    purity,
-    roughness,
-    unseen_instances,
-)
-from deconvnet.zoo.network import ZFNetMini
-from deconvnet.zoo.weights import save_weights
-from tests.objects import draw_objects
+from deconvnet.zoo.examining import (answers, examine, first_layer, nearest_mean, purity, roughness, unseen_instances)
+from deconvnet.zoo.zfnet_mini_network import ZFNetMini
+from deconvnet.zoo.embedded_weights import save_weights
+from tests.support.objects import draw_objects
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "examine_zoo.py"
 FOUR = ("angular/a", "angular/b", "round/c", "round/d")

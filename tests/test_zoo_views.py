@@ -6,7 +6,7 @@ import torch
 from deconvnet.zoo import disturbing
 from deconvnet.zoo.collage import Collage
 from deconvnet.zoo.views import EXAMINATION, TRAINING, Views, seed_of
-from tests.objects import draw_objects
+from tests.support.objects import draw_objects
 
 
 @pytest.fixture

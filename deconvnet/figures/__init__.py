@@ -1,15 +1,15 @@
 """Figures for papers, drawn from arrays: knows inches and points, and nothing of networks."""
 
-from . import backend as backend  # before anything imports matplotlib
-from .comparison import ComparisonRow, comparison
-from .contrast import RULE, signed
-from .exemplars import ChannelBlock, figure2
-from .filters import filters
-from .grid import as_picture, pad_to, tile
+from deconvnet.figures.canvas import backend as backend  # before anything imports matplotlib
+from .method_comparison import ComparisonRow, comparison
+from deconvnet.figures.canvas.contrast import RULE, signed
+from .exemplar_grid import ChannelBlock, figure2
+from .filter_tiles import filters
+from deconvnet.figures.canvas.tiles import as_picture, pad_to, tile
 from .metadata import provenance, suffix_of
 from .save import save
-from .style import WIDTHS, paper, width
-from .unit import ImageRow, UnitView, visualization
+from deconvnet.figures.canvas.style import WIDTHS, paper, width
+from .unit_panels import ImageRow, UnitView, visualization
 
 __all__ = [
     "RULE",

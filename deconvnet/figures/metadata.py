@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from xml.etree import ElementTree
 
-from .. import __version__
+from deconvnet import __version__
 
 _CREATOR = f"deconvnet {__version__}"
 _PNG_KEY = b"deconvnet"

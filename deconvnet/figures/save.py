@@ -9,10 +9,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from ..atomic import write_whole
-from ..paths import expanded
+from deconvnet.atomic import write_whole
+from deconvnet.arguments import expanded
 from .metadata import metadata, suffix_of
-from .style import paper
+from deconvnet.figures.canvas.style import paper
 
 
 def save(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import nn
 
-    from deconvnet.images import Preprocessing
+    from deconvnet.data import Preprocessing
 
     from .tiles import Photographs
 
@@ -37,7 +37,7 @@ SIDE = 96  # height and width of the network's input, pixels
 def zfnet_mini(*, weights: bool = True) -> nn.Module:
     """The embedded network, in evaluation mode.
 
-    ZFNet's shape at 96 pixels (see :class:`deconvnet.zoo.network.ZFNetMini`), trained by
+    ZFNet's shape at 96 pixels (see :class:`deconvnet.zoo.zfnet_mini_network.ZFNetMini`), trained by
     ``scripts/train_zoo.py`` to tell 367 photographed objects apart. It takes images
     ``(N, 3, 96, 96)`` made by :data:`PREPROCESSING` and returns scores ``(N, 367)``; what an output
     stands for is told by :func:`class_names`.
@@ -48,8 +48,8 @@ def zfnet_mini(*, weights: bool = True) -> nn.Module:
     Raises:
         FileNotFoundError: If the weights are not beside the code.
     """
-    from .network import ZFNetMini
-    from .weights import load_weights
+    from .zfnet_mini_network import ZFNetMini
+    from .embedded_weights import load_weights
 
     model = ZFNetMini()
     if weights:
@@ -59,14 +59,14 @@ def zfnet_mini(*, weights: bool = True) -> nn.Module:
 
 def zfnet() -> nn.Module:
     """The network of Zeiler & Fergus 2014, layer by layer, with random weights."""
-    from .zeiler_fergus import ZFNet
+    from .zfnet_network import ZFNet
 
     return ZFNet().eval()
 
 
 def allcnn() -> nn.Module:
     """The All-CNN-C of Springenberg et al. 2014, with random weights."""
-    from .springenberg import AllCNN
+    from .allcnn_network import AllCNN
 
     return AllCNN().eval()
 
@@ -77,7 +77,7 @@ def class_names() -> list[str]:
     Raises:
         FileNotFoundError: If the weights, which hold the names, are not beside the code.
     """
-    from .weights import load_classes
+    from .embedded_weights import load_classes
 
     return load_classes(WEIGHTS)
 
@@ -100,7 +100,7 @@ def photographs(
         ValueError: If a photograph is unknown or no tile fits.
         FileNotFoundError: If the installed scikit-image came without its pictures.
     """
-    from deconvnet.one_or_more import listed
+    from deconvnet.arguments import listed
 
     from .tiles import SCALES, SHOWN, Photographs
 
@@ -137,7 +137,7 @@ SIDES = {"zfnet_mini": SIDE, "zfnet": 224, "allcnn": 32}
 
 def preprocessing(name: str = "zfnet_mini") -> Preprocessing:
     """What a network of the zoo wants done to photographs: the shorter side fits its input."""
-    from deconvnet.images import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+    from deconvnet.data import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
     side = SIDES[name]
     return Preprocessing(size=(side, side), resize=side, mean=IMAGENET_MEAN, std=IMAGENET_STD)

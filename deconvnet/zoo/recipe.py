@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .folding import with_batch_norm
-from .network import ZFNetMini
+from .zfnet_mini_network import ZFNetMini
 
 WARM_UP = 0.02  # of the whole training
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageStat
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from deconvnet.images import Preprocessing
+from deconvnet.data import Preprocessing
 
 # Inside scikit-image's wheel: read from there, since ``skimage.data``'s functions may download.
 FILES = {

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deconvnet.images import IMAGENET_MEAN, IMAGENET_STD
+from deconvnet.data import IMAGENET_MEAN, IMAGENET_STD
 
 from .collage import Collage
 

@@ -13,10 +13,10 @@ from deconvnet import DeconvNet, UnmirroredError
 from deconvnet.layers import TABLE, Rectification
 from deconvnet.layers.aten import ATEN
 from deconvnet.layers.table_of_activations import ACTIVATIONS
-from deconvnet.reading.untraceable import NotFollowed
-from tests.layers.helper import check_call, numbers
-from tests.networks import live_units
-from tests.reference import assert_same, projections
+from deconvnet.graph.errors import NotFollowed
+from tests.support.layer_laws import check_call, numbers
+from tests.support.networks import live_units
+from tests.support.reference import assert_same, projections
 
 aten = torch.ops.aten
 MIXING = {"GLU", "LogSoftmax", "MultiheadAttention", "Softmax", "Softmax2d", "Softmin"}
@@ -78,7 +78,7 @@ def by_export(monkeypatch):
     def refuse(model, *inputs):
         raise NotFollowed(model, "refused by the test")
 
-    monkeypatch.setattr("deconvnet.reading.graphs.trace", refuse)
+    monkeypatch.setattr("deconvnet.graph.frontends.trace", refuse)
 
 
 def test_the_enumeration_finds_them():
@@ -119,7 +119,7 @@ def test_no_function_of_an_activation_is_mirrored_without_a_word(name, function)
 def test_an_activation_that_is_missing_is_told(name, monkeypatch):
     """Planted: a table without it, and a graph in which it is left in pieces."""
     model = alone(name, getattr(F, name))
-    monkeypatch.setattr("deconvnet.reading.exporting.collapse", lambda *_: None)
+    monkeypatch.setattr("deconvnet.graph.export.collapse", lambda *_: None)
     overload = getattr(getattr(aten, name, None), "default", None)
     monkeypatch.delitem(TABLE, overload, raising=False)
     recording = DeconvNet(model, "gradient").record(numbers(2, 3, 6, 6))

@@ -7,7 +7,7 @@ from torch import nn
 
 from deconvnet.layers import TABLE
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import Planted, call, check_call, check_module, check_windows, numbers
+from tests.support.layer_laws import Planted, call, check_call, check_module, check_windows, numbers
 
 POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 ADAPTIVE = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}

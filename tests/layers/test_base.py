@@ -10,7 +10,7 @@ from torch import Size
 from deconvnet.layers import InputSize, LinearMap, MirroredLayer, Nothing, Record
 from deconvnet.layers.base import adjoint, take
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import call, numbers
+from tests.support.layer_laws import call, numbers
 
 INDEX = torch.tensor([2, 0, 2, 1])
 

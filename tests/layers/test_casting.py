@@ -5,7 +5,7 @@ import torch
 
 from deconvnet.layers import TABLE
 from deconvnet.layers.casting import Casting
-from tests.layers.helper import numbers
+from tests.support.layer_laws import numbers
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from torch import nn
 from deconvnet.layers import Interval
 from deconvnet.layers.chaining import Chain
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import TABLE, call, check_call, check_module, check_windows, numbers
+from tests.support.layer_laws import TABLE, call, check_call, check_module, check_windows, numbers
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])

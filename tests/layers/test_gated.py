@@ -8,7 +8,7 @@ from torch import nn
 from deconvnet import DeconvNet, UnmirroredError
 from deconvnet.layers import TABLE, Policies, reader_for, rectifier
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import numbers
+from tests.support.layer_laws import numbers
 
 
 @pytest.mark.parametrize("dim", [1, -1, 2])

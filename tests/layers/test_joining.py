@@ -7,7 +7,7 @@ import torch
 
 from deconvnet.layers import TABLE
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import Planted, call, check_call, numbers, positive
+from tests.support.layer_laws import Planted, call, check_call, numbers, positive
 
 X = (3, 4, 2, 5)
 BROADCASTS = [

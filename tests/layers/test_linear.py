@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import Planted, call, check_call, check_module, numbers, positive
+from tests.support.layer_laws import Planted, call, check_call, check_module, numbers, positive
 
 
 @pytest.mark.parametrize("size", [(5,), (4, 5), (3, 2, 5)])

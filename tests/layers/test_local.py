@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from deconvnet.layers import TABLE, Local, PerSample
 from deconvnet.layers.local import along
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import Planted, check_call, numbers, positive
+from tests.support.layer_laws import Planted, check_call, numbers, positive
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from deconvnet.layers import Local
 from deconvnet.layers.local import Traced
 from deconvnet.layers.packing import rounds, separating
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import numbers
+from tests.support.layer_laws import numbers
 
 X = (5, 4, 3)
 

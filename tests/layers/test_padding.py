@@ -7,14 +7,7 @@ from torch import nn
 
 from deconvnet.layers import TABLE
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import (
-    Planted,
-    call,
-    check_call,
-    check_module,
-    check_windows,
-    numbers,
-)
+from tests.support.layer_laws import Planted, call, check_call, check_module, check_windows, numbers
 
 SIZES = {1: (6,), 2: (5, 6), 3: (4, 5, 6)}
 AMOUNTS = {1: [(2, 3), (0, 1)], 2: [(1, 2, 3, 0), (4, 4, 1, 1)], 3: [(1, 2, 3, 0, 2, 1)]}

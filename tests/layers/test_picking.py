@@ -8,7 +8,7 @@ import torch
 from deconvnet.layers import TABLE
 from deconvnet.layers.picking import CALLS, OVERLOADS
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import call, check_call, numbers
+from tests.support.layer_laws import call, check_call, numbers
 
 aten = torch.ops.aten
 X = (3, 4, 2, 5)

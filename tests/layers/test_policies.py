@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from deconvnet.layers import TABLE, Policies, Rectifier, rectifier
 from deconvnet.layers.policies import RECTIFIERS, RectGrad, _percentile
-from tests.layers.helper import numbers, positive
+from tests.support.layer_laws import numbers, positive
 
 # Springenberg et al. 2014, figure 1
 f = torch.tensor([[1.0, -1, 5], [2, -5, -7], [-3, 2, 4]], dtype=torch.float64)

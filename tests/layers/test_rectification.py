@@ -10,7 +10,7 @@ from torch import nn
 from deconvnet.layers import TABLE, Policies, UnmirroredError, reader_for, rectifier
 from deconvnet.layers.rectification import INFINITY
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import Planted, call, check_call, check_module, numbers, read_module
+from tests.support.layer_laws import Planted, call, check_call, check_module, numbers, read_module
 
 X = 3 * numbers(2, 3, 4, 5)
 RECTIFIERS = [nn.ReLU(), nn.ReLU6(), nn.Hardtanh(0, 2), nn.Threshold(0.5, 0), nn.LeakyReLU(0)]

@@ -8,7 +8,7 @@ from torchvision.ops import StochasticDepth, stochastic_depth
 
 from deconvnet.layers import TABLE, Interval
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import Planted, call, check_call, check_module, check_windows, numbers
+from tests.support.layer_laws import Planted, call, check_call, check_module, check_windows, numbers
 
 X = (3, 4, 2, 5)
 SHAPES = [

@@ -5,19 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deconvnet import fields
+from deconvnet.projection import receptive_field
 from deconvnet.layers import TABLE, LinearMap
-from deconvnet.mirror import DeconvNet
+from deconvnet.net import DeconvNet
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import (
-    Planted,
-    call,
-    check_call,
-    check_module,
-    check_windows,
-    numbers,
-    wider,
-)
+from tests.support.layer_laws import (Planted, call, check_call, check_module, check_windows, numbers, wider)
 
 X = (2, 3, 5, 4)
 CALLS = [
@@ -71,7 +63,7 @@ def test_fields_go_on_beyond_the_border_in_even_steps():
     """A field has no border: padding above an upsampling is looked through."""
     model = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(1, 1, 9, padding=4))
     for size, place in ((40, 20), (8, 8), (12, 0)):
-        field = fields.field(DeconvNet(model.double()).geometry((1, size, size)), "1")
+        field = receptive_field.field(DeconvNet(model.double()).geometry((1, size, size)), "1")
         assert field.size == (min(5, size),) * 2, (size, place)
 
 

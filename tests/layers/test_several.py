@@ -10,7 +10,7 @@ from torch import nn
 from deconvnet.layers import TABLE
 from deconvnet.layers.linear import Linear
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import Planted, call, check_call, numbers, positive
+from tests.support.layer_laws import Planted, call, check_call, numbers, positive
 
 MATRICES = [
     ((3, 2, 4), (3, 4, 5)),

@@ -8,7 +8,7 @@ import torch
 from deconvnet.layers import TABLE, Interval
 from deconvnet.layers.slicing import Item
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import Planted, call, check_call, check_windows, numbers, wider
+from tests.support.layer_laws import Planted, call, check_call, check_windows, numbers, wider
 
 X = (3, 4, 5, 6)
 ALL = slice(None)

@@ -8,7 +8,7 @@ from deconvnet import DeconvNet
 from deconvnet.layers import Interval
 from deconvnet.layers.slicing import Item
 from deconvnet.testing import LawBroken, check_layer
-from tests.layers.helper import Planted, call, check_call, numbers
+from tests.support.layer_laws import Planted, call, check_call, numbers
 
 X = (3, 4, 2)
 

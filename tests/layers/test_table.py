@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconvnet.layers import TABLE, MirroredLayer, reader_for
-from tests.layers.helper import numbers
+from tests.support.layer_laws import numbers
 
 
 def test_keys_are_modules_functions_and_names_of_methods():

@@ -1,0 +1,186 @@
+"""One column of a Hugging Face data set; the package ``datasets`` is imported only when used."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from os import PathLike
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .samples import check_map_style, sampled
+from deconvnet.arguments import expanded
+from .image_files import ImageError
+from .preprocessing import Preprocessing
+
+
+class HuggingFaceImages(Dataset[Any]):
+    """The images in one column of a ``datasets.Dataset``, as tensors.
+
+    Encoded images are read by the same policies as files, ``read_image``'s: nothing that Pillow
+    or ``datasets`` would do in silence (turning by EXIF, 16-bit grey) is done. Columns of arrays
+    are taken for tensors that are preprocessed already, and so is what a transform of the data
+    set's own (``set_transform``) returns, unless that is a PIL image.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        preprocessing: Preprocessing,
+        *,
+        column: str | None = None,
+        identity: str = "size",
+    ) -> None:
+        """Choose the column; nothing is read yet.
+
+        Args:
+            dataset: a ``datasets.Dataset``; a ``DatasetDict`` has one for each of its splits.
+            preprocessing: makes the tensors.
+            column: by default the only one that holds images.
+            identity: what makes the fingerprint: the "size" of the data set and a few of its
+                images, or the "content" of all.
+
+        Raises:
+            TypeError: the data set is streamed (iterable-style), or several splits.
+            ValueError: no such column, or none or several that hold images; another identity.
+        """
+        check_map_style(dataset)
+        if identity not in ("size", "content"):
+            raise ValueError(f"identity={identity!r} is unknown, give one of size, content")
+        self.preprocessing, self._identity = preprocessing, identity
+        self.column = column if column is not None else _only_image_column(dataset)
+        own = (dataset.format or {}).get("type") == "custom"  # may make columns of its own
+        if not own and self.column not in dataset.column_names:
+            raise ValueError(
+                f"there is no column {self.column!r}; the columns are {_listed(dataset)}"
+            )
+        self._rows = dataset if own else _undecoded(dataset, self.column)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Any:
+        """The tensor (3, height, width) float32 of one image; arrays as they are.
+
+        Raises:
+            ImageError: the image cannot be used.
+        """
+        value, name = self._rows[index][self.column], f"row {index} of {self.column}"
+        if isinstance(value, dict):
+            name = f"{name} ({value['path']})" if value.get("path") else name
+            value = value["path"] if value.get("bytes") is None else value["bytes"]
+        if value is None:
+            raise ImageError(f"{name!r} cannot be used: it holds no image")
+        if isinstance(value, bytes):
+            value = self.preprocessing.read(io.BytesIO(value), name=name)
+        elif isinstance(value, str):
+            value = self.preprocessing.read(value, name=name)
+        if isinstance(value, Image.Image):
+            return self.preprocessing.prepared(value, name)
+        if isinstance(value, list):
+            made = torch.as_tensor(value)
+            return made.float() if made.is_floating_point() else made
+        return torch.as_tensor(value) if _is_array(value) else value
+
+    def path(self, index: int) -> str:
+        """The file an image came from, where the data set knows it; else its row."""
+        value = self._rows[index][self.column]
+        path = value.get("path") if isinstance(value, dict) else None
+        return path if isinstance(path, str) and path else str(index)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over column, length and images as they are stored, in hexadecimal."""
+        everything = self._identity == "content"
+        digest = hashlib.sha256(f"{self.column} {len(self)}\n".encode())
+        for size in self._file_sizes():
+            digest.update(size)
+        for index in range(len(self)) if everything else sampled(self):
+            digest.update(b"\0" + _bytes_of(self._rows[index][self.column]))
+        return f"content:{digest.hexdigest()}" if everything else digest.hexdigest()
+
+    def _file_sizes(self) -> Iterator[bytes]:
+        """Of the files that the rows are mapped from; there are none if they are in memory."""
+        for each in getattr(self._rows, "cache_files", []):
+            yield f"{os.path.getsize(each['filename'])}\n".encode()
+
+
+def load_from_disk(path: str | PathLike[str]) -> Any:
+    """What ``Dataset.save_to_disk`` wrote, as a ``datasets.Dataset``.
+
+    Raises:
+        ImportError: the package ``datasets`` is not installed.
+        FileNotFoundError: there is no such data set.
+        TypeError: it holds several splits.
+    """
+    path = expanded(path)
+    try:
+        from datasets import load_from_disk as load
+    except ImportError as error:
+        raise ImportError(
+            f"{os.fspath(path)!r} is read by the package datasets, which is not installed here "
+            f"({error}); run `pip install datasets`, or write the images to a folder"
+        ) from error
+    try:
+        found = load(os.fspath(path))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{os.fspath(path)!r} holds no data set; give a folder that Dataset.save_to_disk wrote"
+        ) from error
+    if isinstance(found, dict):
+        splits = " or ".join(os.path.join(os.fspath(path), name) for name in found)
+        raise TypeError(f"{os.fspath(path)!r} holds several data sets; choose {splits}")
+    return found
+
+
+def is_hugging_face(dataset: Any) -> bool:
+    """Whether it is of the package ``datasets``, without importing that.
+
+    By what it can do: many projects have a module of their own called ``datasets``.
+    """
+    return hasattr(dataset, "cast_column")
+
+
+def _only_image_column(dataset: Any) -> str:
+    features = dataset.features or {}
+    found = [name for name, feature in features.items() if type(feature).__name__ == "Image"]
+    if len(found) != 1:
+        raise ValueError(
+            f"{len(found) or 'no'} columns hold images, expected one; choose a column: "
+            f"{_listed(dataset)}"
+        )
+    name: str = found[0]
+    return name
+
+
+def _undecoded(dataset: Any, column: str) -> Any:
+    """The rows with images as their bytes, and arrays as tensors."""
+    alone = dataset.select_columns([column])
+    feature = alone.features[column]
+    if type(feature).__name__ == "Image":
+        return alone.cast_column(column, type(feature)(decode=False)).with_format(None)
+    return alone.with_format(None if type(feature).__name__ == "Value" else "torch")
+
+
+def _is_array(value: Any) -> bool:
+    return type(value).__module__ == "numpy" and hasattr(value, "dtype")
+
+
+def _bytes_of(value: Any) -> bytes:
+    if isinstance(value, dict):
+        value = value.get("bytes") or value.get("path")
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, Tensor):
+        return value.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return repr(value).encode()
+
+
+def _listed(dataset: Any) -> str:
+    features = dataset.features or {}
+    return ", ".join(f"{name} ({type(features.get(name)).__name__})" for name in features)

@@ -1,0 +1,237 @@
+"""Folders and lists of image files as data sets."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from os import PathLike
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .digest import few_images
+from deconvnet.arguments import expanded
+from .preprocessing import Preprocessing
+
+SUFFIXES = tuple(
+    ".apng .avif .bmp .dib .gif .heic .heif .j2k .jfif .jp2 .jpe .jpeg .jpg .jpx .mpo .pbm .pgm "
+    ".png .pnm .ppm .tga .tif .tiff .webp".split()
+)
+"""What the name of an image file in a folder ends in, in any case."""
+_NAMED = 6  # kinds of files that are passed over
+_NO_PIXELS = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")  # Pillow opens them, and reads none
+
+
+class ImageFolder(Dataset[Tensor]):
+    """The images of a folder and all folders below it, as tensors; no labels.
+
+    Files are told by their suffix and sorted by the bytes of their relative paths, so the order
+    is the same on every machine; names that start with a dot are ignored. Links are followed,
+    but each folder is visited once. A list of files is taken too, in its own order.
+    """
+
+    passed_over: Mapping[str, int]
+    """{suffix in lower case: how many files in the folder are not known as images by it}; "" is
+    for files without a suffix. Empty for a list of files."""
+
+    def __init__(
+        self,
+        folder: str | PathLike[str] | Iterable[str | PathLike[str]],
+        preprocessing: Preprocessing,
+        *,
+        root: str | PathLike[str] = "",
+        read: Callable[[str], Image.Image] | None = None,
+        identity: str = "size",
+    ) -> None:
+        """Find the files; none is opened yet.
+
+        Args:
+            folder: a folder, or a list of files.
+            preprocessing: makes the tensors.
+            root: what the files of a list are relative to; the current folder by default.
+            read: reads a file, by default ``preprocessing.read``.
+            identity: what a file contributes to the fingerprint besides its path: its "size", or
+                its "content", for which all of it is read.
+
+        Raises:
+            FileNotFoundError: there is no such folder, or no image in it.
+            OSError: a folder below it cannot be listed.
+            ValueError: another identity.
+        """
+        if identity not in _IDENTITIES:
+            raise ValueError(
+                f"identity={identity!r} is unknown, give one of {', '.join(_IDENTITIES)}"
+            )
+        self.preprocessing, self._identity = preprocessing, identity
+        self._read = read or preprocessing.read
+        self._usual = read is None and type(self) is ImageFolder
+        self._listed = not isinstance(folder, str | PathLike)
+        if isinstance(folder, str | PathLike):
+            self._root = expanded(folder)
+            self._paths, self.passed_over = _images_below(self._root)
+            others = f": {said_of(self.passed_over)}" if self.passed_over else ""
+            nothing = f"there is no image in {self._root!r}{others}; known are {' '.join(SUFFIXES)}"
+        else:
+            self._root, self._paths = expanded(root), [os.fspath(path) for path in folder]
+            self.passed_over = {}
+            nothing = "an empty list of files was given, expected at least one image"
+        if not self._paths:
+            raise FileNotFoundError(nothing)
+
+    @classmethod
+    def from_list(
+        cls,
+        file: str | PathLike[str],
+        preprocessing: Preprocessing,
+        *,
+        identity: str = "size",
+    ) -> ImageFolder:
+        """The images that a text file lists, in its order: one path a line, relative to its folder.
+
+        Empty lines and lines that start with ``#`` are passed over (write ``./#1.png`` for a file
+        of such a name); all else in a line is the path, and a path listed twice is two images.
+        Names are the file system's own bytes, UTF-8 nearly always.
+
+        Raises:
+            FileNotFoundError: there is no such file, or it lists nothing.
+            OSError: it cannot be read.
+        """
+        file = expanded(file)
+        with open(file, "rb") as text:
+            lines = text.read().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+        names = [os.fsdecode(line.removesuffix(b"\r")) for line in lines]
+        paths = [name for name in names if name.strip() and not name.startswith("#")]
+        if not paths:
+            raise FileNotFoundError(f"{file!r} lists no image; write one path a line")
+        root = os.path.dirname(file)
+        return cls(paths, preprocessing, root=root, identity=identity)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """The tensor (3, height, width) float32 of one image.
+
+        Raises:
+            ImageError: the file cannot be used.
+        """
+        file = self._file(self._paths[index])
+        return self.preprocessing.prepared(self._read(file), file)
+
+    def _file(self, path: str) -> str:
+        """Where a file is; in a list ``~/`` is the user's home folder, in a folder it is a name."""
+        home = self._listed and path.startswith(f"~{os.sep}")
+        return os.path.join(self._root, expanded(path) if home else path)
+
+    def path(self, index: int) -> str:
+        """The path of one image, relative to the folder; of a list, as it was given."""
+        return self._paths[index]
+
+    def picture(self, index: int) -> NDArray[np.float32]:
+        """What the network sees of one image: (height, width, 3) float32 in [0, 1]."""
+        return self.preprocessing.picture(self[index])
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the paths and what each file contributes, in hexadecimal.
+
+        Of contents it starts with ``content:``, so that the two kinds cannot be confused. Where a
+        reader or a subclass of the user's own makes the images, a few of them contribute too.
+        """
+        digest, identify = hashlib.sha256(), _IDENTITIES[self._identity]
+        for path in self._paths:
+            try:
+                own = identify(self._file(path))
+            except OSError:  # a dangling link is a bad image, not a reason to stop here
+                own = b"missing"
+            digest.update(os.fsencode(path) + b"\0" + own + b"\0")
+        for image in () if self._usual else few_images(self):
+            digest.update(image)
+        return digest.hexdigest() if self._identity == "size" else f"content:{digest.hexdigest()}"
+
+
+def _size(file: str) -> bytes:
+    return str(os.stat(file).st_size).encode()
+
+
+def _content(file: str) -> bytes:
+    if not os.path.isfile(file):  # a pipe would wait for ever
+        raise FileNotFoundError(f"{file!r} is no regular file")
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest().encode()
+
+
+_IDENTITIES = {"size": _size, "content": _content}
+
+
+def said_of(passed_over: Mapping[str, int]) -> str:
+    """Files that were passed over, in words, with the most frequent suffixes."""
+    count = sum(passed_over.values())
+    kinds = sorted(passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
+    named = [f"{number} {suffix or 'without a suffix'}" for suffix, number in kinds[:_NAMED]]
+    if len(kinds) > _NAMED:
+        named.append(f"{sum(number for _, number in kinds[_NAMED:])} of other kinds")
+    are = "file was" if count == 1 else "files were"
+    return f"{count} {are} passed over, not known as images by suffix: {', '.join(named)}"
+
+
+def may_be_images(passed_over: Mapping[str, int]) -> bool:
+    """Whether there may be images among the files: of a kind of Pillow's, or without a suffix."""
+    Image.init()
+    kinds = Image.registered_extensions()
+    return any(
+        not suffix or (kinds.get(suffix) in Image.OPEN and kinds[suffix] not in _NO_PIXELS)
+        for suffix in passed_over
+    )
+
+
+def _images_below(root: str) -> tuple[list[str], dict[str, int]]:
+    """The paths of all images, and how many other files there are of each suffix."""
+    if not os.path.isdir(root):
+        raise FileNotFoundError(f"{root!r} is no folder; give a folder of images, or a list")
+    found: list[str] = []
+    disguised: list[str] = []
+    others: Counter[str] = Counter()
+    for folder, files in _walk(root):
+        relative = os.path.relpath(folder, root).replace(os.sep, "/")
+        prefix = "" if relative == "." else f"{relative}/"
+        images = [name for name in files if name.lower().endswith(SUFFIXES)]
+        found += [prefix + name for name in images]
+        others.update(_suffix(name) for name in set(files).difference(images))
+        if relative.lower().endswith(SUFFIXES):
+            disguised.append(relative)
+    if disguised:  # a folder called x.jpg with nothing in it was meant to be an image: a bad one
+        full = {parent for path in found for parent in _parents(path)}
+        found += [name for name in disguised if name not in full]
+    return sorted(found, key=os.fsencode), dict(others)
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _parents(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _walk(root: str) -> Iterator[tuple[str, list[str]]]:
+    """Every folder below the root once, in the order of their names, with its visible files."""
+
+    def stop(error: OSError) -> None:
+        raise error  # os.walk would pass over it, and the data set be another one
+
+    visited = set()
+    for folder, folders, files in os.walk(root, onerror=stop, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        folders[:] = sorted((name for name in folders if name[0] != "."), key=os.fsencode)
+        yield folder, [name for name in files if name[0] != "."]

@@ -1,0 +1,148 @@
+"""Operations of a user's that torch.export is not to enter: hooks, functions with own backward."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.modules.module as everywhere
+from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
+
+from .own_functions import Placed, kept_whole
+from .hooks import HOLE, Hooks, after_hooks, before_hooks, hooked
+from .signatures import called, image_argument
+
+_LIBRARY: Any = torch.library.Library("deconvnet", "DEF")  # type: ignore[no-untyped-call]
+_LIBRARY.define("hidden(Tensor value, Tensor[] inputs, int number, int place) -> Tensor")
+_LIBRARY.impl("hidden", lambda value, *_: value.clone(), "CompositeExplicitAutograd")
+
+Ends = Callable[[nn.Module], bool]
+
+
+class Hider:
+    """Notes the operations that are hidden while a model is exported, and puts them back.
+
+    Each value that leaves one is marked by an operation of ours, which has what enters it as its
+    further inputs; what ran in between, on values of the same shapes, is then left out.
+    """
+
+    def __init__(self) -> None:
+        self.targets: list[Any] = []
+
+    def function(self, target: Any, args: tuple[Any, ...], run: Callable[[], Any]) -> Any:
+        """Hide a call of a user's ``autograd.Function``."""
+        flat, layout = pytree.tree_flatten(args)
+        tensors = [x for x in flat if isinstance(x, Tensor)]
+        rest = [HOLE if isinstance(x, Tensor) else x for x in flat]
+        return self._marked(Placed(target.function, layout, rest), run(), tensors)
+
+    def hooks(self, m: nn.Module, path: str, values: tuple[Any, ...], *, after: bool) -> Any:
+        """Hide the hooks on one side of a module; they leave shapes as they are, it is taken."""
+        flat, layout = pytree.tree_flatten(values)
+        tensors = [x for x in flat if isinstance(x, Tensor)]
+        rest = [HOLE if isinstance(x, Tensor) else x for x in flat]
+        target = Hooks(m, path, after=after, layout=layout, rest=rest)
+        return self._marked(target, values[2] if after else values, tensors)
+
+    def _marked(self, target: Any, value: Any, tensors: list[Tensor]) -> Any:
+        number = len(self.targets)
+        flat, layout = pytree.tree_flatten(value)
+        self.targets.append((target, len(flat)))
+        marked = [
+            torch.ops.deconvnet.hidden(x, tensors, number, place) if isinstance(x, Tensor) else x
+            for place, x in enumerate(flat)
+        ]
+        return pytree.tree_unflatten(marked, layout)
+
+    def put_back(self, graph: fx.Graph) -> None:
+        """Each hidden operation becomes one call of it."""
+        calls: dict[int, fx.Node] = {}
+        idle = {node for node in graph.nodes if not node.users}
+        hidden = torch.ops.deconvnet.hidden.default
+        for node in [node for node in graph.nodes if node.target is hidden]:
+            _, inputs, number, place = node.args
+            target, count = self.targets[number]
+            with graph.inserting_before(node):
+                if number not in calls:
+                    calls[number] = graph.call_function(target, tuple(inputs))
+                    calls[number].meta = {**node.meta, "torch_fn": ("", "")}
+                one = calls[number]
+                if count > 1:
+                    one = graph.call_function(_entry, (calls[number], place))
+                    one.meta = {**node.meta, "torch_fn": ("", "")}
+            node.replace_all_uses_with(one)
+            graph.erase_node(node)
+        for node in reversed(list(graph.nodes)):  # what ran within
+            if not node.users and node not in idle and node not in calls.values():
+                graph.erase_node(node)
+
+
+def _entry(values: Any, place: int) -> Any:
+    return values[place]
+
+
+@contextmanager
+def hidden(model: nn.Module, inputs: Mapping[str, Any], *, alone: Ends) -> Iterator[Hider]:
+    """A model to be exported: forward takes the images alone, and what is a user's is hidden.
+
+    To be undone by whoever keeps the attributes of the modules as they were.
+
+    Args:
+        model: the model.
+        inputs: {argument: value} of the arguments of forward beside the images.
+        alone: whether a module will be one node, whose hooks are run with it.
+    """
+    hider = Hider()
+    argument, forward = image_argument(model, inputs), model.forward
+    for path, module in list(model.named_modules()):
+        if hooked(module):
+            _between(hider, module, path, alone=path != "" and alone(module))
+    before, after = before_hooks(model), after_hooks(model)
+
+    def images_alone(images: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if before:
+                args, kwargs = hider.hooks(model, "", (args, kwargs), after=False)
+            output = forward(*args, **kwargs)
+            return hider.hooks(model, "", (args, kwargs, output), after=True) if after else output
+
+        return called(call, images, inputs, argument=argument, forward=forward)
+
+    model.forward = images_alone
+    everyones = everywhere._global_forward_pre_hooks, everywhere._global_forward_hooks
+    copies = [hooks.copy() for hooks in everyones]
+    try:
+        for hooks in everyones:
+            hooks.clear()
+        with kept_whole(hider.function):
+            yield hider
+    finally:
+        for hooks, copy in zip(everyones, copies, strict=True):
+            hooks.update(copy)
+
+
+def _between(hider: Hider, module: nn.Module, path: str, *, alone: bool) -> None:
+    """Take the hooks off a module, and let its call hide them."""
+    before, after = before_hooks(module), after_hooks(module)
+    for name in [
+        name for name in vars(module) if name.startswith(("_forward_hooks", "_forward_pre"))
+    ]:
+        vars(module)[name] = OrderedDict()
+    if alone or not path:
+        return
+
+    def enter(m: nn.Module, args: Any, kwargs: Any) -> Any:
+        return hider.hooks(m, path, (args, kwargs), after=False) if before else None
+
+    def leave(m: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+        return hider.hooks(m, path, (args, kwargs, output), after=True) if after else None
+
+    module.register_forward_pre_hook(enter, with_kwargs=True)
+    module.register_forward_hook(leave, with_kwargs=True)
+
+
+__all__ = ["Hider", "hidden"]

@@ -1,0 +1,168 @@
+"""The graph of a model for images of a size: by torch.fx, else by torch.export."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .export import export
+from .graph import Graph, trace
+from .fx_tracing import unwrapped
+from .errors import NotFollowed, Stopped, UntraceableError, unreadable
+from .model_state import hooks_of
+
+
+class Graphs:
+    """Hands out the graph that holds for some images.
+
+    torch.fx reads most models, once and for images of any size. What it cannot follow, mostly
+    python that looks at sizes, torch.export reads for one size at a time, when it is asked for.
+
+    Args:
+        model: any module that takes images, in a wrapper or not.
+        inputs: {argument: value} of the arguments of forward beside the images.
+
+    Attributes:
+        model: without its wrapper.
+        any_size: the graph that torch.fx has read; None where it cannot.
+
+    Raises:
+        TypeError: model or inputs are something else.
+        UntraceableError: the model is none that can be read.
+    """
+
+    def __init__(self, model: nn.Module, inputs: Mapping[str, Any] | None = None) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"the model was {type(model).__name__}; give a torch.nn.Module")
+        if not isinstance(inputs, Mapping | None):
+            raise TypeError(
+                f"inputs= was {type(inputs).__name__}; give a dictionary from arguments of forward "
+                "to their values, such as {'mask': mask}"
+            )
+        self.model = unwrapped(model)
+        self.inputs = dict(inputs or {})
+        self.any_size: Graph | None = None
+        self._refusal: NotFollowed | None = None
+        self._exported: dict[tuple[int | None, ...], Graph] = {}
+        self._hooks: object = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Read the model by torch.fx, as it is now."""
+        self._hooks = [hooks_of(module) for module in self.model.modules()]
+        self._exported, self._refusal, self.any_size = {}, None, None
+        try:
+            self.any_size = trace(self.model, self.inputs)
+        except NotFollowed as refusal:
+            self._refusal = refusal
+
+    def of(self, images: Tensor) -> Graph:
+        """The graph for images like these.
+
+        Args:
+            images: (batch, channels, *size), on the model's device and in its precision.
+
+        Raises:
+            UntraceableError: neither way reads the model; the message says why.
+        """
+        if self._hooks != [hooks_of(module) for module in self.model.modules()]:
+            self._begin()  # hooks of containers are nodes
+        graph = self.held(images.shape)
+        if graph is None:
+            graph = self._read(images)
+            if graph.stopped is not None:
+                return graph
+            self._exported[graph.batch, *images.shape[1:]] = graph
+        return graph
+
+    def again(self, images: Tensor) -> Graph | None:
+        """What torch.fx reads now; None if it reads nothing, or nothing else than before."""
+        try:
+            graph = trace(self.model, self.inputs)
+        except NotFollowed:
+            return None
+        same = self.any_size is not None and graph.signature == self.any_size.signature
+        return None if same else graph
+
+    def exported(self, images: Tensor) -> Graph | None:
+        """What torch.export reads now for images like these; None if nothing else than before.
+
+        Raises:
+            NotFollowed: it cannot.
+        """
+        graph = export(self.model, images, self.inputs)
+        before = None if self.any_size is not None else self.held(images.shape)
+        return None if before is not None and graph.signature == before.signature else graph
+
+    def adopted(self, graph: Graph, images: Tensor) -> Graph:
+        """Hand out this graph from now on."""
+        if graph.reader == "torch.fx":
+            self.any_size = graph
+            return graph
+        if self.any_size is not None:
+            self.any_size = None
+            self._refusal = NotFollowed(self.model, "what it reads is not the model")
+        self._exported[graph.batch, *images.shape[1:]] = graph
+        return graph
+
+    def held(self, shape: Sequence[int]) -> Graph | None:
+        """The graph that is already there for images of this (batch, channels, *size)."""
+        batch, *size = shape
+        below = self._refusal.below if self._refusal is not None else None
+        if below is not None and below.stopped is not None:
+            return below  # type: ignore[no-any-return]
+        free = None if batch == 1 else self._exported.get((None, *size))
+        return self.any_size or self._exported.get((batch, *size)) or free
+
+    def of_size(self, size: Sequence[int]) -> Graph:
+        """The graph for one image of this (channels, *size)."""
+        return self.of(blank(self.model, size))
+
+    def unseen(self) -> UntraceableError:
+        """What to say where a graph is asked for before any images were seen."""
+        assert self._refusal is not None, "without a graph there is a reason"
+        return UntraceableError(
+            f"{type(self.model).__name__} cannot be traced{self._refusal.where} by torch.fx: "
+            f"{self._refusal.reason}; torch.export reads it from images: give "
+            "input_size=(channels, height, width), or record images first"
+        )
+
+    def _read(self, images: Tensor) -> Graph:
+        assert self._refusal is not None, "without a graph there is a reason"
+        try:
+            return export(self.model, images, self.inputs)
+        except NotFollowed as refusal:
+            both, graph = unreadable(self._refusal, refusal), self._refusal.below
+            if graph is None:
+                raise both from refusal
+            graph.stopped = Stopped(both, self._refusal.followed)
+            return graph  # type: ignore[no-any-return]
+
+
+def blank(model: nn.Module, size: Sequence[int], *, like: Tensor | None = None) -> Tensor:
+    """An empty image as a model takes it, (1, channels, *size).
+
+    Args:
+        model: its parameters say device and precision, see ``taken``.
+        size: (channels, *size).
+        like: says the precision where the parameters leave it open; by default float32.
+    """
+    dtype, device = taken(model, torch.zeros((), dtype=torch.float32) if like is None else like)
+    return torch.zeros((1, *size), dtype=dtype, device=device)
+
+
+def taken(model: nn.Module, images: Tensor) -> tuple[torch.dtype, torch.device]:
+    """The precision and the device in which a model takes images.
+
+    The precision is the images' own if any parameter has it, else that of most parameters. Those
+    that are integers, of a quantised part, say nothing.
+    """
+    parameters = list(model.parameters())
+    counts = Counter(p.dtype for p in parameters if p.is_floating_point())
+    device = parameters[0].device if parameters else images.device
+    own = images.dtype in counts or not counts
+    return (images.dtype if own else counts.most_common(1)[0][0]), device

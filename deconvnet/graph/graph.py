@@ -1,0 +1,283 @@
+"""A model as a graph of nodes: modules, functions and methods, in-place and reused ones too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from .ordinary import plain as plain_state
+from .caches import nothing_kept
+from .user_call import parameters_kept, without_traces
+from .fx_helpers import Halted, follow
+from .inplace import functionalize, mutates
+from .node import Node, target_of
+from .signatures import image_argument
+from .fx_tracing import attribute, constants, unwrapped
+from .errors import NotFollowed, UntraceableError
+from .model_state import contents
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Graph:
+    """The nodes of a model in the order in which they run.
+
+    Args:
+        model: the model, which is not changed.
+        nodes: by name.
+        names: of every traced node.
+        returned: names of the nodes whose values the model returns.
+        constants: tensors that the model's forward makes itself, by the name torch.fx gave them.
+        batch: the number of images it holds for; None for any.
+        output: what the model returns, with traced nodes in it.
+        inputs: {argument: value} of the arguments of forward beside the images.
+        reader: "torch.fx" or "torch.export", which has read it.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        nodes: dict[str, Node],
+        *,
+        names: Mapping[fx.Node, str],
+        returned: list[str],
+        constants: Mapping[str, Any],
+        batch: int | None = None,
+        output: Any = (),
+        inputs: Mapping[str, Any] = NOTHING,
+        reader: str = "torch.fx",
+    ) -> None:
+        self.model = model
+        self.nodes = nodes
+        self.names = names
+        self.returned = returned
+        self.constants = constants
+        self.batch = batch
+        self.output = output
+        self.inputs = inputs
+        self.reader = reader
+        self.stopped: UntraceableError | None = None  # why it ends before the model does
+        places = [node.name for node in nodes.values() if node.call.op == "placeholder"]
+        self.input, self.extra_inputs = places[0], places[1:]
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes.values())
+
+    def over(self, model: nn.Module, constants: Mapping[str, Any]) -> Graph:
+        """The same graph of a copy of the model.
+
+        Args:
+            model: whose modules stand where they stand in this one.
+            constants: by path.
+        """
+        modules = dict(model.named_modules(remove_duplicate=False))
+        nodes = {
+            name: replace(node, module=node.module and modules[str(node.call.target)])
+            for name, node in self.nodes.items()
+        }
+        return Graph(
+            model, nodes, names=self.names, returned=self.returned, constants=constants,
+            batch=self.batch, output=self.output, inputs=self.inputs, reader=self.reader,
+        )  # fmt: skip
+
+    @cached_property
+    def signature(self) -> int:
+        """A number that two graphs share if they have the same nodes and constants."""
+        nodes = tuple(
+            (node.name, node.call.op, target_of(node), str(node.call.args), str(node.call.kwargs))
+            for node in self
+        )
+        held = tuple((path, contents(value)) for path, value in sorted(self.constants.items()))
+        return hash((nodes, held, str(self.output), self.batch))
+
+    def attribute(self, path: str) -> Any:
+        """A parameter, buffer or constant by the path under which a node asks for it."""
+        return self.constants[path] if path in self.constants else attribute(self.model, path)
+
+    def upto(self, names: Iterable[str]) -> list[Node]:
+        """The nodes that must run to give the values of these ones, in order.
+
+        Among them are calls whose result nobody reads, of functions of the model's own on values
+        that are needed: they can only have been made for what they write.
+        """
+        wanted = self._needed(set(names))
+        for node in self:
+            if node.name not in wanted and node.name in self._for_effect:
+                if not wanted.isdisjoint(node.sources):
+                    wanted |= self._needed({node.name})
+        return [node for node in self if node.name in wanted]
+
+    def _needed(self, names: set[str]) -> set[str]:
+        wanted = set(names)
+        for node in reversed(list(self)):
+            if node.name in wanted:
+                wanted.update(node.sources)
+        return wanted
+
+    @cached_property
+    def _for_effect(self) -> set[str]:
+        """Unread calls of functions that are neither torch's nor python's own."""
+        read = {source for node in self for source in node.sources} | set(self.returned)
+        return {
+            node.name
+            for node in self
+            if node.name not in read
+            and node.call.op == "call_function"
+            and str(getattr(node.call.target, "__module__", "torch")).partition(".")[0]
+            not in ("torch", "_operator", "math", "builtins", "None")
+        }
+
+    def named(self, layers: Sequence[str | nn.Module] | None) -> list[str]:
+        """The names of nodes; of those that the model returns, for None.
+
+        Raises:
+            KeyError: see ``find``.
+            UntraceableError: the graph could not be read as far as that.
+        """
+        if layers is not None:
+            return [self.find(layer) for layer in layers]
+        if self.stopped is not None:
+            raise self.stopped
+        return self.returned
+
+    def find(self, layer: str | nn.Module) -> str:
+        """The name of a node, by its name, its module, or a module that contains it.
+
+        A container stands for the last node that ran in it.
+
+        Raises:
+            KeyError: nothing here has this name, or the module is not called exactly once.
+        """
+        if isinstance(layer, nn.Module):
+            return self._find_module(layer)
+        if layer in self.nodes:
+            return layer
+        inside = [name for name in self.nodes if name.startswith(f"{layer}.")]
+        if inside and (self.stopped is None or layer in self.whole):
+            return inside[-1]
+        if self.stopped is not None:
+            raise self.stopped
+        raise KeyError(f"no layer is called {layer!r}; {self._nearest(layer)}")
+
+    def _find_module(self, module: nn.Module) -> str:
+        called = [node.name for node in self if node.module is module]
+        if len(called) == 1:
+            return called[0]
+        if called:
+            raise KeyError(
+                f"the module {type(module).__name__} runs {len(called)} times; say which call: "
+                f"{', '.join(called)}"
+            )
+        for path, candidate in self.model.named_modules():
+            if candidate is module and path:
+                return self.find(path)
+        raise KeyError(f"this {type(module).__name__} is no part of the model")
+
+    @property
+    def whole(self) -> set[str]:
+        """The paths of the modules that the graph holds to their end, where it ends early."""
+        refusal = self.stopped
+        return set(getattr(refusal, "followed", ()))
+
+    def _nearest(self, layer: str) -> str:
+        near = get_close_matches(layer, self.nodes, n=4, cutoff=0.4)
+        if near:
+            return f"the nearest are {', '.join(near)}"
+        return f"the layers are {', '.join(list(self.nodes)[:8])}, …; see DeconvNet.layers"
+
+
+def trace(model: nn.Module, inputs: Mapping[str, Any] = NOTHING) -> Graph:
+    """Read the graph of a model; the model comes back as it was.
+
+    Wrappers that change nothing of what a model computes (``torch.compile``, ``DataParallel``)
+    are taken off: the nodes are those of the model inside.
+
+    Raises:
+        NotFollowed: torch.fx cannot follow the model; the message names the line.
+        UntraceableError: nothing can.
+    """
+    model = unwrapped(model)
+    if isinstance(model, torch.jit.ScriptModule):
+        raise UntraceableError(
+            f"{type(model).__name__} is compiled by torch.jit and no longer says what it does; "
+            "give the nn.Module it was made from"
+        )
+    if not image_argument(model, inputs):
+        raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
+    kept = without_traces(model), parameters_kept(model), nothing_kept(model)
+    with kept[0], kept[1], kept[2], plain_state(), torch.enable_grad():
+        refusal: NotFollowed | None = None
+        try:
+            traced, tracer = follow(model, inputs)
+        except Halted as halt:
+            refusal = NotFollowed.after(model, halt.error, followed=halt.tracer.done)
+            traced, tracer = halt.tracer.graph, halt.tracer
+            traced.output(())
+        written = constants(traced, model)
+    functionalize(traced, dict(model.named_modules(remove_duplicate=False)))
+    graph = assembled(model, traced, tracer.names(traced), constants=written, inputs=inputs)
+    if refusal is None:
+        return graph
+    if any(node.module is not None for node in graph):
+        refusal.below = graph
+    raise refusal from refusal.cause
+
+
+def assembled(
+    model: nn.Module,
+    traced: fx.Graph,
+    names: Mapping[fx.Node, str],
+    *,
+    constants: Mapping[str, Any],
+    batch: int | None = None,
+    inputs: Mapping[str, Any] = NOTHING,
+    reader: str = "torch.fx",
+) -> Graph:
+    """The graph of a model from traced nodes, in which later readers read what was written.
+
+    Raises:
+        NotFollowed: forward takes its inputs as ``*args``, which torch.fx mistakes for one tensor.
+        UntraceableError: the model takes no input.
+    """
+    modules = dict(model.named_modules(remove_duplicate=False))
+    nodes: dict[str, Node] = {}
+    for call in traced.nodes:
+        if call.op == "output":
+            continue
+        if call.op == "placeholder" and str(call.target).startswith("*") and call.users:
+            raise NotFollowed(model, f"forward takes {call.target}; let it take the images alone")
+        module = modules[call.target] if call.op == "call_module" else None
+        sources = tuple(names[source] for source in call.all_input_nodes)
+        nodes[names[call]] = Node(names[call], call, module, sources, mutates(call, modules))
+    if not any(node.call.op == "placeholder" for node in nodes.values()):
+        raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
+    output = _opened(traced.output_node().args[0])
+    returned = list(dict.fromkeys(names[node] for node in _nodes(output)))
+    return Graph(
+        model, nodes, names=names, returned=returned, constants=constants, batch=batch,
+        output=output, inputs=inputs, reader=reader,
+    )  # fmt: skip
+
+
+def _opened(part: Any) -> Any:
+    """What is returned, with named tuples and data classes as plain containers of nodes."""
+    if isinstance(part, fx.Node):
+        made = part.op == "call_function" and isinstance(part.target, type)
+        return [_opened([*part.args, *part.kwargs.values()])] if made else part
+    if isinstance(part, dict):
+        return {key: _opened(one) for key, one in part.items()}
+    return [_opened(one) for one in part] if isinstance(part, (tuple, list)) else part
+
+
+def _nodes(part: Any) -> Iterator[fx.Node]:
+    if isinstance(part, fx.Node):
+        yield part
+    for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from _nodes(one)

@@ -1,0 +1,254 @@
+"""The hooks of a user's modules: run as a call of the module would run them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch.nn.modules.module as everywhere
+from torch import Tensor, nn
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+from torch.utils import _pytree as pytree
+
+from .node import Node
+from .model_state import of_everyone
+
+MAKE_WEIGHTS = (WeightNorm, SpectralNorm, BasePruningMethod)
+"""Hooks of torch that set a weight before a call, and look at nothing that enters it."""
+
+
+def before_hooks(module: nn.Module) -> dict[int, Any]:
+    """The hooks that run before a module, by number."""
+    return {**of_everyone(everywhere._global_forward_pre_hooks), **module._forward_pre_hooks}
+
+
+def after_hooks(module: nn.Module) -> dict[int, Any]:
+    """The hooks that run after a module, by number; without those that the check has set."""
+    found = {**of_everyone(everywhere._global_forward_hooks), **module._forward_hooks}
+    return {n: hook for n, hook in found.items() if not hasattr(hook, "of_the_check")}
+
+
+def hooked(module: nn.Module) -> bool:
+    """Whether hooks run when a module is called."""
+    return bool(before_hooks(module) or after_hooks(module))
+
+
+def watched(module: nn.Module) -> bool:
+    """Whether hooks see what enters or leaves a module, which must be there whole then."""
+    hooks = (*before_hooks(module).values(), *after_hooks(module).values())
+    return any(not isinstance(hook, MAKE_WEIGHTS) for hook in hooks)
+
+
+def hooks_see(nodes: Iterable[Node]) -> bool:
+    """Whether values of these nodes are seen by hooks, to which they must be there whole."""
+    return any(
+        isinstance(node.call.target, Hooks) or (node.module is not None and watched(node.module))
+        for node in nodes
+    )
+
+
+_LOOK_ON: WeakKeyDictionary[nn.Module, dict[int, Any]] = WeakKeyDictionary()
+"""{module: {number: hook}} of hooks that have been seen to look at values and change nothing."""
+_REVOKED: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+
+
+class _Observed:
+    """A hook of a user's, and whether it has changed anything yet."""
+
+    def __init__(self, hook: Any, quiet: Callable[[], bool]) -> None:
+        self.hook, self.quiet = hook, quiet
+        self.looks_on: bool | None = None
+
+    def __call__(self, module: nn.Module, *given: Any) -> Any:
+        if self.looks_on and self.quiet():
+            return None
+        tensors = [x for x in pytree.tree_leaves(given) if isinstance(x, Tensor)]
+        versions = [x._version for x in tensors]
+        result = self.hook(module, *given)
+        same = result is None and versions == [x._version for x in tensors]
+        self.looks_on = same and self.looks_on is not False
+        return result
+
+
+@contextmanager
+def observed(
+    model: nn.Module, *, quiet: Callable[[], bool], sealed: Collection[nn.Module]
+) -> Iterator[None]:
+    """Watch the hooks of a model, and do not run those again that were seen to change nothing.
+
+    Args:
+        model: whose modules.
+        quiet: whether a call of a module is one of ours, beside the model's own.
+        sealed: modules whose hooks run where nobody sees it if they change their mind later.
+    """
+    places = [
+        (module, hooks, number, hook, _Observed(hook, quiet))
+        for module in model.modules()
+        for hooks in (module._forward_pre_hooks, module._forward_hooks)
+        for number, hook in hooks.items()
+        if not isinstance(hook, MAKE_WEIGHTS) and not hasattr(hook, "of_the_check")
+    ]
+    try:
+        for _, hooks, number, _, watch in places:
+            hooks[number] = watch
+        yield
+    finally:
+        for module, hooks, number, hook, watch in places:
+            if hooks.get(number) is watch:
+                hooks[number] = hook
+            known = _LOOK_ON.setdefault(module, {})
+            known.pop(number, None)
+            if watch.looks_on and module not in sealed:
+                known[number] = hook
+
+
+@contextmanager
+def without_onlookers(model: nn.Module) -> Iterator[None]:
+    """Hooks that were seen to change nothing are not run for a while."""
+    places = [
+        (hooks, OrderedDict(hooks), known)
+        for module in model.modules()
+        if (known := _LOOK_ON.get(module))
+        for hooks in (module._forward_pre_hooks, module._forward_hooks)
+    ]
+    try:
+        for hooks, before, known in places:
+            for number, hook in before.items():
+                if known.get(number) is hook:
+                    del hooks[number]
+        yield
+    finally:
+        for hooks, before, _ in places:
+            hooks.clear()
+            hooks.update(before)
+
+
+def revoke(module: nn.Module) -> None:
+    """Hooks of a module have changed something: they are no onlookers, if they were."""
+    if _LOOK_ON.pop(module, None):
+        _REVOKED[module] = _REVOKED.get(module, 0) + 1
+
+
+def revoked(model: nn.Module) -> int:
+    """How often this has happened in a model."""
+    return sum(_REVOKED.get(module, 0) for module in model.modules())
+
+
+def make_weights(module: nn.Module) -> None:
+    """Let torch's hooks set the weights that a call would use now."""
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, MAKE_WEIGHTS):
+            hook(module, ())
+
+
+def run_before(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments as the hooks before a module leave them."""
+    for number, hook in before_hooks(module).items():
+        if number in module._forward_pre_hooks_with_kwargs:
+            both = hook(module, args, kwargs)
+            args, kwargs = (args, kwargs) if both is None else both
+        else:
+            result = hook(module, args)
+            if result is not None:
+                args = result if isinstance(result, tuple) else (result,)
+    return args, kwargs
+
+
+def run_after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+    """The output as the hooks after a module leave it."""
+    keywords = {
+        **getattr(everywhere, "_global_forward_hooks_with_kwargs", {}),
+        **module._forward_hooks_with_kwargs,
+    }
+    for number, hook in after_hooks(module).items():
+        given = (args, kwargs, output) if number in keywords else (args, output)
+        result = hook(module, *given)
+        output = output if result is None else result
+    return output
+
+
+class Hooks:
+    """The hooks before or after a container, as one operation: leaves in, leaves out.
+
+    Args:
+        module: whose hooks.
+        path: its path.
+        after: after the call, or before it.
+        layout: how the values lie in (args, kwargs) or in (args, kwargs, output).
+        rest: the values that are no nodes; None where one is.
+    """
+
+    def __init__(
+        self, module: nn.Module, path: str, *, after: bool, layout: Any, rest: Sequence[Any]
+    ) -> None:
+        self.module, self.path, self.after = module, path, after
+        self.layout, self.rest = layout, rest
+        self.__name__ = "hooks"
+
+    def __call__(self, *values: Any) -> Any:
+        """What becomes of the values: the tensor that leaves, or a tuple where there are several.
+
+        Raises:
+            ValueError: the hooks changed the number of values.
+        """
+        nodes = iter(values)
+        leaves = [next(nodes) if one is HOLE else one for one in self.rest]
+        args, kwargs, *output = pytree.tree_unflatten(leaves, self.layout)
+        if self.after:
+            given = output[0]
+            found = run_after(self.module, args, kwargs, given)
+        else:
+            given = (args, kwargs)
+            found = run_before(self.module, args, kwargs)
+        flat = pytree.tree_leaves(found)
+        if len(flat) != len(pytree.tree_leaves(given)):
+            raise ValueError(f"a hook of {self.path!r} changed how many values there are")
+        return flat[0] if len(flat) == 1 else tuple(flat)
+
+
+HOLE = object()
+"""Stands in ``Hooks.rest`` where a node's value goes."""
+
+
+def refuse_backward_hooks(model: nn.Module, nodes: Iterable[Node]) -> None:
+    """See that no module on the way has hooks that may change gradients.
+
+    Args:
+        model: the model.
+        nodes: those on the way.
+
+    Raises:
+        ValueError: one has; the message names it.
+    """
+    needed = {""}
+    for node in nodes:
+        parts = node.name.split(".")
+        needed.update(".".join(parts[: i + 1]) for i in range(len(parts)))
+    for path, module in model.named_modules(remove_duplicate=False):
+        if path in needed and (module._backward_hooks or module._backward_pre_hooks):
+            raise ValueError(
+                f"a backward hook is registered on {path or 'the model itself'} "
+                f"({type(module).__name__}), which may change gradients; a signal does not run "
+                "it: remove it while you project (handle.remove())"
+            )
+    refuse_everywhere(vars(everywhere))
+
+
+def refuse_everywhere(names: Mapping[str, Any]) -> None:
+    """See that no backward hooks are registered for all modules.
+
+    Raises:
+        ValueError: there are some.
+    """
+    if names.get("_global_backward_hooks") or names.get("_global_backward_pre_hooks"):
+        raise ValueError(
+            "a backward hook is registered on all modules (register_module_full_backward_hook); "
+            "a signal does not run it: remove it while you project (handle.remove())"
+        )

@@ -1,0 +1,109 @@
+"""A user's own ``autograd.Function``s: kept whole, so that their own backward is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.autograd import Function
+from torch.utils import _pytree as pytree
+from torch.utils.checkpoint import CheckpointFunction
+
+from .hooks import HOLE
+
+Hide = Callable[[Any, tuple[Any, ...], Callable[[], Any]], Any]
+
+
+class Applied:
+    """Calls of an ``autograd.Function``.
+
+    Args:
+        function: the subclass.
+    """
+
+    def __init__(self, function: type[Function]) -> None:
+        self.function = function
+        self.__name__ = function.__name__
+
+    def __call__(self, *args: Any) -> Any:
+        """Apply it, with its own backward."""
+        return self.function.apply(*args)
+
+
+class Placed(Applied):
+    """Calls of one with its tensors alone as arguments; the others are known.
+
+    Args:
+        function: the subclass.
+        layout: how the arguments lie in their containers.
+        rest: the arguments that are no tensors; ``HOLE`` where one is.
+    """
+
+    def __init__(self, function: type[Function], layout: Any, rest: Sequence[Any]) -> None:
+        super().__init__(function)
+        self.layout, self.rest = layout, rest
+
+    def __call__(self, *tensors: Any) -> Any:
+        """Apply it, with its own backward."""
+        given = iter(tensors)
+        leaves = [next(given) if one is HOLE else one for one in self.rest]
+        return super().__call__(*pytree.tree_unflatten(leaves, self.layout))
+
+
+@contextmanager
+def kept_whole(hide: Hide) -> Iterator[None]:
+    """While a model is read, let the forward of every such function be one operation.
+
+    ``apply`` cannot be replaced, since it may have been given other names; what it calls can.
+
+    Args:
+        hide: (the operation, its arguments, how to run it) -> what stands for the result.
+    """
+    own = [(cls, vars(cls).get("forward"), vars(cls).get("setup_context")) for cls in _all()]
+    try:
+        for cls, *_ in own:
+            _replace(cls, hide)
+        CheckpointFunction.forward = staticmethod(_entered)  # type: ignore[method-assign]
+        yield
+    finally:
+        for cls, forward, setup in own:
+            _restore(cls, "forward", forward)
+            _restore(cls, "setup_context", setup)
+
+
+def _all() -> list[type[Function]]:
+    found, open_ = dict[type[Function], None](), [Function]
+    while open_:
+        below = open_.pop().__subclasses__()
+        found.update(dict.fromkeys(below))
+        open_ += below
+    own = (cls for cls in found if not cls.__module__.startswith(("torch.", "deconvnet.")))
+    return [CheckpointFunction, *own]
+
+
+def _replace(cls: Any, hide: Hide) -> None:
+    forward, setup = cls.forward, cls.setup_context
+    split = setup is not Function.setup_context  # the context is not forward's to fill
+    operation = Applied(cls)
+
+    def hidden(*args: Any) -> Any:
+        return hide(operation, args if split else args[1:], lambda: forward(*args))
+
+    cls.forward = staticmethod(hidden)
+    if split:
+        cls.setup_context = staticmethod(lambda *_: None)
+
+
+def _entered(ctx: Any, run: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+    """A checkpointed part is what it would be without."""
+    with torch.enable_grad():
+        return run(*args)
+
+
+def _restore(cls: Any, name: str, before: Any) -> None:
+    if before is not None:
+        setattr(cls, name, before)
+    elif name in vars(cls):
+        delattr(cls, name)

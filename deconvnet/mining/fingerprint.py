@@ -1,0 +1,148 @@
+"""Fingerprints: whether a model or a data set is still the one it was."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from deconvnet.data.digest import bytes_of, few_images
+from deconvnet.graph.ordinary import threads_of_cpu
+from deconvnet.graph.graph import Graph
+from deconvnet.graph.node import Node
+
+SCHEME = "2:"
+_WITHOUT_EFFECT = ("training", "inplace")  # evaluation is always meant; a value is a value
+_MADE_FROM = ("_orig", "_v")  # a weight that old-style norms and pruning make anew in each call
+_PLACES = (torch.device, torch.layout, torch.memory_format)  # where a value lies, not what it is
+
+
+def of_model(graph: Graph) -> str:
+    """SHA-256 over all that the model's values depend on: "2:" and 64 hexadecimal digits.
+
+    That is parameters, buffers and constants, and of every node what it is, what it reads, with
+    which arguments, and the options of its module: a stride or a slope is in no state dict.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(_state(graph).items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(bytes_of(tensor))
+    for node in graph:
+        digest.update(f"{node.name} {node.kind} {','.join(node.sources)}\n".encode())
+        for line in _asked(node, graph):
+            digest.update(f"{line}\n".encode())
+    return f"{SCHEME}{digest.hexdigest()}"
+
+
+def comparable(told: object) -> bool:
+    """Whether a fingerprint that a file tells of a model was made like ours, of this version.
+
+    Those before it left out all options, and say nothing of whether the model is the same.
+    """
+    return str(told or "").startswith(SCHEME)
+
+
+def of_dataset(dataset: Any) -> str:
+    """What the data set says of itself, else SHA-256 over its length and a few of its items.
+
+    Raises:
+        ValueError: its own method ``fingerprint`` failed.
+        OSError: a file cannot be read.
+    """
+    own = getattr(dataset, "fingerprint", None)
+    if callable(own):
+        with threads_of_cpu(1):  # as in a process that reads ahead
+            return _called(own)
+    digest = hashlib.sha256(f"{type(dataset).__name__} {len(dataset)}\n".encode())
+    for image in few_images(dataset):
+        digest.update(image)
+    return digest.hexdigest()
+
+
+def _called(own: Callable[[], object]) -> str:
+    try:
+        return str(own())
+    except OSError:
+        raise
+    except Exception as error:  # somebody else's code may raise anything
+        raise ValueError(
+            f"the method fingerprint() of the data set failed, {type(error).__name__}: {error}"
+        ) from error
+
+
+def _state(graph: Graph) -> dict[str, Tensor]:
+    """The tensors that values depend on, also where a state dict has them not."""
+    kept = dict(graph.model.state_dict())
+    # what a forward writes into is no more than its memory of the last one
+    written = {node.sources[0] for node in graph if node.mutates and node.sources}
+    for node in graph:
+        if node.call.op == "get_attr" and node.name not in written:
+            path = str(node.call.target)
+            kept.setdefault(path, graph.attribute(path))
+        for path, buffer in node.module.named_buffers() if node.module is not None else ():
+            kept.setdefault(f"{node.name}.{path}", buffer)
+    return {name: value for name, value in kept.items() if isinstance(value, Tensor)}
+
+
+def _asked(node: Node, graph: Graph) -> Iterator[str]:
+    """A node's arguments, and the options of its module and of those inside."""
+    if node.call.op == "placeholder":
+        return
+    yield f"{_told(node.call.args, graph.names)} {_told(node.call.kwargs, graph.names)}"
+    for path, module in node.module.named_modules() if node.module is not None else ():
+        yield f"{path} {type(module).__name__} {_told(_options(module), {})}"
+
+
+def _options(module: nn.Module) -> dict[str, Any]:
+    """What a module was told beside its tensors, where it is not the default.
+
+    Defaults are left out so that a later version of torch with one option more is no other model.
+    """
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(type(module).__init__).parameters.items()
+    }
+    tensors = {**module._parameters, **module._buffers}
+    plain = {
+        name: _told(value, {})
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and name not in _WITHOUT_EFFECT
+        and not any(f"{name}{ending}" in tensors for ending in _MADE_FROM)
+    }
+    return {
+        name: told
+        for name, told in sorted(plain.items())
+        if name not in defaults or told != _told(defaults[name], {})
+    }
+
+
+def _told(value: Any, names: Mapping[fx.Node, str]) -> str:
+    """A value as a text that is the same in every process."""
+    if isinstance(value, fx.Node):
+        return f"%{names[value]}"
+    if isinstance(value, Tensor):
+        size = f"{value.dtype} {tuple(value.shape)}"
+        return f"tensor {size} {hashlib.sha256(bytes_of(value)).hexdigest()}"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {_told(one, names)}' for key, one in value.items())}}}"
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(_told(one, names) for one in value)})"
+    if isinstance(value, slice):
+        return f"slice{_told((value.start, value.stop, value.step), names)}"
+    if isinstance(value, (np.ndarray, np.generic)):
+        return repr(value.tolist())
+    if value is None or isinstance(value, (bool, int, float, complex, str, Enum, torch.dtype)):
+        return repr(value)
+    if isinstance(value, _PLACES):
+        return ""
+    if isinstance(value, partial):
+        return f"{_told(value.func, names)} {_told((value.args, value.keywords), names)}"
+    return str(getattr(value, "__qualname__", type(value).__qualname__))  # no address of memory

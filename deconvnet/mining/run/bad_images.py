@@ -1,0 +1,131 @@
+"""How many images of a data set may be unreadable before mining stops, and which they are."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the command line asks for the limit before torch is needed
+    from .microbatches import Microbatch
+    from deconvnet.store.table import Failed
+
+DEFAULT = "1%"
+"""Of the data set; one image always may."""
+SHOWN = 20  # images that a message names
+PATIENCE = 60.0  # seconds that the rest of a data set is looked through for more
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many images may be unreadable.
+
+    Args:
+        most: a share of the data set ("1%", 0.01), of which at least one image may be
+            unreadable, or a number of images ("20", 20).
+        strict: none may be, and the first one stops the run at once.
+
+    Raises:
+        ValueError: ``most`` is neither.
+    """
+
+    most: str | float = DEFAULT
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        self.of(1)
+
+    def of(self, images: int) -> int:
+        """So many images of a data set of this size."""
+        if self.strict:
+            return 0
+        text = str(self.most)
+        percent = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) ?%", text)
+        share = float(percent[1]) / 100 if percent else self.most
+        if isinstance(share, str) and share.isdecimal():
+            return int(share)
+        if isinstance(share, int) and not isinstance(share, bool) and share >= 0:
+            return share
+        if isinstance(share, float) and 0 <= share <= 1:
+            return max(1, math.floor(share * images)) if share else 0
+        raise ValueError(
+            f"max_bad={self.most!r} was given, expected a share of the images such as '1%' or "
+            "0.01, or a number of images such as 20"
+        )
+
+
+class TooManyBad(ValueError):
+    """More images are unreadable than may be.
+
+    Attributes:
+        failed: all of them that were found, by index.
+        lines: the message for a terminal.
+        details: all of it for a machine.
+    """
+
+    def __init__(self, failed: tuple[Failed, ...], images: int, *, most: int, more: str) -> None:
+        self.failed = failed
+        head = f"{len(failed)} of {images} images cannot be read{more}, and at most {most} may be"
+        named = [each.said for each in failed[:SHOWN]]
+        if len(failed) > SHOWN:
+            named.append(f"and {len(failed) - SHOWN} more (--json lists them all)")
+        todo = "repair or remove them, or allow more: max_bad=, on the command line --max-bad"
+        super().__init__(f"{head}: {'; '.join(named)}; {todo}")
+        self.lines = [f"{head}:", *(f"  {each}" for each in named), todo]
+        self.details = {"error": head, "failed": [vars(each) for each in failed]}
+
+
+def check_failed(
+    failed: Mapping[int, str],
+    images: int,
+    *,
+    limit: Limit,
+    name: Callable[[int], str],
+    rest: Iterable[Microbatch] | None = None,
+) -> None:
+    """Stop if more images are unreadable than may be.
+
+    Args:
+        failed: {index: reason} of those found so far.
+        images: how many the data set has.
+        limit: how many may be.
+        name: what the data set calls an image, by its index.
+        rest: what has not been read yet; it is looked through, for a minute at most, so that the
+            message names every bad image and not only the first.
+
+    Raises:
+        ValueError: the limit is strict, and there is one; the message names the first.
+        TooManyBad: they are too many.
+    """
+    from deconvnet.store.table import Failed
+
+    most = limit.of(images)
+    if len(failed) <= most:
+        return
+    if limit.strict:
+        index, reason = next(iter(failed.items()))
+        first = Failed(index, name(index), reason).said
+        raise ValueError(
+            f"{len(failed)} of {images} images cannot be read, the first is {first}; repair or "
+            "remove them"
+        )
+    every = dict(failed)
+    more = "" if rest is None or _look_on(rest, every) else " so far (not all were looked at)"
+    found = tuple(Failed(index, name(index), reason) for index, reason in sorted(every.items()))
+    raise TooManyBad(found, images, most=most, more=more)
+
+
+def _look_on(rest: Iterable[Microbatch], failed: dict[int, str]) -> bool:
+    """Note what else cannot be read; whether all was looked at."""
+    until = time.monotonic() + PATIENCE
+    try:
+        for batch in rest:
+            failed |= batch.failed
+            if time.monotonic() > until:
+                return False
+    except Exception:  # something else is wrong too; what was found so far is worth telling
+        return False
+    return True

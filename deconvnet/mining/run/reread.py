@@ -1,0 +1,143 @@
+"""Whether images are still what the tables say when one reader alone reads them again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deconvnet.projection.check.checked_graphs import differs
+from deconvnet.graph.errors import NotTheModel
+from .microbatches import groups_of, microbatches
+from .job import Job
+from .memory_format import CONTIGUOUS, laid_out
+from .miner import activations
+from .file_positions import IDIOM
+from .readers import readers_die
+from deconvnet.store.store import LayerTable
+from deconvnet.mining.topk import Table
+from deconvnet.mining.topk.maxima import strongest
+
+_IMAGES = 64  # read again, at least, in whole microbatches
+_SLACK = {"cpu": 1e-4}  # of a layer's greatest activation; another image differs by far more
+_SLACK_ELSEWHERE = 1e-2
+
+
+class ImagesDiffer(ValueError):
+    """What was mined is not what the images give when they are read again."""
+
+
+def reread(
+    job: Job, tables: Mapping[str, Table], done: Collection[int], *, parts: int = 1, seed: int = 0
+) -> None:
+    """Read random microbatches of a part again in one new reader, run them, and compare.
+
+    Readers that share the position of a file read each other's images, and nothing fails. They
+    are given positions of their own where that is possible; this is for the rest, and for data
+    sets that are not the same in every process. A reader that is alone reads what is there.
+
+    Args:
+        job: the run.
+        tables: {layer: table} of the part.
+        done: its microbatches; those with more entries in the tables are likelier to be drawn.
+        parts: of how many parts this is one; the more, the fewer images are read of each.
+        seed: which microbatches.
+
+    Raises:
+        ImagesDiffer: an entry is not what its image gives, or an image is stronger than the last
+            entry and stands in none.
+        ReaderDied, RuntimeError: as ``readers.reading``.
+    """
+    request = job.request
+    count = max(1, -(-_IMAGES // (request.batch * parts)))
+    numbers = _drawn(tables, sorted(done), request.batch, count=count, seed=seed)
+    device, dtype = job.image.device, job.image.dtype
+    slack = max(_SLACK.get(device.type, _SLACK_ELSEWHERE), 8 * torch.finfo(dtype).eps)
+    again = microbatches(
+        job.dataset, request.batch, size=tuple(job.image.shape[1:]), dtype=dtype, workers=1,
+        groups=groups_of(numbers, request.batch, request.images), signals=job.signals,
+    )  # fmt: skip
+    layout = str(request.attributes["layout"])
+    with readers_die(), closing(again), job.running():
+        for batch in again:  # an image that cannot be read this time tells nothing
+            for layer, maps in activations(
+                job.graph_now, batch, list(tables), layout=layout, device=device
+            ):
+                table, maxima = tables[layer], strongest(maps).numpy()
+                for index, now in zip(batch.indices.tolist(), maxima, strict=True):
+                    _compare(layer, table, index, now, slack=slack)
+
+
+def check_strongest(job: Job, tables: Mapping[str, LayerTable]) -> None:
+    """Hold the graph against the model on one microbatch of the images in the first slots.
+
+    A part of a graph that was at rest on the first microbatch is awake where units are strong.
+
+    Args:
+        job: the run.
+        tables: {layer: table}, of the whole run.
+
+    Raises:
+        NotTheModel: the graph is another there.
+        ReaderDied, RuntimeError: as ``readers.reading``.
+    """
+    first = np.concatenate([table.image[:, 0] for table in tables.values()])
+    if job.checked is None or job.request.total == 1 or (first < 0).all():
+        return  # the first microbatch was the only one, or there is none
+    images, counts = np.unique(first[first >= 0], return_counts=True)
+    best = [table.image[np.nanargmax(table.activation[:, 0]), 0] for table in tables.values()
+            if np.isfinite(table.activation[:, 0]).any()]  # fmt: skip
+    order = [*best, *images[np.argsort(-counts, kind="stable")]]
+    rows: dict[int, int] = {}  # each image runs in the row that it was mined in
+    for image in map(int, order):
+        rows.setdefault(image % job.request.batch, image)
+    again = microbatches(
+        job.dataset, job.request.batch, size=tuple(job.image.shape[1:]), dtype=job.image.dtype,
+        workers=min(1, job.workers), groups=[sorted(rows.values())], signals=job.signals,
+    )  # fmt: skip
+    with readers_die(), closing(again), job.running():
+        for batch in again:
+            held = laid_out(batch.images.to(job.image.device), CONTIGUOUS)
+            row = differs(job.graph_now, held, list(tables))
+            if row is not None:
+                error = NotTheModel.at(job.graph.model, [(job.graph_now.reader, row)], [])
+                raise NotTheModel(
+                    f"{error}. So it is on images {batch.indices.tolist()}, among the strongest of "
+                    "this run; on its first microbatch graph and model agreed. No store is written"
+                )
+
+
+def _drawn(
+    tables: Mapping[str, Table], done: Sequence[int], batch: int, *, count: int, seed: int
+) -> list[int]:
+    """Random microbatches, ascending; a wrong image that is strong has many entries."""
+    images = np.concatenate([table.image.numpy().ravel() for table in tables.values()])
+    entries = np.bincount(images[images >= 0] // batch, minlength=max(done) + 1)[list(done)]
+    weights = 1.0 + entries
+    some = np.random.default_rng(seed).choice(
+        done, min(count, len(done)), replace=False, p=weights / weights.sum()
+    )
+    return sorted(some.tolist())
+
+
+def _compare(
+    layer: str, table: Table, index: int, now: NDArray[np.float32], *, slack: float
+) -> None:
+    """The entries of an image, and those it should have, against its maxima (channels,)."""
+    told, here = table.activation.numpy(), table.image.numpy() == index
+    allowed = slack * float(np.abs(told[np.isfinite(told)]).max(initial=0.0))
+    entry, was = here.any(1), np.where(here, told, -np.inf).max(1)
+    with np.errstate(invalid="ignore"):
+        other = entry & (was != now) & ~(np.abs(was - now) <= allowed)
+        missing = ~entry & (now > told[:, -1] + allowed)
+    for channel in np.flatnonzero(other | missing)[:1]:
+        before = f"{was[channel]:.7g}" if entry[channel] else f"at most {told[channel, -1]:.7g}"
+        raise ImagesDiffer(
+            f"image {index} gave {layer}:{channel} an activation of {before}, and gives "
+            f"{now[channel]:.7g} when one process alone reads it again. Either the processes that "
+            "read share a file that was open before they started, or the data set, or the model, "
+            f"answers differently each time. For a file: {IDIOM}"
+        )

@@ -1,0 +1,149 @@
+"""What a store says of itself, held against its own tables, the model and the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from deconvnet.projection import receptive_field
+from deconvnet.mining import fingerprint
+from .compare import Mismatch
+from deconvnet.data import Preprocessing
+from deconvnet.data.samples import first_image, read_item
+from deconvnet.projection.forward import Recording
+from deconvnet.store.store import Store
+from deconvnet.store.table import LayerTable
+
+_ROUNDING = 1e-5  # of the float32 sum of a large map; a mean may come out above the maximum
+_READ = 16  # images said to be unreadable that are read
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What came of it.
+
+    Args:
+        found: what is not as the store says.
+        unchecked: what could not be compared, in words.
+        strange: the layers that the model does not have like this.
+    """
+
+    found: list[Mismatch] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+    strange: set[str] = field(default_factory=set)
+
+
+def held_against(store: Store, model: str, geometry: Recording, dataset: Any) -> Claims:
+    """All that a store claims, but for its entries.
+
+    Args:
+        store: whose claims.
+        model: the fingerprint of the model.
+        geometry: its sizes and fields, for images of this data set.
+        dataset: whose images.
+    """
+    claims = Claims()
+    claims.found.extend(_prints(store, model, dataset, claims))
+    for layer, mismatch in _layers(store, geometry):
+        claims.found.append(mismatch)
+        claims.strange.add(layer)
+    claims.found.extend(_images(store, dataset))
+    claims.found.extend(_preprocessing(store, dataset, claims))
+    for name, table in store.items():
+        claims.found.extend(_counters(store, name, table))
+    if not len(store):
+        claims.found.append(Mismatch("store", "it has no layers: there is nothing to recompute"))
+    elif not any((table.image >= 0).any() for table in store.values()):
+        claims.unchecked.append("entries: there are none")
+    return claims
+
+
+def _prints(store: Store, model: str, dataset: Any, claims: Claims) -> Iterator[Mismatch]:
+    told = store.attributes.get("model_fingerprint")
+    if not told:
+        claims.unchecked.append("the fingerprint of the model: the store tells none")
+    elif not fingerprint.comparable(told):
+        claims.unchecked.append("the fingerprint of the model: an earlier deconvnet made it")
+    elif told != model:
+        yield Mismatch("model", f"its fingerprint is {model[:12]}…, the store says {told!s:.12}…")
+    told = store.attributes.get("dataset_fingerprint")
+    if not told:
+        claims.unchecked.append("the fingerprint of the data set: the store tells none")
+    elif told != (here := fingerprint.of_dataset(dataset)):
+        yield Mismatch("data set", f"its fingerprint is {here[:12]}…, the store says {told!s:.12}…")
+
+
+def _layers(store: Store, geometry: Recording) -> Iterator[tuple[str, Mismatch]]:
+    """The layers that the model does not have, or not like this."""
+    known = [name for name in store if name in geometry.sizes]
+    seen = receptive_field.of_layers(geometry, known)
+    for name, table in store.items():
+        here, told = geometry.sizes.get(name, ())[1:], (table.channels, *table.size)
+        if tuple(here) != told:
+            has = f"{tuple(here)} channels, rows and columns" if here else "no such layer"
+            yield name, Mismatch("layer", f"{name}: the model has {has}, the store says {told}")
+            continue
+        own = seen[name]
+        stride = own.stride if table.size else tuple(table.stride)  # there is none
+        if (tuple(table.field), tuple(table.stride)) != (own.size, stride):
+            has = f"a field of {own.size} and a stride of {stride}"
+            says = f"{tuple(table.field)} and {tuple(table.stride)}"
+            yield name, Mismatch("layer", f"{name}: the model has {has}, the store says {says}")
+
+
+def _images(store: Store, dataset: Any) -> Iterator[Mismatch]:
+    """How many there are, in which batches they ran, and which of them cannot be read."""
+    told = store.attributes
+    seen, failed = told.get("images_seen"), told.get("images_failed", len(store.failed))
+    if isinstance(seen, int) and isinstance(failed, int) and seen + failed != len(dataset):
+        what = f"the data set has {len(dataset)} images, the store says {seen} and {failed} failed"
+        yield Mismatch("data set", what)
+    if failed != len(store.failed):
+        what = f"it names {len(store.failed)} failed images, and says that they are {failed}"
+        yield Mismatch("store", what)
+    for lost in store.failed[:_READ]:
+        if lost.index >= len(dataset):
+            yield Mismatch("image", f"{lost.index} is not in the data set, and said to have failed")
+        elif not isinstance(read_item(dataset, lost.index), (str, Exception)):
+            yield Mismatch("image", f"{lost.index} can be read, the store says: {lost.reason}")
+    shape, size = told.get("batch_shape"), tuple(first_image(dataset).shape)
+    if isinstance(shape, tuple) and (shape[1:] != size or shape[0] > len(dataset)):
+        what = f"images are {size}, and {len(dataset)}; the store says they ran as {shape}"
+        yield Mismatch("batch shape", what)
+
+
+def _preprocessing(store: Store, dataset: Any, claims: Claims) -> Iterator[Mismatch]:
+    told, own = known_preprocessing(store), getattr(dataset, "preprocessing", None)
+    if told is None or not isinstance(own, Preprocessing):
+        claims.unchecked.append("the preprocessing: store or data set do not tell theirs")
+    elif told != own:
+        what = f"the data set has {own.to_json()}, the store says {told.to_json()}"
+        yield Mismatch("preprocessing", what)
+
+
+def known_preprocessing(store: Store) -> Preprocessing | None:
+    """What a store says of it; None if it says nothing, or something in words of its own."""
+    try:
+        return Preprocessing.from_json(str(store.attributes.get("transform") or ""))
+    except ValueError:
+        return None
+
+
+def _counters(store: Store, name: str, table: LayerTable) -> Iterator[Mismatch]:
+    """Counts over all images, as far as a table of the strongest bounds them."""
+    seen, positive = store.attributes.get("images_seen"), (table.activation > 0).sum(1)
+    share, first = table.nonzero, table.activation[:, 0]
+    odd = (share < 0) | (share > 1) | ((share == 0) & (positive > 0)) | (table.nan < 0)
+    if isinstance(seen, int) and seen > 0:
+        # where there was room for one that is not positive, all that are stand in the table
+        exact = (positive < table.k) & (share != positive / seen)
+        odd |= np.where(np.isnan(share), False, exact | (share < positive / seen))
+    with np.errstate(invalid="ignore"):
+        odd |= np.isfinite(first) & (table.mean > first + _ROUNDING * np.abs(first) + 1e-12)
+    for channel in np.flatnonzero(odd)[:1]:
+        at = f"mean {table.mean[channel]:g}, nonzero {share[channel]:g}, nan {table.nan[channel]}"
+        what = f"{name}:{channel} and {odd.sum() - 1} more channels cannot have {at} with their "
+        yield Mismatch("counts", what + f"strongest activations {table.activation[channel]}")

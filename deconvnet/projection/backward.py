@@ -1,0 +1,125 @@
+"""Signals down the mirrored network, on whole maps or on the windows of a cone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .cone import Cone
+from deconvnet.layers import Crop
+from deconvnet.layers.convolution import Convolution
+from .forward import Step
+
+
+def descend(
+    steps: Sequence[Step],
+    layer: str,
+    seed: Tensor,
+    *,
+    rows: Tensor | None = None,
+    cone: Cone | None = None,
+    channels: Tensor | None = None,
+    recorded: bool = False,
+    others: Mapping[str, Tensor] | None = None,
+    ends: list[str] | None = None,
+) -> dict[str, Any]:
+    """Carry a signal from a layer to the images.
+
+    Args:
+        steps: of a recording, in forward order.
+        layer: where the signal starts.
+        seed: (units, channels, *size) the signal there, on the cone's windows if there is one.
+        rows: (units,) the image of each unit; None if unit ``i`` is of image ``i``.
+        cone: where the units look; None for whole maps.
+        channels: (units,) the only channel of each seed that is not zero, if there is one.
+        recorded: the steps that the cone has windows of were recorded on whole maps.
+        others: {node: signal} of further nodes where a signal starts.
+        ends: the nodes are added to it that a signal reaches and does not leave.
+
+    Returns:
+        {node: signal} of the nodes below all steps: of the images, if any signal arrives.
+    """
+    signals: dict[str, Any] = {**(others or {}), layer: seed}
+    alone = {} if channels is None else {layer: channels}  # signals of one channel
+    with torch.no_grad():
+        for step in reversed(steps):
+            signal = signals.pop(step.name, None)
+            if signal is None:
+                continue
+            lone = alone.pop(step.name, None)
+            if cone is not None and step.name in cone.seen:
+                parts = _on_windows(step, signal, cone, lone, recorded)
+            else:
+                record = step.record if rows is None else step.record.take(rows)
+                parts = _mirror(step, signal, record, lone)
+            if ends is not None and all(part is None for part in parts):
+                ends.append(step.name)
+            for source, part in zip(step.sources, parts, strict=True):
+                if source is None or part is None:
+                    continue
+                if lone is not None and step.layer.channelwise and source not in signals:
+                    alone[source] = lone
+                else:
+                    alone.pop(source, None)
+                signals[source] = _joined(signals.get(source), part)
+    return signals
+
+
+def _mirror(step: Step, signal: Any, record: Any, lone: Tensor | None) -> tuple[Any, ...]:
+    """One step down; a signal of one channel needs no filter but its own."""
+    if not step.state.autocast:
+        return _of_layer(step, signal, record, lone)
+    with step.state.entered():
+        parts = _of_layer(step, signal, record, lone)
+    return tuple(
+        part.to(dtype) if isinstance(part, Tensor) and dtype is not None else part
+        for part, dtype in zip(parts, step.dtypes or [None] * len(parts), strict=True)
+    )
+
+
+def _of_layer(step: Step, signal: Any, record: Any, lone: Tensor | None) -> tuple[Any, ...]:
+    if lone is not None and isinstance(step.layer, Convolution):
+        return step.layer.mirror_alone(signal, lone, record)
+    return step.layer.mirror(signal, record)
+
+
+def _on_windows(
+    step: Step, signal: Tensor, cone: Cone, lone: Tensor | None, recorded: bool
+) -> tuple[Tensor | None, ...]:
+    """One step down on windows; each signal lies in the windows that its source holds."""
+    crops, known = cone.seen[step.name], step
+    if recorded:
+        inside = step.layer.inside(step.record)
+        assert inside is not None, "the cone has windows of this node"
+        kept = step.record.within(cone.held[step.name], crops)
+        known = replace(step, layer=inside.layer, record=kept)
+    below: list[Tensor | None] = []
+    parts = _mirror(known, signal, known.record, lone)
+    for source, crop, part in zip(step.sources, crops, parts, strict=True):
+        if part is None or source is None:
+            below.append(None)
+            continue
+        below.append(_placed(part, crop.within(cone.lies(source))))
+    return tuple(below)
+
+
+def _placed(part: Tensor, crop: Crop) -> Tensor:
+    """Windows among zeros; as they are, if they are everything."""
+    if crop.size == crop.maps and not crop.starts.any():
+        return part
+    return crop.add(part, part.new_zeros((*part.shape[:2], *crop.maps)))
+
+
+def _joined(one: Any, other: Any) -> Any:
+    """The sum of signals that meet at a node; of a tuple's entries, entry by entry."""
+    if one is None or other is None:
+        return other if one is None else one
+    if isinstance(one, Tensor):
+        return one + other
+    if isinstance(one, dict):
+        return {key: _joined(one[key], other[key]) for key in one}
+    return tuple(_joined(a, b) for a, b in zip(one, other, strict=True))

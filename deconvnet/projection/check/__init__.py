@@ -1,0 +1,1 @@
+"""A graph held against the model it stands for."""

@@ -1,0 +1,317 @@
+"""A graph held against the model it stands for: values side by side, and one gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .tolerance import agrees, difference, told
+from deconvnet.projection.backward import descend
+from deconvnet.layers import Policies, rectifier
+from deconvnet.layers.crop import layout
+from deconvnet.graph.user_call import Traces
+from deconvnet.graph.graph import Graph
+from deconvnet.graph.node import filled
+from deconvnet.graph.interpreter import Run, execute, plain
+from deconvnet.graph.signatures import called, image_argument
+from deconvnet.projection.forward import Recorder, Step
+from .module_calls import ONE_AT_A_TIME, OUTPUT, by_node, calls_of, captured, untouched
+
+GRADIENT = "the gradient at the images"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One value of the graph beside the model's.
+
+    Args:
+        name: of the node, or ``OUTPUT`` or ``GRADIENT``.
+        kind: of the node: "Conv2d".
+        difference: relative L2 difference; infinite for values of different shapes.
+        ok: whether it is explained by rounding.
+        found: the graph's value where they differ most.
+        expected: the model's there.
+        image: the row of the batch where that is; None if it is in none.
+    """
+
+    name: str
+    kind: str
+    difference: float
+    ok: bool
+    found: str = ""
+    expected: str = ""
+    image: int | None = None
+
+
+@dataclass
+class Comparison:
+    """What was found when a graph ran beside its model.
+
+    Args:
+        rows: in the order in which the model made the values.
+        error: what the model itself raised, if it did.
+        stopped: what the graph raised, if it did.
+        alive: whether the gradient that was compared was not all zero.
+        traces: what the model would have left behind.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    error: str | None = None
+    stopped: str | None = None
+    alive: bool = True
+    traces: Traces = field(default_factory=Traces)
+
+    @property
+    def wrong(self) -> list[Row]:
+        """What differs, the first one first."""
+        return [row for row in self.rows if not row.ok]
+
+    @property
+    def right(self) -> set[str]:
+        """The nodes at which graph and model agree."""
+        return {row.name for row in self.rows if row.ok}
+
+
+def compare(
+    graph: Graph,
+    images: Tensor,
+    inputs: Mapping[str, Any],
+    *,
+    seeds: Sequence[str] | None,
+) -> Comparison:
+    """Run a graph and its model beside each other on the same images.
+
+    Values are compared wherever the output of a module is a node, as the model makes them, and at
+    the outputs. Nothing is kept of them, so that this takes the memory of both passes.
+
+    Args:
+        graph: the model's.
+        images: (batch, channels, *size).
+        inputs: {argument: value} of the other arguments of forward.
+        seeds: also carry a random signal from these nodes to the images, through the mirror under
+            the policy "gradient" and through autograd; () for what the model returns, None for
+            values alone.
+    """
+    with ONE_AT_A_TIME:
+        try:
+            found = _apart(graph, _laid_out(images), inputs, seeds)
+        except _NotDifferentiated:  # a value was written into that autograd needed as it was
+            found = _apart(graph, _laid_out(images), inputs, seeds, cloned=True)
+        if found.error is None:
+            return found
+        return _apart(graph, images.detach().clone(), inputs, seeds)  # as they were given
+
+
+def _apart(*given: Any, cloned: bool = False) -> Comparison:
+    """Graph and model beside each other; each with a state of its own, where the model has one."""
+    beside = _Beside(*given, cloned=cloned)
+    with untouched(beside.graph.model) as traces:
+        found = beside.run()
+    if traces.written and found.error is None:  # what the graph read may have been written by then
+        beside = _Beside(*given, cloned=cloned)
+        with untouched(beside.graph.model):
+            beside.through()
+        with untouched(beside.graph.model):
+            found = beside.run()
+    found.traces = traces
+    return found
+
+
+def alongside(
+    graph: Graph, images: Tensor, layers: Sequence[str], tell: Callable[[str, Any], None]
+) -> Comparison:
+    """Run a graph to some layers, and its model beside it, once each.
+
+    Args:
+        graph: the model's.
+        images: (batch, channels, *size), laid out in memory as they are to run.
+        layers: node names.
+        tell: given (layer, value) of each, by the graph, as soon as it is there.
+    """
+    with ONE_AT_A_TIME, untouched(graph.model):
+        beside = _Beside(graph, images, graph.inputs, None, tell=dict.fromkeys(layers, tell))
+        beside.run()
+        beside.through()
+    return beside.found
+
+
+def _laid_out(images: Tensor) -> Tensor:
+    """As recordings lay images out, so that both sides round alike."""
+    return images.detach().clone(memory_format=layout(images))
+
+
+class _Beside:
+    """A graph that is run just as far as the model, so that each pair of values is met once."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        images: Tensor,
+        inputs: Mapping[str, Any],
+        seeds: Sequence[str] | None,
+        *,
+        cloned: bool = False,
+        tell: Mapping[str, Callable[[str, Any], None]] = MappingProxyType({}),
+    ) -> None:
+        self.graph, self.images, self.inputs, self.cloned = graph, images, inputs, cloned
+        self.tell = tell
+        self.calls = calls_of(graph)
+        last = [name for name in graph.nodes if any(name in c for c in self.calls.values())][-1:]
+        self.gradient, self.seeds = seeds is not None, tuple(seeds or graph.returned or last)
+        wanted = [*graph.returned, *(name for names in self.calls.values() for name in names)]
+        self.recorder = Recorder(graph, Policies(rectifier("gradient")))
+        run: Run = self.recorder.run if self.gradient else plain(graph)
+        self.steps = execute(graph, images, graph.upto([*wanted, *tell]), run)
+        self.awaited, self.held = set(wanted), dict[str, Any]()
+        self.tops: dict[str, Tensor] = {}
+        self.ahead = False  # the graph is running, which may call the model's modules too
+        self.found = Comparison()
+
+    def through(self) -> None:
+        """Run the graph to its end, before the model."""
+        for name in self.awaited:
+            self._reached(name)
+
+    def run(self) -> Comparison:
+        """Run both."""
+        leaf = self.images.clone().requires_grad_(self.gradient)
+        argument = image_argument(self.graph.model, self.inputs)
+        watched = captured(self.graph, self._meet, heed=lambda: not self.ahead)
+        with torch.set_grad_enabled(self.gradient), watched:
+            try:
+                given = leaf.clone() if self.gradient else leaf
+                output = called(self.graph.model, given, self.inputs, argument=argument)
+            except torch.cuda.OutOfMemoryError as error:
+                error.add_note("while the graph was held against the model; check=False does not")
+                raise
+            except Exception as error:
+                self.found.error = str(error).strip() or type(error).__name__
+            else:
+                self._meet_output(output)
+        if self.gradient:
+            self._meet_gradient(leaf)
+        return self.found
+
+    def _meet(self, name: str, value: Any) -> Tensor | None:
+        """A module has given its output: hold the node's value against it.
+
+        Returns:
+            what the model goes on with; None for the value itself.
+        """
+        expected = _detached(value)
+        if self._reached(name):
+            self._compare(name, self.graph.nodes[name].kind, self.held[name], expected)
+            if name not in self.graph.returned:
+                del self.held[name]
+        if name in self.seeds and self.gradient and isinstance(value, Tensor):
+            self.tops[name] = value.clone()  # what is written into it later is another value
+        return value.clone() if self.cloned and isinstance(value, Tensor) else None
+
+    def _meet_output(self, output: Any) -> None:
+        if not self.graph.returned or not all(map(self._reached, self.graph.returned)):
+            return
+        values = {name: self.held[name] for name in self.graph.returned}
+        found = filled(self.graph.output, self.graph.names, values)
+        self._compare(OUTPUT, "", found, _detached(output))
+        returned = by_node(self.graph, output)
+        self.tops |= {name: returned[name] for name in self.seeds if name in returned}
+
+    def _reached(self, name: str) -> bool:
+        """Run the graph until it has a node's value; whether it has."""
+        self.ahead = True
+        try:
+            with torch.no_grad():
+                while name not in self.held and self.found.stopped is None:
+                    node, value = next(self.steps)
+                    if node.name in self.tell:
+                        self.tell[node.name](node.name, value)
+                    if node.name in self.awaited:
+                        self.held[node.name] = value
+        except StopIteration:
+            pass
+        except (ValueError, RuntimeError) as error:
+            self.found.stopped = str(error)
+            self.found.rows.append(Row(str(error), "", float("inf"), ok=False))
+        finally:
+            self.ahead = False
+        return name in self.held
+
+    def _compare(self, name: str, kind: str, found: Any, expected: Any) -> None:
+        apart = difference(found, expected)
+        ok = agrees(apart, self.images.dtype)
+        values = ("", "", None) if ok else told(found, expected)
+        self.found.rows.append(Row(name, kind, apart, ok, *values))
+
+    def _meet_gradient(self, leaf: Tensor) -> None:
+        """Carry one random signal down both ways."""
+        own = _of_the_user(self.recorder.steps)
+        tops = {n: t for n, t in self.tops.items() if t.is_floating_point() and n not in own}
+        seeds = _random(tops)
+        alive = {n: t for n, t in tops.items() if t.requires_grad}
+        expected = torch.zeros_like(leaf)
+        if alive:
+            values, given = list(alive.values()), [seeds[n] for n in alive]
+            back = self._differentiated(values, leaf, given)
+            if back is None:
+                return
+            expected = back
+        carried = {n: seed for n, seed in seeds.items() if n in self.recorder.carriers}
+        found = mirrored(self.recorder.steps, carried).get(self.graph.input)
+        self.found.alive = bool(expected.any())
+        found = torch.zeros_like(leaf) if found is None else found
+        if self.found.alive or found.any():
+            self._compare(GRADIENT, f"seeds at {', '.join(seeds)}", found, expected)
+
+    def _differentiated(
+        self, values: Sequence[Tensor], leaf: Tensor, seeds: Sequence[Tensor]
+    ) -> Tensor | None:
+        """Autograd's gradient; None where the model has none whatever is done."""
+        try:
+            (back,) = torch.autograd.grad(values, leaf, seeds, allow_unused=True)
+        except RuntimeError as error:
+            if not self.cloned:
+                raise _NotDifferentiated from error
+            return None
+        return torch.zeros_like(leaf) if back is None else back
+
+
+class _NotDifferentiated(Exception):
+    """Autograd cannot go through the model as it is written."""
+
+
+def _of_the_user(steps: Sequence[Step]) -> set[str]:
+    """The nodes of layers that are not ours, and all that are made of their values."""
+    found: set[str] = set()
+    for step in steps:
+        ours = type(step.layer).__module__.startswith("deconvnet.")
+        if not ours or not found.isdisjoint(filter(None, step.sources)):
+            found.add(step.name)
+    return found
+
+
+def mirrored(steps: Sequence[Step], seeds: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The signals that arrive below all steps when one starts at each of several nodes."""
+    if not seeds:
+        return {}
+    (first, seed), *others = seeds.items()
+    return descend(steps, first, seed, others=dict(others))
+
+
+def _random(tops: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A random signal at each; always the same, and of no generator of the user's."""
+    found = {}
+    numbers = torch.Generator().manual_seed(0)
+    for name, top in tops.items():
+        seed = torch.randn(top.shape, generator=numbers, dtype=torch.float64)
+        found[name] = seed.to(device=top.device, dtype=top.dtype)
+    return found
+
+
+def _detached(value: Any) -> Any:
+    """A value as it is now, for a comparison that comes before anything writes into it."""
+    return value.detach() if isinstance(value, Tensor) else value

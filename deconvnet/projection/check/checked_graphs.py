@@ -1,0 +1,315 @@
+"""Which graph of a model is right for some images: each is held against the model once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from .against_model import GRADIENT, Comparison, Row
+from .float64 import compared
+from deconvnet.graph.modes import evaluation
+from deconvnet.graph.graph import Graph
+from deconvnet.graph.frontends import Graphs
+from deconvnet.graph.interpreter import execute, plain, second_input
+from deconvnet.graph.signatures import missing
+from deconvnet.graph.errors import BRANCHES, GRADIENTS, NotTheModel, UntraceableError
+from deconvnet.graph.model_state import state_of
+from .module_calls import OUTPUT, calls_of, unsteady
+
+CALLS = 10  # of a model that draws random numbers: a branch taken half the time shows in 511 of 512
+MOST = 64  # judgements that are remembered of a model
+
+
+@dataclass
+class Judgement:
+    """What is known of one graph for images of one size.
+
+    Args:
+        covered: the nodes up to which it is the model.
+        problem: where it first differs; None if nowhere.
+        error: what the model itself raised, if it did.
+        unsteady: where the model gives several answers to one input, if it does.
+        tried: layers that were asked for beyond what was covered.
+    """
+
+    covered: set[str] = field(default_factory=set)
+    problem: Row | None = None
+    error: str | None = None
+    unsteady: list[str] = field(default_factory=list)
+    tried: set[str] = field(default_factory=set)
+
+    @property
+    def fine(self) -> bool:
+        """Whether the whole graph is the model."""
+        return self.problem is None and self.error is None and not self.unsteady
+
+
+_KNOWN: WeakKeyDictionary[nn.Module, dict[object, Judgement]] = WeakKeyDictionary()
+
+
+class Checked:
+    """Hands out graphs that were held against the model.
+
+    The comparison is made once for every graph, state of the model (parameters by identity and
+    version, hooks, settings) and size, precision and device of the images; what was found is
+    remembered for as long as the model lives.
+
+    Args:
+        graphs: of the model.
+    """
+
+    def __init__(self, graphs: Graphs) -> None:
+        self.graphs = graphs
+
+    @classmethod
+    def if_asked(cls, graphs: Graphs, check: bool) -> Checked | None:
+        """The same, or nothing where ``check`` is false.
+
+        Raises:
+            TypeError: it is no bool.
+        """
+        if not isinstance(check, bool):
+            raise TypeError(f"check={check!r} was given, expected True or False")
+        return cls(graphs) if check else None
+
+    def of(
+        self, images: Tensor, layers: Sequence[str | nn.Module] | None, *, gradient: bool = True
+    ) -> Graph:
+        """The graph for images like these, which is the model up to these layers.
+
+        Args:
+            images: (batch, channels, *size), as the model takes them.
+            layers: node names or modules; None for what the model returns.
+            gradient: compare gradients too.
+
+        Raises:
+            KeyError: no such layer.
+            NotTheModel: no graph is.
+            ValueError: the images do not fit the model.
+        """
+        if images.device.type == "meta":  # there are no values
+            return self.graphs.of(images)
+        for name in missing(self.graphs.model, self.graphs.inputs):
+            raise second_input(name)
+        judged: list[tuple[Graph, Judgement]] = []
+        refusals: list[UntraceableError] = []
+        for read in (self.graphs.of, self.graphs.again, self.graphs.exported):
+            try:
+                graph = read(images)
+            except UntraceableError as refusal:
+                if not judged:
+                    raise
+                refusals.append(refusal)
+                continue
+            if graph is None:
+                continue
+            judgement = self._judged(graph, images, gradient=gradient)
+            if judgement.fine:
+                return self.graphs.adopted(graph, images)
+            judged.append((graph, judgement))
+            if judgement.problem is None or judgement.unsteady:
+                break  # another graph would do no better
+        for graph, judgement in judged:
+            if self._covers(graph, judgement, images, layers, gradient=gradient):
+                return graph
+        raise _refused(judged, refusals, images, layers)
+
+    def _judged(self, graph: Graph, images: Tensor, *, gradient: bool) -> Judgement:
+        known = _KNOWN.setdefault(graph.model, {})
+        state = state_of(graph.model)
+        count = len(images) if graph.batch or not gradient else None
+        size = (count, *images.shape[1:])
+        key = (graph.signature, state, size, images.dtype, images.device, repr_of(graph.inputs))
+        if (key, gradient) in known:
+            return known[key, gradient]
+        judgement = judge(graph, images, gradient=gradient)
+        if len(known) >= MOST:  # a model in training has another state at every step
+            known.clear()
+        # other images may fit the model, or wake what these leave at rest
+        if judgement.error is None and not _blank(images):
+            known[key, gradient] = judgement
+        return judgement
+
+    def _covers(
+        self,
+        graph: Graph,
+        judgement: Judgement,
+        images: Tensor,
+        layers: Sequence[str | nn.Module] | None,
+        *,
+        gradient: bool,
+    ) -> bool:
+        """Whether a graph that is not the whole model is the model up to some layers."""
+        names = named_or_none(graph, layers)
+        if names is None or (layers is None and OUTPUT in judgement.unsteady):
+            return False
+        for name in names:
+            if name not in judgement.covered and name not in judgement.tried:
+                judgement.tried.add(name)
+                judgement.covered |= covered_below(
+                    graph, images, name, gradient=gradient, unsteady=judgement.unsteady
+                )
+        return set(names) <= judgement.covered
+
+
+def settled(graphs: Graphs, like: Tensor, layers: Sequence[str | nn.Module] | None = None) -> Graph:
+    """The graph for images like this one; its values are held against the model's on noise.
+
+    Args:
+        graphs: of the model.
+        like: (1, channels, *size), of any content.
+        layers: node names or modules up to which it is to be the model; None for all of it.
+
+    Raises:
+        As ``Checked.of``.
+    """
+    noise = 3 * torch.randn(like.shape, generator=torch.Generator().manual_seed(0))
+    return Checked(graphs).of(noise.to(like), layers, gradient=False)
+
+
+def _blank(images: Tensor) -> bool:
+    """Whether there is nothing to be seen in images, nor in what a model makes of them."""
+    return not images.numel() or bool((images == images.flatten()[0]).all())
+
+
+def judge(graph: Graph, images: Tensor, *, gradient: bool) -> Judgement:
+    """Compare a whole graph with its model."""
+    found, single = compared(graph, images, () if gradient else None)
+    if gradient and found.error is not None:  # a hook may not like values with a derivative
+        values, _ = compared(graph, images, None)
+        found = found if values.error is not None else values
+    if gradient and not found.wrong and found.error is None and not found.alive:
+        found = _alive(graph, single, found)
+    judgement = Judgement(error=found.error, problem=next(iter(found.wrong), None))
+    if found.error is None and (found.wrong or found.traces):
+        calls = CALLS if found.traces.drawn else 2
+        judgement.unsteady = unsteady(graph, single, graph.inputs, calls=calls)
+    if judgement.fine:
+        judgement.covered = set(graph.nodes)
+    return judgement
+
+
+def covered_below(
+    graph: Graph, images: Tensor, layer: str, *, gradient: bool, unsteady: Sequence[str] = ()
+) -> set[str]:
+    """The nodes that a comparison up to a layer shows to be right; empty if it is not.
+
+    Args:
+        graph: the model's.
+        images: to compare on.
+        layer: the node.
+        gradient: compare gradients too.
+        unsteady: nodes at which the model gives several answers to one input.
+    """
+    point = _point(graph, layer)
+    if point is None:
+        return set()
+    found, _ = compared(graph, images, (point,) if gradient else None)
+    below = {node.name for node in graph.upto([layer, point])}
+    wrong = {row.name for row in found.wrong if row.name in below or row.name == GRADIENT}
+    unsettled = not below.isdisjoint(unsteady)
+    return set() if wrong or unsettled or point not in found.right else below
+
+
+def differs(
+    graph: Graph, images: Tensor, layers: Sequence[str], found: Comparison | None = None
+) -> Row | None:
+    """Where a graph first differs from its model on further images, up to some layers.
+
+    Args:
+        graph: the model's.
+        images: (batch, channels, *size).
+        layers: node names.
+        found: what came of running them beside each other, if that has been done.
+    """
+    if found is None or found.wrong:  # in float64 too, where the precision leaves it open
+        found, _ = compared(graph, images, None)
+    points = [_point(graph, layer) for layer in layers]
+    below = {node.name for node in graph.upto({*layers, *filter(None, points)})}
+    if None in points or not below.isdisjoint(graph.returned):
+        below.add(OUTPUT)
+    return next((row for row in found.wrong if row.name in below), None)
+
+
+def _point(graph: Graph, layer: str) -> str | None:
+    """The layer if its value can be seen in the running model, else the next node that can."""
+    visible = {name for names in calls_of(graph).values() for name in names}
+    if layer in visible:
+        return layer
+    return next((n.name for n in graph if n.name in visible and _reads(graph, n.name, layer)), None)
+
+
+def _reads(graph: Graph, name: str, layer: str) -> bool:
+    return layer in {node.name for node in graph.upto([name])}
+
+
+def _alive(graph: Graph, images: Tensor, found: Comparison) -> Comparison:
+    """A gradient that is zero everywhere proves nothing: start lower, until one is not."""
+    visible = [name for names in calls_of(graph).values() for name in names]
+    order = [node.name for node in graph if node.name in visible]
+    for share in (7 / 8, 3 / 4, 1 / 2, 1 / 4, 0):
+        if order:
+            again, _ = compared(graph, images, (order[int(share * len(order))],))
+            if again.alive or again.wrong:
+                return again
+    return found
+
+
+def named_or_none(graph: Graph, layers: Sequence[str | nn.Module] | None) -> list[str] | None:
+    """The names of nodes, as ``Graph.named``; None where it raises."""
+    try:
+        return graph.named(layers)
+    except (KeyError, UntraceableError):
+        return None
+
+
+def repr_of(inputs: Mapping[str, Any]) -> tuple[object, ...]:
+    """What of the fixed inputs a comparison depends on."""
+    return tuple(
+        (name, id(value), value._version if isinstance(value, Tensor) else repr(value))
+        for name, value in inputs.items()
+    )
+
+
+def _refused(
+    judged: Sequence[tuple[Graph, Judgement]],
+    refusals: Sequence[UntraceableError],
+    images: Tensor,
+    layers: Sequence[str | nn.Module] | None,
+) -> Exception:
+    """Why none of the graphs can be used for the layers."""
+    graph, judgement = judged[0]
+    if layers is not None and all(named_or_none(one, layers) is None for one, _ in judged):
+        graph.named(layers)  # raises what is said of unknown names
+    if judgement.unsteady:
+        return NotTheModel.unsteady(graph.model, judgement.unsteady[0])
+    if judgement.error is not None:
+        return _misfit(graph, images, layers, judgement.error)
+    differs = [(g.reader, j.problem) for g, j in judged]
+    remedy = GRADIENTS if all(row and row.name == GRADIENT for _, row in differs) else BRANCHES
+    return NotTheModel.at(graph.model, differs, refusals, remedy=remedy)
+
+
+def _misfit(
+    graph: Graph, images: Tensor, layers: Sequence[str | nn.Module] | None, reason: str
+) -> Exception:
+    """Why images cannot be run: by the node at which they stop, if the graph stops too."""
+    nodes = graph.upto(named_or_none(graph, layers) or graph.returned)
+    try:
+        with torch.no_grad(), evaluation(graph.model):
+            for _ in execute(graph, images.clone(), nodes, plain(graph)):
+                pass
+    except ValueError as error:
+        return error
+    return ValueError(
+        f"{type(graph.model).__name__} itself cannot be called on images of shape "
+        f"{tuple(images.shape)} and type {images.dtype}: {reason}"
+    )
+
+
+__all__ = ["OUTPUT", "Checked", "Judgement", "judge"]

@@ -1,0 +1,129 @@
+"""The values of a model while its user's call runs: which call of which module is which node."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .tolerance import agrees, difference, tensors
+from deconvnet.layers import reader_for
+from deconvnet.graph.user_call import Traces, parameters_kept, without_traces
+from deconvnet.graph.graph import Graph
+from deconvnet.graph.hooks import Hooks, observed
+from deconvnet.graph.node import filled
+from deconvnet.graph.signatures import called, image_argument
+
+OUTPUT = "the model's output"
+ONE_AT_A_TIME = threading.RLock()  # the model carries hooks of ours meanwhile
+
+
+def calls_of(graph: Graph) -> dict[nn.Module, list[str]]:
+    """{module: names of its calls, in order}, of the modules whose output is a node."""
+    found: dict[nn.Module, list[str]] = defaultdict(list)
+    modules = dict(graph.model.named_modules(remove_duplicate=False))
+    for node in graph:
+        if node.module is not None:
+            found[modules[str(node.call.target)]].append(node.name)
+        elif isinstance(node.call.target, Hooks) and node.call.target.after:
+            found[modules[node.call.target.path]].append(node.name)
+    return dict(found)
+
+
+@contextmanager
+def captured(
+    graph: Graph,
+    meet: Callable[[str, Any], Any],
+    *,
+    heed: Callable[[], bool],
+) -> Iterator[None]:
+    """While the model runs, tell what each call of a module gave, after hooks of the user's.
+
+    Those of them that turn out to look at values and change nothing are not run by the graph too.
+
+    Args:
+        graph: of the model.
+        meet: (node, value) -> what the model goes on with; None for the value itself.
+        heed: whether it is the model that runs now, and not the graph beside it.
+    """
+    thread = threading.get_ident()
+    sealed = {n.module for n in graph if n.module is not None and not reader_for(n.module)}
+
+    def watch(module: nn.Module, names: Iterator[str]) -> Any:
+        def tell(_: nn.Module, __: Any, output: Any) -> Any:
+            name = next(names, None) if heed() and threading.get_ident() == thread else None
+            return None if name is None else meet(name, output)
+
+        tell.of_the_check = True  # type: ignore[attr-defined]
+        return module.register_forward_hook(tell)
+
+    with ExitStack() as stack:
+        stack.enter_context(observed(graph.model, quiet=lambda: not heed(), sealed=sealed))
+        for module, names in calls_of(graph).items():
+            if isinstance(module, torch.jit.ScriptModule):
+                continue  # these take no hooks
+            stack.callback(watch(module, iter(names)).remove)
+        yield
+
+
+def by_node(graph: Graph, output: Any) -> dict[str, Tensor]:
+    """{node: the model's own tensor} of what a model returns."""
+    names = {name: name for name in graph.returned}
+    words = filled(graph.output, graph.names, names)
+    flat = [w for w in _flat(words) if w in names]
+    values = list(tensors(output))
+    return dict(zip(flat, values, strict=True)) if len(flat) == len(values) else {}
+
+
+def _flat(part: Any) -> Iterator[str]:
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, (tuple, list)):
+        for one in part:
+            yield from _flat(one)
+    elif isinstance(part, dict):
+        yield from _flat(list(part.values()))
+
+
+@contextmanager
+def untouched(model: nn.Module) -> Iterator[Traces]:
+    """Afterwards nothing that the model has written or drawn is left, parameters included."""
+    with without_traces(model) as traces, parameters_kept(model, traces):
+        yield traces
+
+
+def unsteady(
+    graph: Graph, images: Tensor, inputs: Mapping[str, Any], *, calls: int = 2
+) -> list[str]:
+    """Where a model gives several answers to one input: names of nodes and ``OUTPUT``, in order.
+
+    Args:
+        graph: the model's.
+        images: the input.
+        inputs: {argument: value} of the other arguments of forward.
+        calls: how often it is called. Random branches that are rarely taken need many calls.
+    """
+    first: dict[str, Any] = {}
+    differing: dict[str, None] = {}
+
+    def meet(name: str, value: Any) -> None:
+        if name not in first:
+            first[name] = [one.detach().clone() for one in tensors(value)]
+        elif not agrees(difference(value, first[name]), images.dtype):
+            differing[name] = None
+
+    argument = image_argument(graph.model, inputs)
+    with ONE_AT_A_TIME, untouched(graph.model), torch.enable_grad():
+        for _ in range(calls):
+            given = images.detach().requires_grad_().clone()
+            with captured(graph, meet, heed=lambda: True):
+                try:
+                    meet(OUTPUT, called(graph.model, given, inputs, argument=argument))
+                except Exception:  # of the model's own, which was told already
+                    break
+    return list(differing)

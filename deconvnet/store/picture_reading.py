@@ -1,0 +1,176 @@
+"""Pictures of a store, read when they are asked for: a figure needs no model and no data set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from .checked_hdf5 import Room, dataset_in, group_in, lazy_dataset_in
+from .picture_codec import decode, wholes
+from .picture_index import Pictures, read_index
+from .store import Store
+from .format import escape
+
+_ROOMY = 64  # canvases of border units are some times as large as what is on them
+_SMALL = 2**24  # pixels that are not worth a question
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPicture:
+    """The pictures of one entry.
+
+    Args:
+        channel: whose entry.
+        slot: which one.
+        patch: (height, width, 3) in [0, 1].
+        projection: (height, width, channels), signed.
+        overhang: rows above and columns left of the box where its field leaves the image.
+    """
+
+    channel: int
+    slot: int
+    patch: NDArray[np.float32]
+    projection: NDArray[np.float32]
+    overhang: tuple[int, int]
+
+
+def read_pictures(
+    store: Store, layer: str, channels: Sequence[int], *, rectifier: str
+) -> Iterator[StoredPicture]:
+    """The stored pictures of channels, channel by channel, strongest first.
+
+    Only the entries that have a projection have a place here: those of a positive activation.
+
+    Args:
+        store: as ``open_store`` gave it; its file must still be there.
+        layer: one of its layers.
+        channels: which of its channels.
+        rectifier: the policy of the projections.
+
+    Raises:
+        KeyError: no such pictures are in the store.
+        ValueError: the file is another one by now, or a picture is damaged.
+        OSError: it cannot be read.
+    """
+    known = store.pictures.get(layer)
+    if known is None or rectifier not in known.projections:
+        raise KeyError(
+            f"{str(store.path)!r} holds no projections of {layer!r} under {rectifier!r}; store "
+            "them with `deconvnet embed`"
+        )
+    _check_canvas(store, layer, channels)
+    with opened_layer(store, layer) as group:
+        for channel in channels:
+            for slot in np.flatnonzero(known.projections[rectifier].offset[channel] >= 0):
+                place = (channel, int(slot))
+                patch = read_patch(store, layer, group, place)
+                projection = read_projection(store, layer, group, place, rectifier=rectifier)
+                top, left = known.overhang[place].tolist()
+                yield StoredPicture(*place, patch, projection, (top, left))
+
+
+def _check_canvas(store: Store, layer: str, channels: Sequence[int]) -> None:
+    """A figure lays all pictures on canvases of one size, which overhangs must not blow up."""
+    table, overhang = store[layer], store.pictures[layer].overhang
+    places = [(c, s) for c in channels for s in np.flatnonzero(table.lit[c]).tolist()]
+    sides = np.array([_size(store, layer, place) for place in places], "i8").reshape(-1, 2)
+    if len(places):
+        whole = sides + np.array([overhang[place] for place in places], "i8")
+        canvas = int(whole.max(0).prod()) * len(places)
+        if canvas > _ROOMY * int(sides.prod(1).sum()) + _SMALL:
+            raise ValueError(
+                f"{str(store.path)!r} has damaged pictures: {layer!r} has overhangs of up to "
+                f"{overhang.max()} pixels at boxes of up to {sides.max()}; embed them again"
+            )
+
+
+@contextmanager
+def opened_layer(store: Store, layer: str) -> Iterator[h5py.Group]:
+    """The group of a layer in the file that a store was read from.
+
+    Raises:
+        ValueError: the file is another one by now.
+        OSError: it cannot be read.
+    """
+    with store.path.open("rb") as stream, h5py.File(stream, "r") as root:
+        group = group_in(group_in(root, "layers"), escape(layer))
+        _check_unchanged(store, layer, group, Room(store.path.stat().st_size))
+        yield group
+
+
+def read_patch(
+    store: Store, layer: str, group: h5py.Group, place: tuple[int, int]
+) -> NDArray[np.float32]:
+    """The patch of an entry (channel, slot), from the group that ``opened_layer`` gave.
+
+    Raises:
+        ValueError: there is none, or it is damaged.
+    """
+    known = store.pictures[layer].patches
+    first, length = int(known.offset[place]), int(known.length[place])
+    try:
+        if first < 0:
+            raise ValueError("there is a projection without a patch")
+        data = _data(store, group_in(group, "patch"), "bytes", "|u1")
+        return decode(data[first : first + length].tobytes(), _size(store, layer, place))
+    except ValueError as error:
+        raise _damaged(store, layer, place, error) from error
+
+
+def read_projection(
+    store: Store, layer: str, group: h5py.Group, place: tuple[int, int], *, rectifier: str
+) -> NDArray[np.float32]:
+    """The projection of an entry that has one, likewise.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    known = store.pictures[layer].projections[rectifier]
+    shape = (*_size(store, layer, place), known.channels)
+    first = int(known.offset[place])
+    try:
+        part = group_in(group_in(group, "projection"), escape(rectifier))
+        values = _data(store, part, "values", "<f2")[first : first + math.prod(shape)]
+        return wholes(values, float(known.scale[place]), shape)
+    except ValueError as error:
+        raise _damaged(store, layer, place, error) from error
+
+
+def _data(store: Store, part: h5py.Group, name: str, kind: str) -> h5py.Dataset:
+    room = Room(store.path.stat().st_size)
+    return lazy_dataset_in(part, name, kind=kind, shape=(None,), room=room)
+
+
+def _size(store: Store, layer: str, place: tuple[int, int]) -> tuple[int, int]:
+    top, left, bottom, right = store[layer].box[place].tolist()
+    return bottom - top, right - left
+
+
+def _damaged(store: Store, layer: str, place: tuple[int, int], error: ValueError) -> ValueError:
+    return ValueError(
+        f"{str(store.path)!r} has damaged pictures: {layer!r}, channel {place[0]}, slot "
+        f"{place[1]}: {error}; embed them again"
+    )
+
+
+def _check_unchanged(store: Store, layer: str, group: h5py.Group, room: Room) -> None:
+    """The file must be the one whose tables and offsets are in memory."""
+    table = store[layer]
+    image = dataset_in(group, "image", kind="<i8", shape=table.image.shape, room=room)
+    again = read_index(group, table, room)
+    if not np.array_equal(image, table.image) or not _same(again, store.pictures[layer]):
+        raise ValueError(f"{str(store.path)!r} has changed since it was opened; open it again")
+
+
+def _same(one: Pictures | None, other: Pictures) -> bool:
+    if one is None or set(one.projections) != set(other.projections):
+        return False
+    pairs = [(one.patches.offset, other.patches.offset)]
+    pairs += [(p.offset, other.projections[name].offset) for name, p in one.projections.items()]
+    return all(np.array_equal(here, there) for here, there in pairs)

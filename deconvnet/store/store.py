@@ -1,0 +1,287 @@
+"""Mined data sets on disk: written whole, read with every claim of the file checked.
+
+The file is plain HDF5; its specification is the docstring of ``deconvnet.store.format``::
+
+    with h5py.File("top9.h5") as file:
+        file["layers/features.28/image"][42]  # the nine strongest images of channel 42
+"""
+
+import difflib
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+
+from deconvnet.atomic import write_whole
+from deconvnet.arguments import expanded
+
+from .user_content import carry_over
+from .checked_hdf5 import Room, dataset_in, group_in, read_attributes
+from .picture_index import Pictures, read_index
+from .shielded_file import Shielded
+from .format import (COLUMNS, COUNTERS, FORMAT, KINDS, ORDER, VERSION, array_to_texts, escape, texts_to_array, unescape, write_attributes)
+from .table import Failed, LayerTable
+
+__all__ = ["Failed", "LayerTable", "Store", "open_store", "write_store"]
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_GEOMETRY = ("size", "field", "stride")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Store(Mapping[str, LayerTable]):
+    """A mined data set in memory: ``store["features.28"].image`` is (channels, k)."""
+
+    path: Path
+    attributes: dict[str, object]
+    """where it came from: model, data set, preprocessing, versions"""
+    layers: dict[str, LayerTable]
+    """in the order of the network"""
+    images: dict[int, str]
+    """index → path, of the images that stand in a table"""
+    failed: list[Failed] = field(default_factory=list)
+    """the images that could not be used"""
+    pictures: dict[str, Pictures] = field(default_factory=dict)
+    """by layer: where its patches and projections stand in the file, if it holds any"""
+
+    def __getitem__(self, name: str) -> LayerTable:
+        """The table of a layer.
+
+        Raises:
+            KeyError: there is no such layer; the message names the nearest.
+        """
+        if name in self.layers:
+            return self.layers[name]
+        near = difflib.get_close_matches(str(name), self.layers, n=3, cutoff=0.3)
+        near = near or list(self.layers)[:3]
+        known = f"did you mean {' or '.join(map(repr, near))}?" if near else "it has no layers"
+        raise KeyError(f"there is no layer {name!r} in {str(self.path)!r}; {known}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __repr__(self) -> str:
+        channels = sum(table.channels for table in self.layers.values())
+        return (
+            f"Store({str(self.path)!r}: {len(self)} layers, {channels} channels, "
+            f"k={self.attributes.get('k')}, {len(self.images)} images)"
+        )
+
+
+def write_store(
+    path: str | PathLike[str],
+    *,
+    attributes: Mapping[str, object],
+    layers: Mapping[str, LayerTable],
+    images: Mapping[int, str],
+    failed: Sequence[Failed] = (),
+    draw: Callable[[str, h5py.Group], None] | None = None,
+    keep: str | PathLike[str] | None = None,
+) -> Store:
+    """Write a store in one step, and return it as ``open_store`` would.
+
+    A process killed half-way leaves the old file. The same content gives the same bytes. HDF5
+    never holds the file itself: on a full disk it would take the interpreter down.
+
+    Args:
+        path: the file; its folder is made if missing.
+        attributes: text, numbers, lists of numbers or dicts, by name. ``k``, ``order`` and
+            ``images_failed`` are added, unless they are given.
+        layers: the tables by layer name, in the order of the network; one k for all.
+        images: index → path, at least of all images that stand in a table.
+        failed: the images that could not be used.
+        draw: adds the pictures of a layer to its group; called for one layer after the other,
+            while the file grows on the disk.
+        keep: an old store, of which everything that a user has added is copied.
+
+    Raises:
+        ValueError: tables of different k, an image without a path, an attribute too long.
+        TypeError: an attribute of another type.
+        OSError: the file cannot be written; an old one is intact.
+    """
+    path = expanded(path)
+    ks = {table.k for table in layers.values()}
+    if len(ks) != 1:
+        raise ValueError(f"layers with k of {sorted(ks)} were given, expected one k for all")
+    whole = {"k": ks.pop(), "order": ORDER, "images_failed": len(failed), **attributes}
+    whole |= {"format": FORMAT, "format_version": VERSION, "complete": 1}
+    found: list[Store] = []
+
+    def fill(target: BinaryIO) -> None:
+        with h5py.File(target, "w") as file:
+            _write_all(file, whole, layers, images, failed, draw)
+            if keep is not None:
+                carry_over(keep, file)
+        size = target.seek(0, os.SEEK_END)
+        found.append(_read(target, Path(path), size=size))  # what cannot be read is not published
+
+    if draw is None:
+        memory = io.BytesIO()
+        fill(memory)
+        write_whole(path, memory.getvalue())
+    else:
+        write_whole(path, partial(_through_a_shield, fill))
+    return found[0]
+
+
+def _through_a_shield(fill: Callable[[BinaryIO], None], file: BinaryIO) -> None:
+    """Fill a file on the disk; what the disk refuses is raised when HDF5 is done."""
+    shielded = Shielded(file)
+    try:
+        fill(shielded)  # type: ignore[arg-type]
+    finally:
+        shielded.check()
+
+
+def open_store(path: str | PathLike[str]) -> Store:
+    """Read a store into memory and close the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: it cannot be read.
+        ValueError: it is not a whole store of a known version; the message says what is wrong.
+            No link out of the file is followed, nothing larger than the file is allocated. (The
+            HDF5 library itself may hang on some deliberate damage: open what you trust.)
+    """
+    path = Path(expanded(path))
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {str(path)!r}; mine a data set to make one")
+    with path.open("rb") as file:
+        # the size of what is open: another store may take its name at any moment
+        start, size = file.read(len(_SIGNATURE)), os.fstat(file.fileno()).st_size
+        try:
+            if start != _SIGNATURE:
+                what = f"it starts with {start!r}" if start else "it is empty"
+                raise ValueError(f"it is not an HDF5 file ({what})")
+            return _read(file, path, size=size)
+        # HDF5 tells of damage by nearly every kind of exception, some of several lines
+        except (ValueError, OSError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())
+            if not isinstance(error, ValueError):
+                reason = f"it is cut short or damaged ({reason}); copy or mine it again"
+            raise ValueError(f"{str(path)!r} cannot be opened as a store: {reason}") from error
+
+
+def _write_all(
+    file: h5py.File,
+    attributes: Mapping[str, object],
+    layers: Mapping[str, LayerTable],
+    images: Mapping[int, str],
+    failed: Sequence[Failed],
+    draw: Callable[[str, h5py.Group], None] | None,
+) -> None:
+    write_attributes(file.attrs, attributes)
+    order = sorted(images)
+    _write_columns(file.create_group("images"), order, path=[images[i] for i in order])
+    _write_columns(
+        file.create_group("failed"),
+        [each.index for each in failed],
+        path=[each.path for each in failed],
+        reason=[each.reason for each in failed],
+    )
+    group = file.create_group("layers", track_order=True)
+    for name, table in layers.items():
+        layer = group.create_group(escape(name))
+        _write_layer(layer, table)
+        if draw is not None:
+            draw(name, layer)
+
+
+def _write_columns(group: h5py.Group, index: Iterable[int], **texts: Sequence[str]) -> None:
+    group["index"] = np.array(list(index), dtype="<i8")
+    for name, column in texts.items():
+        group[name] = texts_to_array(column)
+
+
+def _write_layer(group: h5py.Group, table: LayerTable) -> None:
+    geometry = {name: getattr(table, name) for name in _GEOMETRY}
+    write_attributes(group.attrs, {"channels": table.channels, **geometry})
+    for name in (*COLUMNS, *COUNTERS):
+        group[name] = getattr(table, name)
+
+
+def _read(file: BinaryIO, path: Path, *, size: int) -> Store:
+    room = Room(size)
+    with h5py.File(file, "r") as root:
+        attributes = read_attributes(root.attrs, room)
+        _check_format(attributes)
+        layers = group_in(root, "layers")
+        tables, pictures = {}, {}
+        for name in layers:
+            layer = group_in(layers, name)
+            table = _read_layer(layer, attributes["k"], room)
+            tables[unescape(name)] = table
+            if index := read_index(layer, table, room):
+                pictures[unescape(name)] = index
+        known, lost = group_in(root, "images"), group_in(root, "failed")
+        images = dict(zip(*_read_columns(known, "path", room=room), strict=True))
+        failed = zip(*_read_columns(lost, "path", "reason", room=room), strict=True)
+        lost_images = [Failed(*each) for each in failed]
+    store = Store(path, attributes, tables, images, lost_images, pictures)
+    _check_images(store)
+    return store
+
+
+def _check_format(attributes: Mapping[str, object]) -> None:
+    if attributes.get("format") != FORMAT:
+        raise ValueError(f"its format is {attributes.get('format')!r}, expected {FORMAT!r}")
+    version = attributes.get("format_version")
+    if version != VERSION:
+        raise ValueError(
+            f"its format_version is {version!r}, this program reads {VERSION}; update deconvnet"
+        )
+    if attributes.get("complete") != 1:
+        raise ValueError("it is not marked complete=1; mine it again")
+    for name, kind in KINDS.items():
+        value = attributes.get(name, kind())
+        if not isinstance(value, kind) or (kind is tuple and not _positive(value)):
+            words = {str: "text", int: "an integer", tuple: "positive integers", dict: "an object"}
+            raise ValueError(f"its {name} is {value!r}, expected {words[kind]}")
+    if "k" not in attributes:
+        raise ValueError("it does not say its k; mine it again")
+
+
+def _positive(numbers: object) -> bool:
+    return isinstance(numbers, tuple) and all(type(n) is int and n > 0 for n in numbers)
+
+
+def _read_layer(group: h5py.Group, k: int, room: Room) -> LayerTable:
+    attributes = read_attributes(group.attrs, room)
+    channels, geometry = attributes.get("channels"), [attributes.get(name) for name in _GEOMETRY]
+    if not isinstance(channels, int) or not all(isinstance(each, tuple) for each in geometry):
+        raise ValueError(f"{group.name} lacks channels or one of {', '.join(_GEOMETRY)}")
+    parts: dict[str, Any] = dict(zip(_GEOMETRY, geometry, strict=True))
+    for name, (kind, rest) in COLUMNS.items():
+        parts[name] = dataset_in(group, name, kind=kind, shape=(channels, k, *rest), room=room)
+    for name, kind in COUNTERS.items():
+        parts[name] = dataset_in(group, name, kind=kind, shape=(channels,), room=room)
+    return LayerTable(channels=channels, **parts)
+
+
+def _read_columns(group: h5py.Group, *texts: str, room: Room) -> list[list[int] | list[str]]:
+    index = dataset_in(group, "index", kind="<i8", shape=(None,), room=room)
+    columns: list[list[int] | list[str]] = [index.tolist()]
+    for name in texts:
+        array = dataset_in(group, name, kind="S", shape=(len(index),), room=room)
+        columns.append(array_to_texts(array))
+    return columns
+
+
+def _check_images(store: Store) -> None:
+    if list(store.images) != sorted(store.images):
+        raise ValueError("images/index is not ascending")
+    known = np.array([-1, *store.images])
+    for name, table in store.layers.items():
+        lost = np.setdiff1d(table.image, known)
+        if len(lost):
+            raise ValueError(f"layer {name!r} holds image {lost[0]}, which has no path in images")

@@ -1,0 +1,110 @@
+"""The tables of a mined data set, as numpy arrays that have been checked."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .format import COLUMNS, COUNTERS
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An image of the data set that could not be used, and why."""
+
+    index: int
+    path: str
+    reason: str
+
+    @property
+    def said(self) -> str:
+        """By its index, its path where the reason does not tell it, and the reason."""
+        known = self.path in self.reason or self.path == str(self.index)
+        return f"image {self.index}{'' if known else f' ({self.path})'}: {self.reason}"
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTable:
+    """The exemplars of one layer: for each channel its k strongest images.
+
+    Sorted by activation, descending; ties by image, ascending. Empty slots are NaN and -1.
+    """
+
+    activation: NDArray[np.float32]
+    """(channels, k)"""
+    image: NDArray[np.int64]
+    """(channels, k), indices in the data set"""
+    row: NDArray[np.int32]
+    """(channels, k)"""
+    col: NDArray[np.int32]
+    """(channels, k)"""
+    box: NDArray[np.int32]
+    """(channels, k, 4): top, left, bottom, right in pixels of the model's input, half-open"""
+    mean: NDArray[np.float64]
+    """(channels,), of the activation over all images and positions"""
+    nonzero: NDArray[np.float64]
+    """(channels,), the share of images where the unit's maximum is above 0; dead units: 0"""
+    nan: NDArray[np.int64]
+    """(channels,), how many activations were NaN"""
+    channels: int
+    size: tuple[int, ...]
+    """height and width of the feature map; empty for fully connected units"""
+    field: tuple[float, ...]
+    """height and width of the receptive field, in pixels; the largest where they differ"""
+    stride: tuple[float, ...]
+    """pixels a cell: from one unit to the next, on average; a fraction after up-sampling"""
+
+    def __post_init__(self) -> None:
+        """Check types, shapes and the order.
+
+        Raises:
+            ValueError: an array is of another type or shape than the format says, or the table is
+                not sorted, holds an image twice, or an empty slot is only half empty.
+        """
+        k = self.activation.shape[1] if np.ndim(self.activation) == 2 else 0
+        for name, (kind, rest) in COLUMNS.items():
+            _check(name, getattr(self, name), kind=kind, shape=(self.channels, k, *rest))
+        for name, kind in COUNTERS.items():
+            _check(name, getattr(self, name), kind=kind, shape=(self.channels,))
+        for reason in self._faults():
+            raise ValueError(f"a table of {self.channels} channels {reason}; mine it again")
+
+    @property
+    def k(self) -> int:
+        """How many images are kept for each channel."""
+        return int(self.activation.shape[1])
+
+    @property
+    def lit(self) -> NDArray[np.bool_]:
+        """(channels, k) the entries of a positive activation that see something of the image.
+
+        Only they have pictures; a unit at the border may see padding alone.
+        """
+        sides = self.box[..., 2:] > self.box[..., :2]
+        return (self.image >= 0) & (self.activation > 0) & sides.all(-1)
+
+    def _faults(self) -> Iterable[str]:
+        empty = self.image < 0
+        if not np.array_equal(empty, np.isnan(self.activation)) or (self.image < -1).any():
+            yield "has slots that are half empty"
+        before, after = self.activation[:, :-1], self.activation[:, 1:]
+        image, next_image = self.image[:, :-1], self.image[:, 1:]
+        tie = (before == after) & (image < next_image)
+        if (
+            not ((before > after) | tie | empty[:, 1:]).all()
+            or (empty[:, :-1] & ~empty[:, 1:]).any()
+        ):
+            yield "is not sorted by activation, then image"
+        images = np.sort(self.image, axis=1)
+        if ((images[:, 1:] == images[:, :-1]) & (images[:, 1:] >= 0)).any():
+            yield "holds an image twice in one channel"
+
+
+def _check(name: str, array: Any, *, kind: str, shape: tuple[int, ...]) -> None:
+    found = (getattr(array, "dtype", type(array).__name__), getattr(array, "shape", ()))
+    if found != (np.dtype(kind), shape):
+        raise ValueError(
+            f"{name} is {found[0]} {found[1]}, expected {np.dtype(kind)} {shape}; convert it"
+        )

@@ -1,0 +1,1 @@
+"""One question a file: what it computes, and the figure that shows it."""

@@ -1,0 +1,146 @@
+"""Bad input: exit code 2 and one line that says what to do, never a traceback."""
+
+import re
+import warnings
+
+import pytest
+import torch
+
+from deconvnet import zoo
+from deconvnet.mining.mine import Source, mine
+from tests.support.commands import make_files, said
+
+pytestmark = pytest.mark.filterwarnings("default")
+MODEL = "zoo:zfnet_mini"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Photographs, models, weights and stores, good and bad."""
+    folder = make_files(tmp_path_factory.mktemp("bad"))
+    data = zoo.photographs(["chelsea"], scales=[2])
+    source = Source(MODEL, "", "deconvnet.zoo:photographs", zoo.PREPROCESSING.to_json())
+    mine(zoo.zfnet_mini(), data, folder / "top.h5", ["relu2"], 2, source=source)
+    mine(zoo.zfnet_mini(), data, folder / "unnamed.h5", ["relu2"], 2)
+    torch.manual_seed(0)
+    other = zoo.zfnet_mini(weights=False)
+    mine(other, data, folder / "other.h5", ["relu2"], 2, source=source)
+    torch.save(other.state_dict(), folder / "other.pth")
+    torch.save({"weight": torch.zeros(3)}, folder / "wrong.pth")
+    (folder / "page.pth").write_text("<html>404</html>")
+    (folder / "cut.h5").write_bytes((folder / "top.h5").read_bytes()[:3000])
+    (folder / "empty").mkdir()
+    return folder
+
+
+VISUALIZE = f"visualize {MODEL} photos/cat0.png"
+COMPARE = f"compare {MODEL} photos/cat0.png"
+MINE = f"mine {MODEL} photos -o new.h5"
+FIGURE = "figure top.h5 --layer relu2"
+GELU = "visualize nets.py:gelu photos/cat0.png --size 64 --layer 2 --channel 0"
+BAD = {
+    f"{VISUALIZE} --layer relu9 --channel 1": "no layer is called 'relu9'; the nearest are relu",
+    f"{VISUALIZE} --layer relu3 --channel 160": "relu3 has no channel 160; its channels are 0 to",
+    f"{VISUALIZE} --layer relu3 --channel 1 --position 99,1": r"no position \(99, 1\); its maps",
+    f"{VISUALIZE} --layer relu3 --channel 1 --position 1": r"no position \(1,\)",
+    f"{VISUALIZE} --layer classifier --channel 1 --position 1,1": "it has no positions",
+    f"{VISUALIZE} --layer relu3 --channel 1 --rectifier relu": "'relu'",
+    f"{VISUALIZE} --layer relu3 --channel 1 --seed two": "the seed was 'two'; use one of",
+    f"{VISUALIZE} --layer relu3 --channel 1 --width wide": "width 'wide' is neither",
+    f"{VISUALIZE} --layer relu3 --channel 1 -o a.jpeg": "a.jpeg",
+    f"{VISUALIZE} --layer relu3 --channel 1 --mean 1,2": "three finite numbers",
+    f"{VISUALIZE} --layer relu3 --channel 1 --size 0": "size=",
+    f"visualize {MODEL} torn.jpg --layer relu3 --channel 1": "'torn.jpg' cannot be used",
+    f"visualize {MODEL} none.jpg --layer relu3 --channel 1": "'none.jpg' cannot be used: no such",
+    f"visualize {MODEL} photos --layer relu3 --channel 1": "'photos' cannot be used: is a dir",
+    f"{VISUALIZE} --layer relu3 --channel 1 --weights none.pth": "no file of weights 'none.pth'",
+    f"{VISUALIZE} --layer relu3 --channel 1 --weights wrong.pth": "not those of this ZFNetMini",
+    f"{VISUALIZE} --layer relu3 --channel 1 --weights page.pth": "'page.pth'",
+    f"{VISUALIZE} --layer relu3 --channel 1 --weights DEFAULT": "only torchvision: models have",
+    GELU: r"at 1: .*GELU.*(derivative|rectify)",
+    "layers vgg16": "'vgg16' is no model; write torchvision:NAME, zoo:NAME, path",
+    "layers torchvision:vgg61": "torchvision has no 'vgg61'; the nearest are",
+    "layers zoo:vgg": "the zoo has no 'vgg'; it has zfnet_mini",
+    "layers none.py:make": "there is no file 'none.py'",
+    "layers nets.py:gleu": "no function 'gleu'; it has .*gelu",
+    "layers nets.py:fails": "failed, RuntimeError: first line second line",
+    "layers nets.py:branching": r"Net cannot be traced at .*nets.py:\d+, `if x.sum\(\) > 0:`",
+    f"layers {MODEL} --size 3": "do not fit the model: it stopped at",
+    f"{COMPARE} --class 367": "classifier has no channel 367",
+    f"{COMPARE} --layer relu3": "--layer and --channel go together",
+    f"{COMPARE} --layer relu3 --channel 1 --class 1": "not both",
+    f"{MINE} --layers relu2,relu9": "no layer is called 'relu9'",
+    f"{MINE} -k 0": "k=0",
+    f"{MINE} --nan ignore": "nan was 'ignore'",
+    f"{MINE} --device gpu": "device 'gpu' cannot be used here",
+    f"mine {MODEL} nowhere -o new.h5": "there is no folder 'nowhere'; give a folder of images",
+    f"mine {MODEL} empty -o new.h5": "there is no image in 'empty'",
+    f"mine {MODEL} photos -o empty --layers conv1": "'empty' could not be written",
+    "figure none.h5 --layer relu2": "there is no file 'none.h5'; mine a data set",
+    "figure cut.h5 --layer relu2": "'cut.h5' cannot be opened as a store: ",
+    "figure nets.py --layer relu2": "it is not an HDF5 file",
+    "figure other.h5 --layer relu2": "the store was mined from another model: its fingerprint",
+    f"{FIGURE} --weights other.pth": "the store was mined from another model",
+    f"{FIGURE} --data photos": "the data set has changed since it was mined",
+    f"{FIGURE} --channels 95-96": "there is no channel 96; the layer's are 0 to 95",
+    f"{FIGURE} --channels 5-2": "channels were '5-2'; write the smaller first: 2-5",
+    f"{FIGURE} --channels 0-99999999999": "there is no channel 99999999999; the layer's are 0 to",
+    f"{FIGURE} --channels random:0": "channels were 'random:0'; write 0-15",
+    f"{MINE} --dry-run --nan ignore": "nan was 'ignore'",
+    f"{MINE} --device meta": "device 'meta' cannot be used here: it holds no values",
+    "verify top.h5 --seed -1": "seed=-1 was given, expected 0 or more",
+    "embed top.h5 -o other.h5": "'other.h5' is there already; write to another file",
+    f"{FIGURE} --channels best": "channels were 'best'; write 0-15",
+    "figure top.h5 --layer relu3": "there is no layer 'relu3' in 'top.h5'; did you mean 'relu2'",
+    "figure unnamed.h5 --layer relu2": "from a ZFNetMini; say how to build the model",
+}
+
+
+@pytest.mark.parametrize(("command", "message"), BAD.items(), ids=BAD)
+def test_one_line_that_says_what_to_do(files, monkeypatch, capfd, command, message):
+    monkeypatch.chdir(files)
+    before = {path: path.stat().st_mtime_ns for path in files.rglob("*") if path.is_file()}
+    code, out, err = said(capfd, *command.split())
+    assert (code, out) == (2, ""), err
+    lines = [line for line in err.splitlines() if line and "%|" not in line]  # of a bar
+    assert len(lines) == 1, err
+    assert lines[0].startswith("deconvnet: error: ")
+    assert re.search(message, lines[0]), lines[0]
+    after = {path for path in files.rglob("*") if path.is_file() and "cache" not in str(path)}
+    assert after <= set(before), "something was written"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (f"{VISUALIZE} --layer relu3 --channel one", "'one' was given, expected integers: 3,7"),
+        (f"{VISUALIZE} --layer relu3", "required: --channel"),
+        (f"{VISUALIZE} --layer relu3 --channel 1 --std a,b,c", "'a,b,c' was given, expected R,G,B"),
+        ("visualise", "invalid choice: 'visualise'"),
+        ("", "required: COMMAND"),
+    ],
+)
+def test_wrong_usage(capfd, command, message):
+    code, out, err = said(capfd, *command.split())
+    assert (code, out) == (2, "")
+    assert message in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def test_an_interruption(monkeypatch, capfd):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deconvnet.cli.commands.layers.load_model", interrupt)
+    code, out, err = said(capfd, "layers", MODEL)
+    assert (code, out) == (130, "")
+    assert err == "deconvnet: interrupted; nothing was written\n"
+
+
+def test_warnings_are_one_line_and_leave_no_trace(capfd):
+    before = warnings.showwarning
+    code, _, err = said(capfd, "layers", "torchvision:squeezenet1_1", "--size", "64")
+    assert code == 0
+    assert err.startswith("deconvnet: warning: torchvision:squeezenet1_1 has random weights")
+    assert len(err.splitlines()) == 1
+    assert warnings.showwarning is before

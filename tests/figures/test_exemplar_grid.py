@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+from matplotlib.image import AxesImage
+from matplotlib.text import Text
+
+from deconvnet.figures import RULE, ChannelBlock, figure2, signed, width
+from deconvnet.figures.canvas.tiles import BLANK, NEUTRAL, gap_for, pixels
+from deconvnet.figures.canvas.sheet import Sheet
+from deconvnet.figures.canvas.style import PAGE, paper
+
+
+def arrays(figure):
+    return [np.asarray(image.get_array()) for image in figure.findobj(AxesImage)]
+
+
+def words(figure):
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def tile_of(block, place, *, side, height, width):
+    row, column = divmod(place, side)
+    gap = gap_for(height, width)
+    top, left = row * (height + gap), column * (width + gap)
+    return block[top : top + height, left : left + width]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 16, 17, 64])
+@pytest.mark.parametrize("wide", ["cvpr", "neurips", "cvpr-full"])
+def test_the_layout_of_any_number_of_channels(blocks, faults, count, wide):
+    figure = figure2(blocks(count), width=wide, title="features.28", subtitle="Top 9")
+    assert figure.get_figwidth() == width(wide)
+    assert figure.get_figheight() < PAGE + 0.5
+    assert len(arrays(figure)) == 2 * count
+    assert faults(figure) == []
+
+
+@pytest.mark.parametrize(("height", "wide"), [(10, 40), (40, 10), (1, 1)])
+def test_the_layout_of_fields_that_are_not_square(blocks, faults, height, wide):
+    assert faults(figure2(blocks(6, height=height, width=wide))) == []
+
+
+def test_the_layout_check_sees_overlaps_and_what_leaves_the_paper(faults):
+    with paper():
+        sheet = Sheet(2.0, 1.0)
+    sheet.image(np.zeros((4, 4, 3)), 0.0, 0.2, width=1.0, height=0.5)
+    sheet.image(np.zeros((4, 4, 3)), 0.9, 0.2, width=1.0, height=0.5)
+    sheet.text("on it", 0.1, 0.3)
+    sheet.text("far too much to the right", 1.2, 0.15)
+    found = faults(sheet.figure)
+    assert len(found) == 3
+    assert "text 'far too much to the right' leaves the paper" in found
+    assert "text 'on it' overlaps image 0" in found
+    assert "image 0 overlaps image 1" in found
+
+
+@pytest.mark.parametrize("size", [48, 113])
+def test_patches_appear_pixel_for_pixel(blocks, size):
+    block = blocks(1, height=size, width=size)[0]
+    projections, patches = arrays(figure2([block]))
+    for place in range(9):
+        where = {"side": 3, "height": size, "width": size}
+        assert np.array_equal(tile_of(patches, place, **where), block.patches[place])
+        drawn = pixels(signed(block.projections[place]))
+        assert np.array_equal(tile_of(projections, place, **where), drawn)
+    swapped = tile_of(patches, 1, side=3, height=size, width=size)  # the check can fail
+    assert not np.array_equal(swapped, block.patches[0])
+
+
+def test_projections_stand_left_of_patches(blocks):
+    figure = figure2(blocks(3))
+    lefts = [image.get_extent()[0] for image in figure.findobj(AxesImage)]
+    assert lefts == sorted(lefts)
+    assert not np.array_equal(arrays(figure)[0], arrays(figure)[1])
+
+
+def test_small_tiles_are_enlarged_by_a_whole_factor(blocks):
+    block = blocks(1, height=7, width=7)[0]
+    patches = arrays(figure2([block]))[1]
+    tile = tile_of(patches, 0, side=3, height=49, width=49)
+    assert np.array_equal(tile[3::7, 3::7], block.patches[0])
+    assert np.array_equal(tile, tile[3::7, 3::7].repeat(7, axis=0).repeat(7, axis=1))
+
+
+@pytest.mark.parametrize(("k", "side"), [(1, 1), (2, 2), (4, 2), (5, 3), (9, 3), (10, 4), (16, 4)])
+def test_other_counts_take_the_nearest_square(blocks, k, side):
+    patches = arrays(figure2(blocks(1, k=k, height=60, width=60)))[1]
+    assert patches.shape[0] == patches.shape[1] == 60 * side + 2 * (side - 1)
+    empty = np.all(patches[-60:, -60:] == round(255 * BLANK))
+    assert empty == (k < side**2)
+
+
+def test_a_dead_channel_says_so(blocks, faults):
+    figure = figure2([*blocks(2), ChannelBlock(99, [], [], [])])
+    assert words(figure)[-2:] == ["99", "never positive"]
+    assert len(arrays(figure)) == 4
+    assert faults(figure) == []
+
+
+def test_a_figure_of_dead_channels_only(faults):
+    figure = figure2([ChannelBlock(n, [], [], [], note="not seen") for n in range(3)])
+    assert words(figure) == ["0", "not seen", "1", "not seen", "2", "not seen"]
+    assert faults(figure) == []
+
+
+def test_empty_slots_are_left_out(blocks):
+    block = blocks(1, k=4, height=60, width=60)[0]
+    holes = ChannelBlock(1, [3.0, np.nan, 1.0, np.nan], block.projections, block.patches)
+    patches = arrays(figure2([holes]))[1]
+    assert np.array_equal(tile_of(patches, 1, side=2, height=60, width=60), block.patches[2])
+    nothing = ChannelBlock(1, [np.nan] * 4, block.projections, block.patches)
+    assert words(figure2([nothing])) == ["1", "never positive"]
+
+
+def test_clipped_crops_stand_where_they_stood():
+    whole, part = np.full((60, 50, 3), 0.2), np.full((40, 30, 3), 0.9)
+    crops = [whole, part]
+    block = ChannelBlock(1, [2.0, 1.0], crops, crops, anchors=[(0, 0), (20, 5)])
+    tile = tile_of(arrays(figure2([block]))[1], 1, side=2, height=60, width=50)
+    assert np.all(tile[20:60, 5:35] == round(0.9 * 255))
+    assert np.all(tile[:20] == np.rint(NEUTRAL * 255))
+    assert np.all(tile[:, 35:] == np.rint(NEUTRAL * 255))
+
+
+def test_the_caption_states_layer_and_rule(blocks):
+    assert words(figure2(blocks(1))) == ["0"]
+    title, *rest = words(figure2(blocks(1), title="features.28", subtitle="Top 9"))[:-1]
+    assert title == "features.28"
+    assert " ".join(rest) == f"Top 9. {RULE}"
+
+
+def test_long_titles_and_notes_are_cut(blocks, faults):
+    figure = figure2(blocks(4, note="a note " * 30), width="cvpr", title="layer " * 40)
+    assert faults(figure) == []
+
+
+def test_labels_are_as_typed(blocks, faults):
+    figure = figure2(blocks(1, note="$x_1$"), title="$y$ 猫")
+    assert "$x_1$" in words(figure)
+    assert faults(figure) == []
+
+
+def test_channels_that_do_not_agree_are_refused(blocks):
+    whole = blocks(1)[0]
+    with pytest.raises(ValueError, match="no channels"):
+        figure2([])
+    with pytest.raises(ValueError, match="channel 7 has 3 activations, 9 projections, 9 patches"):
+        figure2([ChannelBlock(7, [1, 2, 3], whole.projections, whole.patches)])
+    with pytest.raises(ValueError, match=r"channel 7 .* \(20, 20\) .* \(19, 20\); crop both"):
+        figure2([ChannelBlock(7, [1.0], whole.projections[:1], [whole.patches[0][1:]])])
+    with pytest.raises(ValueError, match="columns=0"):
+        figure2([whole], columns=0)

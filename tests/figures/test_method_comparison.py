@@ -1,0 +1,106 @@
+import re
+
+import numpy as np
+import pytest
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+
+from deconvnet.figures import ComparisonRow, method_comparison, filter_tiles, signed
+from deconvnet.figures.canvas.tiles import pixels
+
+COLUMNS = ["photograph", "gradient", "deconvnet", "guided"]
+
+
+def row(height=64, width=80, *, label="features.29:155 @ 7,10", box=None, methods=3):
+    random = np.random.default_rng(height)
+    photograph = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return ComparisonRow(
+        photograph, list(random.normal(size=(methods, height, width, 3))), label, box
+    )
+
+
+@pytest.mark.parametrize("wide", ["cvpr", "neurips", "cvpr-full"])
+@pytest.mark.parametrize("label", ["", "features.29:155 @ 7,10", "a label " * 20])
+def test_the_layout(faults, wide, label):
+    rows = [row(label=label), row(100, 60, label=label), row(label="")]
+    assert faults(comparison(rows, columns=COLUMNS, width=wide, title="Methods")) == []
+
+
+def test_pictures_are_drawn_pixel_for_pixel_in_the_order_of_the_columns():
+    one = row()
+    images = comparison([one], columns=COLUMNS).findobj(AxesImage)
+    expected = [one.photograph, *(pixels(signed(raw)) for raw in one.projections)]
+    for image, picture in zip(images, expected, strict=True):
+        assert np.array_equal(image.get_array(), picture)
+    lefts = [image.get_extent()[0] for image in images]
+    assert lefts == sorted(lefts)
+
+
+def test_pictures_keep_their_shape():
+    for image in comparison([row(), row(100, 60)], columns=COLUMNS).findobj(AxesImage):
+        left, right, bottom, top = image.get_extent()
+        height, width = image.get_array().shape[:2]
+        assert (bottom - top) / (right - left) == pytest.approx(height / width, rel=0.01)
+
+
+def test_headings_and_labels():
+    figure = comparison([row()], columns=COLUMNS)
+    found = [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+    assert found == [*COLUMNS, "features.29:155 @ 7,10"]
+
+
+def test_a_box_is_outlined_where_it_lies():
+    figure = comparison([row(box=(16, 20, 48, 60))], columns=COLUMNS)
+    left, right, bottom, top = figure.findobj(AxesImage)[0].get_extent()
+    outlines = [patch for patch in figure.findobj(Rectangle) if not patch.get_fill()]
+    assert len(outlines) == 2
+    for outline in outlines:
+        (x, y), scale = outline.get_xy(), (right - left) / 80
+        assert ((x - left) / scale, (y - top) / scale) == pytest.approx((20, 16), abs=0.5)
+        size = outline.get_width() / scale, outline.get_height() / scale
+        assert size == pytest.approx((40, 32), abs=0.5)
+
+
+def test_rows_that_do_not_agree_are_refused():
+    with pytest.raises(ValueError, match="no rows"):
+        comparison([], columns=COLUMNS)
+    with pytest.raises(ValueError, match="3 projections for the columns .*photograph's column too"):
+        comparison([row()], columns=COLUMNS[1:])
+    crooked = ComparisonRow(row().photograph[1:], row().projections)
+    with pytest.raises(ValueError, match=r"\(64, 80\) pixels beside a photograph of \(63, 80\)"):
+        comparison([crooked], columns=COLUMNS)
+    with pytest.raises(ValueError, match=re.escape("box (9, 9, 9, 12) is empty")):
+        comparison([row(box=(9, 9, 9, 12))], columns=COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("shape", "wide", "grid"),
+    [
+        ((64, 3, 7, 7), "cvpr", (8, 8)),
+        ((64, 3, 3, 3), "cvpr-full", (4, 16)),
+        ((96, 3, 11, 11), "cvpr", (8, 12)),
+        ((5, 1, 5, 7), "cvpr", (2, 3)),
+        ((1, 3, 5, 5), "cvpr", (1, 1)),
+    ],
+)
+def test_filters(faults, shape, wide, grid):
+    weights = np.random.default_rng(0).normal(size=shape)
+    figure = filters(weights, width=wide, title="features.0")
+    assert faults(figure) == []
+    drawn = np.asarray(figure.findobj(AxesImage)[0].get_array())
+    factor = -(-48 // min(shape[2:]))
+    gap = round(0.04 * min(shape[2:]) * factor)
+    steps = [factor * size + gap for size in shape[2:]]
+    assert drawn.shape[:2] == tuple(n * step - gap for n, step in zip(grid, steps, strict=True))
+    for channel in {0, shape[0] // 2, shape[0] - 1}:
+        top, left = (n * step for n, step in zip(divmod(channel, grid[1]), steps, strict=True))
+        tile = drawn[top : top + steps[0] - gap : factor, left : left + steps[1] - gap : factor]
+        one = np.broadcast_to(weights[channel].transpose(1, 2, 0), (*shape[2:], 3))
+        assert np.array_equal(tile, np.rint((0.5 + 0.5 * one / np.abs(one).max()) * 255))
+
+
+@pytest.mark.parametrize("shape", [(8, 64, 3, 3), (3, 7, 7), (0, 3, 7, 7)])
+def test_filters_of_other_shapes_are_refused(shape):
+    with pytest.raises(ValueError, match=re.escape(str(shape)) + ".*first convolution"):
+        filters(np.zeros(shape))

@@ -1,0 +1,101 @@
+import re
+
+import numpy as np
+import pytest
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+
+from deconvnet.figures import ImageRow, UnitView, signed, visualization
+from deconvnet.figures.canvas.tiles import pixels
+from deconvnet.figures.canvas.style import PAGE
+
+LONG = "features.denseblock4.denselayer16.conv2"
+
+
+def views(count, *, layer="features.28", size=60):
+    random = np.random.default_rng(count)
+    return [
+        UnitView(
+            label=f"{layer}:{random.integers(512)} @ {n},{n} = {20 * random.random():.1f}",
+            box=(n, 2 * n, n + size, 2 * n + size),
+            patch=random.integers(0, 256, (size, size, 3), dtype=np.uint8),
+            projection=random.normal(size=(size, size, 3)),
+        )
+        for n in range(count)
+    ]
+
+
+def rows(images, channels, *, name="photograph_001.jpg", height=100, **details):
+    photograph = np.random.default_rng(0).random((height, 100, 3))
+    return [ImageRow(photograph, views(channels, **details), name) for _ in range(images)]
+
+
+def labels(figure):
+    found = [text for text in figure.findobj(Text) if text.get_text()]
+    return " ".join(text.get_text() for text in found).replace(": ", ":").replace(". ", ".")
+
+
+@pytest.mark.parametrize("images", [1, 2, 5, 8])
+@pytest.mark.parametrize("channels", [1, 2, 5, 8])
+def test_the_layout_of_any_number_of_images_and_channels(faults, images, channels):
+    given = rows(images, channels)
+    figure = visualization(given, title="features.28", subtitle="VGG-16, guided")
+    assert figure.get_figheight() < PAGE + 0.5
+    assert len(figure.findobj(AxesImage)) == images * (1 + 2 * channels)
+    assert faults(figure) == []
+    for view in given[0].views:
+        assert view.label in labels(figure)
+
+
+@pytest.mark.parametrize("wide", ["cvpr", "neurips"])
+@pytest.mark.parametrize("details", [{"layer": LONG}, {"height": 30}, {"height": 300}, {"size": 5}])
+def test_the_layout_of_odd_ones(faults, wide, details):
+    assert faults(visualization(rows(2, 3, **details), width=wide)) == []
+
+
+def test_rows_need_not_have_the_same_number_of_units(faults):
+    figure = visualization([*rows(1, 4), *rows(1, 1, name=""), *rows(1, 2, height=60)])
+    assert faults(figure) == []
+    assert len(figure.findobj(AxesImage)) == 3 + 2 * 7
+
+
+def test_pictures_are_drawn_pixel_for_pixel():
+    row = rows(1, 1)[0]
+    photograph, patch, projection = visualization([row]).findobj(AxesImage)
+    assert np.array_equal(photograph.get_array(), pixels(np.asarray(row.photograph)))
+    assert np.array_equal(patch.get_array(), row.views[0].patch)
+    assert np.array_equal(projection.get_array(), pixels(signed(row.views[0].projection)))
+
+
+def test_clipped_crops_are_padded_and_keep_their_shape():
+    view = UnitView("a:0", (0, 0, 50, 100), np.ones((50, 100, 3)), np.ones((50, 100, 3)))
+    row = ImageRow(np.zeros((100, 100, 3)), [*views(1, size=100), view])
+    clipped = np.asarray(visualization([row]).findobj(AxesImage)[3].get_array())
+    assert clipped.shape == (100, 100, 3)
+    assert np.all(clipped[25:75] == 255)
+    assert np.all(clipped[:25] == 128)
+
+
+def test_outlines_lie_on_the_photograph_in_the_colour_of_their_label():
+    figure = visualization(rows(1, 3))
+    left, right, _, top = figure.findobj(AxesImage)[0].get_extent()
+    rectangles = figure.findobj(Rectangle)
+    scale = (right - left) / 100
+    seen = [r for r in rectangles if not r.get_fill() and r.get_edgecolor() != (1, 1, 1, 1)]
+    for number, outline in enumerate(seen):
+        x, y = outline.get_xy()
+        place = ((x - left) / scale, (y - top) / scale, outline.get_width() / scale)
+        assert place == pytest.approx((2 * number, number, 60), abs=1e-6)
+    marks = [r for r in rectangles if r.get_fill() and r.get_width() == pytest.approx(0.06)]
+    assert [m.get_facecolor() for m in marks] == [outline.get_edgecolor() for outline in seen]
+    assert len({outline.get_edgecolor() for outline in seen}) == 3
+
+
+def test_rows_that_do_not_agree_are_refused():
+    for given in ([], [ImageRow(np.zeros((9, 9, 3)), [])]):
+        with pytest.raises(ValueError, match="at least one view"):
+            visualization(given)
+    view = UnitView("a:0", (0, 0, 5, 5), np.zeros((5, 5, 3)), np.zeros((5, 6, 3)))
+    with pytest.raises(ValueError, match=re.escape("'a:0' has a projection of (5, 6)")):
+        visualization([ImageRow(np.zeros((9, 9, 3)), [view])])
