@@ -7,15 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when it is asked for
-    from deconvnet.mining.verify.verify import verify
-    from deconvnet.mining.embed import embed
-    from deconvnet.projection.result import Projection
     from deconvnet.data import Preprocessing
-    from deconvnet.layers import Rectifier, UnmirroredError
-    from deconvnet.mining.mine import mine
-    from deconvnet.net import DeconvNet, Layer
     from deconvnet.graph.errors import UntraceableError
-    from deconvnet.projection.forward import Recording
+    from deconvnet.layers import Rectifier, UnmirroredError
+    from deconvnet.mining.embed import embed
+    from deconvnet.mining.mine import mine
+    from deconvnet.mining.verify.verify import verify
+    from deconvnet.net import DeconvNet, Layer
+    from deconvnet.projection.recording import Recording
+    from deconvnet.projection.result import Projection
     from deconvnet.store.store import Store, open_store
     from deconvnet.units import Box, Unit
 
@@ -23,20 +23,20 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Box": "units",
-    "DeconvNet": "mirror",
-    "Layer": "mirror",
-    "Preprocessing": "images",
-    "Projection": "found",
-    "Recording": "record",
+    "DeconvNet": "net",
+    "Layer": "net",
+    "Preprocessing": "data",
+    "Projection": "projection.result",
+    "Recording": "projection.recording",
     "Rectifier": "layers",
-    "Store": "stores.store",
+    "Store": "store.store",
     "Unit": "units",
     "UnmirroredError": "layers",
-    "UntraceableError": "reading.untraceable",
-    "embed": "embedding",
-    "mine": "mining",  # a module of the same name would take its place on import
-    "open_store": "stores.store",
-    "verify": "checks.verifying",
+    "UntraceableError": "graph.errors",
+    "embed": "mining.embed",
+    "mine": "mining.mine",
+    "open_store": "store.store",
+    "verify": "mining.verify.verify",
 }
 
 __all__ = [

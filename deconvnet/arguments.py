@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from os import PathLike
-from typing import Any
 import operator
 import os
+from os import PathLike
+from typing import Any
 
 
 def expanded(path: str | PathLike[str]) -> str:

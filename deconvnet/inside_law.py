@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .layers import Crop, Inside
 from deconvnet.layers.window import whole
+
+from .layers import Crop, Inside
 from .trial import Trial
 
 UNITS, LARGEST = 8, 4  # windows that are tried at a time, and their longest side

@@ -8,23 +8,31 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from deconvnet.projection import receptive_field
-from deconvnet.projection.inputs import accepted, channels_of, check_asked, check_own, checked_unit, named_in
-from deconvnet.projection.check.checked_graphs import Checked, named_or_none
-from deconvnet.projection.result import Found, Projection, cropped, dense
-from deconvnet.projection.geometry import Geometries
-from deconvnet.projection.seeds import check
-from .layers import Policies, Rectifier
-from .layers import rectifier as rectifier_named
-from .arguments import listed
-from deconvnet.graph.ordinary import ordinarily
-from deconvnet.projection.project import from_recording
-from deconvnet.graph.graph import Graph
 from deconvnet.graph.frontends import Graphs
+from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import hooks_see, refuse_backward_hooks, revoked
 from deconvnet.graph.model_state import weights_of
+from deconvnet.graph.modes import ordinarily
+from deconvnet.projection import receptive_field
+from deconvnet.projection.check.checked_graphs import Checked, named_or_none
 from deconvnet.projection.forward import Recording, record
+from deconvnet.projection.geometry import Geometries
+from deconvnet.projection.inputs import (
+    accepted,
+    channels_of,
+    check_asked,
+    check_own,
+    checked_unit,
+    named_in,
+)
 from deconvnet.projection.plan import Route, check_way, route_of, travel
+from deconvnet.projection.project import from_recording
+from deconvnet.projection.result import Found, Projection, cropped, dense
+from deconvnet.projection.seeds import check
+
+from .arguments import listed
+from .layers import Policies, Rectifier
+from .layers import rectifier as rectifier_named
 from .units import Unit
 
 

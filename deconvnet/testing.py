@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from deconvnet.projection.check.report import ModelReport, check_model
+
 from .inside_law import inside_law
 from .layers import Interval, MirroredLayer, Policies, rectifier
-from deconvnet.projection.check.report import ModelReport, check_model
 from .trial import LawBroken, Trial, carries
 
 __all__ = ["LawBroken", "ModelReport", "check_layer", "check_model"]

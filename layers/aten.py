@@ -14,7 +14,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import (averaging, casting, chaining, joining, normalization, padding, picking, rectification, reducing, reshaping, resizing, several, slicing, stacking)
+from . import (
+    averaging,
+    casting,
+    chaining,
+    joining,
+    normalization,
+    padding,
+    picking,
+    rectification,
+    reducing,
+    reshaping,
+    resizing,
+    several,
+    slicing,
+    stacking,
+)
 from .convolution import Convolution, TransposedConvolution, spatial
 from .linear import Linear
 from .local import elementwise, softmax

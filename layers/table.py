@@ -18,7 +18,21 @@ from torchvision.models.swin_transformer import shifted_window_attention
 from torchvision.ops import FrozenBatchNorm2d, StochasticDepth, stochastic_depth
 from torchvision.transforms import v2
 
-from . import (averaging, casting, chaining, joining, normalization, padding, picking, reducing, reshaping, resizing, several, slicing, stacking)
+from . import (
+    averaging,
+    casting,
+    chaining,
+    joining,
+    normalization,
+    padding,
+    picking,
+    reducing,
+    reshaping,
+    resizing,
+    several,
+    slicing,
+    stacking,
+)
 from .aten import ATEN
 from .convolution import Convolution, TransposedConvolution, spatial
 from .linear import Linear

@@ -1,7 +1,7 @@
 """DeconvNet and guided maps of this toolkit and its peers, against an independent reference.
 
-The reference is tests/support/reference.py: the papers' rules as autograd functions in place of every
-relu that a model runs. It shares no code with any of the toolkits. Each cell is the greatest
+The reference is tests/support/reference.py: the papers' rules as autograd functions in place of
+every relu that a model runs. It shares no code with any of the toolkits. Each cell is the greatest
 difference from it, relative to its greatest value, in float64.
 
 Example:

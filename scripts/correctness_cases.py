@@ -60,10 +60,10 @@ def of_tests(name: str) -> ModuleType:
     Raises:
         FileNotFoundError: this is no checkout.
     """
-    path = ROOT / "tests" / f"{name}.py"
+    path = ROOT / "tests" / "support" / f"{name}.py"
     if not path.is_file():
         raise FileNotFoundError(
-            f"there is no tests/{name}.py in the folder above this script; run the script from a "
+            f"there is no tests/support/{name}.py beside scripts/; run the script from a "
             "checkout of the repository, whose tests hold the independent reference"
         )
     spec = importlib.util.spec_from_file_location(f"correctness_{name}", path)

@@ -97,7 +97,7 @@ def question(case: Case) -> Question:
 
 
 def reference(model: nn.Module, image: Tensor, target: int, rule: str) -> Tensor | None:
-    """The map of a class score by tests/support/reference.py or "autograd"; None if no signal comes."""
+    """The map of a class score by the tests' reference or by autograd; None if no signal comes."""
     model, origin = copy.deepcopy(model), image.detach().clone().requires_grad_()
     if rule == "autograd":
         scores = model(origin)

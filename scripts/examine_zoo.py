@@ -16,9 +16,9 @@ import torch
 
 from deconvnet.zoo import WEIGHTS
 from deconvnet.zoo.collage import Collage
+from deconvnet.zoo.embedded_weights import load_about, load_classes, load_weights
 from deconvnet.zoo.examining import examine, unseen_instances
 from deconvnet.zoo.zfnet_mini_network import ZFNetMini
-from deconvnet.zoo.embedded_weights import load_about, load_classes, load_weights
 
 
 def main() -> None:

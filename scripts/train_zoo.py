@@ -19,10 +19,10 @@ import torch
 from tqdm import tqdm
 
 from deconvnet.zoo.collage import Collage
+from deconvnet.zoo.embedded_weights import save_weights
 from deconvnet.zoo.examining import examine
 from deconvnet.zoo.training import Settings, Training
 from deconvnet.zoo.views import STATISTICS, TRAINING, Views
-from deconvnet.zoo.embedded_weights import save_weights
 
 # batches: for the statistics that are folded into the filters, and for the figures of quality
 THOROUGH, GLANCE = (40, 32), (10, 4)

@@ -11,8 +11,8 @@ import argparse
 import torchvision
 
 from deconvnet import DeconvNet, Preprocessing
-from deconvnet.figures import ImageRow, UnitView, save, visualization
 from deconvnet.data import read_image
+from deconvnet.figures import ImageRow, UnitView, save, visualization
 from deconvnet.zoo.state_dicts import load_weights
 
 

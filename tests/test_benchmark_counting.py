@@ -9,7 +9,17 @@ import torchvision
 
 import deconvnet
 from deconvnet import Unit
-from tests.support.benchmarked import (case, cases, memory, noise, put_tiny, rows, runners, timing, whole)
+from tests.support.benchmarked import (
+    case,
+    cases,
+    memory,
+    noise,
+    put_tiny,
+    rows,
+    runners,
+    timing,
+    whole,
+)
 
 
 @pytest.fixture(autouse=True)

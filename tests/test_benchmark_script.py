@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.support.benchmarked import (ROOT, benchmark, case, mining, put_tiny, results, rows, table)
+from tests.support.benchmarked import ROOT, benchmark, case, mining, put_tiny, results, rows, table
 
 MACHINE = results.Machine("cpu", "a processor", 2, {"deconvnet": "0", "torch": "1"})
 ROW = rows.Row(

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from deconvnet import DeconvNet, Preprocessing, Unit, embed, mine, zoo
-from deconvnet.mining.estimate import estimate
 from deconvnet.layers import rectifier
+from deconvnet.mining.estimate import estimate
 from deconvnet.mining.exemplars import exemplars, stored_exemplars
 
 PREPARE = Preprocessing((9, 9), 9, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from deconvnet import Preprocessing, embed, mine, open_store, verify, zoo
-from deconvnet.data.specs import anchored, dataset
 from deconvnet.data import ImageFolder, read_image
-from deconvnet.zoo.load import load
+from deconvnet.data.specs import anchored, dataset
 from deconvnet.mining.run.merge import parts_in
+from deconvnet.zoo.load import load
 from deconvnet.zoo.state_dicts import read_weights
 from tests.support.commands import make_files, said
 

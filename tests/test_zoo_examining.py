@@ -10,9 +10,17 @@ import torch
 from torch import nn
 
 from deconvnet.zoo.collage import Collage
-from deconvnet.zoo.examining import (answers, examine, first_layer, nearest_mean, purity, roughness, unseen_instances)
-from deconvnet.zoo.zfnet_mini_network import ZFNetMini
 from deconvnet.zoo.embedded_weights import save_weights
+from deconvnet.zoo.examining import (
+    answers,
+    examine,
+    first_layer,
+    nearest_mean,
+    purity,
+    roughness,
+    unseen_instances,
+)
+from deconvnet.zoo.zfnet_mini_network import ZFNetMini
 from tests.support.objects import draw_objects
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "examine_zoo.py"

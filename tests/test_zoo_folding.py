@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from deconvnet.zoo.embedded_weights import load_classes, load_weights, save_weights
 from deconvnet.zoo.folding import fold_batch_norm, renormalise_filters, with_batch_norm
 from deconvnet.zoo.zfnet_mini_network import ZFNetMini
-from deconvnet.zoo.embedded_weights import load_classes, load_weights, save_weights
 
 
 @pytest.fixture

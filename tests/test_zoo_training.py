@@ -12,11 +12,11 @@ from torch import nn
 
 from deconvnet.zoo.averaging import Average
 from deconvnet.zoo.collage import Collage
-from deconvnet.zoo.zfnet_mini_network import ZFNetMini
+from deconvnet.zoo.embedded_weights import load_about, load_weights
 from deconvnet.zoo.recipe import factor, prepared
 from deconvnet.zoo.training import Settings, Training
 from deconvnet.zoo.views import TRAINING, Views
-from deconvnet.zoo.embedded_weights import load_about, load_weights
+from deconvnet.zoo.zfnet_mini_network import ZFNetMini
 from tests.support.objects import draw_objects
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "train_zoo.py"

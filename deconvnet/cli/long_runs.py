@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
 from deconvnet.mining.mine import Unfinished
-from .progress import bar
 from deconvnet.mining.run.sharding import Shard, local_rank, of_environment, parse
 from deconvnet.mining.run.signals import Stopping
+
+from .progress import bar
 
 
 def shard_of(options: argparse.Namespace) -> Shard:

@@ -12,17 +12,19 @@ from importlib import import_module
 from typing import Any
 
 import deconvnet
+from deconvnet.arguments import expanded
+
 from .options import add_lasting, add_max_bad
 from .options import command as _command
 from .options import numbers as _numbers
 from .options import place as _place
 from .options import triple as _triple
 from .options import words as _words
-from deconvnet.arguments import expanded
-from .text import plain_json, printable
 from .store_options import add_store_commands, add_stored_pictures
+from .text import plain_json, printable
 
 EPILOG = "Every command has its own --help with an example."
+MODULES = {"figure": "exemplars"}  # where a command is not called as its module is
 _PATHS = ("model", "weights", "data", "output", "store", "parts", "images")  # of any command
 # ours, the system's, and torch's own: out of memory is a RuntimeError
 BAD_INPUT = (ValueError, LookupError, TypeError, OSError, ImportError, RuntimeError, MemoryError)
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             run: Callable[[argparse.Namespace], dict[str, Any]] = import_module(
-                f"deconvnet.cli.commands.{options.command}"
+                f"deconvnet.cli.commands.{MODULES.get(options.command, options.command)}"
             ).run
             result = run(options)
         if options.json:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deconvnet.mining import fingerprint
 from deconvnet.data import Preprocessing
+from deconvnet.mining import fingerprint
 from deconvnet.net import DeconvNet
-from deconvnet.zoo.load import LoadedModel, load
 from deconvnet.store.store import Store
+from deconvnet.zoo.load import LoadedModel, load
 
 
 @dataclass(frozen=True)

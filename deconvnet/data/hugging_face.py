@@ -14,10 +14,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .samples import check_map_style, sampled
 from deconvnet.arguments import expanded
+
 from .image_files import ImageError
 from .preprocessing import Preprocessing
+from .samples import check_map_style, sampled
 
 
 class HuggingFaceImages(Dataset[Any]):

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from deconvnet.arguments import expanded
+
 from .pillow_plugins import advice, lacking, taught
 
 WHITE = 65535

@@ -14,8 +14,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .digest import few_images
 from deconvnet.arguments import expanded
+
+from .digest import few_images
 from .preprocessing import Preprocessing
 
 SUFFIXES = tuple(

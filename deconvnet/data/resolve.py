@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from os import PathLike, fspath
 from typing import Any
 
-from .specs import dataset
 from .hugging_face import HuggingFaceImages, is_hugging_face
 from .preprocessing import Preprocessing
+from .specs import dataset
 
 _HOW = (
     "give preprocessing=deconvnet.Preprocessing(...), or torchvision's weights, or put it on the "

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from deconvnet.graph.modes import threads_of_cpu
+
 from .file_names import file_name
-from deconvnet.graph.ordinary import threads_of_cpu
 from .image_files import ImageError
 
 _SAMPLED = 8  # items that stand for the whole data set

@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from .factories import FORMS, made_by
-from .image_folder import SUFFIXES, ImageFolder
-from .hugging_face import HuggingFaceImages, is_hugging_face, load_from_disk
-from .samples import check_map_style
 from deconvnet.arguments import expanded
+
+from .factories import FORMS, made_by
+from .hugging_face import HuggingFaceImages, is_hugging_face, load_from_disk
+from .image_folder import SUFFIXES, ImageFolder
 from .preprocessing import Preprocessing
+from .samples import check_map_style
 
 LISTS = (".txt", ".lst")
 """What the name of a list of images ends in."""

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from deconvnet.figures.canvas.caption import BASELINE, LABEL_LINE, Caption, remark
 from deconvnet.figures.canvas.contrast import RULE, signed
-from deconvnet.figures.canvas.tiles import BLANK, Picture, as_picture, enlarge, pad_to, tile
 from deconvnet.figures.canvas.lettering import measure, shorten
 from deconvnet.figures.canvas.sheet import Sheet, snap
 from deconvnet.figures.canvas.style import LABEL, PAGE, QUIET, SMALL, paper
 from deconvnet.figures.canvas.style import width as inches
+from deconvnet.figures.canvas.tiles import BLANK, Picture, as_picture, enlarge, pad_to, tile
 
 _INNER = 0.04  # inches between the two blocks of a channel
 _GUTTER = 0.14  # between channels: more, so that the two blocks read as one

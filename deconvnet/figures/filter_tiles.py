@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 
 from deconvnet.figures.canvas.caption import Caption, remark
 from deconvnet.figures.canvas.contrast import signed
-from deconvnet.figures.canvas.tiles import enlarge, tile
 from deconvnet.figures.canvas.lettering import measure
 from deconvnet.figures.canvas.sheet import Sheet, snap
 from deconvnet.figures.canvas.style import QUIET, SMALL, paper
 from deconvnet.figures.canvas.style import width as inches
+from deconvnet.figures.canvas.tiles import enlarge, tile
 
 RULE = "Each filter is divided by its largest absolute weight; zero is mid-grey."
 """How the filters are drawn, as a sentence for captions and for the metadata of files."""

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from deconvnet.atomic import write_whole
 from deconvnet.arguments import expanded
+from deconvnet.atomic import write_whole
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 62rem;

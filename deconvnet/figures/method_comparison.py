@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 
 from deconvnet.figures.canvas.caption import BASELINE, LABEL_LINE, Caption, remark
 from deconvnet.figures.canvas.contrast import RULE, signed
-from deconvnet.figures.canvas.tiles import Picture, as_picture, enlarge
 from deconvnet.figures.canvas.lettering import shorten
 from deconvnet.figures.canvas.sheet import Sheet, snap
 from deconvnet.figures.canvas.style import LABEL, paper
 from deconvnet.figures.canvas.style import width as inches
+from deconvnet.figures.canvas.tiles import Picture, as_picture, enlarge
 
 _GAP = 0.04  # inches
 _OUTLINE = "#d55e00"

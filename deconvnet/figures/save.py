@@ -9,10 +9,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from deconvnet.atomic import write_whole
 from deconvnet.arguments import expanded
-from .metadata import metadata, suffix_of
+from deconvnet.atomic import write_whole
 from deconvnet.figures.canvas.style import paper
+
+from .metadata import metadata, suffix_of
 
 
 def save(

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from deconvnet.figures.canvas.arrangement import ABREAST, BETWEEN, INNER, Arrangement, arrange
 from deconvnet.figures.canvas.caption import Caption, remark
 from deconvnet.figures.canvas.contrast import RULE, signed
-from deconvnet.figures.canvas.tiles import Picture, as_picture, enlarge, pad_to
 from deconvnet.figures.canvas.lettering import measure, printable, shorten
 from deconvnet.figures.canvas.sheet import Sheet, snap
 from deconvnet.figures.canvas.style import QUIET, paper
 from deconvnet.figures.canvas.style import width as inches
+from deconvnet.figures.canvas.tiles import Picture, as_picture, enlarge, pad_to
 
 # Okabe & Ito's colours, told apart by the colour-blind too; the most visible come first.
 COLOURS = ("#d55e00", "#0072b2", "#f0e442", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")

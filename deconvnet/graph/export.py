@@ -16,19 +16,20 @@ import torch
 from torch import Tensor, fx, nn
 
 from deconvnet.layers import reader_for
-from .ordinary import plain
-from .export_functionalize import without_writes
+
 from .caches import nothing_kept
-from .user_call import left_as_it_was, without_traces
-from .export_modules import called, collapse
-from .graph import NOTHING, Graph, assembled
-from .export_hidden import Hider, hidden
-from .hooks import Hooks
-from .names import numbered
-from .export_regions import inlined, state_of
-from .signatures import image_argument
-from .fx_tracing import Tracer
 from .errors import NotFollowed
+from .export_functionalize import without_writes
+from .export_hidden import Hider, hidden
+from .export_modules import called, collapse
+from .export_regions import inlined, state_of
+from .fx_tracing import Tracer
+from .graph import NOTHING, Graph, assembled
+from .hooks import Hooks
+from .modes import plain
+from .names import numbered
+from .signatures import image_argument
+from .user_call import left_as_it_was, without_traces
 
 LIFTED = ("PARAMETER", "BUFFER", "CONSTANT_TENSOR")
 CHECKS = ("_assert", "sym_constrain")  # operations that compute nothing

@@ -12,8 +12,8 @@ import torch.nn.modules.module as everywhere
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
-from .own_functions import Placed, kept_whole
 from .hooks import HOLE, Hooks, after_hooks, before_hooks, hooked
+from .own_functions import Placed, kept_whole
 from .signatures import called, image_argument
 
 _LIBRARY: Any = torch.library.Library("deconvnet", "DEF")  # type: ignore[no-untyped-call]

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .export import export
-from .graph import Graph, trace
-from .fx_tracing import unwrapped
 from .errors import NotFollowed, Stopped, UntraceableError, unreadable
+from .export import export
+from .fx_tracing import unwrapped
+from .graph import Graph, trace
 from .model_state import hooks_of
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
-from .own_functions import kept_whole
-from .inplace import is_number
 from .fx_tracing import Tracer
+from .inplace import is_number
+from .own_functions import kept_whole
 
 
 def follow(

@@ -16,8 +16,8 @@ from torchvision.models.feature_extraction import NodePathTracer
 
 from .hooks import HOLE, Hooks, after_hooks, before_hooks, hooked
 from .names import numbered
-from .signatures import called, image_argument, missing
 from .node_state import current
+from .signatures import called, image_argument, missing
 
 LEAVES = tuple(
     getattr(torchvision.ops, name)

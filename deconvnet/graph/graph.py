@@ -12,16 +12,16 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from .ordinary import plain as plain_state
 from .caches import nothing_kept
-from .user_call import parameters_kept, without_traces
+from .errors import NotFollowed, UntraceableError
 from .fx_helpers import Halted, follow
+from .fx_tracing import attribute, constants, unwrapped
 from .inplace import functionalize, mutates
+from .model_state import contents
+from .modes import plain as plain_state
 from .node import Node, target_of
 from .signatures import image_argument
-from .fx_tracing import attribute, constants, unwrapped
-from .errors import NotFollowed, UntraceableError
-from .model_state import contents
+from .user_call import parameters_kept, without_traces
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 

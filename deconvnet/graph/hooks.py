@@ -15,8 +15,8 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.utils import _pytree as pytree
 
-from .node import Node
 from .model_state import of_everyone
+from .node import Node
 
 MAKE_WEIGHTS = (WeightNorm, SpectralNorm, BasePruningMethod)
 """Hooks of torch that set a weight before a call, and look at nothing that enters it."""

@@ -13,31 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from deconvnet.projection import receptive_field
-from . import fingerprint
-from deconvnet.projection.check.checked_graphs import settled
-from deconvnet.mining.verify.recompute import recomputed
-from deconvnet.mining.verify.verify import ACROSS
-from deconvnet.projection.geometry import geometry_of
-from deconvnet.data.resolve import given_dataset, needed_preprocessing
+from deconvnet.arguments import expanded, listed
 from deconvnet.data import Preprocessing
+from deconvnet.data.resolve import given_dataset, needed_preprocessing
 from deconvnet.data.samples import checked, first_image, read_item
+from deconvnet.graph.frontends import Graphs, blank
+from deconvnet.graph.modes import ordinarily
 from deconvnet.layers import Rectifier
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.layers.policies import RectGrad
+from deconvnet.mining.verify.recompute import recomputed
+from deconvnet.mining.verify.verify import ACROSS
 from deconvnet.net import DeconvNet
-from deconvnet.arguments import listed
-from deconvnet.graph.ordinary import ordinarily
-from .exemplars import exemplars, same_size
-from deconvnet.arguments import expanded
-from deconvnet.graph.frontends import Graphs, blank
-from deconvnet.store.user_content import check_additions
+from deconvnet.projection import receptive_field
+from deconvnet.projection.check.checked_graphs import settled
+from deconvnet.projection.geometry import geometry_of
+from deconvnet.store.format import escape, write_attributes
 from deconvnet.store.picture_codec import encode, halves
 from deconvnet.store.picture_reading import opened_layer
 from deconvnet.store.picture_writing import copy_values, spooled
 from deconvnet.store.store import Store, write_store
-from deconvnet.store.format import escape, write_attributes
 from deconvnet.store.table import LayerTable
+from deconvnet.store.user_content import check_additions
+
+from . import fingerprint
+from .exemplars import exemplars, same_size
 
 _IMAGES = ("image", "activation")  # mismatches that tell of other images
 _RECOMPUTED = 100  # entries

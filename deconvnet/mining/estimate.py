@@ -10,19 +10,19 @@ from typing import Any
 
 from torch import nn
 
-from .estimate_pictures import Pictures, estimate_pictures
+from deconvnet.arguments import integer, listed
 from deconvnet.data import Preprocessing
-from deconvnet.arguments import integer
 from deconvnet.data.samples import path_of
+from deconvnet.graph.modes import ordinarily
 from deconvnet.layers import Rectifier
-from deconvnet.arguments import listed
-from deconvnet.graph.ordinary import ordinarily
-from .exemplars import AT_ONCE
-from deconvnet.projection.forward import Recording
-from .run import part_file
 from deconvnet.mining.run.job import Job
 from deconvnet.mining.run.miner import Miner
+from deconvnet.projection.forward import Recording
 from deconvnet.store.format import COLUMNS, COUNTERS
+
+from .estimate_pictures import Pictures, estimate_pictures
+from .exemplars import AT_ONCE
+from .run import part_file
 
 _GROUP = 2500  # bytes that HDF5 needs for a layer besides its arrays
 _FILE = 14_000  # and for the file

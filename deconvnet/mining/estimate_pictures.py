@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 import torch
 
-from deconvnet.projection import receptive_field
-from .embed import AT_ONCE
 from deconvnet.data import Preprocessing
 from deconvnet.data.samples import checked, first_image, read_item
 from deconvnet.layers import Rectifier
-from deconvnet.net import DeconvNet
 from deconvnet.mining.run.job import Job
 from deconvnet.mining.run.miner import Miner
+from deconvnet.net import DeconvNet
+from deconvnet.projection import receptive_field
 from deconvnet.store.picture_codec import encode
 from deconvnet.units import Unit
+
+from .embed import AT_ONCE
 
 _TIMED = 16  # projections of a layer that are timed
 _HALVES = 3 * 2  # bytes of a pixel of a projection

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deconvnet.projection import receptive_field
-from deconvnet.projection.result import Projection
-from deconvnet.data.resolve import given_dataset, needed_preprocessing
+from deconvnet.arguments import listed
 from deconvnet.data import Preprocessing
+from deconvnet.data.resolve import given_dataset, needed_preprocessing
 from deconvnet.data.samples import checked, first_image
 from deconvnet.net import DeconvNet
-from deconvnet.arguments import listed
+from deconvnet.projection import receptive_field
+from deconvnet.projection.result import Projection
 from deconvnet.store.picture_reading import read_pictures
 from deconvnet.store.store import Store
 from deconvnet.store.table import LayerTable

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from deconvnet.data.digest import bytes_of, few_images
-from deconvnet.graph.ordinary import threads_of_cpu
 from deconvnet.graph.graph import Graph
+from deconvnet.graph.modes import threads_of_cpu
 from deconvnet.graph.node import Node
 
 SCHEME = "2:"

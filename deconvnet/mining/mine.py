@@ -11,22 +11,21 @@ from typing import Any
 
 from torch import nn
 
+from deconvnet.arguments import expanded, integer
 from deconvnet.atomic import check_writable
-from deconvnet.data.specs import anchored
 from deconvnet.data.image_folder import may_be_images, said_of
-from deconvnet.data.resolve import given_dataset, known_preprocessing
-from deconvnet.arguments import integer
-from deconvnet.graph.ordinary import ordinarily
-from deconvnet.arguments import expanded
 from deconvnet.data.preprocessing import Preprocessing
-from deconvnet.mining.run.minable_layers import minable
+from deconvnet.data.resolve import given_dataset, known_preprocessing
+from deconvnet.data.specs import anchored
+from deconvnet.graph.modes import ordinarily
 from deconvnet.mining.run.bad_images import DEFAULT, Limit, TooManyBad
 from deconvnet.mining.run.job import Job
+from deconvnet.mining.run.minable_layers import minable
 from deconvnet.mining.run.readers import ReaderDied, ignore_interrupts, outlive_signals
 from deconvnet.mining.run.sharding import Shard
 from deconvnet.mining.run.worker import Reporter, Unfinished, Work
-from deconvnet.store.store import Store
 from deconvnet.store.format import check_attributes
+from deconvnet.store.store import Store
 
 __all__ = ["ReaderDied", "Reporter", "Source", "TooManyBad", "Unfinished", "minable", "mine"]
 

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .cone import Cone
 from deconvnet.layers import Crop
 from deconvnet.layers.convolution import Convolution
+
+from .cone import Cone
 from .forward import Step
 
 

@@ -19,14 +19,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deconvnet.graph.graph import Graph
+from deconvnet.graph.hooks import make_weights
+from deconvnet.graph.interpreter import execute
+from deconvnet.graph.modes import evaluation
+from deconvnet.graph.node import Node, arguments
 from deconvnet.layers import Crop, Inside, Interval, Policies, UnmirroredError, Window
 from deconvnet.layers.linear import Linear
 from deconvnet.layers.window import whole
-from deconvnet.graph.modes import evaluation
-from deconvnet.graph.graph import Graph
-from deconvnet.graph.hooks import make_weights
-from deconvnet.graph.node import Node, arguments
-from deconvnet.graph.interpreter import execute
+
 from .forward import Recorder, Recording, Step, bind
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from deconvnet.layers import Interval
 from deconvnet.layers.window import FAR, whole
+
 from .forward import Recording, Step
 
 LINE = 64  # cells along an axis whose fields are compared, in the middle of a map

@@ -10,20 +10,29 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from .hooked_calls import Opaque, Together, after, before, of_container
-from deconvnet.layers import (TABLE, Local, MirroredLayer, Policies, Record, UnmirroredError, reader_for)
-from deconvnet.layers.crop import layout
-from deconvnet.layers.local import Traced
-from deconvnet.graph.modes import evaluation
-from deconvnet.graph.own_functions import Applied
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import Hooks, hooked, revoke
 from deconvnet.graph.inplace import refuse_shared, refuse_written
-from deconvnet.graph.node import Node, arguments, run_call
-from .opaque import ruled, samples_tried
 from deconvnet.graph.interpreter import execute
-from .unseen_activations import applied, refuse_unseen
+from deconvnet.graph.modes import evaluation
+from deconvnet.graph.node import Node, arguments, run_call
+from deconvnet.graph.own_functions import Applied
+from deconvnet.layers import (
+    TABLE,
+    Local,
+    MirroredLayer,
+    Policies,
+    Record,
+    UnmirroredError,
+    reader_for,
+)
+from deconvnet.layers.crop import layout
+from deconvnet.layers.local import Traced
+
+from .hooked_calls import Opaque, Together, after, before, of_container
+from .opaque import ruled, samples_tried
 from .recording import Recording, Step
+from .unseen_activations import applied, refuse_unseen
 
 __all__ = ["Bound", "Recorder", "Recording", "Step", "bind", "record"]
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from deconvnet.layers import Policies, rectifier
-from deconvnet.graph.graph import Graph
 from deconvnet.graph.frontends import Graphs, blank
+from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import watched, without_onlookers
 from deconvnet.graph.model_state import hooks_of
+from deconvnet.layers import Policies, rectifier
+
 from .forward import Recording, record
 
 SETTINGS = ("kernel_size", "stride", "padding", "padding_mode", "dilation", "ceil_mode", "groups")

@@ -9,9 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from deconvnet.graph.hooks import Hooks, run_after, run_before
 from deconvnet.layers import Local, MirroredLayer, Nothing, Policies, Record
 from deconvnet.layers.local import Traced
-from deconvnet.graph.hooks import Hooks, run_after, run_before
+
 from .opaque import ruled
 from .unseen_activations import refuse_unseen
 

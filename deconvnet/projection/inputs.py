@@ -7,13 +7,14 @@ import operator
 import torch
 from torch import Tensor, nn
 
-from .seeds import SEEDS
-from deconvnet.layers import Policies
-from deconvnet.graph.graph import Graph
 from deconvnet.graph.frontends import Graphs, taken
+from deconvnet.graph.graph import Graph
 from deconvnet.graph.model_state import weights_of
-from .recording import Recording
+from deconvnet.layers import Policies
 from deconvnet.units import Unit
+
+from .recording import Recording
+from .seeds import SEEDS
 
 _WRAPPED = (
     "; a model that takes a dictionary or a list is wrapped in a module whose forward takes the "

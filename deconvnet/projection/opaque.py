@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from deconvnet.graph.inplace import asks_in_place
+from deconvnet.graph.node import Node
 from deconvnet.layers import Activation, MirroredLayer, Policies, UnmirroredError
 from deconvnet.layers.policies import Gradient
 from deconvnet.layers.table_of_activations import ACTIVATIONS
-from deconvnet.graph.inplace import asks_in_place
-from deconvnet.graph.node import Node
 
 SEALED = (nn.RNNBase, nn.RNNCellBase, torch.jit.ScriptModule)  # nobody sees their activations
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from .cone import counted
-from .result import Found, by_layer
-from deconvnet.layers import Policies
-from .project import Part, cones, from_images, from_recording
 from deconvnet.graph.graph import Graph
-from .forward import Recording, record
+from deconvnet.layers import Policies
 from deconvnet.units import Unit
+
+from .cone import counted
+from .forward import Recording, record
+from .project import Part, cones, from_images, from_recording
+from .result import Found, by_layer
 
 WAYS = ("cone", "shared")
 RECORDED = 2**30  # bytes that whole images may take on their way up; more images, more recordings

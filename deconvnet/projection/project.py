@@ -11,16 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import receptive_field
-from .cone import Cone, ascend, cone_of
-from .backward import descend
-from .result import Found, by_layer
-from .seeds import isolate, resolve, values_at
+from deconvnet.graph.graph import Graph
 from deconvnet.layers import Crop, Policies
 from deconvnet.layers.packing import rounds
-from deconvnet.graph.graph import Graph
-from .forward import Recording, Step
 from deconvnet.units import Unit
+
+from . import receptive_field
+from .backward import descend
+from .cone import Cone, ascend, cone_of
+from .forward import Recording, Step
+from .result import Found, by_layer
+from .seeds import isolate, resolve, values_at
 
 BUDGET = 512 * 2**20  # bytes that the signals of one pass may take; more units, more passes
 NEAR = 32 * 2**20  # bytes of the largest value on windows; beyond, memory is the slower part

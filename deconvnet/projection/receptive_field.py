@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from deconvnet.layers import Interval, Window
 from deconvnet.layers.window import FAR, clipped, union
+from deconvnet.units import Box
+
 from .field_probes import Field, Probe, uneven
 from .forward import Recording
-from deconvnet.units import Box
 
 UNITS = 4096  # carried down at a time
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deconvnet.layers import MirroredLayer, Policies, Record, Switches
 from deconvnet.graph.node_state import PLAIN, State
+from deconvnet.layers import MirroredLayer, Policies, Record, Switches
 
 
 @dataclass(frozen=True, eq=False)

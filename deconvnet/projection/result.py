@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from . import receptive_field
 from deconvnet.layers import Crop
-from .forward import Recording
 from deconvnet.units import Box, Unit
+
+from . import receptive_field
+from .forward import Recording
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .forward import Recording
 from deconvnet.units import Unit
+
+from .forward import Recording
 
 SEEDS = ("activation", "one", "map")
 

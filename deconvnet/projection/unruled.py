@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deconvnet.layers import Policies, Rectification, UnmirroredError
+
 from .forward import Recording
 
 

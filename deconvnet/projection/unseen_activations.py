@@ -9,9 +9,17 @@ import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
-from deconvnet.layers import Activation, Local, MirroredLayer, Policies, Rectification, UnmirroredError
-from deconvnet.layers.policies import Gradient
 from deconvnet.graph.own_functions import Applied
+from deconvnet.layers import (
+    Activation,
+    Local,
+    MirroredLayer,
+    Policies,
+    Rectification,
+    UnmirroredError,
+)
+from deconvnet.layers.policies import Gradient
+
 from .opaque import _Rule
 
 ACTIVATIONS = (

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checked_hdf5 import Room, dataset_in, group_in, lazy_dataset_in
+from .format import escape
 from .picture_codec import decode, wholes
 from .picture_index import Pictures, read_index
 from .store import Store
-from .format import escape
 
 _ROOMY = 64  # canvases of border units are some times as large as what is on them
 _SMALL = 2**24  # pixels that are not worth a question

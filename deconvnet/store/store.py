@@ -19,15 +19,27 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-from deconvnet.atomic import write_whole
 from deconvnet.arguments import expanded
+from deconvnet.atomic import write_whole
 
-from .user_content import carry_over
 from .checked_hdf5 import Room, dataset_in, group_in, read_attributes
+from .format import (
+    COLUMNS,
+    COUNTERS,
+    FORMAT,
+    KINDS,
+    ORDER,
+    VERSION,
+    array_to_texts,
+    escape,
+    texts_to_array,
+    unescape,
+    write_attributes,
+)
 from .picture_index import Pictures, read_index
 from .shielded_file import Shielded
-from .format import (COLUMNS, COUNTERS, FORMAT, KINDS, ORDER, VERSION, array_to_texts, escape, texts_to_array, unescape, write_attributes)
 from .table import Failed, LayerTable
+from .user_content import carry_over
 
 __all__ = ["Failed", "LayerTable", "Store", "open_store", "write_store"]
 

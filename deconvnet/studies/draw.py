@@ -12,14 +12,23 @@ import torch
 from torch import Tensor
 
 import deconvnet
-from deconvnet.figures import (RULE, ChannelBlock, ComparisonRow, ImageRow, UnitView, method_comparison, figure2, visualization)
+from deconvnet.figures import (
+    RULE,
+    ChannelBlock,
+    ComparisonRow,
+    ImageRow,
+    UnitView,
+    comparison,
+    figure2,
+    visualization,
+)
+from deconvnet.mining.exemplars import Exemplar
+from deconvnet.net import DeconvNet
+from deconvnet.projection.forward import Recording
 from deconvnet.projection.result import Projection, boxes
 from deconvnet.projection.seeds import resolve
-from deconvnet.net import DeconvNet
-from deconvnet.zoo.load import LoadedModel
-from deconvnet.mining.exemplars import Exemplar
-from deconvnet.projection.forward import Recording
 from deconvnet.units import Box, Unit
+from deconvnet.zoo.load import LoadedModel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

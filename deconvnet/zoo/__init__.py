@@ -48,8 +48,8 @@ def zfnet_mini(*, weights: bool = True) -> nn.Module:
     Raises:
         FileNotFoundError: If the weights are not beside the code.
     """
-    from .zfnet_mini_network import ZFNetMini
     from .embedded_weights import load_weights
+    from .zfnet_mini_network import ZFNetMini
 
     model = ZFNetMini()
     if weights:

@@ -88,7 +88,7 @@ def _metadata(path: str | Path, key: str) -> Any:
         metadata = file.metadata() or {}
     if key not in metadata:
         raise ValueError(
-            f"{path} holds no {key!r}: expected a file of deconvnet.zoo.embedded_weights.save_weights, "
+            f"{path} holds no {key!r}: expected a file written by save_weights, "
             "write it again with scripts/train_zoo.py"
         )
     return json.loads(metadata[key])

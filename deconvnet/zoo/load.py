@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from deconvnet import zoo
-from deconvnet.data.factories import FORMS, made_by
 from deconvnet.data import Preprocessing
+from deconvnet.data.factories import FORMS, made_by
+
 from .state_dicts import load_weights
 
 RANDOM = ("zoo:zfnet", "zoo:allcnn")  # networks of papers, of which there are no weights

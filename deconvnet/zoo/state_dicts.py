@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .checkpoints import PLAIN, State, best, keys_of, states_in
 from deconvnet.arguments import expanded
+
+from .checkpoints import PLAIN, State, best, keys_of, states_in
 
 
 def load_weights(model: nn.Module, file: str) -> tuple[str, ...]:

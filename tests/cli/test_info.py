@@ -123,7 +123,7 @@ def test_dead_channels_are_counted(tmp_path):
 
 QUICK = """
 import sys
-from deconvnet.cli import main
+from deconvnet.cli.main import main
 main(["info", sys.argv[1]])
 sys.exit(",".join(name for name in ("torch", "matplotlib", "PIL") if name in sys.modules) or 0)
 """

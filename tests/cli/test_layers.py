@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from deconvnet import DeconvNet, UnmirroredError
-from deconvnet.projection import receptive_field, unruled
 from deconvnet.layers import Policies, rectifier
+from deconvnet.projection import receptive_field, unruled
 from deconvnet.zoo.load import load
 from tests.support.commands import said
 from tests.support.networks import network
@@ -129,23 +129,25 @@ def raising(net, image, name):
 
 def test_the_rules_are_those_that_recording_meets(nets):
     net, image = DeconvNet(load(f"{nets}:Branching").model), torch.rand(1, 3, 15, 15)
-    unruled = unruled.unruled(net.geometry((3, 15, 15)), net.policies)
+    without = unruled.unruled(net.geometry((3, 15, 15)), net.policies)
     met = {name: raising(net, image, name) for name in RULES}
-    assert {name: (*unruled[name], "")[0] for name in RULES} == met
+    assert {name: (*without[name], "")[0] for name in RULES} == met
     assert set(met.values()) == {"", "smooth.1", "sigmoid"}
     # an activation alone does not tell: what it would say of the nodes above is wrong
-    own = {name: name if name in unruled[name] else "" for name in RULES}
+    own = {name: name if name in without[name] else "" for name in RULES}
     assert own != met
 
 
 def test_the_rules_of_a_network():
     net = DeconvNet(network("efficientnet_b0"), "guided")
     recording = net.geometry((3, 64, 64))
-    unruled = unruled.unruled(recording, net.policies)
-    assert not unruled["features.0.0"]
-    assert unruled["features.0.2"] == ("features.0.2",)
-    smooth = [n for n, kind in unruled.activations(recording).items() if kind in ("SiLU", "Sigmoid")]
-    assert unruled["classifier.1"] == tuple(smooth)
+    without = unruled.unruled(recording, net.policies)
+    assert not without["features.0.0"]
+    assert without["features.0.2"] == ("features.0.2",)
+    smooth = [
+        n for n, kind in unruled.activations(recording).items() if kind in ("SiLU", "Sigmoid")
+    ]
+    assert without["classifier.1"] == tuple(smooth)
     passing = unruled.unruled(recording, Policies(rectifier("gradient")))
     assert not any(passing.values())
 

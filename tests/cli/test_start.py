@@ -63,7 +63,7 @@ def test_the_examples_are_understood(command):
 
 LOADED = """
 import sys
-from deconvnet.cli import main
+from deconvnet.cli.main import main
 try:
     main(sys.argv[1:])
 except SystemExit:

@@ -11,8 +11,8 @@ from torchvision.datasets import ImageFolder as TorchvisionFolder
 from torchvision.transforms.functional import to_tensor
 
 from deconvnet import Preprocessing, mine, verify
-from deconvnet.data.file_names import file_name
 from deconvnet.data import ImageFolder
+from deconvnet.data.file_names import file_name
 from deconvnet.data.samples import read_item
 
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 import deconvnet
 from deconvnet import Preprocessing
-from deconvnet.data.specs import anchored, dataset, mined_dataset
-from deconvnet.data.hugging_face import HuggingFaceImages, is_hugging_face
 from deconvnet.data import ImageError, ImageFolder
+from deconvnet.data.hugging_face import HuggingFaceImages, is_hugging_face
+from deconvnet.data.specs import anchored, dataset, mined_dataset
 from deconvnet.store.store import open_store
 from tests.support.commands import said
 from tests.support.spoiled import BAD, GOOD, name_of, turned

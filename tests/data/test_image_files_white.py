@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from deconvnet import Preprocessing
-from deconvnet.data import image_files
-from deconvnet.data import ImageFolder, read_image, to_rgb
+from deconvnet.data import ImageFolder, image_files, read_image, to_rgb
 from deconvnet.store.store import open_store
 from tests.support.commands import said
 

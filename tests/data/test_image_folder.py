@@ -9,8 +9,8 @@ from PIL import Image, features
 from torch import nn
 
 from deconvnet import Preprocessing, mine
-from deconvnet.data.image_folder import SUFFIXES, said_of
 from deconvnet.data import ImageFolder
+from deconvnet.data.image_folder import SUFFIXES, said_of
 from tests.support.commands import said
 
 PREPARE = Preprocessing((8, 8), 8)

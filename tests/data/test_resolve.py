@@ -10,8 +10,8 @@ from torch import nn
 from torchvision.models import AlexNet_Weights
 
 from deconvnet import DeconvNet, Preprocessing, embed, mine, verify
-from deconvnet.data.resolve import known_preprocessing
 from deconvnet.data import ImageFolder
+from deconvnet.data.resolve import known_preprocessing
 from deconvnet.mining.exemplars import exemplars, stored_exemplars
 
 PREPARE = Preprocessing((8, 8), 8)

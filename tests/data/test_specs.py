@@ -12,8 +12,8 @@ from torchvision import models as torchvision_models
 
 import deconvnet
 from deconvnet import Preprocessing, zoo
-from deconvnet.data.specs import anchored, dataset, mined_dataset
 from deconvnet.data import ImageFolder
+from deconvnet.data.specs import anchored, dataset, mined_dataset
 from deconvnet.mining.mine import Source
 from deconvnet.store.store import open_store
 from tests.support.commands import said

@@ -4,9 +4,9 @@ from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
 from deconvnet.figures import RULE, ChannelBlock, figure2, signed, width
-from deconvnet.figures.canvas.tiles import BLANK, NEUTRAL, gap_for, pixels
 from deconvnet.figures.canvas.sheet import Sheet
 from deconvnet.figures.canvas.style import PAGE, paper
+from deconvnet.figures.canvas.tiles import BLANK, NEUTRAL, gap_for, pixels
 
 
 def arrays(figure):

@@ -6,7 +6,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from deconvnet.figures import ComparisonRow, method_comparison, filter_tiles, signed
+from deconvnet.figures import ComparisonRow, comparison, filters, signed
 from deconvnet.figures.canvas.tiles import pixels
 
 COLUMNS = ["photograph", "gradient", "deconvnet", "guided"]

@@ -7,8 +7,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from deconvnet.figures import ImageRow, UnitView, signed, visualization
-from deconvnet.figures.canvas.tiles import pixels
 from deconvnet.figures.canvas.style import PAGE
+from deconvnet.figures.canvas.tiles import pixels
 
 LONG = "features.denseblock4.denselayer16.conv2"
 

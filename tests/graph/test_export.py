@@ -6,14 +6,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconvnet import UnmirroredError
-from deconvnet.projection import receptive_field
-from deconvnet.projection.result import dense
-from deconvnet.layers import Policies, rectifier
-from deconvnet.projection.project import from_recording
+from deconvnet.graph.errors import NotFollowed
 from deconvnet.graph.export import export
 from deconvnet.graph.graph import trace
-from deconvnet.graph.errors import NotFollowed
+from deconvnet.layers import Policies, rectifier
+from deconvnet.projection import receptive_field
 from deconvnet.projection.forward import record
+from deconvnet.projection.project import from_recording
+from deconvnet.projection.result import dense
 from tests.support.networks import live_units, network, noise, pictures
 from tests.support.reference import assert_same, projections
 
@@ -55,7 +55,10 @@ def compare(graphs, images, layers, policies=POLICIES):
         assert receptive_field.of_layers(one, layers) == receptive_field.of_layers(other, layers)
         for unit in units:
             where = unit.position or ()
-            boxes = [receptive_field.box(r, unit.layer, where, channel=unit.channel) for r in (one, other)]
+            boxes = [
+                receptive_field.box(r, unit.layer, where, channel=unit.channel)
+                for r in (one, other)
+            ]
             assert boxes[0] == boxes[1], unit
     return units
 

@@ -5,9 +5,9 @@ import torch
 
 from deconvnet import DeconvNet
 from deconvnet.graph.frontends import Graphs
+from tests.graph.test_frontends import expected
 from tests.support.networks import fill, live_units, noise
 from tests.support.reference import assert_same
-from tests.graph.test_frontends import expected
 
 timm = pytest.importorskip("timm")
 

@@ -7,11 +7,21 @@ import deconvnet
 from deconvnet import DeconvNet, Unit, UntraceableError
 from deconvnet.graph.export import export
 from deconvnet.graph.frontends import Graphs
-from tests.support.hostile import (HOSTILE, ByCount, BySample, BySize, Counting, Deciding, Keeping, Refining, made)
+from tests.integration.test_untouched import frozen
+from tests.support.hostile import (
+    HOSTILE,
+    ByCount,
+    BySample,
+    BySize,
+    Counting,
+    Deciding,
+    Keeping,
+    Refining,
+    made,
+)
 from tests.support.mined import pictures
 from tests.support.networks import live_units, noise
 from tests.support.reference import EveryRelu, assert_same
-from tests.integration.test_untouched import frozen
 
 IMAGES = noise(3, 3, 12, 12)
 

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconvnet import DeconvNet
-from deconvnet.projection import receptive_field
 from deconvnet.graph.fx_helpers import follow
 from deconvnet.graph.graph import trace
+from deconvnet.projection import receptive_field
 from tests.support.everywhere import check_network
 from tests.support.networks import noise
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from deconvnet import DeconvNet
-from deconvnet.projection.check.tolerance import agrees, difference
 from deconvnet.graph.model_state import state_of
+from deconvnet.projection.check.tolerance import agrees, difference
 
 
 class Settings(nn.Module):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from deconvnet.mining.mine import mine
 from deconvnet.graph.modes import evaluation
+from deconvnet.mining.mine import mine
 from tests.support.mined import Pictures
 from tests.support.mining_runs import tables
 

@@ -11,9 +11,9 @@ from torch import nn
 from torchvision.ops import stochastic_depth
 
 from deconvnet import DeconvNet, UntraceableError, mine
-from deconvnet.projection.check import against_model
 from deconvnet.graph import export, graph
 from deconvnet.graph.user_call import Traces, left_as_it_was
+from deconvnet.projection.check import against_model
 from deconvnet.testing import check_model
 from tests.support.networks import noise
 from tests.support.reference import error

@@ -35,7 +35,11 @@ def collected(*arguments):
 
 
 def test_the_marker_takes_whole_files_but_their_slow_tests():
-    files = ("tests/layers/test_linear.py", "tests/cli/test_demo.py", "tests/figures/test_html_page.py")
+    files = (
+        "tests/layers/test_linear.py",
+        "tests/cli/test_demo.py",
+        "tests/figures/test_html_page.py",
+    )
     marked, others = collected(*files, "-m", "floors"), collected(*files, "-m", "not floors")
     assert {name.partition("::")[0] for name in marked} == set(files[:2])
     assert {name.partition("::")[0] for name in others} == set(files[1:])  # the demo's slow test

@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn.modules import activation as activations
 
 from deconvnet import DeconvNet, UnmirroredError
+from deconvnet.graph.errors import NotFollowed
 from deconvnet.layers import TABLE, Rectification
 from deconvnet.layers.aten import ATEN
 from deconvnet.layers.table_of_activations import ACTIVATIONS
-from deconvnet.graph.errors import NotFollowed
 from tests.support.layer_laws import check_call, numbers
 from tests.support.networks import live_units
 from tests.support.reference import assert_same, projections

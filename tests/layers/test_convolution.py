@@ -8,7 +8,16 @@ from torch import nn
 from deconvnet.layers import TABLE
 from deconvnet.layers.convolution import _transposed
 from deconvnet.testing import LawBroken, check_layer
-from tests.support.layer_laws import (Planted, call, check_call, check_module, check_windows, numbers, positive, wider)
+from tests.support.layer_laws import (
+    Planted,
+    call,
+    check_call,
+    check_module,
+    check_windows,
+    numbers,
+    positive,
+    wider,
+)
 
 # torch says that it copies the input; what the laws are about is that we put the odd cell right
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")

@@ -9,7 +9,15 @@ from torchvision.ops import FrozenBatchNorm2d
 from deconvnet.layers import TABLE, Policies, reader_for, rectifier
 from deconvnet.layers.base import Nothing
 from deconvnet.testing import LawBroken, check_layer
-from tests.support.layer_laws import (Planted, call, check_call, check_module, check_windows, numbers, positive)
+from tests.support.layer_laws import (
+    Planted,
+    call,
+    check_call,
+    check_module,
+    check_windows,
+    numbers,
+    positive,
+)
 
 SIZES = {1: (5,), 2: (4, 5), 3: (2, 3, 4)}
 

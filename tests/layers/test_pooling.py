@@ -7,7 +7,16 @@ from torch import nn
 
 from deconvnet.layers import TABLE, Switches, unpool
 from deconvnet.testing import LawBroken, check_layer
-from tests.support.layer_laws import (Planted, call, check_call, check_module, check_windows, numbers, read_module, wider)
+from tests.support.layer_laws import (
+    Planted,
+    call,
+    check_call,
+    check_module,
+    check_windows,
+    numbers,
+    read_module,
+    wider,
+)
 
 POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 ADAPTIVE = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}

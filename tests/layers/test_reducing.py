@@ -8,7 +8,15 @@ from torchvision.models.swin_transformer import shifted_window_attention
 
 from deconvnet.layers import TABLE
 from deconvnet.testing import LawBroken, check_layer
-from tests.support.layer_laws import (Planted, call, check_call, check_module, numbers, positive, wider)
+from tests.support.layer_laws import (
+    Planted,
+    call,
+    check_call,
+    check_module,
+    numbers,
+    positive,
+    wider,
+)
 
 X = (3, 4, 2, 5)
 

@@ -5,11 +5,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deconvnet.projection import receptive_field
 from deconvnet.layers import TABLE, LinearMap
 from deconvnet.net import DeconvNet
+from deconvnet.projection import receptive_field
 from deconvnet.testing import LawBroken, check_layer
-from tests.support.layer_laws import (Planted, call, check_call, check_module, check_windows, numbers, wider)
+from tests.support.layer_laws import (
+    Planted,
+    call,
+    check_call,
+    check_module,
+    check_windows,
+    numbers,
+    wider,
+)
 
 X = (2, 3, 5, 4)
 CALLS = [

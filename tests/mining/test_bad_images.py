@@ -16,11 +16,11 @@ from torch import nn
 import deconvnet
 from deconvnet import DeconvNet, Preprocessing
 from deconvnet.data import ImageError, ImageFolder
-from deconvnet.mining.exemplars import exemplars
 from deconvnet.data.image_files import read_image
+from deconvnet.mining.exemplars import exemplars
 from deconvnet.store.store import open_store
 from tests.support.commands import said
-from tests.support.spoiled import (BAD, GOOD, JPEG, flipped, name_of, nobody, turned)
+from tests.support.spoiled import BAD, GOOD, JPEG, flipped, name_of, nobody, turned
 
 PREPARE = Preprocessing((8, 8), 8)
 CLEAN = ("a.png", "m.png", "z.png")

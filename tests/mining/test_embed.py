@@ -9,11 +9,10 @@ import torch
 from torch import nn
 
 from deconvnet import DeconvNet, Preprocessing, open_store
-from deconvnet.mining import embed
-from deconvnet.mining.embed import embed, spelled
 from deconvnet.layers.policies import RectGrad
-from deconvnet.mining.mine import mine
+from deconvnet.mining.embed import embed, spelled
 from deconvnet.mining.exemplars import exemplars, stored_exemplars
+from deconvnet.mining.mine import mine
 from deconvnet.store.picture_reading import read_pictures
 from tests.support.mined import SIZE, Pictures, Ties
 
@@ -109,7 +108,7 @@ def test_the_tables_are_untouched_and_old_readers_pass_over_pictures(work):
 
 def test_the_same_bytes_whatever_is_in_memory(work, tmp_path, monkeypatch):
     store, made, model, images = work
-    monkeypatch.setattr(embed, "AT_ONCE", 1)  # one channel at a time
+    monkeypatch.setattr("deconvnet.mining.embed.AT_ONCE", 1)  # one channel at a time
     embedded(store, model, images, projections=POLICIES, path=tmp_path / "a.h5")
     assert (tmp_path / "a.h5").read_bytes() == made.path.read_bytes()
 

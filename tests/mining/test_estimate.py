@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from deconvnet import Preprocessing, UnmirroredError
-from deconvnet.mining import estimate, estimate_pictures
 from deconvnet.cli.commands.dry_run import duration, size
+from deconvnet.mining import estimate_pictures
 from deconvnet.mining.embed import embed
 from deconvnet.mining.estimate import estimate
 from deconvnet.mining.mine import mine
@@ -66,7 +66,7 @@ def test_the_second_microbatch_is_timed(work, monkeypatch):
     """The first one warms up."""
     model, data = work
     ticks = iter([0.0, 100.0, 102.5])
-    monkeypatch.setattr(estimate.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr("deconvnet.mining.estimate.time.perf_counter", lambda: next(ticks))
     assert estimate(model, data, ["fc2"], 4, 8).seconds["mining"] == 2.5 * 7
     ticks = iter([0.0, 100.0])
     assert estimate(model, data, ["fc2"], 4, 64).seconds["mining"] == 100.0

@@ -6,9 +6,8 @@ import torch
 from torch import nn
 
 from deconvnet import DeconvNet, Preprocessing, Unit
-from deconvnet.mining import exemplars
+from deconvnet.mining.exemplars import Exemplar, exemplars
 from deconvnet.mining.mine import mine
-from deconvnet.mining.exemplars import exemplars
 from tests.support.mined import SIZE, WINDOWS, Pictures, Ties, box, pictures
 
 PREPARED = Preprocessing(SIZE, None, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
@@ -124,7 +123,7 @@ def test_overhang_puts_crops_at_their_place(work, layer):
     if layer != "relu3":  # fields larger than the image
         assert any(e.overhang != (0, 0) for e in those), "no crop is clipped above or on the left"
     for e in those:
-        wrong = exemplars.Exemplar(**{**vars(e), "overhang": (e.overhang[0], e.overhang[1] + 1)})
+        wrong = Exemplar(**{**vars(e), "overhang": (e.overhang[0], e.overhang[1] + 1)})
         assert not standing(wrong, full_field(layer, e.unit.position))
 
 
@@ -159,7 +158,7 @@ def test_a_channel_named_twice_is_drawn_once(work):
 
 def test_images_go_up_a_few_at_a_time(work, monkeypatch):
     whole = drawn(work, "relu3", range(5))
-    monkeypatch.setattr(exemplars, "AT_ONCE", 2)
+    monkeypatch.setattr("deconvnet.mining.exemplars.AT_ONCE", 2)
     for channel, those in drawn(work, "relu3", range(5)).items():
         for e, known in zip(those, whole[channel], strict=True):
             assert (e.unit, e.box, e.overhang) == (known.unit, known.box, known.overhang)

@@ -14,8 +14,8 @@ from torch.nn.utils import prune
 from torchvision.ops import StochasticDepth
 from torchvision.transforms import InterpolationMode
 
-from deconvnet.mining import fingerprint
 from deconvnet.graph.frontends import Graphs, blank
+from deconvnet.mining import fingerprint
 from tests.support.mined import Pictures, Ties, pictures
 
 ROOT = Path(__file__).parents[2]
@@ -230,7 +230,10 @@ def earlier_and_later():
 
 
 def test_another_process_finds_the_same():
-    code = "import tests.mining.test_fingerprint as t; print(t.of(t.Ties()), t.of(t.APART['function'][7]))"
+    code = (
+        "from tests.mining.test_fingerprint import APART, Ties, of; "
+        "print(of(Ties()), of(APART['function'][7]))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

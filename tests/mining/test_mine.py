@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconvnet.mining.mine import minable, mine
-from tests.support.mined import (SIZE, WINDOWS, K, Pictures, Ties, box, pictures, rows, slow)
+from tests.support.mined import SIZE, WINDOWS, K, Pictures, Ties, box, pictures, rows, slow
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*activations were NaN:UserWarning")
 

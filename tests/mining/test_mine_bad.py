@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 import deconvnet
 from deconvnet.mining.mine import Source, mine
 from deconvnet.store.store import Failed, open_store
-from tests.support.mined import (SIZE, K, Pictures, Ties, pictures, rows, slow)
+from tests.support.mined import SIZE, K, Pictures, Ties, pictures, rows, slow
 
 
 def tiny():

@@ -11,12 +11,12 @@ from torch import nn
 import deconvnet.mining.run.microbatches
 from deconvnet import DeconvNet, Preprocessing
 from deconvnet.atomic import write_whole
-from deconvnet.mining.verify.verify import verify
 from deconvnet.mining.embed import embed
 from deconvnet.mining.estimate import estimate
-from deconvnet.mining.mine import Unfinished, mine
 from deconvnet.mining.exemplars import exemplars
+from deconvnet.mining.mine import Unfinished, mine
 from deconvnet.mining.run.microbatches import microbatches
+from deconvnet.mining.verify.verify import verify
 from tests.support.mined import SIZE, Pictures, Ties
 from tests.support.mining_runs import tables
 

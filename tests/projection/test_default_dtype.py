@@ -11,8 +11,8 @@ from torchvision.models import AlexNet_Weights
 
 from deconvnet import DeconvNet, Preprocessing, embed, mine, verify
 from deconvnet.data import ImageFolder
-from deconvnet.mining.exemplars import exemplars
 from deconvnet.graph.frontends import blank
+from deconvnet.mining.exemplars import exemplars
 from deconvnet.zoo.collage import Collage
 
 PREPARE = Preprocessing.imagenet(16)

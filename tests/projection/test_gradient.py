@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from deconvnet import DeconvNet
-from tests.support.networks import (GIANTS, NETWORKS, live_units, network, noise, pictures, probes)
+from tests.support.networks import GIANTS, NETWORKS, live_units, network, noise, pictures, probes
 from tests.support.reference import assert_same, laid_out, projections
 
 

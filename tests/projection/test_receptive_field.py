@@ -149,7 +149,9 @@ def test_every_place_of_every_layer_by_brute_force():
 def test_paths_of_a_channel_are_its_own():
     """Half of the channels of a shuffle unit pass it by; half of these passed the one before."""
     recording = DeconvNet(network("shufflenet_v2_x1_0")).geometry((3, *SIZE))
-    by_channel = [receptive_field.box(recording, "stage2.2.cat", (5, 6), channel=c).size for c in range(116)]
+    by_channel = [
+        receptive_field.box(recording, "stage2.2.cat", (5, 6), channel=c).size for c in range(116)
+    ]
     assert by_channel == [(15, 15), (31, 31)] * 29 + [(47, 47)] * 58
     assert receptive_field.box(recording, "stage2.2.cat", (5, 6)).size == (47, 47)
 

@@ -12,8 +12,8 @@ from torchvision.ops import SqueezeExcitation
 
 from deconvnet import DeconvNet, Unit
 from deconvnet.projection import receptive_field
-from tests.support.networks import fill, network, noise
 from tests.projection.test_receptive_field import averaging, cut_short, hull, outside, positive
+from tests.support.networks import fill, network, noise
 
 SIZE = (79, 101)  # odd, and not square
 
@@ -133,6 +133,8 @@ def test_a_box_of_another_layer_is_caught(name):
     }[name])  # fmt: skip
     place = tuple(n // 2 for n in recording.sizes[names[1]][2:])
     (pixels,) = net.project(recording, units=[Unit(names[1], 0, *place)], seed="one")
-    right, wrong = (receptive_field.box(recording, layer, place, channel=0) for layer in reversed(names))
+    right, wrong = (
+        receptive_field.box(recording, layer, place, channel=0) for layer in reversed(names)
+    )
     assert hull(pixels) == (right.start, right.stop)
     assert hull(pixels) != (wrong.start, wrong.stop)

@@ -10,8 +10,8 @@ from torch import nn
 import deconvnet
 from deconvnet import DeconvNet, Unit
 from deconvnet.projection import receptive_field
-from tests.support.networks import noise
 from tests.projection.test_receptive_field import positive
+from tests.support.networks import noise
 
 
 def conv(inputs, outputs, **settings):

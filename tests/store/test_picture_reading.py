@@ -10,10 +10,10 @@ import torch
 
 from deconvnet import Preprocessing, open_store
 from deconvnet.mining.embed import embed
-from deconvnet.mining.mine import mine
 from deconvnet.mining.exemplars import stored_exemplars
-from tests.support.mined import SIZE, Pictures, Ties
+from deconvnet.mining.mine import mine
 from tests.store.test_picture_codec import coded, with_size
+from tests.support.mined import SIZE, Pictures, Ties
 
 PREPARED = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 LAYER, PATCH, PROJECTION = "layers/relu", "layers/relu/patch", "layers/relu/projection/deconvnet"

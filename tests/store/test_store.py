@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import deconvnet.atomic
-from deconvnet.store.store import Failed, LayerTable, open_store, write_store
 from deconvnet.store.format import escape, unescape
+from deconvnet.store.store import Failed, LayerTable, open_store, write_store
 
 ROOT = Path(__file__).parents[2]
 IMAGES = {index: f"n01/{index}.jpg" for index in range(0, 60, 5)}

@@ -8,7 +8,7 @@ import pytest
 from deconvnet.mining.exemplars import stored_exemplars
 from deconvnet.store.store import Failed, open_store
 
-DATA = Path(__file__).parent / "data"  # written once; no test writes there
+DATA = Path(__file__).parents[1] / "data"  # written once; no test writes there
 
 
 @pytest.mark.parametrize("name", ["version1.h5", "version1_pictures.h5"])

@@ -6,11 +6,18 @@ import torch
 
 import deconvnet
 from deconvnet import DeconvNet, Preprocessing, Unit
-from deconvnet.studies import draw
-from deconvnet.studies.draw import METHODS, Photograph, draw_comparison, draw_exemplars, draw_units, provenance
-from deconvnet.zoo.load import LoadedModel
 from deconvnet.mining.exemplars import Exemplar
+from deconvnet.studies import draw
+from deconvnet.studies.draw import (
+    METHODS,
+    Photograph,
+    draw_comparison,
+    draw_exemplars,
+    draw_units,
+    provenance,
+)
 from deconvnet.units import Box
+from deconvnet.zoo.load import LoadedModel
 from tests.support.mined import SIZE, Ties, box, pictures
 from tests.support.reference import assert_same, projections
 

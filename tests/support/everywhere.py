@@ -1,7 +1,7 @@
 """The law of the whole network for any model, against autograd on the model as it is written.
 
-Unlike ``tests.support.reference`` nothing here is traced: values are taken out of the running model, so
-that models whose graph only the toolkit can read are checked too.
+Unlike ``tests.support.reference`` nothing here is traced: values are taken out of the running
+model, so that models whose graph only the toolkit can read are checked too.
 """
 
 from __future__ import annotations

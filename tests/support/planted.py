@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deconvnet.graph import export, graph, frontends
+from deconvnet.graph import export, frontends, graph
 from tests.support.networks import noise
 
 IMAGES = noise(3, 3, 12, 12)

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from deconvnet import zoo
-from deconvnet.zoo.examining import first_layer, roughness
-from deconvnet.zoo.zfnet_mini_network import CHANNELS
-from deconvnet.zoo.tiles import FILES, FLAT, SCALES, Photographs, Tile
 from deconvnet.zoo.embedded_weights import load_about
+from deconvnet.zoo.examining import first_layer, roughness
+from deconvnet.zoo.tiles import FILES, FLAT, SCALES, Photographs, Tile
+from deconvnet.zoo.zfnet_mini_network import CHANNELS
 
 needs_weights = pytest.mark.skipif(
     not zoo.WEIGHTS.is_file(), reason="no trained weights: run scripts/train_zoo.py first"

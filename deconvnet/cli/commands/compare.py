@@ -6,13 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from deconvnet.projection.check.checked_graphs import settled
-from . import load_model, load_photographs, said
-from deconvnet.studies.draw import METHODS, draw_comparison, provenance
 from deconvnet.figures import save, suffix_of
-from deconvnet.zoo.load import LoadedModel
 from deconvnet.graph.frontends import Graphs, blank
+from deconvnet.projection.check.checked_graphs import settled
+from deconvnet.studies.draw import METHODS, draw_comparison, provenance
 from deconvnet.units import Unit
+from deconvnet.zoo.load import LoadedModel
+
+from . import load_model, load_photographs, said
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

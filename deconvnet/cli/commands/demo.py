@@ -7,18 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deconvnet import zoo
-from . import said
-from .exemplars import choose
-from deconvnet.studies.draw import METHODS, Photograph, draw_comparison, draw_exemplars, draw_units, provenance
-from deconvnet.figures import RULE, filter_tiles, save
-from deconvnet.mining.mine import Source, mine
-from deconvnet.net import DeconvNet
-from deconvnet.zoo.load import load
+from deconvnet.cli.progress import bar
+from deconvnet.figures import RULE, filters, save
 from deconvnet.figures.html_page import Entry, write_page
 from deconvnet.mining.exemplars import exemplars
-from deconvnet.cli.progress import bar
+from deconvnet.mining.mine import Source, mine
+from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store
+from deconvnet.studies.draw import (
+    METHODS,
+    Photograph,
+    draw_comparison,
+    draw_exemplars,
+    draw_units,
+    provenance,
+)
 from deconvnet.units import Unit
+from deconvnet.zoo.load import load
+
+from . import said
+from .exemplars import choose
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from . import said
 from deconvnet.mining.estimate import Estimate, estimate
 from deconvnet.zoo.load import LoadedModel
+
+from . import said
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 

@@ -7,15 +7,16 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from . import said
+from deconvnet.cli.progress import bar
 from deconvnet.cli.store_source import the_model
 from deconvnet.data.specs import mined_dataset
+from deconvnet.graph.frontends import blank
 from deconvnet.mining.embed import embed, spelled
 from deconvnet.net import DeconvNet
-from deconvnet.zoo.load import LoadedModel
-from deconvnet.cli.progress import bar
-from deconvnet.graph.frontends import blank
 from deconvnet.store.store import Store, open_store
+from deconvnet.zoo.load import LoadedModel
+
+from . import said
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from . import said
 from deconvnet.cli.store_source import check_model, the_model, the_origin
 from deconvnet.data.specs import mined_dataset
-from deconvnet.studies.draw import Named, draw_exemplars, provenance
-from deconvnet.mining.embed import spelled
 from deconvnet.figures import save, suffix_of
-from deconvnet.net import DeconvNet
-from deconvnet.zoo.load import LoadedModel
+from deconvnet.mining.embed import spelled
 from deconvnet.mining.exemplars import Exemplar, exemplars, stored_exemplars
+from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store, open_store
 from deconvnet.store.table import LayerTable
+from deconvnet.studies.draw import Named, draw_exemplars, provenance
+from deconvnet.zoo.load import LoadedModel
+
+from . import said
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from . import said
 from deconvnet.cli.text import printable
 from deconvnet.store.picture_index import Pictures
 from deconvnet.store.store import Store, open_store
 from deconvnet.store.table import LayerTable
+
+from . import said
 
 SHOWN = 10  # failed images told one by one
 HEAD = ("layer", "channels", "dead", "NaN", "map", "field", "stride", "pictures")

@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from deconvnet.projection import receptive_field, unruled
-from . import load_model, said
 from deconvnet.net import DeconvNet, Layer
-from deconvnet.zoo.load import LoadedModel
+from deconvnet.projection import receptive_field, unruled
 from deconvnet.projection.check.report import check_model
 from deconvnet.units import Box
+from deconvnet.zoo.load import LoadedModel
+
+from . import load_model, said
 
 HEADER = ("layer", "kind", "channels", "map", "field", "stride", "box")
 
@@ -87,9 +88,9 @@ def _lines(net: DeconvNet, size: tuple[int, ...]) -> dict[str, Line]:
     layers, recording = net.layers, net.geometry(size)
     boxes = receptive_field.central_boxes(recording, list(layers))
     activations = unruled.activations(recording)
-    unruled = unruled.unruled(recording, net.policies)
+    without = unruled.unruled(recording, net.policies)
     return {
-        name: Line(layer, boxes[name], _rule(name, activations, unruled[name]), unruled[name])
+        name: Line(layer, boxes[name], _rule(name, activations, without[name]), without[name])
         for name, layer in layers.items()
     }
 

@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from . import said
 from deconvnet.cli.store_source import the_model
 from deconvnet.mining.run.merge import merge, parts_in
 from deconvnet.store.store import Store
+
+from . import said
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

@@ -7,14 +7,15 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from . import dry_run, load_model, said
 from deconvnet.cli.device import device_of
-from .embed import check_policies, illustrate
 from deconvnet.cli.long_runs import interruptible, progress, shard_of
 from deconvnet.data.specs import anchored, dataset
 from deconvnet.mining.mine import Source, minable, mine
-from deconvnet.zoo.load import LoadedModel
 from deconvnet.store.store import Failed
+from deconvnet.zoo.load import LoadedModel
+
+from . import dry_run, load_model, said
+from .embed import check_policies, illustrate
 
 TOLD = 10  # images left out that are named at the end; the store names all
 

@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Iterable
 from typing import Any
 
-from deconvnet.mining.verify.verify import Verification, verify
-from . import said
 from deconvnet.cli.device import device_of
+from deconvnet.cli.progress import bar
 from deconvnet.cli.store_source import the_model
 from deconvnet.data.specs import mined_dataset
-from deconvnet.cli.progress import bar
+from deconvnet.mining.verify.verify import Verification, verify
 from deconvnet.store.store import Store, open_store
+
+from . import said
 
 EXAMPLES = 10  # of each kind of mismatch
 

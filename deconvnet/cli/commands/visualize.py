@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from . import load_model, load_photographs, said
-from deconvnet.studies.draw import draw_units, provenance
 from deconvnet.figures import save, suffix_of
 from deconvnet.net import DeconvNet
+from deconvnet.studies.draw import draw_units, provenance
 from deconvnet.units import Unit
+
+from . import load_model, load_photographs, said
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from .tiles import Picture, pixels
 from .lettering import families, printable
 from .style import INK, LABEL
+from .tiles import Picture, pixels
 
 _STEP = 0.01  # inches: whole pixels at 100, 200, 300 or 600 dpi
 

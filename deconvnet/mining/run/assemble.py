@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from deconvnet.mining.topk import TopK
 from deconvnet.projection import receptive_field
 from deconvnet.projection.field_probes import Field
 from deconvnet.projection.forward import Recording
+from deconvnet.store.store import Failed, LayerTable, Store, write_store
+
 from . import part_file
 from .bad_images import Limit, check_failed
 from .part import FirstNaN, Part
 from .request import Request
-from deconvnet.store.store import Failed, LayerTable, Store, write_store
-from deconvnet.mining.topk import TopK
 
 
 def publish(path: Path, request: Request, found: Assembled, *, limit: Limit) -> Store:

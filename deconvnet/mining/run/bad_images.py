@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the command line asks for the limit before torch is needed
-    from .microbatches import Microbatch
     from deconvnet.store.table import Failed
+
+    from .microbatches import Microbatch
 
 DEFAULT = "1%"
 """Of the data set; one image always may."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from deconvnet.mining import fingerprint
 from deconvnet.data.samples import check_map_style, check_repeatable, first_image
+from deconvnet.mining import fingerprint
+
 from .file_positions import Positions
 from .readers import ask
 

@@ -7,10 +7,11 @@ import os
 from os import PathLike, fspath
 from pathlib import Path
 
-from .request import MEANT, Request, differences
-from deconvnet.store.user_content import additions
-from deconvnet.store.store import Store, open_store
 from deconvnet.store.format import COLUMNS, COUNTERS
+from deconvnet.store.store import Store, open_store
+from deconvnet.store.user_content import additions
+
+from .request import MEANT, Request, differences
 
 _SHOWN = 5  # names of what was added
 

@@ -18,31 +18,30 @@ import torch
 from torch import Tensor, nn
 
 import deconvnet
+from deconvnet.arguments import integer, listed
+from deconvnet.data import Preprocessing
+from deconvnet.data.samples import path_of
+from deconvnet.graph.frontends import Graphs, blank
+from deconvnet.graph.graph import Graph
+from deconvnet.graph.modes import evaluation, threads_of_cpu
 from deconvnet.mining import fingerprint
 from deconvnet.projection.check.checked_graphs import Checked, settled
-from deconvnet.projection.geometry import geometry_of
-from deconvnet.data import Preprocessing
-from deconvnet.arguments import integer
-from deconvnet.data.samples import path_of
-from deconvnet.arguments import listed
-from deconvnet.graph.ordinary import threads_of_cpu
-from deconvnet.graph.modes import evaluation
-from deconvnet.graph.graph import Graph
-from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.projection.forward import Recording
-from .blocks import to_ranges
-from .minable_layers import chosen
+from deconvnet.projection.geometry import geometry_of
+from deconvnet.store.format import check_attributes
+from deconvnet.store.store import Failed
+
 from .bad_images import DEFAULT, Limit, check_failed
-from .microbatches import Microbatch, groups_of, microbatches
-from .memory_format import layout_for
+from .blocks import to_ranges
 from .dataset_facts import look
+from .file_positions import Positions
+from .memory_format import layout_for
+from .microbatches import Microbatch, groups_of, microbatches
+from .minable_layers import chosen
 from .miner import Miner
 from .part import Part
-from .file_positions import Positions
 from .readers import ignore_interrupts, readers_die
 from .request import Request
-from deconvnet.store.store import Failed
-from deconvnet.store.format import check_attributes
 
 _PATIENCE = 20  # the work between two checkpoints takes at least so many times as long as one
 

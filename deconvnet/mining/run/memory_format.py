@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from deconvnet.layers.crop import layout
-from deconvnet.graph.modes import evaluation
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.interpreter import execute, plain
+from deconvnet.graph.modes import evaluation
+from deconvnet.layers.crop import layout
 
 CONTIGUOUS, CHANNELS_LAST = "contiguous", "channels_last"
 

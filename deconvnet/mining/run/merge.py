@@ -7,20 +7,21 @@ from pathlib import Path
 
 from torch import nn
 
-from deconvnet.mining import fingerprint
+from deconvnet.arguments import expanded
 from deconvnet.atomic import check_writable
+from deconvnet.graph.frontends import Graphs, blank
+from deconvnet.graph.modes import ordinarily
+from deconvnet.mining import fingerprint
 from deconvnet.projection.check.checked_graphs import settled
 from deconvnet.projection.geometry import geometry_of
-from deconvnet.graph.ordinary import ordinarily
-from deconvnet.arguments import expanded
-from deconvnet.graph.frontends import Graphs, blank
-from .assemble import assemble, publish
-from .blocks import from_ranges, to_ranges
-from .bad_images import DEFAULT, Limit
-from .part_folder import PartFolder
-from .part import Part, apart
-from .request import MADE, MEANT, differences
 from deconvnet.store.store import Store
+
+from .assemble import assemble, publish
+from .bad_images import DEFAULT, Limit
+from .blocks import from_ranges, to_ranges
+from .part import Part, apart
+from .part_folder import PartFolder
+from .request import MADE, MEANT, differences
 
 _SHOWN = 3  # gaps that are named
 

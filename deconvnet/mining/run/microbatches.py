@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from deconvnet.data.samples import checked, read_item
+
 from .readers import Handed, ignore_interrupts, reading
 
 

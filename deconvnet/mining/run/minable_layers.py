@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from deconvnet.projection.check.checked_graphs import settled
-from deconvnet.projection.geometry import geometry_of
+from deconvnet.arguments import listed
+from deconvnet.graph.frontends import Graphs, blank
+from deconvnet.graph.graph import Graph
 from deconvnet.layers import Rectification
 from deconvnet.layers.convolution import Convolution, TransposedConvolution
 from deconvnet.layers.joining import Combination, Concatenation
 from deconvnet.layers.linear import Linear
-from deconvnet.arguments import listed
-from deconvnet.graph.graph import Graph
-from deconvnet.graph.frontends import Graphs, blank
+from deconvnet.projection.check.checked_graphs import settled
 from deconvnet.projection.forward import Recording
+from deconvnet.projection.geometry import geometry_of
 
 MINED = (Convolution, TransposedConvolution, Linear, Rectification, Concatenation)
 

@@ -7,14 +7,15 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from deconvnet.projection.check.checked_graphs import Checked
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.interpreter import execute, plain
-from deconvnet.projection.forward import Recording
-from .microbatches import Microbatch
-from .memory_format import laid_out
-from .part import FirstNaN
 from deconvnet.mining.topk import TopK
+from deconvnet.projection.check.checked_graphs import Checked
+from deconvnet.projection.forward import Recording
+
+from .memory_format import laid_out
+from .microbatches import Microbatch
+from .part import FirstNaN
 
 
 def activations(

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deconvnet.mining.topk import TopK
+from deconvnet.store.store import Failed
+
 from .blocks import Ranges, mask_of
 from .request import Request
-from deconvnet.store.store import Failed
-from deconvnet.mining.topk import TopK
 
 _TRIED = 12  # overlapping parts among which the best choice is looked for; beyond, a good one is
 

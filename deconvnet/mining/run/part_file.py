@@ -21,11 +21,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from deconvnet.mining.topk import TopK
+from deconvnet.store.store import Failed
+
 from . import request
 from .blocks import checked_ranges
 from .part import FirstNaN, Part
-from deconvnet.store.store import Failed
-from deconvnet.mining.topk import TopK
 
 FORMAT = "deconvnet part 2"
 _LONGEST_HEADER = 100_000_000  # safetensors' own limit

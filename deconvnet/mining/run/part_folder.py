@@ -13,6 +13,7 @@ from os import PathLike
 from pathlib import Path
 
 from deconvnet.atomic import write_whole
+
 from . import part_file
 from .part import Part
 from .request import MADE, MEANT, Request, differences

@@ -20,6 +20,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from deconvnet.data.factories import FileModules
+
 from .file_positions import own_positions
 from .signals import ASKING
 

@@ -9,17 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deconvnet.projection.check.checked_graphs import differs
 from deconvnet.graph.errors import NotTheModel
-from .microbatches import groups_of, microbatches
-from .job import Job
-from .memory_format import CONTIGUOUS, laid_out
-from .miner import activations
-from .file_positions import IDIOM
-from .readers import readers_die
-from deconvnet.store.store import LayerTable
 from deconvnet.mining.topk import Table
 from deconvnet.mining.topk.maxima import strongest
+from deconvnet.projection.check.checked_graphs import differs
+from deconvnet.store.store import LayerTable
+
+from .file_positions import IDIOM
+from .job import Job
+from .memory_format import CONTIGUOUS, laid_out
+from .microbatches import groups_of, microbatches
+from .miner import activations
+from .readers import readers_die
 
 _IMAGES = 64  # read again, at least, in whole microbatches
 _SLACK = {"cpu": 1e-4}  # of a layer's greatest activation; another image differs by far more

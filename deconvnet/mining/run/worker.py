@@ -11,18 +11,19 @@ from os import fspath
 from pathlib import Path
 
 from deconvnet.atomic import check_writable
+from deconvnet.store.store import Store
+
 from . import part_file
 from .assemble import assemble, publish
 from .blocks import from_ranges, share
+from .destination import Target
 from .job import Job, Pace, images_in
 from .miner import Miner
-from .part_folder import PartFolder
 from .part import Part, apart
+from .part_folder import PartFolder
 from .readers import ReaderDied
 from .reread import ImagesDiffer, check_strongest, reread
 from .sharding import Shard
-from .destination import Target
-from deconvnet.store.store import Store
 
 _ASIDE = "write to another file, or replace it: resume=False, on the command line --restart"
 _TRIES = 5  # how often another process may take the parts away while they are read

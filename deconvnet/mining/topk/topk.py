@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .exact_sum import ExactSum
 from .keys import EMPTY, LAST_IMAGE, activations_of, best, images_of, keys_of
 from .maxima import first_positions, maxima_and_sums
-from .exact_sum import ExactSum
 
 
 @dataclass(frozen=True)

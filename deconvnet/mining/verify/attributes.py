@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from deconvnet.projection import receptive_field
-from deconvnet.mining import fingerprint
-from .compare import Mismatch
 from deconvnet.data import Preprocessing
 from deconvnet.data.samples import first_image, read_item
+from deconvnet.mining import fingerprint
+from deconvnet.projection import receptive_field
 from deconvnet.projection.forward import Recording
 from deconvnet.store.store import Store
 from deconvnet.store.table import LayerTable
+
+from .compare import Mismatch
 
 _ROUNDING = 1e-5  # of the float32 sum of a large map; a mean may come out above the maximum
 _READ = 16  # images said to be unreadable that are read

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deconvnet.store.table import LayerTable
 from deconvnet.mining.topk import Table
 from deconvnet.mining.topk.maxima import strongest
+from deconvnet.store.table import LayerTable
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deconvnet.projection import receptive_field
-from .attributes import known_preprocessing
-from .compare import Mismatch
-from .sampling import Chosen
-from deconvnet.projection.result import Projection
 from deconvnet.data import Preprocessing
 from deconvnet.data.samples import checked, read_item
 from deconvnet.net import DeconvNet
+from deconvnet.projection import receptive_field
+from deconvnet.projection.result import Projection
 from deconvnet.store.picture_reading import opened_layer, read_patch, read_projection
 from deconvnet.store.store import Store
 from deconvnet.units import Unit
+
+from .attributes import known_preprocessing
+from .compare import Mismatch
+from .sampling import Chosen
 
 FAR = 0.5  # of a patch's contrast, for the error of a JPEG, which is nearer to a tenth of it
 LEVEL = 0.01  # and what is allowed without any contrast

@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 import torch
 
+from deconvnet.data.samples import path_of
+from deconvnet.graph.frontends import Graphs, blank
+from deconvnet.graph.graph import Graph
+from deconvnet.graph.modes import evaluation, threads_of_cpu
+from deconvnet.mining.run.memory_format import CONTIGUOUS, laid_out
+from deconvnet.mining.run.microbatches import Microbatch, by_row, groups_of, microbatches
+from deconvnet.mining.topk import TopK
 from deconvnet.projection import receptive_field
 from deconvnet.projection.check.against_model import alongside
 from deconvnet.projection.check.checked_graphs import differs
+from deconvnet.projection.forward import Recording
+from deconvnet.store.store import Store
+
 from .compare import Comparison, Entry, Mismatch
 from .sampling import Chosen, draw_entries, draw_images
-from deconvnet.data.samples import path_of
-from deconvnet.graph.ordinary import threads_of_cpu
-from deconvnet.graph.modes import evaluation
-from deconvnet.graph.graph import Graph
-from deconvnet.graph.frontends import Graphs, blank
-from deconvnet.projection.forward import Recording
-from deconvnet.mining.run.microbatches import Microbatch, by_row, groups_of, microbatches
-from deconvnet.mining.run.memory_format import CONTIGUOUS, laid_out
-from deconvnet.store.store import Store
-from deconvnet.mining.topk import TopK
 
 MOST_THREADS = 256  # a file may ask for more than the system gives
 _USUAL = 16  # images at once, where a store does not say how many

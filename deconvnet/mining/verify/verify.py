@@ -9,19 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deconvnet.mining import fingerprint
-from deconvnet.projection.check.checked_graphs import settled
-from .attributes import held_against
-from .compare import Mismatch
-from .recompute import recomputed
-from .pictures import compare_pictures
-from deconvnet.projection.geometry import geometry_of
 from deconvnet.data.resolve import given_dataset
 from deconvnet.data.samples import first_image
-from deconvnet.net import DeconvNet
-from deconvnet.graph.ordinary import ordinarily
 from deconvnet.graph.frontends import Graphs, blank
+from deconvnet.graph.modes import ordinarily
+from deconvnet.mining import fingerprint
+from deconvnet.net import DeconvNet
+from deconvnet.projection.check.checked_graphs import settled
+from deconvnet.projection.geometry import geometry_of
 from deconvnet.store.store import Store
+
+from .attributes import held_against
+from .compare import Mismatch
+from .pictures import compare_pictures
+from .recompute import recomputed
 
 TOLERANCE = 1e-4  # of a layer's greatest activation: other processors differ in the last bits
 ACROSS = 1e-2  # where a GPU has a part in it: by default it multiplies with 10 bits

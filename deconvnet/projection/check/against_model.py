@@ -10,17 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .tolerance import agrees, difference, told
-from deconvnet.projection.backward import descend
+from deconvnet.graph.graph import Graph
+from deconvnet.graph.interpreter import Run, execute, plain
+from deconvnet.graph.node import filled
+from deconvnet.graph.signatures import called, image_argument
+from deconvnet.graph.user_call import Traces
 from deconvnet.layers import Policies, rectifier
 from deconvnet.layers.crop import layout
-from deconvnet.graph.user_call import Traces
-from deconvnet.graph.graph import Graph
-from deconvnet.graph.node import filled
-from deconvnet.graph.interpreter import Run, execute, plain
-from deconvnet.graph.signatures import called, image_argument
+from deconvnet.projection.backward import descend
 from deconvnet.projection.forward import Recorder, Step
+
 from .module_calls import ONE_AT_A_TIME, OUTPUT, by_node, calls_of, captured, untouched
+from .tolerance import agrees, difference, told
 
 GRADIENT = "the gradient at the images"
 

@@ -10,15 +10,16 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from deconvnet.graph.errors import BRANCHES, GRADIENTS, NotTheModel, UntraceableError
+from deconvnet.graph.frontends import Graphs
+from deconvnet.graph.graph import Graph
+from deconvnet.graph.interpreter import execute, plain, second_input
+from deconvnet.graph.model_state import state_of
+from deconvnet.graph.modes import evaluation
+from deconvnet.graph.signatures import missing
+
 from .against_model import GRADIENT, Comparison, Row
 from .float64 import compared
-from deconvnet.graph.modes import evaluation
-from deconvnet.graph.graph import Graph
-from deconvnet.graph.frontends import Graphs
-from deconvnet.graph.interpreter import execute, plain, second_input
-from deconvnet.graph.signatures import missing
-from deconvnet.graph.errors import BRANCHES, GRADIENTS, NotTheModel, UntraceableError
-from deconvnet.graph.model_state import state_of
 from .module_calls import OUTPUT, calls_of, unsteady
 
 CALLS = 10  # of a model that draws random numbers: a branch taken half the time shows in 511 of 512

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .against_model import Comparison, Row, compare
 from deconvnet.graph.graph import Graph
+
+from .against_model import Comparison, Row, compare
 
 IMAGES = 2  # of a batch are compared where gradients are, which takes the memory of training;
 # and in float64, of those that differ most somewhere

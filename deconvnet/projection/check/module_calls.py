@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .tolerance import agrees, difference, tensors
-from deconvnet.layers import reader_for
-from deconvnet.graph.user_call import Traces, parameters_kept, without_traces
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import Hooks, observed
 from deconvnet.graph.node import filled
 from deconvnet.graph.signatures import called, image_argument
+from deconvnet.graph.user_call import Traces, parameters_kept, without_traces
+from deconvnet.layers import reader_for
+
+from .tolerance import agrees, difference, tensors
 
 OUTPUT = "the model's output"
 ONE_AT_A_TIME = threading.RLock()  # the model carries hooks of ours meanwhile

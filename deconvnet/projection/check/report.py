@@ -8,13 +8,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from deconvnet.graph.errors import NotTheModel
+from deconvnet.graph.frontends import Graphs
+from deconvnet.graph.modes import ordinarily
 from deconvnet.projection.inputs import accepted
+
 from .against_model import Row
 from .checked_graphs import Checked
 from .float64 import compared
-from deconvnet.graph.ordinary import ordinarily
-from deconvnet.graph.frontends import Graphs
-from deconvnet.graph.errors import NotTheModel
 
 
 @dataclass(frozen=True)

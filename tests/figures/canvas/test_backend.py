@@ -8,7 +8,7 @@ import pytest
 
 DRAW = """
 import os, sys
-from deconvnet.draw import provenance
+from deconvnet.studies.draw import provenance
 import deconvnet.cli.commands.demo
 from deconvnet.figures import filters, save
 import matplotlib, numpy

@@ -143,7 +143,7 @@ def test_many_images_of_many_readers_do_not_use_up_the_open_files():
     """Sent one by one, 2 times 2 microbatches of 64 images would be 256 open files."""
     program = """
 import resource, torch
-from deconvnet.runs.feed import microbatches
+from deconvnet.mining.run.microbatches import microbatches
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
 data = [torch.full((1, 2, 2), float(i)) for i in range(640)]
 fixed = {"size": (1, 2, 2), "dtype": torch.float32, "workers": 2}
@@ -194,7 +194,7 @@ def test_a_signal_to_the_whole_job_is_the_parents_to_answer(number):
 def test_a_data_set_that_cannot_be_sent_is_an_error_that_says_so():
     program = """
 import torch
-from deconvnet.runs.feed import microbatches
+from deconvnet.mining.run.microbatches import microbatches
 if __name__ == "__main__":
     torch.multiprocessing.set_start_method("spawn")
     data = torch.utils.data.TensorDataset(torch.zeros(3, 1, 2, 2))

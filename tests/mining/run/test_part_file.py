@@ -11,11 +11,11 @@ import torch
 import deconvnet.mining.run.part_folder
 from deconvnet.mining.run import part_file
 from deconvnet.mining.run.blocks import to_ranges
-from deconvnet.mining.run.part_folder import PartFolder
 from deconvnet.mining.run.part import FirstNaN, Part, apart
+from deconvnet.mining.run.part_folder import PartFolder
 from deconvnet.mining.run.request import Request
-from deconvnet.store.store import Failed
 from deconvnet.mining.topk import TopK
+from deconvnet.store.store import Failed
 
 REQUEST = Request(
     {"batch_shape": [4, 3, 5, 6], "k": 2, "model": "nät\udcff"}, 18, {"a/b": 3, "c": 1}

@@ -17,7 +17,7 @@ import torch
 import deconvnet.mining.run.readers
 from deconvnet.mining.mine import mine
 from deconvnet.mining.run.readers import ask
-from scripts.lazy_readers import (COUNT, KINDS, SIZE, Raw, the_images, the_model, wrong_entries)
+from scripts.lazy_readers import COUNT, KINDS, SIZE, Raw, the_images, the_model, wrong_entries
 
 ROOT = Path(__file__).parents[3]
 pytestmark = [

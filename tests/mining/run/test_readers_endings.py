@@ -26,8 +26,8 @@ PROGRAM = """
 import time
 import torch
 from torch import nn
-from deconvnet.images import ImageError
-from deconvnet.mining import mine
+from deconvnet.data import ImageError
+from deconvnet.mining.mine import mine
 
 class Data:
     def __len__(self):

@@ -40,7 +40,7 @@ VALUES = "def of(index):\n    return float(index)\n"
 COMMAND = """
 import multiprocessing, sys
 multiprocessing.set_start_method(sys.argv[1])
-from deconvnet.cli import main
+from deconvnet.cli.main import main
 sys.exit(main(sys.argv[2:]))
 """
 
@@ -111,7 +111,7 @@ SCRIPT = """
 import multiprocessing, sys
 import torch
 from torch import nn
-from deconvnet.mining import mine
+from deconvnet.mining.mine import mine
 
 class Data:
     def __len__(self):

@@ -14,7 +14,19 @@ from deconvnet.mining.run.blocks import share
 from deconvnet.mining.run.part_folder import PartFolder
 from deconvnet.store.store import open_store
 from tests.support.mined import pictures
-from tests.support.mining_runs import (COUNT, After, Dawdling, ended, killed_and_resumed, mined, same, started, stopped, tables, torn)
+from tests.support.mining_runs import (
+    COUNT,
+    After,
+    Dawdling,
+    ended,
+    killed_and_resumed,
+    mined,
+    same,
+    started,
+    stopped,
+    tables,
+    torn,
+)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*activations were NaN:UserWarning"),

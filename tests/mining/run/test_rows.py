@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from deconvnet import Preprocessing
-from deconvnet.mining.verify import recompute
-from deconvnet.mining.verify.verify import verify
 from deconvnet.mining.embed import embed
 from deconvnet.mining.mine import mine
 from deconvnet.mining.run.microbatches import Microbatch
+from deconvnet.mining.verify import recompute
+from deconvnet.mining.verify.verify import verify
 from tests.support.mined import SIZE, Pictures
 
 PREPARED = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

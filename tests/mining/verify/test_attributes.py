@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from deconvnet import Preprocessing
-from deconvnet.mining.verify.verify import verify
 from deconvnet.mining.mine import Source, mine
+from deconvnet.mining.verify.verify import verify
 from deconvnet.store.store import Failed, open_store
 from tests.support.mined import SIZE, Pictures, Ties, pictures
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from deconvnet import Preprocessing, open_store
-from deconvnet.mining.verify.verify import verify
 from deconvnet.mining.embed import embed
 from deconvnet.mining.mine import Source, mine
+from deconvnet.mining.verify.verify import verify
 from tests.support.mined import SIZE, Pictures, Ties
 
 ALL = 10_000  # more than there are entries

@@ -8,9 +8,9 @@ import torch
 
 import deconvnet
 from deconvnet import DeconvNet
+from deconvnet.mining.mine import mine
 from deconvnet.mining.verify.sampling import draw_entries
 from deconvnet.mining.verify.verify import ACROSS, TOLERANCE, verify
-from deconvnet.mining.mine import mine
 from deconvnet.store.store import open_store
 from tests.support.hostile import BySize, Refining, made
 from tests.support.mined import SIZE, Pictures, Ties, pictures

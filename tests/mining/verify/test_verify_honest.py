@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from deconvnet import Preprocessing
-from deconvnet.mining.verify.verify import verify
 from deconvnet.mining.embed import embed
-from deconvnet.mining.mine import Source, mine
 from deconvnet.mining.exemplars import stored_exemplars
+from deconvnet.mining.mine import Source, mine
+from deconvnet.mining.verify.verify import verify
 from deconvnet.store.store import open_store, write_store
 from tests.support.mined import SIZE, Pictures, Ties, pictures
 

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from deconvnet import DeconvNet, Unit, UntraceableError
+from deconvnet.graph import graph
+from deconvnet.layers import TABLE, MirroredLayer, Nothing
 from deconvnet.projection.check.against_model import compare
 from deconvnet.projection.check.checked_graphs import judge
-from deconvnet.layers import TABLE, MirroredLayer, Nothing
-from deconvnet.graph import graph
 from tests.support.networks import live_units
 from tests.support.planted import IMAGES, WRONG, made, planted, stale
 from tests.support.reference import assert_same, projections

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from deconvnet import UntraceableError, mine, verify
-from deconvnet.projection.check import float64
-from deconvnet.projection.check.checked_graphs import differs
-from deconvnet.mining.verify import recompute
 from deconvnet.graph.graph import trace
 from deconvnet.mining.run import worker
+from deconvnet.mining.verify import recompute
+from deconvnet.projection.check import float64
+from deconvnet.projection.check.checked_graphs import differs
 from deconvnet.store.store import Store
 from tests.support.networks import noise
 
