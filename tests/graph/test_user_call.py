@@ -13,7 +13,7 @@ from torchvision.ops import stochastic_depth
 from deconvnet import DeconvNet, UntraceableError, mine
 from deconvnet.graph import export, graph
 from deconvnet.graph.user_call import Traces, left_as_it_was
-from deconvnet.projection.check import against_model
+from deconvnet.projection.check import module_calls
 from deconvnet.testing import check_model
 from tests.support.networks import noise
 from tests.support.reference import error
@@ -130,7 +130,7 @@ def test_the_law_catches_what_is_left(act, monkeypatch):
         with left_as_it_was(model):
             yield Traces()
 
-    for module in (graph, against_model):
+    for module in (graph, module_calls):
         monkeypatch.setattr(module, "without_traces", as_before)
         monkeypatch.setattr(module, "parameters_kept", lambda *args: nullcontext())
     monkeypatch.setattr(export, "without_traces", as_before)
