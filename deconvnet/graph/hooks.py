@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +15,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.utils import _pytree as pytree
 
-from .model_state import of_everyone
+from .model_state import of_everyone, version_of
 from .node import Node
 
 MAKE_WEIGHTS = (WeightNorm, SpectralNorm, BasePruningMethod)
@@ -60,17 +60,18 @@ _REVOKED: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 class _Observed:
     """A hook of a user's, and whether it has changed anything yet."""
 
-    def __init__(self, hook: Any, quiet: Callable[[], bool]) -> None:
-        self.hook, self.quiet = hook, quiet
-        self.looks_on: bool | None = None
+    def __init__(
+        self, hook: Any, quiet: Callable[[], bool], *, looks_on: bool | None = None
+    ) -> None:
+        self.hook, self.quiet, self.looks_on = hook, quiet, looks_on
 
     def __call__(self, module: nn.Module, *given: Any) -> Any:
         if self.looks_on and self.quiet():
             return None
         tensors = [x for x in pytree.tree_leaves(given) if isinstance(x, Tensor)]
-        versions = [x._version for x in tensors]
+        versions = [version_of(x) for x in tensors]
         result = self.hook(module, *given)
-        same = result is None and versions == [x._version for x in tensors]
+        same = result is None and versions == [version_of(x) for x in tensors]
         self.looks_on = same and self.looks_on is not False
         return result
 
@@ -91,7 +92,7 @@ def observed(
         for module in model.modules()
         for hooks in (module._forward_pre_hooks, module._forward_hooks)
         for number, hook in hooks.items()
-        if not isinstance(hook, MAKE_WEIGHTS) and not hasattr(hook, "of_the_check")
+        if not isinstance(hook, (_Observed, *MAKE_WEIGHTS)) and not hasattr(hook, "of_the_check")
     ]
     try:
         for _, hooks, number, _, watch in places:
@@ -109,23 +110,24 @@ def observed(
 
 @contextmanager
 def without_onlookers(model: nn.Module) -> Iterator[None]:
-    """Hooks that were seen to change nothing are not run for a while."""
+    """Hooks that were seen to change nothing are not run for a while, by this thread."""
+    thread = threading.get_ident()
     places = [
-        (hooks, OrderedDict(hooks), known)
+        (hooks, number, hook)
         for module in model.modules()
         if (known := _LOOK_ON.get(module))
         for hooks in (module._forward_pre_hooks, module._forward_hooks)
+        for number, hook in hooks.items()
+        if known.get(number) is hook
     ]
     try:
-        for hooks, before, known in places:
-            for number, hook in before.items():
-                if known.get(number) is hook:
-                    del hooks[number]
+        for hooks, number, hook in places:
+            hooks[number] = _Observed(hook, lambda: threading.get_ident() == thread, looks_on=True)
         yield
     finally:
-        for hooks, before, _ in places:
-            hooks.clear()
-            hooks.update(before)
+        for hooks, number, hook in places:
+            if number in hooks:  # else it was taken away meanwhile
+                hooks[number] = hook
 
 
 def revoke(module: nn.Module) -> None:

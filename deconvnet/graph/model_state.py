@@ -106,8 +106,12 @@ def hooks_of(module: nn.Module) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def _tensor(value: Tensor | None) -> object:
     if value is None:
         return None
-    version = 0 if value.is_inference() else value._version
-    return id(value), version, value.data_ptr()
+    return id(value), version_of(value), value.data_ptr()
+
+
+def version_of(value: Tensor) -> int:
+    """How often a tensor has been written into; what is made in inference mode is not counted."""
+    return 0 if value.is_inference() else value._version
 
 
 def contents(value: object) -> object:

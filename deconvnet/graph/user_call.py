@@ -97,7 +97,7 @@ def parameters_kept(model: nn.Module, found: Traces | None = None) -> Iterator[N
         model: whose parameters.
         found: where to note that one was written.
     """
-    data = [(parameter, parameter.data) for parameter in model.parameters()]
+    data = [(one, one.data) for one in model.parameters() if one.layout == torch.strided]
     guard = _CopiedBeforeWritten([own for _, own in data])
     try:
         with guard:

@@ -1,5 +1,7 @@
 """How often the hooks of a user's run: once more than in a call of the model's, at a first look."""
 
+import threading
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from torch import nn
 from deconvnet import DeconvNet
 from deconvnet.graph import hooks
 from deconvnet.graph.frontends import Graphs
+from deconvnet.projection import hooked_calls
 from tests.support.networks import live_units, noise
 from tests.support.reference import assert_same, error
 
@@ -147,3 +150,40 @@ def test_hooks_are_put_back_where_they_were():
     handles[1].remove()
     assert list(model[0]._forward_hooks.items()) == [before[0], before[2]]
     assert Graphs(model).any_size is not None
+
+
+def test_other_threads_run_their_hooks_meanwhile(monkeypatch):
+    """A user's own call beside the check, while the check's graph does without them."""
+    model, seen, shown = Net(counts=False), [], Counting()
+    model[0].register_forward_hook(shown)
+    model[2].register_forward_hook(lambda m, i, o: seen.append(threading.get_ident()))
+    DeconvNet(model, "gradient").record(IMAGES)
+    run = hooks.run_after
+
+    def beside(module, *given):
+        if not seen or seen[-1] != "done":
+            other = threading.Thread(target=lambda: [model(IMAGES), seen.append("done")])
+            other.start()
+            other.join()
+        return run(module, *given)
+
+    monkeypatch.setattr(hooked_calls, "run_after", beside)
+    shown.runs(), seen.clear()
+    with hooks.without_onlookers(model):
+        net = DeconvNet(model, "gradient", check=False)
+        net.record(IMAGES)
+    assert shown.runs() == 1, "that of the other thread"
+    assert seen[-1] == "done"
+    assert len(seen) == 2
+
+
+def test_a_hook_that_draws_is_not_run_ten_times():
+    model, shown = Net(counts=False), Counting()
+
+    def drawing(module, args, output):
+        shown(module, args)
+        torch.rand(1)
+
+    model[0].register_forward_hook(drawing)
+    DeconvNet(model, "gradient").record(IMAGES)
+    assert shown.runs() == 2

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from deconvnet.graph.graph import Graph
-from deconvnet.graph.hooks import Hooks, observed
+from deconvnet.graph.hooks import Hooks, observed, without_onlookers
 from deconvnet.graph.node import filled
 from deconvnet.graph.signatures import called, image_argument
 from deconvnet.graph.user_call import Traces, parameters_kept, without_traces
@@ -64,7 +64,12 @@ def captured(
         return module.register_forward_hook(tell)
 
     with ExitStack() as stack:
-        stack.enter_context(observed(graph.model, quiet=lambda: not heed(), sealed=sealed))
+        ours = observed(
+            graph.model,
+            quiet=lambda: not heed() and threading.get_ident() == thread,
+            sealed=sealed,
+        )
+        stack.enter_context(ours)
         for module, names in calls_of(graph).items():
             if isinstance(module, torch.jit.ScriptModule):
                 continue  # these take no hooks
@@ -119,7 +124,8 @@ def unsteady(
             differing[name] = None
 
     argument = image_argument(graph.model, inputs)
-    with ONE_AT_A_TIME, untouched(graph.model), torch.enable_grad():
+    kept = untouched(graph.model), without_onlookers(graph.model)
+    with ONE_AT_A_TIME, kept[0], kept[1], torch.enable_grad():
         for _ in range(calls):
             given = images.detach().requires_grad_().clone()
             with captured(graph, meet, heed=lambda: True):
