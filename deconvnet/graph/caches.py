@@ -25,6 +25,8 @@ from torch._subclasses.functional_tensor import FunctionalTensor
 from .model_state import OWN
 
 STANDINS = (fx.Proxy, FakeTensor, FunctionalTensor, torch.SymInt, torch.SymFloat, torch.SymBool)
+OURS = "of_the_check"
+"""An attribute of tensors that stand in for a model's own for a while."""
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), Tensor, torch.dtype, torch.device)
 _PLAIN_CODE = (*_PLAIN, type, ModuleType, FunctionType)
 _MOST = 20_000  # objects that are looked at, the nearest to the modules first
@@ -237,6 +239,8 @@ def _has(value: Any, depth: int = 0) -> bool:
     """Whether a value is a stand-in, or holds one."""
     if isinstance(value, STANDINS):
         return True
+    if isinstance(value, Tensor):
+        return hasattr(value, OURS) or hasattr(value._base, OURS)
     if depth > _DEEPEST or value is _EMPTY or isinstance(value, _PLAIN_CODE):
         return False
     if isinstance(value, Mapping):

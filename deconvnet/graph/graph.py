@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from .caches import nothing_kept
 from .errors import NotFollowed, UntraceableError
 from .fx_helpers import Halted, follow
 from .fx_tracing import attribute, constants, unwrapped
@@ -211,8 +210,8 @@ def trace(model: nn.Module, inputs: Mapping[str, Any] = NOTHING) -> Graph:
         )
     if not image_argument(model, inputs):
         raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
-    kept = without_traces(model), parameters_kept(model), nothing_kept(model)
-    with kept[0], kept[1], kept[2], plain_state(), torch.enable_grad():
+    kept = without_traces(model), parameters_kept(model)
+    with kept[0], kept[1], plain_state(), torch.enable_grad():
         refusal: NotFollowed | None = None
         try:
             traced, tracer = follow(model, inputs)

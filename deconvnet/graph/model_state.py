@@ -118,5 +118,10 @@ def contents(value: object) -> object:
     """What tells a constant apart: the bytes of a tensor, else the object itself."""
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized:
         return id(value)
-    plain = value.detach().cpu().contiguous().flatten().view(torch.uint8)
-    return value.dtype, tuple(value.shape), hashlib.sha256(plain.numpy().tobytes()).hexdigest()
+    # a copy: of one number, any stride passes for contiguous
+    plain = value.detach().cpu().flatten().clone(memory_format=torch.contiguous_format)
+    return (
+        value.dtype,
+        tuple(value.shape),
+        hashlib.sha256(plain.view(torch.uint8).numpy().tobytes()).hexdigest(),
+    )

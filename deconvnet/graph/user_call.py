@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .caches import OURS, nothing_kept
 from .modes import evaluation
 
 CONTAINERS = (dict, OrderedDict, list, set)
@@ -40,13 +41,15 @@ class Traces:
 def without_traces(model: nn.Module) -> Iterator[Traces]:
     """Evaluation mode for a while; afterwards random numbers, buffers and attributes are as before.
 
-    Meanwhile the buffers are copies, so that those of the model are never written into.
+    Meanwhile the buffers are copies, so that those of the model are never written into; no cache
+    keeps one of them (``nothing_kept``).
     """
     found = Traces()
     devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
     copies: dict[int, Tensor] = {}
     own = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices), left_as_it_was(model), evaluation(model):
+    kept = left_as_it_was(model), nothing_kept(model)
+    with torch.random.fork_rng(devices), kept[0], kept[1], evaluation(model):
         held = [
             (module._buffers, name, buffer, copies.setdefault(id(buffer), _copy(buffer)))
             for module in model.modules()
@@ -69,7 +72,9 @@ def without_traces(model: nn.Module) -> Iterator[Traces]:
 
 
 def _copy(buffer: Tensor) -> Tensor:
-    return buffer.detach().clone()
+    copy = buffer.detach().clone()
+    setattr(copy, OURS, True)
+    return copy
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
@@ -133,7 +138,7 @@ class _CopiedBeforeWritten(TorchDispatchMode):  # type: ignore[no-untyped-call]
             names = [argument.name for argument in func._schema.arguments]
             given = {**dict(zip(names, args, strict=False)), **kwargs}
             for argument in func._schema.arguments:
-                if argument.is_write:
+                if argument.alias_info is not None and argument.alias_info.is_write:
                     for one in pytree.tree_leaves(given.get(argument.name)):
                         self._before(one)
         return func(*args, **kwargs)

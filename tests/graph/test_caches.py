@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from deconvnet import DeconvNet, UntraceableError
-from deconvnet.graph import export, graph
+from deconvnet.graph import export, user_call
 from deconvnet.graph.caches import STANDINS
 from deconvnet.graph.graph import Graph, trace
 from tests.support.networks import noise
@@ -174,8 +174,8 @@ def test_no_stand_in_is_left_in_a_cache(kind, counts):
 @pytest.mark.parametrize("kind", ["a dictionary of the file", "lru_cache", "a helper object"])
 def test_the_law_catches_what_is_left(kind, counts, monkeypatch):
     """The planted wrong case."""
-    monkeypatch.setattr(graph, "nothing_kept", lambda model: nullcontext())
-    monkeypatch.setattr(export, "nothing_kept", lambda model: nullcontext())
+    for module in (user_call, export):
+        monkeypatch.setattr(module, "nothing_kept", lambda model: nullcontext())
     model = model_of(KINDS[kind], counts=counts)
     with suppress(UntraceableError):
         DeconvNet(model, input_size=(3, 8, 8))
@@ -227,3 +227,31 @@ def test_stand_ins_are_what_models_are_read_with():
     trace(model)
     assert seen == []
     assert issubclass(fx.Proxy, STANDINS)
+
+
+class Buffered(nn.Module):
+    """It keeps its own buffer, or a part of it, in a dictionary of the file."""
+
+    def __init__(self, part):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.part = nn.Conv2d(3, 4, 3), part
+        self.register_buffer("table", torch.rand(2, 6))
+        self.double()
+
+    def forward(self, x):
+        return self.conv(x) * CACHE.setdefault("table", self.part(self.table))
+
+
+@pytest.mark.parametrize("part", [lambda x: x[0], lambda x: x.t()[0, :1], lambda x: x.view(-1)[:6]])
+def test_a_cache_holds_the_buffer_itself(part):
+    """While it is compared, a model runs on copies of its buffers."""
+    model = Buffered(part)
+    net = DeconvNet(model, "gradient")
+    for _ in range(2):
+        net.record(IMAGES)
+        model(IMAGES)
+        assert CACHE["table"].data_ptr() == part(model.table).data_ptr()
+    with torch.no_grad():
+        model.table.mul_(3)
+    assert error(net.record(IMAGES)["mul"], model(IMAGES).detach()) < 1e-10
