@@ -120,8 +120,5 @@ def contents(value: object) -> object:
         return id(value)
     # a copy: of one number, any stride passes for contiguous
     plain = value.detach().cpu().flatten().clone(memory_format=torch.contiguous_format)
-    return (
-        value.dtype,
-        tuple(value.shape),
-        hashlib.sha256(plain.view(torch.uint8).numpy().tobytes()).hexdigest(),
-    )
+    held = plain.view(torch.uint8).numpy().tobytes()
+    return value.dtype, tuple(value.shape), hashlib.sha256(held).hexdigest()

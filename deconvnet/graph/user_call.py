@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -92,6 +93,10 @@ def _generators(devices: set[torch.device]) -> tuple[object, ...]:
     return plain, random.getstate(), (kind, np.asarray(keys).tobytes(), *rest)
 
 
+class Unguardable(BaseException):
+    """A model calls an operation on functions (``torch.cond``), which runs otherwise in a mode."""
+
+
 @contextmanager
 def parameters_kept(model: nn.Module, found: Traces | None = None) -> Iterator[None]:
     """Parameters that are written into meanwhile get their values back.
@@ -101,39 +106,44 @@ def parameters_kept(model: nn.Module, found: Traces | None = None) -> Iterator[N
     Args:
         model: whose parameters.
         found: where to note that one was written.
+
+    Raises:
+        Unguardable: nothing can be seen of what a model calls.
     """
-    data = [(one, one.data) for one in model.parameters() if one.layout == torch.strided]
+    data = [(one, one.data) for one in model.parameters() if _has_values(one)]
     guard = _CopiedBeforeWritten([own for _, own in data])
     try:
         with guard:
             yield
     finally:
-        for parameter, own in data:
-            if parameter.data_ptr() != own.data_ptr():
-                parameter.data = own
-                guard.replaced = True
+        moved = [(one, own) for one, own in data if one.data_ptr() != own.data_ptr()]
+        for parameter, own in moved:
+            parameter.data = own
         for own, copy in guard.copies:
             own.copy_(copy)
-        if found is not None and (guard.copies or guard.replaced):
+        if found is not None and (guard.copies or moved):
             found.written = True
 
 
 class _CopiedBeforeWritten(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Copies tensors before an operation writes into their memory."""
 
+    supports_higher_order_operators = True
+
     def __init__(self, tensors: list[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.copies: list[tuple[Tensor, Tensor]] = []
-        self.replaced = False
         self._at: dict[int, list[Tensor]] = {}
         for one in tensors:
-            if one.layout == torch.strided and one.numel() and one.device.type != "meta":
+            if one.numel():
                 self._at.setdefault(one.untyped_storage().data_ptr(), []).append(one)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if not isinstance(func, torch._ops.OpOverload):
+            raise Unguardable(str(func))
         if func._schema.is_mutable:
             names = [argument.name for argument in func._schema.arguments]
             given = {**dict(zip(names, args, strict=False)), **kwargs}
@@ -147,6 +157,12 @@ class _CopiedBeforeWritten(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if type(written) in (Tensor, nn.Parameter) and written.layout == torch.strided:
             place = written.untyped_storage().data_ptr()
             self.copies += [(own, own.clone()) for own in self._at.pop(place, [])]
+
+
+def _has_values(parameter: nn.Parameter) -> bool:
+    """Whether it is a plain tensor that has been given values."""
+    lazy = is_lazy(parameter) or parameter.is_inference() or parameter.device.type == "meta"
+    return not lazy and parameter.layout == torch.strided and type(parameter.data) is Tensor
 
 
 @contextmanager

@@ -230,3 +230,31 @@ def test_mining_a_random_model_is_refused(tmp_path):
     with pytest.raises(UntraceableError, match="still draws random numbers"):
         mine(model, images, tmp_path / "a.h5", ["add"], 2, 2)
     assert mine(model, images, tmp_path / "b.h5", ["conv"], 2, 2)["conv"].channels == 3
+
+
+class Branching(nn.Module):
+    """``torch.cond``, an operation on functions: torch runs it otherwise in modes of others."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.two = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)
+
+    def forward(self, x):
+        x = self.conv(x)
+        return torch.cond(x.mean() > 0, self.above, self.below, (x,)) if len(x) else x
+
+    def above(self, x):
+        return self.two(F.relu(x))
+
+    def below(self, x):
+        return self.two(x.tanh())
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # of torch itself
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_operations_on_functions(sign):
+    model = Branching().double()
+    images = sign * IMAGES.abs() * 5
+    (found,) = DeconvNet(model, "gradient").record(images).activations.values()
+    assert error(found, model(images).detach()) < 1e-10

@@ -14,7 +14,7 @@ from deconvnet.graph.graph import Graph
 from deconvnet.graph.interpreter import Run, execute, plain
 from deconvnet.graph.node import filled
 from deconvnet.graph.signatures import called, image_argument
-from deconvnet.graph.user_call import Traces
+from deconvnet.graph.user_call import Traces, Unguardable
 from deconvnet.layers import Policies, rectifier
 from deconvnet.layers.crop import layout
 from deconvnet.projection.backward import descend
@@ -59,6 +59,7 @@ class Comparison:
         stopped: what the graph raised, if it did.
         alive: whether the gradient that was compared was not all zero.
         traces: what the model would have left behind.
+        guarded: whether parameters that it wrote into would have got their values back.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -66,6 +67,7 @@ class Comparison:
     stopped: str | None = None
     alive: bool = True
     traces: Traces = field(default_factory=Traces)
+    guarded: bool = True
 
     @property
     def wrong(self) -> list[Row]:
@@ -110,16 +112,24 @@ def compare(
 
 def _apart(*given: Any, cloned: bool = False) -> Comparison:
     """Graph and model beside each other; each with a state of its own, where the model has one."""
+    try:
+        return _guarded(*given, cloned=cloned)
+    except Unguardable:
+        return _guarded(*given, cloned=cloned, guarded=False)
+
+
+def _guarded(*given: Any, cloned: bool, guarded: bool = True) -> Comparison:
     beside = _Beside(*given, cloned=cloned)
-    with untouched(beside.graph.model) as traces:
+    model = beside.graph.model
+    with untouched(model, guarded=guarded) as traces:
         found = beside.run()
     if traces.written and found.error is None:  # what the graph read may have been written by then
         beside = _Beside(*given, cloned=cloned)
-        with untouched(beside.graph.model):
+        with untouched(model, guarded=guarded):
             beside.through()
-        with untouched(beside.graph.model):
+        with untouched(model, guarded=guarded):
             found = beside.run()
-    found.traces = traces
+    found.traces, found.guarded = traces, guarded
     return found
 
 
@@ -134,7 +144,7 @@ def alongside(
         layers: node names.
         tell: given (layer, value) of each, by the graph, as soon as it is there.
     """
-    with ONE_AT_A_TIME, untouched(graph.model):
+    with ONE_AT_A_TIME, untouched(graph.model, guarded=False):  # it was looked at for writes before
         beside = _Beside(graph, images, graph.inputs, None, tell=dict.fromkeys(layers, tell))
         beside.run()
         beside.through()

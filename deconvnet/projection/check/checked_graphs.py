@@ -189,7 +189,9 @@ def judge(graph: Graph, images: Tensor, *, gradient: bool) -> Judgement:
     judgement = Judgement(error=found.error, problem=next(iter(found.wrong), None))
     if found.error is None and (found.wrong or found.traces):
         calls = CALLS if found.traces.drawn else 2
-        judgement.unsteady = unsteady(graph, single, graph.inputs, calls=calls)
+        judgement.unsteady = unsteady(
+            graph, single, graph.inputs, calls=calls, guarded=found.guarded
+        )
     if judgement.fine:
         judgement.covered = set(graph.nodes)
     return judgement

@@ -40,7 +40,7 @@ def compared(
     if exact.stopped is not None or (exact.error and not found.error):  # nor run in float64
         coarse = [row if row.difference > COARSE else _accepted(row) for row in found.rows]
         return replace(found, rows=coarse), some
-    return replace(exact, traces=found.traces), some
+    return replace(exact, traces=found.traces, guarded=found.guarded), some
 
 
 def _by_difference(row: Row) -> float:

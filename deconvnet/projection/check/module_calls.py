@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -97,14 +97,25 @@ def _flat(part: Any) -> Iterator[str]:
 
 
 @contextmanager
-def untouched(model: nn.Module) -> Iterator[Traces]:
-    """Afterwards nothing that the model has written or drawn is left, parameters included."""
-    with without_traces(model) as traces, parameters_kept(model, traces):
-        yield traces
+def untouched(model: nn.Module, *, guarded: bool = True) -> Iterator[Traces]:
+    """Afterwards nothing that the model has written or drawn is left.
+
+    Args:
+        model: to be called.
+        guarded: parameters too; see ``parameters_kept`` for models that cannot be called so.
+    """
+    with without_traces(model) as traces:
+        with parameters_kept(model, traces) if guarded else nullcontext():
+            yield traces
 
 
 def unsteady(
-    graph: Graph, images: Tensor, inputs: Mapping[str, Any], *, calls: int = 2
+    graph: Graph,
+    images: Tensor,
+    inputs: Mapping[str, Any],
+    *,
+    calls: int = 2,
+    guarded: bool = True,
 ) -> list[str]:
     """Where a model gives several answers to one input: names of nodes and ``OUTPUT``, in order.
 
@@ -113,6 +124,7 @@ def unsteady(
         images: the input.
         inputs: {argument: value} of the other arguments of forward.
         calls: how often it is called. Random branches that are rarely taken need many calls.
+        guarded: see ``untouched``.
     """
     first: dict[str, Any] = {}
     differing: dict[str, None] = {}
@@ -124,7 +136,7 @@ def unsteady(
             differing[name] = None
 
     argument = image_argument(graph.model, inputs)
-    kept = untouched(graph.model), without_onlookers(graph.model)
+    kept = untouched(graph.model, guarded=guarded), without_onlookers(graph.model)
     with ONE_AT_A_TIME, kept[0], kept[1], torch.enable_grad():
         for _ in range(calls):
             given = images.detach().requires_grad_().clone()
