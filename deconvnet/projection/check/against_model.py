@@ -272,7 +272,11 @@ class _Beside:
                 return
             expected = back
         carried = {n: seed for n, seed in seeds.items() if n in self.recorder.carriers}
-        found = mirrored(self.recorder.steps, carried).get(self.graph.input)
+        try:
+            found = mirrored(self.recorder.steps, carried).get(self.graph.input)
+        except RuntimeError as error:  # values of other shapes than the model's
+            self.found.rows.append(Row(str(error), "", float("inf"), ok=False))
+            return
         self.found.alive = bool(expected.any())
         found = torch.zeros_like(leaf) if found is None else found
         if self.found.alive or found.any():

@@ -128,7 +128,8 @@ class Checked:
         key = (graph.signature, state, size, images.dtype, images.device, repr_of(graph.inputs))
         if (key, gradient) in known:
             return known[key, gradient]
-        judgement = judge(graph, images, gradient=gradient)
+        finite = bool(images.isfinite().all())  # NaN has no derivative that would be one's own
+        judgement = judge(graph, images, gradient=gradient and finite)
         if len(known) >= MOST:  # a model in training has another state at every step
             known.clear()
         # other images may fit the model, or wake what these leave at rest
@@ -175,7 +176,9 @@ def settled(graphs: Graphs, like: Tensor, layers: Sequence[str | nn.Module] | No
 
 def _blank(images: Tensor) -> bool:
     """Whether there is nothing to be seen in images, nor in what a model makes of them."""
-    return not images.numel() or bool((images == images.flatten()[0]).all())
+    if not images.numel() or not images.isfinite().all():
+        return True
+    return bool((images == images.flatten()[0]).all())
 
 
 def judge(graph: Graph, images: Tensor, *, gradient: bool) -> Judgement:

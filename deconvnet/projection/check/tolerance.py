@@ -18,7 +18,7 @@ TOLERANCE = {
 }
 """The relative L2 difference at which two values no longer agree."""
 _PARTED = (torch.float32, torch.float64)  # in lower precisions single channels are rounded off
-_LEAST = 0.1  # of the root mean square of all channels: a weaker one counts as one of this size
+_LEAST = 0.1  # of an image's root mean square: a weaker channel counts as one of this size
 
 
 def agrees(difference: float, dtype: torch.dtype) -> bool:
@@ -59,8 +59,9 @@ def _of_two(found: Tensor, expected: Tensor) -> float:
     if dtype not in _PARTED or found.ndim < 2:
         return gap / size
     parts, wholes = (_of_channels(values / size) for values in (gaps, sizes))
-    least = _LEAST * float(wholes.square().mean().sqrt())
-    return max(gap / size, float((parts / wholes.clamp(min=least)).max()))
+    least = _LEAST * wholes.square().mean(dim=1, keepdim=True).sqrt()  # each image by itself
+    sizes = wholes.maximum(least).clamp(min=torch.finfo(wholes.dtype).tiny)
+    return max(gap / size, float((parts / sizes).max()))
 
 
 def _of_channels(values: Tensor) -> Tensor:
