@@ -75,17 +75,17 @@ def _reached(model: nn.Module) -> Iterator[Callable[[], None]]:
             yield _cell(value)
             open_ += _referents(value)
         elif isinstance(value, dict):
-            yield _entries(value, dict(value))
-            open_ += islice(value.values(), _LONGEST)
+            yield _entries(value, dict(dict.items(value)))  # a subclass may count who asks
+            open_ += islice(dict.values(value), _LONGEST)
         elif isinstance(value, (list, deque, set)):
             yield _items(value, list(value))
             open_ += islice(value, _LONGEST)
         elif isinstance(value, type):
-            if _is_own(value.__module__, packages):
+            if _is_own(str(value.__module__), packages):
                 yield _entries(vars(value), dict(vars(value)), of=value)
                 open_ += [*vars(value).values(), *value.__bases__]
         elif isinstance(value, FunctionType):
-            if _is_own(value.__module__ or "", packages):
+            if _is_own(str(value.__module__), packages):
                 for names, named in _named(value):
                     yield _entries(names, named, only=True)
                     open_ += named.values()
@@ -117,7 +117,7 @@ def _named(function: FunctionType) -> Iterator[tuple[dict[str, Any], dict[str, A
 
 def _of_object(value: Any) -> list[Any]:
     """The attributes of an object, as a dictionary, and its class."""
-    library = type(value).__module__.partition(".")[0] in ("torch", "numpy")
+    library = str(type(value).__module__).partition(".")[0] in ("torch", "numpy")
     if library and not isinstance(value, nn.Module):
         return []
     try:
@@ -174,7 +174,7 @@ def _entries(
     def restore() -> None:
         keys = [key for key in before if key in held] if only else list(held)
         for key in keys:
-            value, was = held[key], before.get(key, _EMPTY)
+            value, was = held.get(key, _EMPTY), before.get(key, _EMPTY)
             if value is was or not (_has(value) or _has(key)):
                 continue
             if of is not None:
