@@ -9,13 +9,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from deconvnet.data.resolve import known_preprocessing
 from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
+from deconvnet.graph.hooks import revoked
+from deconvnet.graph.model_state import weights_of
 from deconvnet.graph.modes import ordinarily
 from deconvnet.projection import receptive_field
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
-from deconvnet.projection.inputs import accepted, axes_of, resolve, usual_size
+from deconvnet.projection.inputs import accepted, axes_of, channels_of, resolve
 from deconvnet.projection.plan import Plan, plan_of
 from deconvnet.projection.project import from_images, from_recording
 from deconvnet.projection.readings import Readings
@@ -155,7 +158,10 @@ class DeconvNet:
         chosen = None if layer is None else listed(layer, str, nn.Module)
         images = accepted(images, self._readings.graphs)
         graph, names = self._readings.named(images, chosen or None)
-        return record(graph, images, names, policies=self.policies)
+        if not names:
+            raise ValueError(f"{type(self.model).__name__} returns no tensor: name a layer")
+        recording = record(graph, images, names, policies=self.policies)
+        return replace(recording, weights=weights_of(self.model))
 
     @ordinarily
     def project(
@@ -198,18 +204,25 @@ class DeconvNet:
             UnmirroredError: an activation on the way has no rule under the policy.
             ValueError: the images do not fit the model, or the arguments each other.
         """
-        request = resolve(
-            images, layer, channel, position=position, units=units, seed=seed, crop=crop,
-            strategy=strategy, readings=self._readings, policies=self.policies,
-        )  # fmt: skip
-        if request.recording is None:
-            plan, graphs = plan_of(request, self.policies), self._readings.graphs
-            results = from_images(plan, request, graphs=graphs, policies=self.policies)
-        else:
-            results = from_recording(request.recording, request.units, seed=seed)
-        if crop:
-            return cropped(results, len(request.units), request.geometry)
-        return dense(results, len(request.units), request.images)
+        for _ in range(2):
+            changes = revoked(self.model)
+            request = resolve(
+                images, layer, channel, position=position, units=units, seed=seed, crop=crop,
+                strategy=strategy, readings=self._readings, policies=self.policies,
+            )  # fmt: skip
+            if request.recording is None:
+                plan, graphs = plan_of(request, self.policies), self._readings.graphs
+                results = from_images(plan, request, graphs=graphs, policies=self.policies)
+            else:
+                results = from_recording(request.recording, request.units, seed=seed)
+            gathered = (
+                cropped(results, len(request.units), request.geometry)
+                if crop
+                else dense(results, len(request.units), request.images)
+            )
+            if revoked(self.model) == changes:
+                break  # else a hook has begun to change values, which the geometry does not know
+        return gathered
 
     @ordinarily
     def plan(
@@ -244,7 +257,7 @@ class DeconvNet:
         Raises:
             ValueError: the model takes no images of 224 x 224, and no other size was given.
         """
-        size = self._input_size or usual_size(self._readings.graphs)
+        size = self._input_size or self._usual_size()
         try:
             return self.layers_at(size)
         except ValueError as error:
@@ -255,6 +268,13 @@ class DeconvNet:
                 f"{' x '.join(map(str, size))}; give DeconvNet(model, input_size=(channels, "
                 f"*size)), or call net.layers_at((channels, *size)): {error}"
             ) from error
+
+    def _usual_size(self) -> tuple[int, ...]:
+        """(channels, *size): as ``model.preprocessing`` makes it, else 224 along each axis."""
+        graphs = self._readings.graphs
+        known = known_preprocessing(model=graphs.model)
+        size = [224] * min(2, axes_of(graphs)) if known is None else known.size
+        return (channels_of(graphs), *size)
 
     @ordinarily
     def layers_at(self, size: Sequence[int]) -> Mapping[str, Layer]:

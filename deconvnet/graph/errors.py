@@ -17,6 +17,15 @@ _REMEDY = (
     "The graph of a model must not depend on the values in its tensors: take such branches out of "
     "forward, or put them into a function of their own and register it with torch.fx.wrap"
 )
+BRANCHES = (
+    "Take branches on types or values, and constants made of parameters, out of forward; or ask "
+    "for a layer below, or give a part of the model: DeconvNet(model.PART)"
+)
+GRADIENTS = (
+    "Its values agree and its gradient does not: forward changes gradients where only autograd "
+    "sees it, by a hook of a tensor (x.register_hook), or by writing to x.data or under no_grad. "
+    "Take that out of forward; or ask for a layer below, or give a part of the model"
+)
 _LONGEST = 200  # characters of a reason: torch.export can say a page
 
 
@@ -63,7 +72,12 @@ class NotTheModel(UntraceableError):
 
     @classmethod
     def at(
-        cls, model: nn.Module, differs: Sequence[tuple[str, Any]], refusals: Sequence[Exception]
+        cls,
+        model: nn.Module,
+        differs: Sequence[tuple[str, Any]],
+        refusals: Sequence[Exception],
+        *,
+        remedy: str = BRANCHES,
     ) -> NotTheModel:
         """Made of where each graph first differs, and of why others could not be read.
 
@@ -71,24 +85,23 @@ class NotTheModel(UntraceableError):
             model: the model.
             differs: (which way the graph was read, the row of the comparison) of each.
             refusals: what was raised by the ways that read none.
+            remedy: what to do.
         """
         told = [f"by {reader} it is another {_told(row)}" for reader, row in differs if row]
         told += [str(refusal).partition(". ")[0] for refusal in refusals]
         return cls(
-            f"the graph of {type(model).__name__} is not the model: {'; '.join(told)}. Take "
-            "branches on types or values, and constants made of parameters, out of forward; or "
-            "ask for a layer below, or give a part of the model: DeconvNet(model.PART). "
+            f"the graph of {type(model).__name__} is not the model: {'; '.join(told)}. {remedy}. "
             "check=False goes on with the graph as it is"
         )
 
     @classmethod
     def unsteady(cls, model: nn.Module, name: str) -> NotTheModel:
-        """Made where a model gives two answers to one input, first at this node."""
+        """Made where a model gives several answers to one input, first at this node."""
         return cls(
             f"{type(model).__name__} gives two answers to one input, first at {name}: in "
-            "evaluation mode it still draws random numbers, or keeps a state, so that no "
-            "graph of it can be checked. Make it give one answer, ask for a layer below, or go on "
-            "without the check: check=False"
+            "evaluation mode it still draws random numbers, or keeps a state (a buffer or "
+            "parameter that forward writes into), so that no graph of it can be checked. Make it "
+            "give one answer, ask for a layer below, or go on without the check: check=False"
         )
 
 

@@ -17,17 +17,19 @@ from torch import Tensor, fx, nn
 
 from deconvnet.layers import Mirrors
 
+from .caches import nothing_kept
 from .errors import NotFollowed
 from .export_functionalize import without_writes
 from .export_hidden import Hider, hidden
 from .export_modules import called, collapse
 from .export_regions import inlined, state_of
-from .fx_tracing import Tracer, left_as_it_was
+from .fx_tracing import Tracer
 from .graph import NOTHING, TABLE_ALONE, Graph, assembled
 from .hooks import Hooks
-from .modes import evaluation, plain
+from .modes import plain
 from .names import numbered
 from .signatures import image_argument
+from .user_call import left_as_it_was, without_traces
 
 LIFTED = ("PARAMETER", "BUFFER", "CONSTANT_TENSOR")
 CHECKS = ("_assert", "sym_constrain")  # operations that compute nothing
@@ -63,8 +65,8 @@ def export(
         NotFollowed: torch.export cannot follow the model.
     """
     try:
-        with left_as_it_was(model), evaluation(model), _quiet(), plain():
-            model.forward = _keeping_nothing(model)  # ``left_as_it_was`` removes this attribute
+        with without_traces(model), _quiet(), plain():
+            model.forward = _keeping_nothing(model)  # ``without_traces`` removes this attribute
             with hidden(model, inputs, mirrors, alone=partial(_alone, mirrors)) as hider:
                 program, batch = _exported(model, example.detach())
         graph = _read(model, program, batch, inputs, hider)
@@ -88,16 +90,17 @@ def _quiet() -> Iterator[None]:
 
 
 def _keeping_nothing(model: nn.Module) -> Callable[..., Any]:
-    """The model's forward, which takes back what it sets on its modules as soon as it has run.
+    """The model's forward, which takes back what it keeps as soon as it has run.
 
-    After the forward pass torch.export compares the model's attributes with what they were before.
-    In torch 2.6 and 2.7 a list or dictionary that has grown is an error there.
+    torch.export runs it several times: a value that one run keeps is none that the next can use.
+    After the run it compares the model's attributes with what they were before. In torch 2.6 and
+    2.7 a list or dictionary that has grown is an error there.
     """
     forward = model.forward
 
     @wraps(forward)
     def run(*args: Any, **kwargs: Any) -> Any:
-        with left_as_it_was(model):
+        with left_as_it_was(model), nothing_kept(model):
             return forward(*args, **kwargs)
 
     return run

@@ -36,7 +36,7 @@ class Graphs:
         any_size: the graph that torch.fx has read; None where it cannot.
 
     Raises:
-        TypeError: a line of the mirrors is none.
+        TypeError: model, inputs or a line of the mirrors are something else.
         UntraceableError: the model is none that can be read.
         ValueError: a line of the mirrors would be ignored.
     """
@@ -47,6 +47,13 @@ class Graphs:
         inputs: Mapping[str, Any] | None = None,
         mirrors: Mapping[Any, Any] | None = None,
     ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"the model was {type(model).__name__}; give a torch.nn.Module")
+        if not isinstance(inputs, Mapping | None):
+            raise TypeError(
+                f"inputs= was {type(inputs).__name__}; give a dictionary from arguments of forward "
+                "to their values, such as {'mask': mask}"
+            )
         self.model = unwrapped(model)
         self.mirrors = Mirrors({**_stated(self.model), **Mirrors(mirrors).named})
         self.inputs = dict(inputs or {})

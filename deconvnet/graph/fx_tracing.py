@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -24,7 +22,6 @@ from .names import numbered
 from .node_state import current
 from .signatures import called, image_argument, missing
 
-CONTAINERS = (dict, OrderedDict, list, set)
 LEAVES = tuple(getattr(torchvision.ops, name) for name in ("DeformConv2d", "DropBlock2d"))
 
 
@@ -147,6 +144,18 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
             return pytree.tree_unflatten([whole], shape)
         return pytree.tree_unflatten([whole[i] for i in range(len(leaves))], shape)
 
+    def create_arg(self, a: Any) -> Any:
+        """A value as an argument of a node.
+
+        Raises:
+            RuntimeError: it was made while the model was read another time, and kept since.
+        """
+        if isinstance(a, fx.Proxy) and a.tracer is not self:
+            raise RuntimeError(
+                f"forward uses a value ({a.node}) that it has kept since it was read another time"
+            )
+        return super().create_arg(a)
+
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         """Write a node down, with the state that it was made in."""
         node: fx.Node = super().create_node(*args, **kwargs)
@@ -226,26 +235,3 @@ def attribute(model: nn.Module, path: str) -> Any:
     for part in path.split("."):
         value = getattr(value, part)
     return value
-
-
-@contextmanager
-def left_as_it_was(model: nn.Module) -> Iterator[None]:
-    """What a forward sets on its modules is taken back: torch.fx stores constants there.
-
-    So is what it puts into their lists and dictionaries: models keep biases and grids there, and
-    while they are traced these are no tensors that a later call could use.
-    """
-    before = [(vars(module), dict(vars(module))) for module in model.modules()]
-    held = [value for _, kept in before for value in kept.values() if type(value) in CONTAINERS]
-    contents = [(value, value.copy()) for value in held]
-    try:
-        yield
-    finally:
-        for names, kept in before:
-            for name in [name for name in names if name not in kept]:
-                del names[name]
-            # the flag is ``evaluation``'s, which another thread may be in
-            names.update({name: value for name, value in kept.items() if name != "training"})
-        for value, copy in contents:
-            value.clear()
-            value.extend(copy) if isinstance(value, list) else value.update(copy)

@@ -15,14 +15,14 @@ from torch import fx, nn
 from deconvnet.layers import Mirrors
 
 from .errors import NotFollowed, UntraceableError
-from .fx_tracing import Tracer, attribute, constants, left_as_it_was, unwrapped
+from .fx_tracing import Tracer, attribute, constants, unwrapped
 from .inplace import functionalize, mutates
 from .model_state import contents
-from .modes import evaluation
 from .modes import plain as plain_state
 from .node import Node, target_of
 from .own_functions import in_place_of, kept_whole
 from .signatures import image_argument
+from .user_call import parameters_kept, without_traces
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 TABLE_ALONE = Mirrors()
@@ -220,7 +220,8 @@ def trace(
         )
     if not image_argument(model, inputs):
         raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
-    with left_as_it_was(model), evaluation(model), plain_state(), torch.enable_grad():
+    kept = without_traces(model), parameters_kept(model)
+    with kept[0], kept[1], plain_state(), torch.enable_grad():
         refusal, tracer = None, Tracer(inputs, mirrors)
         try:
             with in_place_of(mirrors.functions, tracer.instead), kept_whole(tracer.hide):

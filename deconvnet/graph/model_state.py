@@ -14,7 +14,7 @@ from torch import Tensor, nn
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _DEEPEST = 4  # containers and objects inside each other that are looked into
 _LONGEST = 256  # values of a container that are looked at
-_OWN = frozenset(vars(nn.Module())) | {"training"}  # torch's own records of a module
+OWN = frozenset(vars(nn.Module())) | {"training"}  # torch's own records of a module
 State = tuple[object, ...]
 
 
@@ -34,11 +34,17 @@ def state_of(model: nn.Module) -> State:
     return tuple(found)
 
 
+def weights_of(model: nn.Module) -> tuple[tuple[str, object], ...]:
+    """What changes with parameters and buffers: when they are written into, moved or replaced."""
+    named = (*model.named_parameters(), *model.named_buffers())
+    return tuple((name, _tensor(value)) for name, value in named)
+
+
 def _of_module(module: nn.Module, registered: Set[nn.Module], depth: int) -> State:
     return (
         id(module),
         hooks_of(module),
-        tuple((k, _of(v, registered, depth)) for k, v in vars(module).items() if k not in _OWN),
+        tuple((k, _of(v, registered, depth)) for k, v in vars(module).items() if k not in OWN),
         tuple(map(_tensor, module._parameters.values())),
         tuple(map(_tensor, module._buffers.values())),
         _of_class(type(module)),
@@ -100,13 +106,19 @@ def hooks_of(module: nn.Module) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def _tensor(value: Tensor | None) -> object:
     if value is None:
         return None
-    version = 0 if value.is_inference() else value._version
-    return id(value), version, value.data_ptr()
+    return id(value), version_of(value), value.data_ptr()
+
+
+def version_of(value: Tensor) -> int:
+    """How often a tensor has been written into; what is made in inference mode is not counted."""
+    return 0 if value.is_inference() else value._version
 
 
 def contents(value: object) -> object:
     """What tells a constant apart: the bytes of a tensor, else the object itself."""
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized:
         return id(value)
-    plain = value.detach().cpu().contiguous().flatten().view(torch.uint8)
-    return value.dtype, tuple(value.shape), hashlib.sha256(plain.numpy().tobytes()).hexdigest()
+    # a copy: of one number, any stride passes for contiguous
+    plain = value.detach().cpu().flatten().clone(memory_format=torch.contiguous_format)
+    held = plain.view(torch.uint8).numpy().tobytes()
+    return value.dtype, tuple(value.shape), hashlib.sha256(held).hexdigest()

@@ -15,14 +15,17 @@ def image_argument(model: nn.Module, inputs: Mapping[str, Any]) -> str:
     """The argument of ``forward`` that takes the images: the first one without a fixed value.
 
     Raises:
-        ValueError: ``inputs`` names an argument that forward does not have, or all that it has.
+        ValueError: ``inputs`` names an argument that forward does not have, or all that it needs.
     """
     parameters = inspect.signature(model.forward).parameters
     named = [name for name, p in parameters.items() if p.kind in KEYWORDS]
     anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     unknown = [name for name in inputs if name not in named and not anything]
     free = [name for name, p in parameters.items() if name not in inputs]
-    if unknown or (inputs and not free):
+    needed = [name for name in named if parameters[name].default is inspect.Parameter.empty]
+    # with all that forward needs given, the images would take the place of a default
+    full = inputs and (not free or (free[0] in named and needed and set(needed) <= set(inputs)))
+    if unknown or full:
         raise ValueError(
             f"inputs= was given for {', '.join(map(repr, unknown or inputs))}; the arguments of "
             f"{type(model).__name__}.forward are {', '.join(map(repr, named)) or 'none'}, of which "
@@ -59,7 +62,8 @@ def called(
         argument: see ``image_argument``.
         forward: it has the arguments; by default the model's own.
     """
-    first = next(iter(inspect.signature(forward or model.forward).parameters), argument)  # type: ignore[attr-defined]
-    if first == argument:
+    parameters = inspect.signature(forward or model.forward).parameters  # type: ignore[attr-defined]
+    first = next(iter(parameters.values()), None)
+    if first is None or (first.name == argument and first.kind is not first.KEYWORD_ONLY):
         return model(images, **inputs)
     return model(**{argument: images}, **inputs)

@@ -137,7 +137,7 @@ def _check_images(store: Store, net: DeconvNet, dataset: Any) -> None:
         layers=list(store), n=_RECOMPUTED, seed=0, tolerance=ACROSS,
     )  # fmt: skip
     for mismatch in entries.mismatches():
-        if mismatch.kind in _IMAGES:
+        if not isinstance(mismatch, str) and mismatch.kind in _IMAGES:
             raise ValueError(
                 f"the images are not those that were mined: {mismatch.what}; give the data set it "
                 "was mined from, or mine again"

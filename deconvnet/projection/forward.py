@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from deconvnet.graph.graph import Graph
-from deconvnet.graph.hooks import Hooks, hooked, make_weights
+from deconvnet.graph.hooks import Hooks, hooked, make_weights, revoke
 from deconvnet.graph.inplace import refuse_shared, refuse_written
 from deconvnet.graph.interpreter import execute
 from deconvnet.graph.modes import evaluation
@@ -30,7 +30,7 @@ from deconvnet.layers.policies import Gradient
 
 from .cone import Cone
 from .geometry import Geometry, Step
-from .hooked_calls import Bound, Made, after, before, of_container
+from .hooked_calls import Bound, Made, Together, after, before, of_container
 from .opaque import applied, refuse_unseen, ruled, samples_tried
 from .recording import Recording
 
@@ -190,6 +190,8 @@ class ForwardPass:
     ) -> Any:
         if isinstance(node.call.target, Hooks):
             made = of_container(node.call.target, call[0], carried, self.policies)
+            if not isinstance(made.bound[0], Together):
+                revoke(node.call.target.module)
             return self._step(node, node.name, *made)
         module, mirrors = node.module, self.graph.mirrors
         if module is not None and hooked(module) and mirrors.of_module(module) is not None:
@@ -221,16 +223,20 @@ class ForwardPass:
 
         first = before(node.module, filled, entry, self.policies)
         if first is not None:
+            revoke(node.module)
             alone = first.alone()
             if alone is None:
                 return {}
             call, entry, steps[f"{name}<"] = first.value, {f"{name}<": alone[0]}, alone[1]
         bound = bind(self.graph, node, *call, entry)
         if bound is None:
+            revoke(node.module)  # its hooks run where nobody sees what they change
             return {}
         layer = bound[0].under(self.policies)
         output, kept = layer.record(*bound[1])
         last = after(node.module, call, {f"{name}=": output}, entry, self.policies)
+        if last is not None:
+            revoke(node.module)
         steps[name if last is None else f"{name}="] = Made((layer, *bound[1:]), output, kept)
         return steps if last is None else {**steps, name: last}
 

@@ -76,6 +76,14 @@ class Geometry:
         """True if every node is known to keep the images of the batch apart."""
         return all(step.per_sample for step in self.steps)
 
+    @property
+    def apart(self) -> bool:
+        """True if signals of an image come back to it alone, so that rows can be taken.
+
+        Operations of which nothing is known are tried for it, once for each size.
+        """
+        return all(step.apart for step in self.steps)
+
     def multiply_adds(self, nodes: Container[str]) -> int:
         """Multiply-adds of one whole image through the filters of some nodes, up or down."""
         known = [s for s in self.steps if s.node in nodes and s.name in self.sizes]

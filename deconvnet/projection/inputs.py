@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from deconvnet.arguments import listed
-from deconvnet.data.resolve import known_preprocessing
 from deconvnet.graph.frontends import Graphs, taken
 from deconvnet.graph.graph import Graph
+from deconvnet.graph.model_state import weights_of
 from deconvnet.layers import Policies
 from deconvnet.units import Unit
 
@@ -89,7 +90,7 @@ def resolve(
             raise ValueError(f"the {name} was {word!r}; use one of {', '.join(map(str, known))}")
     recording = images if isinstance(images, Recording) else None
     if isinstance(images, Recording):
-        _check_own(images, policies)
+        _check_own(images, policies, readings.model)
         images = images.empty.expand(images.sizes[images.input])
     else:
         images = accepted(images, readings.graphs)
@@ -130,13 +131,20 @@ def _index(value: object) -> bool:
     return not isinstance(value, bool)
 
 
-def _check_own(recording: Recording, policies: Policies) -> None:
-    """Refuse a recording made under other policies: they remember other things."""
+def _check_own(recording: Recording, policies: Policies, model: nn.Module) -> None:
+    """Refuse a recording made under other policies, or before the model's weights changed."""
     if recording.policies is not policies:
         raise ValueError(
             f"this recording was made by another DeconvNet (its policy is "
             f"'{recording.policies}', here it is '{policies}'); "
             "record the images with this one"
+        )
+    was, now = dict(recording.weights), dict(weights_of(model))
+    changed = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+    if changed:
+        raise ValueError(
+            f"{changed[0]} of {type(model).__name__} has changed since this recording was made, "
+            "whose switches and activations are those of the old weights; record the images again"
         )
 
 
@@ -173,6 +181,11 @@ def accepted(images: Tensor, graphs: Graphs) -> Tensor:
             f"images were {type(images).__name__}; give a tensor (batch, channels, *size), "
             "for photographs as deconvnet.Preprocessing makes it" + (_WRAPPED if inside else "")
         )
+    if images.layout != torch.strided or images.is_nested:
+        raise ValueError(
+            f"images of layout {images.layout} were given; expected a dense tensor (batch, "
+            "channels, *size): use images.to_dense()"
+        )
     if images.ndim < 3 or (images.ndim == 3 and axes_of(graphs) >= 2):
         raise ValueError(
             f"images of shape {tuple(images.shape)} have no batch axis; expected "
@@ -198,17 +211,10 @@ def _refuse_inference(model: nn.Module) -> None:
             )
 
 
-def usual_size(graphs: Graphs) -> tuple[int, ...]:
-    """The size of an image as ``model.preprocessing`` makes it, else (channels, 224, 224).
-
-    The channels are those that the model's first layer takes, or 3; signals have one axis of 224.
-    """
+def channels_of(graphs: Graphs) -> int:
+    """How many channels the model's first layer takes; 3 if none says."""
     known = (getattr(module, "in_channels", None) for module in _modules(graphs))
-    channels = next((int(n) for n in known if n is not None), 3)
-    preprocessing = known_preprocessing(model=graphs.model)
-    if preprocessing is not None:
-        return (channels, *preprocessing.size)
-    return (channels, *[224] * min(2, axes_of(graphs)))
+    return next((int(n) for n in known if n is not None), 3)
 
 
 def axes_of(graphs: Graphs) -> int:

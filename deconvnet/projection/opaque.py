@@ -12,6 +12,7 @@ from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
 
 from deconvnet.graph.inplace import asks_in_place
+from deconvnet.graph.model_state import version_of
 from deconvnet.graph.node import Node
 from deconvnet.graph.own_functions import Applied
 from deconvnet.layers import (
@@ -49,7 +50,7 @@ def samples_tried(node: Node, policies: Policies) -> MutableMapping[Any, bool]:
         policies: they rule the activations inside.
     """
     tensors = [] if node.module is None else [*node.module.parameters(), *node.module.buffers()]
-    state = policies, [(id(x), 0 if x.is_inference() else x._version) for x in tensors]
+    state = policies, [(id(x), version_of(x)) for x in tensors]
     if node not in _TRIED or _TRIED[node][0] != state:
         _TRIED[node] = state, {}
     return _TRIED[node][1]

@@ -128,7 +128,7 @@ def _cost(request: Request, units: Sequence[Unit], policies: Policies) -> _Cost:
     geometry, graph, layer = request.geometry, request.graph, units[0].layer
     free = request.seed != "map" and graph.reader == "torch.fx" and not hooks_see(graph)
     count, images, full = len(units), {unit.image for unit in units}, _whole(request, [layer])
-    if not geometry.per_sample:  # each signal goes down through the whole batch
+    if not geometry.apart:  # each signal goes down through the whole batch
         return _Cost(count, images, full, count * full * len(request.images))
     middle = tuple(n // 2 for n in geometry.sizes[layer][2:])
     placed = [unit if free and unit.position else unit.moved(middle) for unit in units]
@@ -141,7 +141,7 @@ def _cost(request: Request, units: Sequence[Unit], policies: Policies) -> _Cost:
         windows, wholes = part.cone.multiply_adds, geometry.multiply_adds(part.cone.wholes)
         up += len(part.numbers) * windows + len(set(part.cone.rows.tolist())) * wholes
         down += len(part.numbers) * (windows + wholes)
-    free = free and all(unit.position for unit in units)
+    free = free and geometry.per_sample and all(unit.position for unit in units)
     return _Cost(count, images, full, down, up, parts if free else None)
 
 

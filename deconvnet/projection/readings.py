@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.graph import Graph
-from deconvnet.graph.hooks import refuse_backward_hooks, watched
+from deconvnet.graph.hooks import refuse_backward_hooks, watched, without_onlookers
 from deconvnet.graph.model_state import hooks_of
 
-from .check.checked_graphs import Checked
+from .check.checked_graphs import Checked, named_or_none
 from .forward import geometry_of
 from .geometry import Geometry
 from .recording import Recording
@@ -56,7 +56,7 @@ class Readings:
     ) -> None:
         self.graphs = Graphs(model, inputs, mirrors)
         self.model = self.graphs.model
-        self._checked = Checked(self.graphs) if check else None
+        self._checked = Checked.if_asked(self.graphs, check)
         self._latest = None if size is None else self.graphs.of_size(size)
         self._geometries: list[tuple[object, Geometry]] = []
 
@@ -91,8 +91,11 @@ class Readings:
             assert held is not None, "a DeconvNet of this model has made the recording"
             graph = held
         else:
-            of = self._checked
-            graph = self._latest = self.graphs.of(images) if of is None else of.of(images, layers)
+            graph = self._latest = self.graphs.of(images)
+            if self._checked is not None:
+                known = named_or_none(graph, layers) or ()
+                refuse_backward_hooks(graph.model, graph.upto(known))  # before they would run
+                graph = self._latest = self._checked.of(images, layers)
         names = graph.named(layers)
         refuse_backward_hooks(graph.model, graph.upto(names))
         return graph, names
@@ -133,6 +136,7 @@ class Readings:
         )  # fmt: skip
         known = [geometry for key, geometry in self._geometries if key == asked]
         if not known or any(map(watched, modules)):
-            known = [geometry_of(asked[0], empty, layers)]
+            with without_onlookers(self.model):  # they are not to see empty images
+                known = [geometry_of(asked[0], empty, layers)]
             self._geometries = [*self._geometries[1 - KEPT :], (asked, known[0])]
         return known[0]

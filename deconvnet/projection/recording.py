@@ -23,20 +23,15 @@ class Recording(Geometry):
         policies: under which it was made; they decided what is remembered.
         empty: a number of the images' type, on their device.
         blocks: the nodes that read what carries a signal and give tensors that carry none.
+        weights: which parameters and buffers it was made with (``versions.weights_of``); empty
+            for recordings that live no longer than a call.
     """
 
     activations: dict[str, Tensor]
     policies: Policies
     empty: Tensor
     blocks: tuple[str, ...] = ()
-
-    @property
-    def apart(self) -> bool:
-        """True if signals of an image come back to it alone, so that rows can be taken.
-
-        Operations of which nothing is known are tried for it, once for each size.
-        """
-        return all(step.apart for step in self.steps)
+    weights: tuple[tuple[str, object], ...] = ()
 
     @property
     def switches(self) -> dict[str, Switches]:

@@ -117,6 +117,7 @@ class Job:
         ``told`` is what the caller says of model, weights, data set and transform.
         """
         graphs = Graphs(model)
+        held = Checked.if_asked(graphs, settings.check)
         image, data_fingerprint = _looked_at(dataset, settings.workers, signals)
         one = blank(model, image.shape, like=image)
         some = layers if layers is None else listed(layers, str, nn.Module)
@@ -149,7 +150,7 @@ class Job:
             workers=settings.workers,
             signals=signals,
             limit=settings.limit,
-            checked=Checked(graphs) if settings.check else None,
+            checked=held,
         )
 
     def like(self, parts: Sequence[Part]) -> Job:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from os import PathLike, fspath
 from pathlib import Path
@@ -109,11 +109,18 @@ def parts_in(folder: str | PathLike[str]) -> list[Part]:
 
 
 def assemble(
-    path: Path, request: Request, geometry: Geometry, parts: Iterable[Part], *, limit: Limit
+    path: Path,
+    request: Request,
+    geometry: Geometry,
+    parts: Iterable[Part],
+    *,
+    limit: Limit,
+    check: Callable[[Mapping[str, LayerTable]], None] | None = None,
 ) -> Store:
     """Write the store of a whole run from its parts, no two with a microbatch in common.
 
-    One part at a time is in memory. ``geometry`` gives the boxes of units.
+    One part at a time is in memory. ``geometry`` gives the boxes of units; ``check`` is given the
+    tables before they are written, and raises if they must not be.
 
     Raises:
         FileNotFoundError: the file of a part has gone.
@@ -142,10 +149,13 @@ def assemble(
         )
     fields = receptive_field.of_layers(geometry, list(tops))
     seen = {"images_seen": request.images - len(bad), "images_failed": len(bad)}
+    tables = {name: _table(geometry, name, top, fields[name]) for name, top in tops.items()}
+    if check is not None:
+        check(tables)
     return write_store(
         path,
         attributes={**request.attributes, **seen},
-        layers={name: _table(geometry, name, top, fields[name]) for name, top in tops.items()},
+        layers=tables,
         images=dict(sorted(images.items())),
         failed=[each for _, each in sorted(bad.items())],
     )

@@ -9,12 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deconvnet.graph.errors import NotTheModel
 from deconvnet.mining.topk import Table
 from deconvnet.mining.topk.maxima import strongest
+from deconvnet.projection.check.checked_graphs import differs
+from deconvnet.store.store import LayerTable
 
 from .file_positions import IDIOM
 from .job import Job
-from .microbatches import activations
+from .microbatches import CONTIGUOUS, activations, laid_out, microbatches
 from .readers import readers_die
 
 _IMAGES = 64  # read again, at least, in whole microbatches
@@ -58,6 +61,45 @@ def reread(
                 table, maxima = tables[layer], strongest(maps).numpy()
                 for index, now in zip(batch.indices.tolist(), maxima, strict=True):
                     _compare(layer, table, index, now, slack=slack)
+
+
+def check_strongest(job: Job, tables: Mapping[str, LayerTable]) -> None:
+    """Hold the graph against the model on one microbatch of the images in the first slots.
+
+    A part of a graph that was at rest on the first microbatch is awake where units are strong.
+
+    Args:
+        job: the run.
+        tables: {layer: table}, of the whole run.
+
+    Raises:
+        NotTheModel: the graph is another there.
+        ReaderDied, RuntimeError: as ``readers.reading``.
+    """
+    first = np.concatenate([table.image[:, 0] for table in tables.values()])
+    if job.checked is None or job.request.total == 1 or (first < 0).all():
+        return  # the first microbatch was the only one, or there is none
+    images, counts = np.unique(first[first >= 0], return_counts=True)
+    best = [table.image[np.nanargmax(table.activation[:, 0]), 0] for table in tables.values()
+            if np.isfinite(table.activation[:, 0]).any()]  # fmt: skip
+    order = [*best, *images[np.argsort(-counts, kind="stable")]]
+    rows: dict[int, int] = {}  # each image runs in the row that it was mined in
+    for image in map(int, order):
+        rows.setdefault(image % job.request.batch, image)
+    again = microbatches(
+        job.dataset, job.request.batch, size=tuple(job.image.shape[1:]), dtype=job.image.dtype,
+        workers=min(1, job.workers), groups=[sorted(rows.values())], signals=job.signals,
+    )  # fmt: skip
+    with readers_die(), closing(again), job.running():
+        for batch in again:
+            held = laid_out(batch.images.to(job.image.device), CONTIGUOUS)
+            row = differs(job.graph, held, list(tables))
+            if row is not None:
+                error = NotTheModel.at(job.graph.model, [(job.graph.reader, row)], [])
+                raise NotTheModel(
+                    f"{error}. So it is on images {batch.indices.tolist()}, among the strongest of "
+                    "this run; on its first microbatch graph and model agreed. No store is written"
+                )
 
 
 def _drawn(

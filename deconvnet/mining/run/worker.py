@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from os import fspath
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from .miner import Miner
 from .part import Part, apart, done_by
 from .part_folder import PartFolder
 from .readers import ReaderDied
-from .reread import ImagesDiffer, reread
+from .reread import ImagesDiffer, check_strongest, reread
 from .sharding import Shard
 
 _ASIDE = "write to another file, or replace it: resume=False, on the command line --restart"
@@ -219,8 +220,10 @@ class Work:
         if self.job.workers:
             for part in parts:
                 self._reread(part, len(parts))
-        request, geometry = self.job.request, self.job.geometry
-        store = assemble(self.path, request, geometry, parts, limit=self.job.limit)
+        request, check = self.job.request, partial(check_strongest, self.job)
+        store = assemble(
+            self.path, request, self.job.geometry, parts, limit=self.job.limit, check=check
+        )
         self.folder.tidy(request)
         return store
 

@@ -20,7 +20,7 @@ class Mismatch:
 
     Args:
         kind: "store", "model", "data set", "preprocessing", "batch shape", "image", "path",
-            "layer", "activation", "position", "box", "missing", "counts" or "picture".
+            "layer", "activation", "position", "box", "missing", "counts", "graph" or "picture".
         what: the value found and the value stored, in one line.
     """
 

@@ -10,17 +10,20 @@ import torch
 
 from deconvnet.data.samples import path_of
 from deconvnet.graph.frontends import Graphs, blank
+from deconvnet.graph.graph import Graph
 from deconvnet.graph.modes import evaluation, threads_of_cpu
 from deconvnet.mining.run.microbatches import (
     CONTIGUOUS,
     Microbatch,
-    activations,
     by_row,
     groups_of,
+    laid_out,
     microbatches,
 )
 from deconvnet.mining.topk import TopK
 from deconvnet.projection import receptive_field
+from deconvnet.projection.check.against_model import alongside
+from deconvnet.projection.check.checked_graphs import differs
 from deconvnet.projection.geometry import Geometry
 from deconvnet.store.store import Store
 
@@ -37,6 +40,9 @@ STRANGERS = 8  # at least as many images that no chosen entry names
 
 class Recomputation:
     """Random entries of a store, and the images to run for them.
+
+    The graph, by which stores are mined, runs beside the model itself: a part of it that was at
+    rest on the images that it was compared on may be another than the model's.
 
     Args:
         store: whose entries.
@@ -88,11 +94,15 @@ class Recomputation:
         self._tops = {name: TopK(store[name].channels, 1) for name in counted}
         self.images = sum(map(len, self._groups))
 
-    def mismatches(self, report: Callable[[int, int], None] | None = None) -> list[Mismatch]:
-        """Run the images, and compare; not a generator, which would hold the modes of PyTorch."""
+    def mismatches(self, report: Callable[[int, int], None] | None = None) -> list[Mismatch | str]:
+        """Run the images, and compare; as text, what could not be compared.
+
+        Not a generator, which would hold the modes of PyTorch.
+        """
         count, size, done = len(self._dataset), self._shape[1:], 0
         gone = f"is not in the data set, which has {count}"
-        differ = [Mismatch("image", f"{image} {gone}") for image in self._gone]
+        differ = list[Mismatch | str]()
+        differ += [Mismatch("image", f"{image} {gone}") for image in self._gone]
         differ += _boxes(self._store, self._geometry, self.chosen)
         like = blank(self._graphs.model, size).expand(*self._shape)
         graph, told = self._graphs.of(like), self._store.attributes
@@ -103,16 +113,41 @@ class Recomputation:
                 self._dataset, self._shape[0], size=size, dtype=like.dtype, groups=self._groups
             ):
                 differ += self._read(batch)
-                for name, maps in activations(
-                    graph, batch, list(self.layers), layout=layout, device=like.device
-                ):
-                    differ += self._compare(name, maps, batch)
+                images = laid_out(batch.images.to(like.device), layout)
+                differ += self._run(graph, images, batch)
                 done += len(batch.indices) + len(batch.failed)
                 if report is not None:
                     report(done, self.images)
         for name, top in self._tops.items():
             differ += self.layers[name].counts(top.table(), top.images)
         return differ
+
+    def _run(
+        self, graph: Graph, images: torch.Tensor, batch: Microbatch
+    ) -> Iterator[Mismatch | str]:
+        """Run the graph, and the model beside it: compare with the tables, and with each other.
+
+        A part of the graph that was at rest on the images on which it was checked may be another
+        than the model's; a store that was mined by it would be wrong, and agree with it.
+        """
+        layers, differ = list(self.layers), list[Mismatch]()
+
+        def compare(name: str, value: Any) -> None:
+            differ.extend(self._compare(name, batch.of_images(value), batch))
+
+        ran = alongside(graph, images, layers, compare)
+        if ran.stopped is not None:
+            raise ValueError(ran.stopped)
+        yield from differ
+        if ran.error is not None:
+            yield f"the model itself, which cannot be called: {ran.error}"
+        row = differs(graph, images, layers, ran) if ran.wrong else None
+        if row is not None:
+            yield Mismatch(
+                "graph",
+                f"on images {batch.indices.tolist()}, {row.name} is {row.found} by the graph with "
+                f"which stores are mined, and the model itself gives {row.expected}",
+            )
 
     def _compare(self, name: str, maps: torch.Tensor, batch: Microbatch) -> Iterator[Mismatch]:
         """Compare a layer's maps of one microbatch with its table."""

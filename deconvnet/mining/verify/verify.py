@@ -77,7 +77,9 @@ def verify(
 
     Images run in microbatches of the recorded shape, each in the row that it was mined in: on the
     machine that mined the store the activations are then equal bit for bit. So 100 images may
-    take more than two microbatches of 64, as many as there are images of one row.
+    take more than two microbatches of 64, as many as there are images of one row. Beside the
+    graph, by which the store was mined, the model itself runs on each microbatch, and its values
+    are compared with the graph's wherever a module gives them: two forward passes in all.
 
     Args:
         store: as ``open_store`` gives it.
@@ -132,5 +134,5 @@ def verify(
         tolerance=tolerance,
         seed=seed,
         mismatches=tuple(each for each in said if isinstance(each, Mismatch)),
-        unchecked=tuple(each for each in said if isinstance(each, str)),
+        unchecked=tuple(dict.fromkeys(each for each in said if isinstance(each, str))),
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,19 +14,17 @@ from deconvnet.graph.graph import Graph
 from deconvnet.graph.interpreter import Run, execute, plain
 from deconvnet.graph.node import filled
 from deconvnet.graph.signatures import called, image_argument
-from deconvnet.graph.user_call import without_traces
+from deconvnet.graph.user_call import Traces, Unguardable
 from deconvnet.layers import Policies, rectifier
 from deconvnet.layers.crop import layout
 from deconvnet.projection.backward import backward
 from deconvnet.projection.forward import ForwardPass
 from deconvnet.projection.geometry import Step
 
-from .module_calls import by_node, calls_of, captured
-from .tolerance import agrees, difference, tensors, told
+from .module_calls import ONE_AT_A_TIME, OUTPUT, by_node, calls_of, captured, untouched
+from .tolerance import agrees, difference, told
 
-OUTPUT = "the model's output"
 GRADIENT = "the gradient at the images"
-_ONE_AT_A_TIME = threading.RLock()  # the model carries hooks of ours meanwhile
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,7 @@ class Row:
         ok: whether it is explained by rounding.
         found: the graph's value where they differ most.
         expected: the model's there.
+        image: the row of the batch where that is; None if it is in none.
     """
 
     name: str
@@ -48,6 +47,7 @@ class Row:
     ok: bool
     found: str = ""
     expected: str = ""
+    image: int | None = None
 
 
 @dataclass
@@ -59,12 +59,16 @@ class Comparison:
         error: what the model itself raised, if it did.
         stopped: what the graph raised, if it did.
         alive: whether the gradient that was compared was not all zero.
+        traces: what the model would have left behind.
+        guarded: whether parameters that it wrote into would have got their values back.
     """
 
     rows: list[Row] = field(default_factory=list)
     error: str | None = None
     stopped: str | None = None
     alive: bool = True
+    traces: Traces = field(default_factory=Traces)
+    guarded: bool = True
 
     @property
     def wrong(self) -> list[Row]:
@@ -97,42 +101,60 @@ def compare(
             the policy "gradient" and through autograd; () for what the model returns, None for
             values alone.
     """
-    with _ONE_AT_A_TIME, without_traces(graph.model):
+    with ONE_AT_A_TIME:
         try:
-            found = _Beside(graph, _laid_out(images), inputs, seeds).run()
+            found = _apart(graph, _laid_out(images), inputs, seeds)
         except _NotDifferentiated:  # a value was written into that autograd needed as it was
-            found = _Beside(graph, _laid_out(images), inputs, seeds, cloned=True).run()
+            found = _apart(graph, _laid_out(images), inputs, seeds, cloned=True)
         if found.error is None:
             return found
-        return _Beside(graph, images.detach().clone(), inputs, seeds).run()  # as they were given
+        return _apart(graph, images.detach().clone(), inputs, seeds)  # as they were given
+
+
+def _apart(*given: Any, cloned: bool = False) -> Comparison:
+    """Graph and model beside each other; each with a state of its own, where the model has one."""
+    try:
+        return _guarded(*given, cloned=cloned)
+    except Unguardable:
+        return _guarded(*given, cloned=cloned, guarded=False)
+
+
+def _guarded(*given: Any, cloned: bool, guarded: bool = True) -> Comparison:
+    beside = _Beside(*given, cloned=cloned)
+    model = beside.graph.model
+    with untouched(model, guarded=guarded) as traces:
+        found = beside.run()
+    if traces.written and found.error is None:  # what the graph read may have been written by then
+        beside = _Beside(*given, cloned=cloned)
+        with untouched(model, guarded=guarded):
+            beside.through()
+        with untouched(model, guarded=guarded):
+            found = beside.run()
+    found.traces, found.guarded = traces, guarded
+    return found
+
+
+def alongside(
+    graph: Graph, images: Tensor, layers: Sequence[str], tell: Callable[[str, Any], None]
+) -> Comparison:
+    """Run a graph to some layers, and its model beside it, once each.
+
+    Args:
+        graph: the model's.
+        images: (batch, channels, *size), laid out in memory as they are to run.
+        layers: node names.
+        tell: given (layer, value) of each, by the graph, as soon as it is there.
+    """
+    with ONE_AT_A_TIME, untouched(graph.model, guarded=False):  # it was looked at for writes before
+        beside = _Beside(graph, images, graph.inputs, None, tell=dict.fromkeys(layers, tell))
+        beside.run()
+        beside.through()
+    return beside.found
 
 
 def _laid_out(images: Tensor) -> Tensor:
     """As recordings lay images out, so that both sides round alike."""
     return images.detach().clone(memory_format=layout(images))
-
-
-def unsteady(graph: Graph, images: Tensor, inputs: Mapping[str, Any]) -> str | None:
-    """Where a model gives two answers to one input: the name of the first node, or ``OUTPUT``."""
-    first: dict[str, Any] = {}
-    differing: list[str] = []
-
-    def meet(name: str, value: Any) -> None:
-        if name not in first:
-            first[name] = [one.detach().clone() for one in tensors(value)]
-        elif not agrees(difference(value, first[name]), images.dtype):
-            differing.append(name)
-
-    argument = image_argument(graph.model, inputs)
-    with _ONE_AT_A_TIME, without_traces(graph.model), torch.enable_grad():
-        for _ in range(2):
-            given = images.detach().requires_grad_().clone()
-            with captured(calls_of(graph), meet, heed=lambda: True):
-                try:
-                    meet(OUTPUT, called(graph.model, given, inputs, argument=argument))
-                except Exception:  # of the model's own, which was told already
-                    return None
-    return differing[0] if differing else None
 
 
 class _Beside:
@@ -146,25 +168,32 @@ class _Beside:
         seeds: Sequence[str] | None,
         *,
         cloned: bool = False,
+        tell: Mapping[str, Callable[[str, Any], None]] = MappingProxyType({}),
     ) -> None:
         self.graph, self.images, self.inputs, self.cloned = graph, images, inputs, cloned
+        self.tell = tell
         self.calls = calls_of(graph)
         last = [name for name in graph.nodes if any(name in c for c in self.calls.values())][-1:]
         self.gradient, self.seeds = seeds is not None, tuple(seeds or graph.returned or last)
         wanted = [*graph.returned, *(name for names in self.calls.values() for name in names)]
         self.recorder = ForwardPass(graph, Policies(rectifier("gradient")))
         run: Run = self.recorder.run if self.gradient else plain(graph)
-        self.steps = execute(graph, images, graph.upto(wanted), run)
+        self.steps = execute(graph, images, graph.upto([*wanted, *tell]), run)
         self.awaited, self.held = set(wanted), dict[str, Any]()
         self.tops: dict[str, Tensor] = {}
         self.ahead = False  # the graph is running, which may call the model's modules too
         self.found = Comparison()
 
+    def through(self) -> None:
+        """Run the graph to its end, before the model."""
+        for name in self.awaited:
+            self._reached(name)
+
     def run(self) -> Comparison:
         """Run both."""
         leaf = self.images.clone().requires_grad_(self.gradient)
         argument = image_argument(self.graph.model, self.inputs)
-        watched = captured(self.calls, self._meet, heed=lambda: not self.ahead)
+        watched = captured(self.graph, self._meet, heed=lambda: not self.ahead)
         with torch.set_grad_enabled(self.gradient), watched:
             try:
                 given = leaf.clone() if self.gradient else leaf
@@ -211,6 +240,8 @@ class _Beside:
             with torch.no_grad():
                 while name not in self.held and self.found.stopped is None:
                     node, value = next(self.steps)
+                    if node.name in self.tell:
+                        self.tell[node.name](node.name, value)
                     if node.name in self.awaited:
                         self.held[node.name] = value
         except StopIteration:
@@ -225,7 +256,7 @@ class _Beside:
     def _compare(self, name: str, kind: str, found: Any, expected: Any) -> None:
         apart = difference(found, expected)
         ok = agrees(apart, self.images.dtype)
-        values = ("", "") if ok else told(found, expected)
+        values = ("", "", None) if ok else told(found, expected)
         self.found.rows.append(Row(name, kind, apart, ok, *values))
 
     def _meet_gradient(self, leaf: Tensor) -> None:
@@ -242,7 +273,11 @@ class _Beside:
                 return
             expected = back
         carried = {n: seed for n, seed in seeds.items() if n in self.recorder.carriers}
-        found = mirrored(self.recorder.steps, carried).get(self.graph.input)
+        try:
+            found = mirrored(self.recorder.steps, carried).get(self.graph.input)
+        except RuntimeError as error:  # values of other shapes than the model's
+            self.found.rows.append(Row(str(error), "", float("inf"), ok=False))
+            return
         self.found.alive = bool(expected.any())
         found = torch.zeros_like(leaf) if found is None else found
         if self.found.alive or found.any():

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from deconvnet.graph.errors import NotTheModel, UntraceableError
+from deconvnet.graph.errors import BRANCHES, GRADIENTS, NotTheModel, UntraceableError
 from deconvnet.graph.frontends import Graphs
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.interpreter import execute, plain, second_input
@@ -18,10 +18,11 @@ from deconvnet.graph.model_state import state_of
 from deconvnet.graph.modes import evaluation
 from deconvnet.graph.signatures import missing
 
-from .against_model import GRADIENT, OUTPUT, Comparison, Row, unsteady
+from .against_model import GRADIENT, Comparison, Row
 from .float64 import compared
-from .module_calls import calls_of
+from .module_calls import OUTPUT, calls_of, unsteady
 
+CALLS = 10  # of a model that draws random numbers: a branch taken half the time shows in 511 of 512
 MOST = 64  # judgements that are remembered of a model
 
 
@@ -33,20 +34,20 @@ class Judgement:
         covered: the nodes up to which it is the model.
         problem: where it first differs; None if nowhere.
         error: what the model itself raised, if it did.
-        unsteady: where the model gives two answers to one input, if it does.
+        unsteady: where the model gives several answers to one input, if it does.
         tried: layers that were asked for beyond what was covered.
     """
 
     covered: set[str] = field(default_factory=set)
     problem: Row | None = None
     error: str | None = None
-    unsteady: str | None = None
+    unsteady: list[str] = field(default_factory=list)
     tried: set[str] = field(default_factory=set)
 
     @property
     def fine(self) -> bool:
         """Whether the whole graph is the model."""
-        return self.problem is None and self.error is None
+        return self.problem is None and self.error is None and not self.unsteady
 
 
 _KNOWN: WeakKeyDictionary[nn.Module, dict[object, Judgement]] = WeakKeyDictionary()
@@ -65,6 +66,17 @@ class Checked:
 
     def __init__(self, graphs: Graphs) -> None:
         self.graphs = graphs
+
+    @classmethod
+    def if_asked(cls, graphs: Graphs, check: bool) -> Checked | None:
+        """The same, or nothing where ``check`` is false.
+
+        Raises:
+            TypeError: it is no bool.
+        """
+        if not isinstance(check, bool):
+            raise TypeError(f"check={check!r} was given, expected True or False")
+        return cls(graphs) if check else None
 
     def of(
         self, images: Tensor, layers: Sequence[str | nn.Module] | None, *, gradient: bool = True
@@ -116,7 +128,8 @@ class Checked:
         key = (graph.signature, state, size, images.dtype, images.device, repr_of(graph.inputs))
         if (key, gradient) in known:
             return known[key, gradient]
-        judgement = judge(graph, images, gradient=gradient)
+        finite = bool(images.isfinite().all())  # NaN has no derivative that would be one's own
+        judgement = judge(graph, images, gradient=gradient and finite)
         if len(known) >= MOST:  # a model in training has another state at every step
             known.clear()
         # other images may fit the model, or wake what these leave at rest
@@ -134,13 +147,15 @@ class Checked:
         gradient: bool,
     ) -> bool:
         """Whether a graph that is not the whole model is the model up to some layers."""
-        names = _named(graph, layers)
-        if names is None:
+        names = named_or_none(graph, layers)
+        if names is None or (layers is None and OUTPUT in judgement.unsteady):
             return False
         for name in names:
             if name not in judgement.covered and name not in judgement.tried:
                 judgement.tried.add(name)
-                judgement.covered |= covered_below(graph, images, name, gradient=gradient)
+                judgement.covered |= covered_below(
+                    graph, images, name, gradient=gradient, unsteady=judgement.unsteady
+                )
         return set(names) <= judgement.covered
 
 
@@ -161,7 +176,9 @@ def settled(graphs: Graphs, like: Tensor, layers: Sequence[str | nn.Module] | No
 
 def _blank(images: Tensor) -> bool:
     """Whether there is nothing to be seen in images, nor in what a model makes of them."""
-    return not images.numel() or bool((images == images.flatten()[0]).all())
+    if not images.numel() or not images.isfinite().all():
+        return True
+    return bool((images == images.flatten()[0]).all())
 
 
 def judge(graph: Graph, images: Tensor, *, gradient: bool) -> Judgement:
@@ -172,25 +189,57 @@ def judge(graph: Graph, images: Tensor, *, gradient: bool) -> Judgement:
         found = found if values.error is not None else values
     if gradient and not found.wrong and found.error is None and not found.alive:
         found = _alive(graph, single, found)
-    judgement = Judgement(error=found.error)
-    if found.wrong:
-        judgement.problem = found.wrong[0]
-        if found.error is None:
-            judgement.unsteady = unsteady(graph, images, graph.inputs)
-    elif found.error is None:
+    judgement = Judgement(error=found.error, problem=next(iter(found.wrong), None))
+    if found.error is None and (found.wrong or found.traces):
+        calls = CALLS if found.traces.drawn else 2
+        judgement.unsteady = unsteady(
+            graph, single, graph.inputs, calls=calls, guarded=found.guarded
+        )
+    if judgement.fine:
         judgement.covered = set(graph.nodes)
     return judgement
 
 
-def covered_below(graph: Graph, images: Tensor, layer: str, *, gradient: bool) -> set[str]:
-    """The nodes that a comparison up to a layer shows to be right; empty if it is not."""
+def covered_below(
+    graph: Graph, images: Tensor, layer: str, *, gradient: bool, unsteady: Sequence[str] = ()
+) -> set[str]:
+    """The nodes that a comparison up to a layer shows to be right; empty if it is not.
+
+    Args:
+        graph: the model's.
+        images: to compare on.
+        layer: the node.
+        gradient: compare gradients too.
+        unsteady: nodes at which the model gives several answers to one input.
+    """
     point = _point(graph, layer)
     if point is None:
         return set()
     found, _ = compared(graph, images, (point,) if gradient else None)
     below = {node.name for node in graph.upto([layer, point])}
     wrong = {row.name for row in found.wrong if row.name in below or row.name == GRADIENT}
-    return set() if wrong or point not in found.right else below
+    unsettled = not below.isdisjoint(unsteady)
+    return set() if wrong or unsettled or point not in found.right else below
+
+
+def differs(
+    graph: Graph, images: Tensor, layers: Sequence[str], found: Comparison | None = None
+) -> Row | None:
+    """Where a graph first differs from its model on further images, up to some layers.
+
+    Args:
+        graph: the model's.
+        images: (batch, channels, *size).
+        layers: node names.
+        found: what came of running them beside each other, if that has been done.
+    """
+    if found is None or found.wrong:  # in float64 too, where the precision leaves it open
+        found, _ = compared(graph, images, None)
+    points = [_point(graph, layer) for layer in layers]
+    below = {node.name for node in graph.upto({*layers, *filter(None, points)})}
+    if None in points or not below.isdisjoint(graph.returned):
+        below.add(OUTPUT)
+    return next((row for row in found.wrong if row.name in below), None)
 
 
 def _point(graph: Graph, layer: str) -> str | None:
@@ -217,7 +266,8 @@ def _alive(graph: Graph, images: Tensor, found: Comparison) -> Comparison:
     return found
 
 
-def _named(graph: Graph, layers: Sequence[str | nn.Module] | None) -> list[str] | None:
+def named_or_none(graph: Graph, layers: Sequence[str | nn.Module] | None) -> list[str] | None:
+    """The names of nodes, as ``Graph.named``; None where it raises."""
     try:
         return graph.named(layers)
     except (KeyError, UntraceableError):
@@ -240,20 +290,22 @@ def _refused(
 ) -> Exception:
     """Why none of the graphs can be used for the layers."""
     graph, judgement = judged[0]
-    if layers is not None and all(_named(one, layers) is None for one, _ in judged):
+    if layers is not None and all(named_or_none(one, layers) is None for one, _ in judged):
         graph.named(layers)  # raises what is said of unknown names
     if judgement.unsteady:
-        return NotTheModel.unsteady(graph.model, judgement.unsteady)
+        return NotTheModel.unsteady(graph.model, judgement.unsteady[0])
     if judgement.error is not None:
         return _misfit(graph, images, layers, judgement.error)
-    return NotTheModel.at(graph.model, [(g.reader, j.problem) for g, j in judged], refusals)
+    differs = [(g.reader, j.problem) for g, j in judged]
+    remedy = GRADIENTS if all(row and row.name == GRADIENT for _, row in differs) else BRANCHES
+    return NotTheModel.at(graph.model, differs, refusals, remedy=remedy)
 
 
 def _misfit(
     graph: Graph, images: Tensor, layers: Sequence[str | nn.Module] | None, reason: str
 ) -> Exception:
     """Why images cannot be run: by the node at which they stop, if the graph stops too."""
-    nodes = graph.upto(_named(graph, layers) or graph.returned)
+    nodes = graph.upto(named_or_none(graph, layers) or graph.returned)
     try:
         with torch.no_grad(), evaluation(graph.model):
             for _ in execute(graph, images.clone(), nodes, plain(graph)):

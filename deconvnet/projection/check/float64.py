@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ from deconvnet.graph.graph import Graph
 
 from .against_model import Comparison, Row, compare
 
-IMAGES = 2  # of a batch are compared where gradients are, which takes the memory of training
+IMAGES = 2  # of a batch are compared where gradients are, which takes the memory of training;
+# and in float64, of those that differ most somewhere
 COARSE = 1e-2  # a difference that is none of rounding, where float64 cannot be asked
 
 
@@ -28,15 +30,21 @@ def compared(
         found = compare(graph, some, graph.inputs, seeds=seeds)
     if not found.wrong or images.dtype == torch.float64 or found.stopped is not None:
         return found, some
-    one = some if graph.batch else some[:1]
+    rows = [row.image or 0 for row in sorted(found.wrong, key=_by_difference)]
+    worst = list(dict.fromkeys(row for row in rows if row < len(some)))[:IMAGES]
+    few = some if graph.batch else some[worst or [0]]
     try:
-        exact = compare(_in_double(graph), one.double(), _doubled(graph.inputs), seeds=seeds)
+        exact = compare(_in_double(graph), few.double(), _doubled(graph.inputs), seeds=seeds)
     except Exception:  # the model cannot be copied
         exact = Comparison(error="it cannot be copied")
     if exact.stopped is not None or (exact.error and not found.error):  # nor run in float64
-        rows = [row if row.difference > COARSE else _accepted(row) for row in found.rows]
-        return Comparison(rows, found.error, found.stopped, found.alive), some
-    return exact, some
+        coarse = [row if row.difference > COARSE else _accepted(row) for row in found.rows]
+        return replace(found, rows=coarse), some
+    return replace(exact, traces=found.traces, guarded=found.guarded), some
+
+
+def _by_difference(row: Row) -> float:
+    return -row.difference
 
 
 def _accepted(row: Row) -> Row:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from deconvnet.graph.graph import Graph
-from deconvnet.graph.hooks import Hooks
+from deconvnet.graph.hooks import Hooks, observed, without_onlookers
 from deconvnet.graph.node import filled
+from deconvnet.graph.signatures import called, image_argument
+from deconvnet.graph.user_call import Traces, parameters_kept, without_traces
+from deconvnet.layers import reader_for
 
-from .tolerance import tensors
+from .tolerance import agrees, difference, tensors
+
+OUTPUT = "the model's output"
+ONE_AT_A_TIME = threading.RLock()  # the model carries hooks of ours meanwhile
 
 
 def calls_of(graph: Graph) -> dict[nn.Module, list[str]]:
@@ -32,13 +38,22 @@ def calls_of(graph: Graph) -> dict[nn.Module, list[str]]:
 
 @contextmanager
 def captured(
-    calls: Mapping[nn.Module, Sequence[str]],
+    graph: Graph,
     meet: Callable[[str, Any], Any],
     *,
     heed: Callable[[], bool],
 ) -> Iterator[None]:
-    """While the model runs, tell what each call of a module gave, after hooks of the user's."""
+    """While the model runs, tell what each call of a module gave, after hooks of the user's.
+
+    Those of them that turn out to look at values and change nothing are not run by the graph too.
+
+    Args:
+        graph: of the model.
+        meet: (node, value) -> what the model goes on with; None for the value itself.
+        heed: whether it is the model that runs now, and not the graph beside it.
+    """
     thread = threading.get_ident()
+    sealed = {n.module for n in graph if n.module is not None and not reader_for(n.module)}
 
     def watch(module: nn.Module, names: Iterator[str]) -> Any:
         def tell(_: nn.Module, __: Any, output: Any) -> Any:
@@ -49,7 +64,13 @@ def captured(
         return module.register_forward_hook(tell)
 
     with ExitStack() as stack:
-        for module, names in calls.items():
+        ours = observed(
+            graph.model,
+            quiet=lambda: not heed() and threading.get_ident() == thread,
+            sealed=sealed,
+        )
+        stack.enter_context(ours)
+        for module, names in calls_of(graph).items():
             if isinstance(module, torch.jit.ScriptModule):
                 continue  # these take no hooks
             stack.callback(watch(module, iter(names)).remove)
@@ -73,3 +94,55 @@ def _flat(part: Any) -> Iterator[str]:
             yield from _flat(one)
     elif isinstance(part, dict):
         yield from _flat(list(part.values()))
+
+
+@contextmanager
+def untouched(model: nn.Module, *, guarded: bool = True) -> Iterator[Traces]:
+    """Afterwards nothing that the model has written or drawn is left.
+
+    Args:
+        model: to be called.
+        guarded: parameters too; see ``parameters_kept`` for models that cannot be called so.
+    """
+    with without_traces(model) as traces:
+        with parameters_kept(model, traces) if guarded else nullcontext():
+            yield traces
+
+
+def unsteady(
+    graph: Graph,
+    images: Tensor,
+    inputs: Mapping[str, Any],
+    *,
+    calls: int = 2,
+    guarded: bool = True,
+) -> list[str]:
+    """Where a model gives several answers to one input: names of nodes and ``OUTPUT``, in order.
+
+    Args:
+        graph: the model's.
+        images: the input.
+        inputs: {argument: value} of the other arguments of forward.
+        calls: how often it is called. Random branches that are rarely taken need many calls.
+        guarded: see ``untouched``.
+    """
+    first: dict[str, Any] = {}
+    differing: dict[str, None] = {}
+
+    def meet(name: str, value: Any) -> None:
+        if name not in first:
+            first[name] = [one.detach().clone() for one in tensors(value)]
+        elif not agrees(difference(value, first[name]), images.dtype):
+            differing[name] = None
+
+    argument = image_argument(graph.model, inputs)
+    kept = untouched(graph.model, guarded=guarded), without_onlookers(graph.model)
+    with ONE_AT_A_TIME, kept[0], kept[1], torch.enable_grad():
+        for _ in range(calls):
+            given = images.detach().requires_grad_().clone()
+            with captured(graph, meet, heed=lambda: True):
+                try:
+                    meet(OUTPUT, called(graph.model, given, inputs, argument=argument))
+                except Exception:  # of the model's own, which was told already
+                    break
+    return list(differing)

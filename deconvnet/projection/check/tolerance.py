@@ -18,7 +18,7 @@ TOLERANCE = {
 }
 """The relative L2 difference at which two values no longer agree."""
 _PARTED = (torch.float32, torch.float64)  # in lower precisions single channels are rounded off
-_LEAST = 0.1  # of the root mean square of all channels: a weaker one counts as one of this size
+_LEAST = 0.1  # of an image's root mean square: a weaker channel counts as one of this size
 
 
 def agrees(difference: float, dtype: torch.dtype) -> bool:
@@ -59,8 +59,9 @@ def _of_two(found: Tensor, expected: Tensor) -> float:
     if dtype not in _PARTED or found.ndim < 2:
         return gap / size
     parts, wholes = (_of_channels(values / size) for values in (gaps, sizes))
-    least = _LEAST * float(wholes.square().mean().sqrt())
-    return max(gap / size, float((parts / wholes.clamp(min=least)).max()))
+    least = _LEAST * wholes.square().mean(dim=1, keepdim=True).sqrt()  # each image by itself
+    sizes = wholes.maximum(least).clamp(min=torch.finfo(wholes.dtype).tiny)
+    return max(gap / size, float((parts / sizes).max()))
 
 
 def _of_channels(values: Tensor) -> Tensor:
@@ -99,15 +100,16 @@ def tensors(value: Any) -> Iterator[Tensor]:
             yield from tensors(getattr(value, field.name))
 
 
-def told(found: Any, expected: Any) -> tuple[str, str]:
-    """Two values at the place where they differ most, as a line each."""
+def told(found: Any, expected: Any) -> tuple[str, str, int | None]:
+    """Two values at the place where they differ most, as a line each, and its row of the batch."""
     pairs = list(tensors(found)), list(tensors(expected))
     if len(pairs[0]) != len(pairs[1]):
-        return f"{len(pairs[0])} tensors", f"{len(pairs[1])} tensors"
+        return f"{len(pairs[0])} tensors", f"{len(pairs[1])} tensors", None
     one, other = max(zip(*pairs, strict=True), key=lambda pair: _of_two(*pair))
     if one.shape != other.shape:
-        return f"shape {tuple(one.shape)}", f"shape {tuple(other.shape)}"
+        return f"shape {tuple(one.shape)}", f"shape {tuple(other.shape)}", None
     gap = (_plain(one) - _plain(other)).abs().nan_to_num(nan=float("inf"))
     at = tuple(int(i) for i in torch.unravel_index(gap.argmax(), gap.shape))
     where = f" at {at}" if at else ""
-    return f"{_plain(one)[at]:.5g}{where}", f"{_plain(other)[at]:.5g}{where}"
+    values = f"{_plain(one)[at]:.5g}{where}", f"{_plain(other)[at]:.5g}{where}"
+    return *values, at[0] if at else None

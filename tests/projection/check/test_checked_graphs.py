@@ -61,9 +61,11 @@ def test_mining_compares_values_on_its_first_microbatch(monkeypatch, tmp_path):
     model = made()
     passes = Passes(monkeypatch, model)
     right = mine(model, images, tmp_path / "a.h5", ["two", "relu"], 3, 4)
-    assert passes.models == 2, "one image to choose by, one microbatch"
+    assert passes.models == 3, "one image to choose by, one microbatch, one of strong images"
     mine(model, images, tmp_path / "b.h5", ["two", "relu"], 3, 4, check=False)
-    assert passes.models == 2
+    assert passes.models == 3
+    mine(model, images[:4], tmp_path / "f.h5", ["two", "relu"], 3, 4)
+    assert passes.models == 3, "the only microbatch was compared already, in another run"
     planted(monkeypatch, stale, ["trace"])
     other = mine(made(), images, tmp_path / "c.h5", ["two", "relu"], 3, 4)
     assert (other["two"].activation == right["two"].activation).all(), "torch.export read it"
@@ -249,3 +251,51 @@ def test_a_hook_that_takes_no_derivatives():
     assert abs(seen[-1] - seen[-2]).max() < 1e-12
     plain = DeconvNet(made(), "gradient")
     assert error(found, plain.project(IMAGES, layer="relu_1", channel=1, seed="map")) < 1e-10
+
+
+class Offset(nn.Module):
+    """Its graph, by torch.fx, lacks a small offset; torch.export reads it."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.up = nn.Conv2d(3, 4, 3, bias=False), (2, 2)
+
+    def forward(self, x):
+        x = F.relu(self.conv(x))
+        return x + (0 if isinstance(x, torch.fx.Proxy) else 1e-2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_dark_image_beside_a_bright_one(dtype):
+    images = noise(2, 3, 12, 12) * torch.tensor([1e5, 1.0]).double().view(2, 1, 1, 1)
+    model, images = Offset().to(dtype), images.to(dtype)
+    net = DeconvNet(model, "gradient")
+    (found,) = net.record(images).activations.values()
+    assert error(found[1], model(images)[1].detach()) < 1e-4
+
+
+@pytest.mark.parametrize("first", [float("nan"), float("inf"), 0.0])
+def test_images_that_say_nothing_are_not_remembered(first):
+    model = Offset().double()
+    net = DeconvNet(model, "gradient")
+    images = IMAGES.clone()
+    images[:, :, 2:9, 2:9] = first
+    net.record(images if first else images * 0)
+    (found,) = net.record(IMAGES).activations.values()
+    assert error(found, model(IMAGES).detach()) < 1e-10
+
+
+class Resized(Offset):
+    def forward(self, x):
+        return F.interpolate(self.conv(x), scale_factor=self.up)
+
+
+def test_a_setting_that_changes_sizes():
+    model = Resized().double()
+    net = DeconvNet(model, "gradient")
+    for up in ((2, 2), (3, 3), (2, 3)):
+        model.up = up
+        (found,) = net.record(IMAGES).activations.values()
+        assert error(found, model(IMAGES).detach()) < 1e-10
+        assert net.project(IMAGES, layer=net.graph.returned[0], channel=0).any()

@@ -54,7 +54,7 @@ def test_each_precision_has_its_own_tolerance():
 
 
 def test_it_tells_where_they_differ_most():
-    assert told(ONE[None], ONE[None] + 1) == ("3 at (0, 0)", "4 at (0, 0)")
-    assert told([ONE, ONE], [ONE, torch.tensor([3.0, 9.0])]) == ("4 at (1,)", "9 at (1,)")
-    assert told(ONE, [ONE, ONE]) == ("1 tensors", "2 tensors")
-    assert told(ONE, ONE[None]) == ("shape (2,)", "shape (1, 2)")
+    assert told(ONE[None], ONE[None] + 1) == ("3 at (0, 0)", "4 at (0, 0)", 0)
+    assert told([ONE, ONE], [ONE, torch.tensor([3.0, 9.0])]) == ("4 at (1,)", "9 at (1,)", 1)
+    assert told(ONE, [ONE, ONE]) == ("1 tensors", "2 tensors", None)
+    assert told(ONE, ONE[None]) == ("shape (2,)", "shape (1, 2)", None)

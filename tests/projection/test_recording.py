@@ -1,0 +1,84 @@
+"""A recording is of the weights it was made with: others are not mixed with its switches."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from deconvnet import DeconvNet
+from tests.support.networks import noise
+
+IMAGES = noise(1, 3, 10, 10)
+
+
+class Net(nn.Sequential):
+    def __init__(self):
+        torch.manual_seed(0)
+        super().__init__(
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3)
+        )
+        self.double().eval()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x)
+
+
+def stepped(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model(IMAGES).square().sum().backward()
+    optimizer.step()
+
+
+def trained(model):
+    model.train()
+    model(IMAGES)
+    model.eval()
+
+
+def written(model):
+    with torch.no_grad():
+        model[0].weight.neg_()
+
+
+def replaced(model):
+    model[4].weight = nn.Parameter(model[4].weight.detach() * 2)
+
+
+CHANGES = {
+    "an optimizer's step": (stepped, "0.weight"),
+    "written into": (written, "0.weight"),
+    "other state": (lambda m: m.load_state_dict(copy.deepcopy(m.state_dict())), "0.weight"),
+    "another parameter": (replaced, "4.weight"),
+    "running averages": (trained, "1.num_batches_tracked"),
+    "precision": (lambda m: m.float(), "0.weight"),
+    "removed": (lambda m: m[0].register_parameter("bias", None), "0.bias"),
+}
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_weights_are_one_clear_error(change, check):
+    model = Net()
+    net = DeconvNet(model, "gradient", check=check)
+    recording = net.record(IMAGES)
+    net.project(recording, layer="4", channel=0)
+    run, name = CHANGES[change]
+    run(model)
+    with pytest.raises(ValueError, match=f"{name} of Net has changed since.*record the images ag"):
+        net.project(recording, layer="4", channel=0)
+    net.project(net.record(IMAGES.to(model[0].weight.dtype)), layer="4", channel=0)
+
+
+def test_what_is_no_weight_may_change():
+    model = Net()
+    net = DeconvNet(model, "gradient")
+    recording = net.record(IMAGES)
+    first = net.project(recording, layer="4", channel=0)
+    model(IMAGES)
+    model.train()
+    net.record(IMAGES + 1)
+    model[0].register_forward_hook(lambda *args: None)
+    assert torch.equal(net.project(recording, layer="4", channel=0), first)
