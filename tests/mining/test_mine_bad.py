@@ -197,7 +197,7 @@ class Shapes(TorchFunctionMode):
 
 BLANK = [1, 1]  # the sizes of the layers, the layout
 NOISE = [1, 1]  # the graph beside the model, before anything else is done
-BESIDE = [4, 4]  # the same on the first microbatch
+BESIDE = [4, 4]  # the same on the first microbatch, and at the end on one of strong images
 
 
 @pytest.mark.parametrize("check", [False, True])
@@ -206,7 +206,8 @@ def test_every_image_is_run_once_in_batches_of_one_shape(tmp_path, check):
     with Shapes() as shapes:
         mine(tiny(), Pictures(images(10), broken=[4]), tmp_path / "a.h5", batch_size=4, check=check,
              report=lambda *numbers: done.append(numbers))  # fmt: skip
-    assert shapes.seen == [*(NOISE if check else []), *BLANK, *(BESIDE if check else []), 4, 4, 4]
+    beside, noise = (BESIDE, NOISE) if check else ([], [])
+    assert shapes.seen == [*noise, *BLANK, *beside, 4, 4, 4, *beside]
     assert done == [(4, 10), (8, 10), (10, 10)]
 
 
