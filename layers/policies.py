@@ -48,6 +48,10 @@ class Activation:
         return slope
 
 
+RENAMED = {"rules": "supports", "placewise": "pointwise"}
+"""{old name that a user's rule may still have: name now}; it would be ignored in silence."""
+
+
 class Rectifier(ABC):
     """What an activation does to the signal ``R`` that arrives from above.
 
@@ -67,6 +71,11 @@ class Rectifier(ABC):
 
     chain_rule: ClassVar[bool] = False
     """Whether the rule is the derivative, so that autograd itself may carry the signal."""
+
+    def __init_subclass__(cls) -> None:
+        for old, new in RENAMED.items():
+            if old in vars(cls):
+                raise TypeError(f"{cls.__name__}.{old} is now called {new}; rename it")
 
     @abstractmethod
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> Any:

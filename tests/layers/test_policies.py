@@ -290,3 +290,9 @@ def test_policies_are_one_value():
     assert net.policies is told
     with pytest.raises(ValueError, match="policies .guided, fallback .* beside them fallback='rec"):
         DeconvNet(nn.Identity(), told, fallback="rectify")
+
+
+@pytest.mark.parametrize(("old", "new"), [("rules", "supports"), ("placewise", "pointwise")])
+def test_names_of_older_versions_are_not_ignored_in_silence(old, new):
+    with pytest.raises(TypeError, match=f"Mine.{old} is now called {new}; rename it"):
+        type("Mine", (Rectifier,), {"name": "mine", old: True})
