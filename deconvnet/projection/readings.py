@@ -86,18 +86,21 @@ class Readings:
             KeyError: no such layer.
             ValueError: the images do not fit the model; a backward hook may change gradients.
         """
+        names = None
         if recorded:
             held = self.graphs.held(images.shape)
             assert held is not None, "a DeconvNet of this model has made the recording"
             graph = held
         else:
-            graph = self._latest = self.graphs.of(images)
+            graph = read = self._latest = self.graphs.of(images)
             if self._checked is not None:
-                known = named_or_none(graph, layers) or ()
-                refuse_backward_hooks(graph.model, graph.upto(known))  # before they would run
+                names = named_or_none(read, layers)
+                refuse_backward_hooks(read.model, read.upto(names or ()))  # before they would run
                 graph = self._latest = self._checked.of(images, layers)
-        names = graph.named(layers)
-        refuse_backward_hooks(graph.model, graph.upto(names))
+                names = names if graph is read else None
+        if names is None:
+            names = graph.named(layers)
+            refuse_backward_hooks(graph.model, graph.upto(names))
         return graph, names
 
     def resolved(
