@@ -137,6 +137,7 @@ class Readings:
             self.graphs.of(empty), empty.shape, empty.dtype, layers and tuple(layers),
             settings(self.model), [hooks_of(module) for module in modules],
         )  # fmt: skip
+        self._latest = asked[0]
         known = [geometry for key, geometry in self._geometries if key == asked]
         if not known or any(map(watched, modules)):
             with without_onlookers(self.model):  # they are not to see empty images
