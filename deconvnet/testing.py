@@ -15,6 +15,7 @@ from deconvnet.layers.laws import (
     LawBroken,
     Trial,
     channel_law,
+    cost_law,
     inside_law,
     mirror_law,
     take_law,
@@ -40,6 +41,7 @@ def check_layer(
     - *mirror law*: for a random signal, ``mirror`` gives what ``torch.autograd.grad`` gives.
     - *channel law*: a layer that says that it is ``channelwise`` sends a signal of one channel to
       that channel alone.
+    - *cost law*: ``multiply_adds`` is an integer, or None for unknown.
     - *window law*: no range of output places depends on anything outside its window.
     - *value law*: windows, and whether the layer runs on windows, are the same for other values of
       the same sizes. Receptive fields are found once for all images, of an image of zeros.
@@ -73,6 +75,11 @@ def check_layer(
         >>> weight = torch.ones(4, 3, dtype=torch.float64)
         >>> check_layer(Linear(weight), torch.randn(2, 3, dtype=torch.float64), exact_window=True)
     """
+    if not isinstance(layer, MirroredLayer):
+        raise TypeError(
+            f"the layer was {type(layer).__name__}; give a MirroredLayer (of what a reader "
+            "returns, the first: reader(module, x)[0])"
+        )
     for value in pytree.tree_leaves(inputs):
         if not isinstance(value, Tensor) or value.dtype != torch.float64:
             given = value.dtype if isinstance(value, Tensor) else type(value).__name__
@@ -81,6 +88,7 @@ def check_layer(
     trial = Trial(layer, inputs, forward=forward, tolerance=tolerance, seed=seed)
     mirror_law(trial)
     channel_law(trial)
+    cost_law(trial)
     window_law(trial, np.random.default_rng(seed), exact=exact_window)
     value_law(trial, inputs, np.random.default_rng(seed))
     if trial.record.apart:

@@ -117,7 +117,7 @@ class LinearMap(MirroredLayer):
     def window(self, window: Any, record: Sizes) -> tuple[Any, ...]:
         """As ``sees`` says."""
         seen = self.sees(window, *record.sizes)
-        return seen if len(record.sizes) > 1 else (seen,)
+        return tuple(seen) if len(record.sizes) > 1 else (seen,)
 
     def inside(self, record: Sizes) -> Inside | None:
         """Without padding."""

@@ -47,6 +47,7 @@ class Trial:
         leaves = pytree.tree_map(lambda x: x.detach().clone().requires_grad_(), inputs)
         with torch.enable_grad():
             expected = (forward or (lambda *x: layer.record(*x)[0]))(*leaves)
+        self.given = inputs
         self.inputs: list[Tensor] = pytree.tree_leaves(inputs)
         self.leaves: list[Tensor] = pytree.tree_leaves(leaves)
         self.outputs: list[Tensor] = [x for x in pytree.tree_leaves(expected) if carries(x)]
@@ -175,6 +176,17 @@ def take_law(trial: Trial) -> None:
         each[units, owners] = 0
         stray = "(unit, other sample, ...) of the signals" + where
         trial.same("take", [each], [torch.zeros_like(each)], stray)
+
+
+def cost_law(trial: Trial) -> None:
+    """``multiply_adds`` of an output is a whole number, or None for unknown."""
+    for output in trial.outputs:
+        cost = trial.layer.multiply_adds(output.shape)
+        if cost is not None and not (isinstance(cost, int) and cost >= 0):
+            raise LawBroken(
+                f"cost law: {trial.name}.multiply_adds({tuple(output.shape)}) is {cost!r}, "
+                "expected an integer of at least 0, or None for unknown"
+            )
 
 
 def channel_law(trial: Trial) -> None:

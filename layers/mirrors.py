@@ -142,14 +142,27 @@ def _of_function(mirror: Callable[..., MirroredLayer], *args: Any, **kwargs: Any
 
 
 def _checked(key: Any, read: Reader, *args: Any, **kwargs: Any) -> Any:
-    found = read(*args, **kwargs)
-    layered = isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], MirroredLayer)
-    if found is not None and not layered:
+    name = getattr(key, "__name__", key)
+    try:
+        inspect.signature(read).bind(*args, **kwargs)
+    except TypeError as error:
+        called = ", ".join([type(x).__name__ for x in args] + [f"{k}=" for k in kwargs])
         raise MirrorError(
-            f"the mirror of {getattr(key, '__name__', key)} gave {type(found).__name__}; expected "
-            "(layer, its inputs), or None where it does not know a call"
+            f"the mirror of {name} cannot read the call ({called}): {error}"
+        ) from None
+    result = read(*args, **kwargs)
+    layered = isinstance(result, tuple) and len(result) == 2
+    if result is not None and not (layered and isinstance(result[0], MirroredLayer)):
+        raise MirrorError(
+            f"the mirror of {name} gave {type(result).__name__}; expected (layer, its inputs), or "
+            "None where it does not know a call"
         )
-    return found
+    if result is not None and not isinstance(result[1], (tuple, list)):
+        raise MirrorError(
+            f"the mirror of {name} gave (layer, {type(result[1]).__name__}); expected the inputs "
+            "as a tuple of tensors: (layer, (x,))"
+        )
+    return result
 
 
 def fits(reader: Reader, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:

@@ -80,7 +80,9 @@ def _seen(
     for number, (starts, stops) in enumerate(boxes):
         window = tuple(Interval(a, b) for a, b in zip(starts.T, stops.T, strict=True))
         asked = [window if i == places[number] else None for i in range(len(flat))]
-        seen = _windows(trial.layer.window(pytree.tree_unflatten(asked, layout), record))
+        answer = trial.layer.window(pytree.tree_unflatten(asked, layout), record)
+        _check_form(trial, answer)
+        seen = _windows(answer)
         for unit, (start, stop) in enumerate(zip(starts.tolist(), stops.tolist(), strict=True)):
             told = [_told(one, size, unit) for one, size in zip(seen, sizes, strict=True)]
             yield number, list(zip(start, stop, strict=True)), told
@@ -130,6 +132,21 @@ def _boxes(
     starts = np.concatenate([0 * length, length - 1, 0 * length, np.minimum(one, other)])
     stops = np.concatenate([0 * length, length - 1, length - 1, np.maximum(one, other)]) + 1
     return starts, stops
+
+
+def _check_form(trial: Trial, answer: Any) -> None:
+    """For each input that is a tensor, one window: an ``Interval`` for each of its axes."""
+    windows = answer if isinstance(answer, tuple) else ()
+    wrong = len(windows) != len(trial.given) or any(
+        isinstance(given, Tensor) and window and not all(isinstance(i, Interval) for i in window)
+        for window, given in zip(windows, trial.given, strict=False)
+    )
+    if wrong:
+        inside = ", ".join(type(window).__name__ for window in windows)
+        raise LawBroken(
+            f"window law: {trial.name}.window gave {type(answer).__name__} ({inside}), expected a "
+            f"tuple of {len(trial.given)}: for each input one Interval an axis, or None"
+        )
 
 
 def _windows(value: Any) -> list[Any]:

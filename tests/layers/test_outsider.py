@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconvnet import DeconvNet, Unit, mine
-from deconvnet.layers import Inside
+from deconvnet.layers import Inside, MirroredLayer, Nothing
+from deconvnet.layers.mirrors import MirrorError
 from deconvnet.testing import LawBroken, check_layer, check_model
 from tests.support.blur_pool import BlurPool, BlurPoolMirror
 
@@ -145,3 +146,55 @@ def test_the_example_of_the_readme_runs():
     (expected,) = torch.autograd.grad(names["model"](given)[:, 1, 1, 1].sum(), given)
     torch.testing.assert_close(found, expected)
     assert len(text.splitlines()) <= 60
+
+
+class Blur(MirroredLayer):
+    """A linear map with planted faults in what ``check_layer`` asks beside the mirror."""
+
+    def __init__(self, cost=0, wrap=False):
+        self.cost, self.wrap = cost, wrap
+
+    def record(self, x):
+        return 2 * x, Nothing()
+
+    def mirror(self, signal, record):
+        return (2 * signal,)
+
+    def window(self, window, record):
+        return ((window,),) if self.wrap else (window,)
+
+    def multiply_adds(self, size):
+        return self.cost
+
+
+@pytest.mark.parametrize("cost", ["nonsense", torch.Size((1, 2)), -1, 0.5])
+def test_a_cost_that_is_no_number_is_caught(cost):
+    check_layer(Blur(), noise(2, 3, 4, 4))
+    with pytest.raises(LawBroken, match="cost law: Blur.multiply_adds"):
+        check_layer(Blur(cost), noise(2, 3, 4, 4))
+
+
+def test_a_window_of_another_form_is_caught():
+    with pytest.raises(
+        LawBroken, match="window law: Blur.window gave tuple .tuple., expected a tuple of 1"
+    ):
+        check_layer(Blur(wrap=True), noise(2, 3, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("reader", "told"),
+    [
+        (lambda module, x: (Blur(), x), r"gave \(layer, Tensor\); expected the inputs as a tuple"),
+        (lambda module: (Blur(), ()), "cannot read .*, Tensor.: too many positional"),
+        (lambda module, x: Blur(), r"gave Blur; expected \(layer, its inputs\)"),
+    ],
+)
+def test_a_reader_that_would_be_ignored_is_an_error(reader, told):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softsign(), nn.Conv2d(4, 2, 3)).double()
+    with pytest.raises(MirrorError, match=told):
+        DeconvNet(model, "gradient", mirrors={nn.Softsign: reader}).record(noise(2, 3, 9, 9), "2")
+
+
+def test_what_is_no_layer_is_told():
+    with pytest.raises(TypeError, match=r"the layer was tuple; give a MirroredLayer .*\[0\]"):
+        check_layer((Blur(), ()), noise(2, 3, 4, 4))
