@@ -175,9 +175,7 @@ def test_a_cost_that_is_no_number_is_caught(cost):
 
 
 def test_a_window_of_another_form_is_caught():
-    with pytest.raises(
-        LawBroken, match="window law: Blur.window gave tuple .tuple., expected a tuple of 1"
-    ):
+    with pytest.raises(LawBroken, match="Blur.window gave tuple .tuple., expected a tuple of 1"):
         check_layer(Blur(wrap=True), noise(2, 3, 4, 4))
 
 
