@@ -14,7 +14,7 @@ from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import revoked
 from deconvnet.graph.model_state import weights_of
-from deconvnet.graph.modes import ordinarily
+from deconvnet.graph.modes import outside_modes
 from deconvnet.projection import receptive_field
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
@@ -91,7 +91,7 @@ class DeconvNet:
         torch.Size([2, 3, 16, 16])
     """
 
-    @ordinarily
+    @outside_modes
     def __init__(
         self,
         model: nn.Module,
@@ -140,7 +140,7 @@ class DeconvNet:
         """
         return self._readings.graph
 
-    @ordinarily
+    @outside_modes
     def record(
         self, images: Tensor, layer: str | nn.Module | Sequence[str | nn.Module] | None = None
     ) -> Recording:
@@ -163,7 +163,7 @@ class DeconvNet:
         recording = record(graph, images, names, policies=self.policies)
         return replace(recording, weights=weights_of(self.model))
 
-    @ordinarily
+    @outside_modes
     def project(
         self,
         images: Tensor | Recording,
@@ -224,7 +224,7 @@ class DeconvNet:
                 break  # else a hook has begun to change values, which the geometry does not know
         return gathered
 
-    @ordinarily
+    @outside_modes
     def plan(
         self, images: Tensor, units: Unit | Sequence[Unit], *, strategy: str | None = None
     ) -> Plan:
@@ -276,7 +276,7 @@ class DeconvNet:
         size = [224] * min(2, axes_of(graphs)) if known is None else known.size
         return (channels_of(graphs), *size)
 
-    @ordinarily
+    @outside_modes
     def layers_at(self, size: Sequence[int]) -> Mapping[str, Layer]:
         """``layers`` for images of another size.
 
@@ -299,7 +299,7 @@ class DeconvNet:
             layers[name] = Layer(channels, tuple(places), field.size, field.stride, kind)
         return layers
 
-    @ordinarily
+    @outside_modes
     def geometry(self, size: Sequence[int], layers: Sequence[str] | None = None) -> Geometry:
         """Sizes of values and windows of nodes, for receptive fields.
 

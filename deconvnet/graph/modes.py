@@ -55,7 +55,7 @@ def evaluation(model: nn.Module) -> Iterator[None]:
                     del _HELD[module]
 
 
-def ordinarily(function: Callable[P, R]) -> Callable[P, R]:
+def outside_modes(function: Callable[P, R]) -> Callable[P, R]:
     """The same function, run outside of autocast and of inference mode.
 
     Under autocast a model gives other values than its parameters' precision says, and what is

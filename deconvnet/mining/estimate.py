@@ -15,7 +15,7 @@ from torch import nn
 from deconvnet.arguments import listed
 from deconvnet.data import Preprocessing
 from deconvnet.data.samples import checked, first_image, path_of, read_item
-from deconvnet.graph.modes import ordinarily
+from deconvnet.graph.modes import outside_modes
 from deconvnet.layers import Policies, Rectifier
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
@@ -58,7 +58,7 @@ class Estimate:
     disk: dict[str, int]
 
 
-@ordinarily
+@outside_modes
 def estimate(
     model: nn.Module,
     dataset: Any,

@@ -19,6 +19,7 @@ from tests.support.house import (
     imported,
     module_of,
     name_of,
+    names,
 )
 
 LONGEST = 350  # 300 is a sign; a file that holds one idea may be longer
@@ -248,3 +249,36 @@ def modules_after(statement):
 def test_importing_deconvnet_does_not_wait_for_torch():
     assert "torch" not in modules_after("import deconvnet")
     assert "torch" in modules_after("from deconvnet import UnmirroredError")  # it can be told
+
+
+OLD_MODULES = {
+    "found", "ordinary", "evaluating", "trial", "inside_law", "accepting", "following", "isolate",
+    "claims", "items", "page", "origin", "descend", "record", "working", "running", "target",
+    "reading", "route", "guarded", "shielding", "disturbing", "mirror", "stores", "runs", "checks",
+}  # fmt: skip
+OLD_NAMES = {
+    "found", "Found", "outside_modes", "separable", "placewise", "elsewhere", "lit", "descend",
+    "ascend", "Recorder", "Remembered", "Route", "route_of", "held_against", "spelled",
+}  # fmt: skip
+"""Words that say nothing, or had several meanings: as names in code they are gone. (Format 1 of
+the store has an attribute ``elsewhere``, and CHANGELOG.md names what was renamed.)"""
+
+
+def old_words(source):
+    """(line, name) of names that are gone."""
+    return [(line, name) for line, name in names(source) if name in OLD_NAMES]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_old_words_are_gone(path):
+    assert not OLD_MODULES & set(path.relative_to(ROOT).with_suffix("").parts)
+    assert old_words(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["found = 1", "def f(elsewhere): ...", "x.separable", "f(elsewhere=1)", "from a import lit"],
+)
+def test_an_old_word_would_be_caught(line):
+    assert old_words(line)
+    assert old_words('attributes = {"elsewhere": 1}  # found') == []

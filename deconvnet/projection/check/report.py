@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from deconvnet.graph.errors import NotTheModel
 from deconvnet.graph.frontends import Graphs
-from deconvnet.graph.modes import ordinarily
+from deconvnet.graph.modes import outside_modes
 from deconvnet.projection.inputs import accepted
 
 from .against_model import Row
@@ -55,7 +55,7 @@ def _cells(row: Row) -> tuple[str, str, str, str]:
     return row.name, row.kind, f"{row.difference:.1e}", "ok" if row.ok else wrong
 
 
-@ordinarily
+@outside_modes
 def check_model(
     model: nn.Module,
     images: Tensor,
