@@ -257,7 +257,7 @@ OLD_MODULES = {
     "reading", "route", "guarded", "shielding", "disturbing", "mirror", "stores", "runs", "checks",
 }  # fmt: skip
 OLD_NAMES = {
-    "found", "Found", "outside_modes", "separable", "placewise", "elsewhere", "lit", "descend",
+    "found", "Found", "ordinarily", "separable", "placewise", "elsewhere", "lit", "descend",
     "ascend", "Recorder", "Remembered", "Route", "route_of", "held_against", "spelled",
 }  # fmt: skip
 """Words that say nothing, or had several meanings: as names in code they are gone. (Format 1 of
