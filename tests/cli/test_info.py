@@ -4,7 +4,6 @@ import json
 import math
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from tests.support.commands import said
 
 ROOT = Path(__file__).parents[2]
 STORE = ROOT / "tests" / "data" / "version1.h5"  # of a model and a folder that never were
-PATIENCE = 0.5  # seconds for what takes 0.2 on an idle machine
 
 
 def test_for_a_person(capfd):
@@ -129,16 +127,12 @@ sys.exit(",".join(name for name in ("torch", "matplotlib", "PIL") if name in sys
 """
 
 
-def test_torch_is_not_imported_and_it_is_quick():
-    best = float("inf")
-    for _ in range(3):
-        start = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", QUICK, str(STORE)], cwd=ROOT, capture_output=True, text=True
-        )
-        best = min(best, time.perf_counter() - start)
-        assert done.returncode == 0, done.stderr
-    assert best < PATIENCE
+def test_torch_is_not_imported():
+    """So that it is quick: the store is read with h5py alone."""
+    done = subprocess.run(
+        [sys.executable, "-c", QUICK, str(STORE)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
