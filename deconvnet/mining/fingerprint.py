@@ -50,12 +50,7 @@ def comparable(told: object) -> bool:
 
 
 def of_dataset(dataset: Any) -> str:
-    """The data set's own ``fingerprint()``, else SHA-256 over its length and a few of its items.
-
-    Raises:
-        ValueError: its own method ``fingerprint`` failed.
-        OSError: a file cannot be read.
-    """
+    """The data set's own ``fingerprint()``, else SHA-256 over its length and a few of its items."""
     own = getattr(dataset, "fingerprint", None)
     if callable(own):
         with threads_of_cpu(1):  # as in a process that reads ahead

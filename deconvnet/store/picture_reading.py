@@ -50,13 +50,13 @@ def stored_exemplars(
             "them with `deconvnet embed`"
         )
     _check_canvas(store, layer, channels)
-    found: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
+    exemplars: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
     with opened_layer(store, layer) as group:
         for channel in channels:
             for slot in np.flatnonzero(known.projections[rectifier].offset[channel] >= 0).tolist():
                 place = (channel, slot)
                 top, left = known.overhang[place].tolist()
-                found[channel].append(
+                exemplars[channel].append(
                     Exemplar(
                         table.unit(layer, *place),
                         float(table.activation[place]),
@@ -66,7 +66,7 @@ def stored_exemplars(
                         read_projection(store, layer, group, place, rectifier=rectifier),
                     )
                 )
-    return found
+    return exemplars
 
 
 def _check_canvas(store: Store, layer: str, channels: Sequence[int]) -> None:
@@ -86,12 +86,7 @@ def _check_canvas(store: Store, layer: str, channels: Sequence[int]) -> None:
 
 @contextmanager
 def opened_layer(store: Store, layer: str) -> Iterator[h5py.Group]:
-    """The group of a layer in the file that a store was read from.
-
-    Raises:
-        ValueError: the file is another one by now.
-        OSError: it cannot be read.
-    """
+    """The group of a layer in the file that a store was read from, which must be the same still."""
     with store.path.open("rb") as stream, h5py.File(stream, "r") as root:
         group = group_in(group_in(root, "layers"), escape(layer))
         _check_unchanged(store, layer, group, Room(store.path.stat().st_size))
@@ -101,11 +96,7 @@ def opened_layer(store: Store, layer: str) -> Iterator[h5py.Group]:
 def read_patch(
     store: Store, layer: str, group: h5py.Group, place: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """The patch of an entry (channel, slot), from the group that ``opened_layer`` gave.
-
-    Raises:
-        ValueError: there is none, or it is damaged.
-    """
+    """The patch of an entry (channel, slot), from the group that ``opened_layer`` gave."""
     known = store.pictures[layer].patches
     first, length = int(known.offset[place]), int(known.length[place])
     try:
@@ -120,11 +111,7 @@ def read_patch(
 def read_projection(
     store: Store, layer: str, group: h5py.Group, place: tuple[int, int], *, rectifier: str
 ) -> NDArray[np.float32]:
-    """The projection of an entry that has one, likewise.
-
-    Raises:
-        ValueError: it is damaged.
-    """
+    """The projection of an entry that has one, likewise."""
     known = store.pictures[layer].projections[rectifier]
     shape = (*_size(store, layer, place), known.channels)
     first = int(known.offset[place])

@@ -14,10 +14,8 @@ class Shielded(io.RawIOBase):
     """A file for HDF5 to write through, which hides errors of the disk from it.
 
     On a full disk HDF5 may take the interpreter down. Here the first error is kept, later writes
-    are dropped, and ``check`` raises when HDF5 has let go of the file.
-
-    Args:
-        file: opened by Python, for reading and writing.
+    are dropped, and ``check`` raises when HDF5 has let go of the file, which Python has opened for
+    reading and writing.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -27,11 +25,7 @@ class Shielded(io.RawIOBase):
         self._late: dict[int, bytes] = {}  # what HDF5 must find again to close the file
 
     def check(self) -> None:
-        """Raise what the disk refused.
-
-        Raises:
-            OSError: the first refusal.
-        """
+        """Raise the first error of the disk, if there was one."""
         if self._error is not None:
             raise self._error
 

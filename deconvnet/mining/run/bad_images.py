@@ -91,7 +91,7 @@ def check_failed(
     bad image and not only the first.
 
     Raises:
-        ValueError: the limit is strict, and there is one; the message names the first.
+        ValueError: the limit is strict, and there is one.
         TooManyBad: they are too many.
     """
     most = limit.of(images)
@@ -116,6 +116,6 @@ def _read_on(rest: Iterable[Mapping[int, Failed]], failed: dict[int, Failed]) ->
             failed |= some
             if time.monotonic() > until:
                 return False
-    except Exception:  # something else is wrong too; what was found so far is worth telling
+    except Exception:  # something else is wrong too; the images so far are worth telling
         return False
     return True

@@ -37,12 +37,7 @@ from .request import Request
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a run: arguments of ``mine``, which explains them.
-
-    Raises:
-        TypeError: a number is no integer.
-        ValueError: a number is out of range, or ``nan`` no known word.
-    """
+    """The settings of a run: arguments of ``mine``, which explains them, checked here."""
 
     k: int
     batch_size: int
@@ -77,29 +72,17 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A run, ready to start.
-
-    Args:
-        graphs: of the model.
-        geometry: the sizes and fields of its nodes.
-        dataset: map-style.
-        image: one image, for its size and precision, (1, channels, *size).
-        request: what the tables will depend on.
-        workers: processes that read images ahead.
-        signals: what these do about signals, see ``readers.reading``.
-        limit: how many images may be unreadable.
-        checked: holds the graph against the model, on the first microbatch.
-    """
+    """A run, ready to start."""
 
     graphs: Graphs
     geometry: Geometry
     dataset: Any
-    image: Tensor
+    image: Tensor  # (1, channels, *size), of any content: for size, precision and device
     request: Request
     workers: int
-    signals: Callable[[int], None]
+    signals: Callable[[int], None]  # see ``readers.reading``
     limit: Limit
-    checked: Checked | None
+    checked: Checked | None  # compares the graph with the model, on the first microbatch
 
     @classmethod
     def of(

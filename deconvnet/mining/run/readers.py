@@ -72,14 +72,11 @@ def reading(
     workers: int,
     signals: Callable[[int], None],
 ) -> Iterator[Iterator[Any]]:
-    """Read groups of items in order; on leaving, also by an exception, all readers are ended.
+    """Read groups of indices in order; on leaving, also by an exception, all readers are ended.
 
-    Args:
-        handed: the data set.
-        groups: the indices of each group.
-        collate: makes what a reader sends from the items of a group.
-        workers: how many processes read ahead; 0: this one reads.
-        signals: called in each reader when it starts: ``ignore_interrupts``, ``outlive_signals``.
+    ``collate`` makes what a reader sends from the items of a group. With ``workers=0`` this process
+    reads; else ``signals`` is called in each reader when it starts: ``ignore_interrupts`` or
+    ``outlive_signals``.
 
     Raises:
         ReaderDied: a reader has died.
@@ -113,10 +110,7 @@ def ask(
 ) -> T:
     """Call a function on a data set in a new reader, and return or raise what it does there.
 
-    Args:
-        question: a function at the top level of a module.
-        dataset: its argument; this process does not touch it.
-        signals: what the reader does about signals, see ``reading``.
+    The function stands at the top level of a module; this process does not touch the data set.
     """
     handed = _Asked(dataset, question)
     with reading(handed, [[0]], itemgetter(0), workers=1, signals=signals) as answers:

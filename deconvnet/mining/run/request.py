@@ -34,17 +34,11 @@ _VERSIONS = ("deconvnet", "torch")  # the others do not compute
 
 @dataclass(frozen=True)
 class Request:
-    """All that the tables of a run depend on.
+    """All that the tables of a run depend on."""
 
-    Args:
-        attributes: those of the store to be written.
-        images: how many the data set has.
-        channels: {layer: channels}, in the order of the network.
-    """
-
-    attributes: Mapping[str, Any]
-    images: int
-    channels: Mapping[str, int]
+    attributes: Mapping[str, Any]  # of the store to be written
+    images: int  # of the data set
+    channels: Mapping[str, int]  # by layer, in the order of the network
 
     @property
     def batch(self) -> int:
@@ -88,11 +82,7 @@ class Request:
 
 
 def of_json(text: str) -> Request:
-    """Read a request from the text of a file.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Read a request from the text of a file; ValueError if it is none."""
     try:
         parsed = json.loads(text)
         attributes, channels = dict(parsed["attributes"]), dict(parsed["channels"])

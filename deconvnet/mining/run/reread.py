@@ -39,12 +39,8 @@ def reread(
     for data sets that are not the same in every process.
 
     The microbatches of a part, ``done``, with more entries in its tables are likelier to be drawn;
-    of many ``parts``, fewer images are read of each.
-
-    Raises:
-        ImagesDiffer: an entry is not what its image gives, or an image is stronger than the last
-            entry and stands in none.
-        ReaderDied, RuntimeError: as ``readers.reading``.
+    of many ``parts``, fewer images are read of each. ``ImagesDiffer`` is raised where an entry is
+    not what its image gives, or an image is stronger than the last entry and stands in none.
     """
     request = job.request
     count = max(1, -(-_IMAGES // (request.batch * parts)))
@@ -64,17 +60,10 @@ def reread(
 
 
 def check_strongest(job: Job, tables: Mapping[str, LayerTable]) -> None:
-    """Hold the graph against the model on one microbatch of the images in the first slots.
+    """Compare the graph with the model on one microbatch of the images in the first slots.
 
     A part of a graph that was at rest on the first microbatch is awake where units are strong.
-
-    Args:
-        job: the run.
-        tables: {layer: table}, of the whole run.
-
-    Raises:
-        NotTheModel: the graph is another there.
-        ReaderDied, RuntimeError: as ``readers.reading``.
+    The tables are those of the whole run.
     """
     first = np.concatenate([table.image[:, 0] for table in tables.values()])
     if job.checked is None or job.request.total == 1 or (first < 0).all():

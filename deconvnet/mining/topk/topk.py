@@ -47,16 +47,7 @@ class TopK:
     """
 
     def __init__(self, channels: int, k: int, *, device: torch.device | str = "cpu") -> None:
-        """Start with empty tables.
-
-        Args:
-            channels: how many channels the layer has.
-            k: how many images to keep for each.
-            device: where the tables live; activations may come from another device.
-
-        Raises:
-            ValueError: ``channels`` or ``k`` is not positive.
-        """
+        """Start with empty tables on a device; activations may come from another device."""
         if channels < 1 or k < 1:
             raise ValueError(f"{channels} channels and k={k} were given, both must be at least 1")
         self.channels, self.k = channels, k
@@ -77,10 +68,6 @@ class TopK:
         Args:
             activations: (batch, channels) or (batch, channels, *positions), floating point.
             images: (batch,) int64, the index of each image in the data set.
-
-        Raises:
-            TypeError: the activations are not floating point, or the images not int64.
-            ValueError: the shapes do not fit, or an image is not in 0 … 2**32 - 2.
         """
         self._check(activations, images)
         if not len(images):
@@ -108,11 +95,7 @@ class TopK:
             self._enter(activations, maxima[:, columns], images, columns=columns)
 
     def merge(self, other: "TopK") -> None:
-        """Take in what another instance saw; commutative and associative.
-
-        Raises:
-            ValueError: the other was made for other ``channels`` or another ``k``.
-        """
+        """Take in what another instance saw; commutative and associative."""
         if (other.channels, other.k) != (self.channels, self.k):
             raise ValueError(
                 f"a top-{other.k} of {other.channels} channels cannot be merged into a "
