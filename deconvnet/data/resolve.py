@@ -155,8 +155,8 @@ def known_preprocessing(
 ) -> Preprocessing | None:
     """The preprocessing: as stated, else the data set's own, else the model's, else the store's.
 
-    It is stated as a ``Preprocessing``, or as torchvision's weights of a classification network. Data
-    set and model, or its DeconvNet, may have an attribute ``preprocessing``.
+    It is stated as a ``Preprocessing``, or as torchvision's weights of a classification network.
+    Data set and model, or its DeconvNet, may have an attribute ``preprocessing``.
     """
     if isinstance(stated, Preprocessing):
         return stated

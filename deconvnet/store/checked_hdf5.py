@@ -37,7 +37,7 @@ class Room:
 def read_attributes(source: h5py.AttributeManager, room: Room) -> dict[str, Any]:
     """Attributes as Python values: str, int, float, a tuple of numbers; dict for JSON.
 
-    One of another kind is passed over unread; it is an error if the format gives its name a meaning.
+    One of another kind is passed over unread; an error if the format gives its name a meaning.
     """
     attributes: dict[str, Any] = {}
     for name in source:

@@ -46,8 +46,8 @@ def lines(store: Store, result: Verification) -> Iterable[str]:
     """The result as text: a line for each kind of mismatch, and a few examples of it."""
     entries = sum(int((table.image >= 0).sum()) for table in store.values())
     yield (
-        f"{result.checked} of {entries} entries (seed {result.seed}) recomputed over {result.images} "
-        f"images: {result.equal} activations are equal bit for bit, compared within "
+        f"{result.checked} of {entries} entries (seed {result.seed}) recomputed over "
+        f"{result.images} images: {result.equal} activations are equal bit for bit, compared within "
         f"{result.tolerance:g} of each layer's greatest"
     )
     if result.pictures:

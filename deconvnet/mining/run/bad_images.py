@@ -60,7 +60,7 @@ class TooManyBad(ValueError):
     """More images are unreadable than may be.
 
     Attributes:
-        failed: those found, by index.
+        failed: the images, by index.
         lines: the message for a terminal.
         details: all of it for a machine.
     """
