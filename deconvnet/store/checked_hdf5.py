@@ -25,7 +25,7 @@ class Room:
         self.size = self.left = size
 
     def take(self, count: int, where: str) -> None:
-        """Note that so many bytes are read; ValueError if by now they are more than there are."""
+        """Deduct bytes that are read; ValueError if more are read than the file has."""
         self.left -= count
         if self.left < 0:
             raise ValueError(

@@ -70,7 +70,7 @@ def stored_exemplars(
 
 
 def _check_canvas(store: Store, layer: str, channels: Sequence[int]) -> None:
-    """A figure lays all pictures on canvases of one size, which overhangs must not blow up."""
+    """Refuse overhangs that would make a canvas huge; a figure gives all pictures one size."""
     table, overhang = store[layer], store.pictures[layer].overhang
     places = [(c, s) for c in channels for s in np.flatnonzero(table.has_picture[c]).tolist()]
     sides = np.array([_size(store, layer, place) for place in places], "i8").reshape(-1, 2)

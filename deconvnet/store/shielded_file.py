@@ -29,26 +29,10 @@ class Shielded(io.RawIOBase):
         if self._error is not None:
             raise self._error
 
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def writable(self) -> bool:
-        """True."""
-        return True
-
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Only noted: the system seeks when it reads or writes."""
+        """Note the position; the file itself seeks when it is read or written."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._end}[whence]
         self._place = base + offset
-        return self._place
-
-    def tell(self) -> int:
-        """The place noted."""
         return self._place
 
     def write(self, data: Any) -> int:
@@ -88,7 +72,7 @@ class Shielded(io.RawIOBase):
         return self._end
 
     def flush(self) -> None:
-        """Hand over to the system."""
+        """Flush the file."""
         self._try(self._file.flush)
 
     def _try(self, operation: Callable[..., object], *arguments: Any) -> None:

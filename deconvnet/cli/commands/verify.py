@@ -47,8 +47,8 @@ def lines(store: Store, result: Verification) -> Iterable[str]:
     entries = sum(int((table.image >= 0).sum()) for table in store.values())
     yield (
         f"{result.checked} of {entries} entries (seed {result.seed}) recomputed over "
-        f"{result.images} images: {result.equal} activations are equal bit for bit, compared within "
-        f"{result.tolerance:g} of each layer's greatest"
+        f"{result.images} images: {result.equal} activations are equal bit for bit, compared "
+        f"within {result.tolerance:g} of each layer's greatest"
     )
     if result.pictures:
         yield f"{result.pictures} stored patches and projections compared with new ones"

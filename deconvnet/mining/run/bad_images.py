@@ -38,7 +38,7 @@ class Limit:
         self.of(1)
 
     def of(self, images: int) -> int:
-        """So many images of a data set of this size."""
+        """The limit as a number of images, for a data set of this size."""
         if self.strict:
             return 0
         text = str(self.most)
@@ -57,7 +57,7 @@ class Limit:
 
 
 class TooManyBad(ValueError):
-    """More images are unreadable than may be.
+    """More images are unreadable than the limit allows.
 
     Attributes:
         failed: the images, by index.
@@ -84,7 +84,7 @@ def check_failed(
     limit: Limit,
     rest: Iterable[Mapping[int, Failed]] | None = None,
 ) -> None:
-    """Stop if more images are unreadable than may be.
+    """Stop if more images are unreadable than the limit allows.
 
     ``failed`` are those known so far, by index, of ``images`` in all; ``rest`` are those of each
     microbatch not read yet, which are read, for a minute at most, so that the message names every

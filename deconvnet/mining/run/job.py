@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -26,9 +26,9 @@ from deconvnet.projection.forward import geometry_of
 from deconvnet.projection.geometry import Geometry
 from deconvnet.store.format import check_attributes
 
-from .bad_images import DEFAULT, Limit
+from .bad_images import Limit
 from .file_positions import Positions
-from .microbatches import Microbatch, groups_of, layout_for, microbatches
+from .microbatches import Microbatch, layout_for, microbatches
 from .minable_layers import chosen
 from .part import Part
 from .readers import ask, ignore_interrupts
@@ -44,8 +44,7 @@ class Settings:
     nan: str = "skip"
     threads: int | None = None
     workers: int = 0
-    strict: bool = False
-    max_bad: str | float = DEFAULT
+    limit: Limit = Limit()
     check: bool = True
 
     def __post_init__(self) -> None:
@@ -62,12 +61,6 @@ class Settings:
             raise ValueError(f"workers={self.workers} was given, expected 0 or more processes")
         if self.nan not in ("skip", "error"):
             raise ValueError(f"nan was {self.nan!r}; use 'skip' or 'error'")
-        _ = self.limit  # a wrong one is told before any image is read
-
-    @property
-    def limit(self) -> Limit:
-        """How many images may be unreadable."""
-        return Limit(self.max_bad, self.strict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,17 +143,16 @@ class Job:
         return self.graphs.of(self.image.expand(self.request.batch, *self.image.shape[1:]))
 
     def microbatches(
-        self, numbers: Sequence[int], *, workers: int | None = None
+        self, groups: Iterable[Sequence[int]], *, workers: int | None = None
     ) -> Generator[Microbatch, None, None]:
-        """Read the microbatches with these numbers; by default with all readers of the run."""
-        batch = self.request.batch
+        """Read groups of images as microbatches, by default with all readers of the run."""
         return microbatches(
             self.dataset,
-            batch,
+            self.request.batch,
             size=tuple(self.image.shape[1:]),
             dtype=self.image.dtype,
             workers=self.workers if workers is None else workers,
-            groups=groups_of(numbers, batch, self.request.images),
+            groups=groups,
             signals=self.signals,
         )
 

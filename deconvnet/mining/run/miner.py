@@ -17,7 +17,7 @@ from deconvnet.store.store import Failed
 from .bad_images import check_failed
 from .file_positions import Positions
 from .job import Job
-from .microbatches import Microbatch, activations, laid_out
+from .microbatches import Microbatch, activations, groups_of, laid_out
 from .part import FirstNaN, Part
 from .readers import readers_die
 
@@ -47,7 +47,7 @@ class Miner:
         that could not be read in earlier runs.
         """
         job = self.job
-        feed = job.microbatches(numbers)
+        feed = job.microbatches(groups_of(numbers, job.request.batch, job.request.images))
         positions = Positions() if job.workers else None
         with readers_die(), closing(feed), job.running():
             for batch in feed:

@@ -95,8 +95,14 @@ def reading(
     )
     before, batches = multiprocessing.active_children(), None
     try:
-        with readers_die(), _handed_over():
-            batches = iter(loader)
+        try:
+            with readers_die():
+                batches = iter(loader)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise RuntimeError(
+                f"the data set cannot be handed to other processes ({error}); define its classes "
+                "and functions at the top level of a module that can be imported, or use workers=0"
+            ) from error
         yield _received(batches, workers)
     finally:
         _end(batches, before)
@@ -198,18 +204,6 @@ def readers_die() -> Iterator[None]:
         if "DataLoader worker" not in str(error) or isinstance(error, ReaderDied):
             raise
         raise _died(error) from error
-
-
-@contextmanager
-def _handed_over() -> Iterator[None]:
-    """Explain that a data set cannot be pickled."""
-    try:
-        yield
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise RuntimeError(
-            f"the data set cannot be handed to other processes ({error}); define its classes and "
-            "functions at the top level of a module that can be imported, or use workers=0"
-        ) from error
 
 
 def _died(error: BaseException) -> ReaderDied:

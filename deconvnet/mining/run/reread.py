@@ -17,7 +17,7 @@ from deconvnet.store.store import LayerTable
 
 from .file_positions import IDIOM
 from .job import Job
-from .microbatches import CONTIGUOUS, activations, laid_out, microbatches
+from .microbatches import CONTIGUOUS, activations, groups_of, laid_out
 from .readers import readers_die
 
 _IMAGES = 64  # read again, at least, in whole microbatches
@@ -47,7 +47,7 @@ def reread(
     numbers = _drawn(tables, sorted(done), request.batch, count=count, seed=seed)
     device, dtype = job.image.device, job.image.dtype
     slack = max(_SLACK.get(device.type, _SLACK_ELSEWHERE), 8 * torch.finfo(dtype).eps)
-    again = job.microbatches(numbers, workers=1)
+    again = job.microbatches(groups_of(numbers, request.batch, request.images), workers=1)
     graph, layout = job.graph, str(request.attributes["layout"])
     with readers_die(), closing(again), job.running():
         for batch in again:  # an image that cannot be read this time tells nothing
@@ -75,10 +75,7 @@ def check_strongest(job: Job, tables: Mapping[str, LayerTable]) -> None:
     rows: dict[int, int] = {}  # each image runs in the row that it was mined in
     for image in map(int, order):
         rows.setdefault(image % job.request.batch, image)
-    again = microbatches(
-        job.dataset, job.request.batch, size=tuple(job.image.shape[1:]), dtype=job.image.dtype,
-        workers=min(1, job.workers), groups=[sorted(rows.values())], signals=job.signals,
-    )  # fmt: skip
+    again = job.microbatches([sorted(rows.values())], workers=min(1, job.workers))
     with readers_die(), closing(again), job.running():
         for batch in again:
             held = laid_out(batch.images.to(job.image.device), CONTIGUOUS)

@@ -93,7 +93,7 @@ class Comparison:
             yield Mismatch("counts", f"{what}; the same of {len(odd) - 1} more channels")
 
     def absent(self, values: Tensor, images: Sequence[int]) -> Iterator[Mismatch]:
-        """Images, of values (images, channels, *positions), that a channel's table should have."""
+        """Yield images missing from a channel's table, by values (images, channels, *positions)."""
         maxima = strongest(values).numpy()
         if self.slack:
             self._undecided += (np.abs(maxima) <= self.slack).sum(0)
