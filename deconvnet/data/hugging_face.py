@@ -105,13 +105,7 @@ class HuggingFaceImages(Dataset[Any]):
 
 
 def load_from_disk(path: str | PathLike[str]) -> Any:
-    """Load a ``datasets.Dataset`` that ``Dataset.save_to_disk`` wrote.
-
-    Raises:
-        ImportError: the package ``datasets`` is not installed.
-        FileNotFoundError: there is no such data set.
-        TypeError: it holds several splits.
-    """
+    """Load a ``datasets.Dataset``, not several splits, that ``Dataset.save_to_disk`` wrote."""
     path = expanded(path)
     try:
         from datasets import load_from_disk as load

@@ -20,15 +20,10 @@ PATIENCE = 60.0  # seconds that the rest of a data set is looked through for mor
 
 @dataclass(frozen=True)
 class Limit:
-    """How many images may be unreadable.
+    """How many images may be unreadable; none if ``strict``: the first one stops the run at once.
 
-    Args:
-        most: a share of the data set ("1%", 0.01), of which at least one image may be
-            unreadable, or a number of images ("20", 20).
-        strict: none may be, and the first one stops the run at once.
-
-    Raises:
-        ValueError: ``most`` is neither.
+    ``most`` is a share of the data set ("1%", 0.01), but at least one image, or a number of images
+    ("20", 20); ValueError if it is neither.
     """
 
     most: str | float = DEFAULT
