@@ -32,20 +32,10 @@ def project_exemplars(
     dataset: Any,
     preprocessing: Any = None,
 ) -> dict[int, list[Exemplar]]:
-    """Recompute the exemplars of a store and compare their activations with it.
+    """Recompute the exemplars of a store; ``studies.exemplars`` explains the arguments.
 
     Every activation is compared with the one in the store, so that no figure is drawn from a
     data set that has changed.
-
-    Args:
-        store: mined from this model and data set.
-        layer: one of its layers.
-        channels: which of its channels, one or several.
-        net: the mirrored model.
-        dataset: gives the images by index, or is its path.
-        preprocessing: turns tensors back into pictures, and images into tensors where the data
-            set is given as a path: a ``Preprocessing``, or torchvision's weights; by default the
-            data set's own, else the model's, else that of the store.
 
     Returns:
         {channel: exemplars}, strongest first; only those with a positive activation, so that the

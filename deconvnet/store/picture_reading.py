@@ -25,13 +25,7 @@ _SMALL = 2**24  # pixels that are not worth a question
 def stored_exemplars(
     store: Store, layer: str, channels: int | Sequence[int], *, rectifier: str
 ) -> dict[int, list[Exemplar]]:
-    """The exemplars whose pictures a store holds; neither model nor data set is needed.
-
-    Args:
-        store: with pictures, see ``deconvnet.mining.embed``; its file must still be there.
-        layer: one of its layers.
-        channels: which of its channels, one or several.
-        rectifier: the policy of the projections.
+    """The exemplars whose pictures a store holds; ``studies.exemplars`` explains the arguments.
 
     Returns:
         {channel: exemplars}, strongest first; only those with a positive activation, so that the

@@ -33,10 +33,6 @@ def load_state_dict(model: nn.Module, file: str) -> tuple[str, ...]:
 
     Returns:
         The modules it does not cover, which stay random: only allowed above all that it covers.
-
-    Raises:
-        ValueError: the file is no state dict, or not one of this model.
-        FileNotFoundError: no such file.
     """
     file = expanded(file)
     own = {key: value for key, value in model.state_dict().items() if isinstance(value, Tensor)}
