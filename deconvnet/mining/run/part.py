@@ -25,7 +25,6 @@ from torch import Tensor
 from deconvnet.mining.topk import TopK
 from deconvnet.store.store import Failed
 
-from . import request as requests
 from .request import Request
 
 FORMAT = "deconvnet part 3"
@@ -160,7 +159,7 @@ def _texts(start: bytes, file: Any, size: int) -> dict[str, str]:
 
 
 def _heading(texts: Mapping[str, str]) -> Part:
-    asked = requests.of_json(texts["request"])
+    asked = Request.of_json(texts["request"])
     done, nan = json.loads(texts["done"]), json.loads(texts["nan"])
     if not isinstance(done, list) or not all(type(n) is int and 0 <= n < asked.total for n in done):
         raise ValueError(f"{str(done)[:80]!r} are no microbatches of 0 … {asked.total - 1}")

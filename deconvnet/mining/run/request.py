@@ -80,19 +80,19 @@ class Request:
             {"attributes": self.attributes, "images": self.images, "channels": self.channels}
         )
 
-
-def of_json(text: str) -> Request:
-    """Read a request from the text of a file; ValueError if it is none."""
-    try:
-        parsed = json.loads(text)
-        attributes, channels = dict(parsed["attributes"]), dict(parsed["channels"])
-        batch, k = attributes["batch_shape"][0], attributes["k"]
-        numbers = [parsed["images"], batch, k, *channels.values()]
-    except (ValueError, LookupError, TypeError) as error:
-        raise ValueError(f"it does not say what was mined ({error!r})") from error
-    if not channels or not all(type(n) is int and 0 < n <= LAST_IMAGE for n in numbers):
-        raise ValueError("it does not say what was mined: counts are not positive integers")
-    return Request(attributes, parsed["images"], channels)
+    @classmethod
+    def of_json(cls, text: str) -> Request:
+        """Read a request from the text of a file; ValueError if it is none."""
+        try:
+            parsed = json.loads(text)
+            attributes, channels = dict(parsed["attributes"]), dict(parsed["channels"])
+            batch, k = attributes["batch_shape"][0], attributes["k"]
+            numbers = [parsed["images"], batch, k, *channels.values()]
+        except (ValueError, LookupError, TypeError) as error:
+            raise ValueError(f"it does not say what was mined ({error!r})") from error
+        if not channels or not all(type(n) is int and 0 < n <= LAST_IMAGE for n in numbers):
+            raise ValueError("it does not say what was mined: counts are not positive integers")
+        return cls(attributes, parsed["images"], channels)
 
 
 def differences(
