@@ -22,9 +22,6 @@ def device_of(name: str) -> torch.device:
     """The device that ``--device`` names; "auto" is the GPU where there is one.
 
     Of several GPUs each process of a machine takes its own, as torchrun or srun number them.
-
-    Raises:
-        ValueError: it cannot be used.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -55,8 +52,7 @@ def progress(total: int, does: str) -> Iterator[Callable[[int, int], None]]:
 def interruptible(options: argparse.Namespace) -> Iterator[Stopping]:
     """Let signals stop the run after a checkpoint, and tell the user how to resume it.
 
-    Raises:
-        SystemExit: 128 + the signal after one; 0 where the share of this process is done.
+    The exit status is 128 + the signal; 0 where the share of this process is done.
     """
     stopping = Stopping(
         told="\ndeconvnet: stopping after the current batch; a second Ctrl-C stops at once\n"

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Returns:
-        0; or 1 if ``verify`` found differences; or 2 after bad input, with one line on standard
+        0; or 1 if ``verify`` saw differences; or 2 after bad input, with one line on standard
         error that says what to do; or 130 after Ctrl-C.
     """
     options = command_line().parse_args(arguments)

@@ -43,10 +43,10 @@ def limit(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """Words: relu2,relu4."""
-    found = [part for part in text.split(",") if part]
-    if not found:
+    parts = [part for part in text.split(",") if part]
+    if not parts:
         raise argparse.ArgumentTypeError(f"{text!r} was given, expected words: relu2,relu4")
-    return found
+    return parts
 
 
 @dataclass(frozen=True)

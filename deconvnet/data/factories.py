@@ -18,11 +18,7 @@ FORMS = "path/to/file.py:factory or package.module:factory"
 
 
 def made_by(place: str, name: str) -> Any:
-    """Call a factory, without arguments.
-
-    Args:
-        place: a Python file, told by its ending, or a module by its dotted name.
-        name: the function in it.
+    """Call a function, without arguments, of a Python file (``.py``) or of a module.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -149,12 +145,7 @@ def _free_name(path: Path) -> str:
 
 
 def _check_siblings(path: Path) -> None:
-    """Check that imports of files beside this one would not resolve to other modules.
-
-    Raises:
-        ImportError: the file imports a module that lies beside it, and another module of that
-            name has been imported already.
-    """
+    """Check that imports of files beside this one would not resolve to modules imported already."""
     for node in ast.walk(ast.parse(path.read_bytes())):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:

@@ -105,13 +105,7 @@ class HuggingFaceImages(Dataset[Any]):
 
 
 def load_from_disk(path: str | PathLike[str]) -> Any:
-    """Load a ``datasets.Dataset`` that ``Dataset.save_to_disk`` wrote.
-
-    Raises:
-        ImportError: the package ``datasets`` is not installed.
-        FileNotFoundError: there is no such data set.
-        TypeError: it holds several splits.
-    """
+    """Load a ``datasets.Dataset``, not several splits, that ``Dataset.save_to_disk`` wrote."""
     path = expanded(path)
     try:
         from datasets import load_from_disk as load
@@ -121,15 +115,15 @@ def load_from_disk(path: str | PathLike[str]) -> Any:
             f"({error}); run `pip install datasets`, or write the images to a folder"
         ) from error
     try:
-        found = load(path)
+        rows = load(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{path!r} holds no data set; give a folder that Dataset.save_to_disk wrote"
         ) from error
-    if isinstance(found, dict):
-        splits = " or ".join(os.path.join(path, name) for name in found)
+    if isinstance(rows, dict):
+        splits = " or ".join(os.path.join(path, name) for name in rows)
         raise TypeError(f"{path!r} holds several data sets; choose {splits}")
-    return found
+    return rows
 
 
 def is_hugging_face(dataset: Any) -> bool:
@@ -139,11 +133,11 @@ def is_hugging_face(dataset: Any) -> bool:
 
 def _only_image_column(dataset: Any) -> str:
     features: dict[str, Any] = dataset.features or {}
-    found = [name for name, feature in features.items() if type(feature).__name__ == "Image"]
-    if len(found) != 1:
-        number, choice = len(found) or "no", _listed(dataset)
+    columns = [name for name, feature in features.items() if type(feature).__name__ == "Image"]
+    if len(columns) != 1:
+        number, choice = len(columns) or "no", _listed(dataset)
         raise ValueError(f"{number} columns hold images, expected one; choose a column: {choice}")
-    return found[0]
+    return columns[0]
 
 
 def _undecoded(dataset: Any, column: str) -> Any:

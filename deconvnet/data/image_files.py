@@ -210,10 +210,10 @@ def taught(kind: str) -> bool:
     """Register a plugin for a format; whether one is installed."""
     for module, _ in _PACKAGES[kind]:
         try:
-            found = import_module(module)
+            plugin = import_module(module)
         except ImportError:
             continue
-        register = getattr(found, f"register_{kind.lower()}_opener", None)
+        register = getattr(plugin, f"register_{kind.lower()}_opener", None)
         if register is not None:  # others do it when they are imported
             register()
         if kind in Image.ID:

@@ -178,21 +178,21 @@ def _images_below(root: str) -> tuple[list[str], dict[str, int]]:
     """The paths of all images, and how many other files there are of each suffix."""
     if not os.path.isdir(root):
         raise FileNotFoundError(f"{root!r} is no folder; give a folder of images, or a list")
-    found: list[str] = []
+    paths: list[str] = []
     disguised: list[str] = []
     others: Counter[str] = Counter()
     for folder, files in _walk(root):
         relative = os.path.relpath(folder, root).replace(os.sep, "/")
         prefix = "" if relative == "." else f"{relative}/"
         images = [name for name in files if name.lower().endswith(SUFFIXES)]
-        found += [prefix + name for name in images]
+        paths += [prefix + name for name in images]
         others.update(os.path.splitext(name)[1].lower() for name in set(files).difference(images))
         if relative.lower().endswith(SUFFIXES):
             disguised.append(relative)
     if disguised:  # a folder called x.jpg with nothing in it was meant to be an image: a bad one
-        full = {str(parent) for path in found for parent in PurePosixPath(path).parents}
-        found += [name for name in disguised if name not in full]
-    return sorted(found, key=os.fsencode), dict(others)
+        full = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
+        paths += [name for name in disguised if name not in full]
+    return sorted(paths, key=os.fsencode), dict(others)
 
 
 def _walk(root: str) -> Iterator[tuple[str, list[str]]]:

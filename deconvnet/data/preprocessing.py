@@ -120,11 +120,7 @@ class Preprocessing:
         return read_image(file, name=name, orient=_ORIENTATIONS[self.orientation], white=self.white)
 
     def prepared(self, image: Image.Image, name: str) -> Tensor:
-        """Preprocess an image; errors name its file.
-
-        Raises:
-            ImageError: it does not fit; the message names the file.
-        """
+        """Preprocess an image; if it does not fit, an ImageError names its file."""
         try:
             return self(image)
         except ValueError as error:

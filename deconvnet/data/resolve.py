@@ -34,15 +34,8 @@ def given_dataset(
 ) -> Any:
     """The data set of a call, opened if it was given as a path or another word of ``dataset``.
 
-    Args:
-        data: a data set, which is returned as it is (one of Hugging Face's as tensors, if the
-            preprocessing is known); or a word of ``dataset``, as text or path.
-        preprocessing: makes tensors of images; else that of the model, else that of the store.
-        model: a module, which may have an attribute ``preprocessing``; or its DeconvNet.
-        attributes: of a store that was mined from this data set.
-
-    Raises:
-        ValueError: the preprocessing is not known; or as ``dataset``, like the others.
+    A data set is returned as it is; one of Hugging Face's as tensors, if the preprocessing is known
+    (see ``known_preprocessing``). ``attributes`` are those of a store that was mined from it.
     """
     is_word, facts = isinstance(data, str | PathLike), attributes or {}
     if not is_word and not is_hugging_face(data):
@@ -112,11 +105,7 @@ def dataset(spec: str, preprocessing: Preprocessing, *, identity: str = "size") 
 def mined_dataset(
     attributes: Mapping[str, Any], preprocessing: Preprocessing, spec: str | None = None
 ) -> Any:
-    """Open the data set that a store names, or at ``spec`` if it has moved.
-
-    Raises:
-        ValueError: the store does not say how to build it; or as ``dataset``, like the others.
-    """
+    """Open the data set that a store names, or at ``spec`` if it has moved."""
     word = expanded(spec) if spec else str(attributes.get("dataset", ""))
     if not spec and ":" not in word and not os.path.exists(word):
         raise ValueError(
@@ -166,15 +155,8 @@ def known_preprocessing(
 ) -> Preprocessing | None:
     """The preprocessing: as stated, else the data set's own, else the model's, else the store's.
 
-    Args:
-        stated: a ``Preprocessing``, or torchvision's weights of a classification network.
-        data: may have an attribute ``preprocessing``.
-        model: likewise; or its DeconvNet.
-        attributes: of a store.
-
-    Raises:
-        TypeError: something else was stated.
-        ValueError: weights whose transforms are of another kind.
+    It is stated as a ``Preprocessing``, or as torchvision's weights of a classification network.
+    Data set and model, or its DeconvNet, may have an attribute ``preprocessing``.
     """
     if isinstance(stated, Preprocessing):
         return stated
@@ -196,12 +178,8 @@ def known_preprocessing(
 def needed_preprocessing(
     stated: Any, *, data: Any, model: Any, attributes: Mapping[str, Any]
 ) -> Preprocessing:
-    """As ``known_preprocessing``, to turn tensors back into pictures.
-
-    Raises:
-        ValueError: it is not known.
-    """
-    found = known_preprocessing(stated, data=data, model=model, attributes=attributes)
-    if found is None:
+    """As ``known_preprocessing``, but ValueError if it is not known."""
+    known = known_preprocessing(stated, data=data, model=model, attributes=attributes)
+    if known is None:
         raise ValueError(f"no preprocessing is known that turns tensors back into pictures; {_HOW}")
-    return found
+    return known

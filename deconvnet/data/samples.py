@@ -26,11 +26,7 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.ESTA
 
 
 def check_map_style(dataset: Any) -> None:
-    """Check that a data set is map-style: every image can be read by its index.
-
-    Raises:
-        TypeError: the data set only hands its images out one after the other, or is a dict.
-    """
+    """Check that a data set is map-style: every image can be read by its index."""
     kind = type(dataset).__name__
     if isinstance(dataset, dict):
         names = ", ".join(map(repr, islice(dataset, 8)))
@@ -45,11 +41,7 @@ def check_map_style(dataset: Any) -> None:
 
 
 def check_repeatable(dataset: Any) -> None:
-    """Check that an image is the same whenever it is read, by reading a few of them twice.
-
-    Raises:
-        ValueError: one of them differs, as after random augmentation or shuffling.
-    """
+    """Check that images are the same whenever they are read, by reading a few of them twice."""
     indices = sampled(dataset)
     twice = [[read_item(dataset, index) for index in indices] for _ in range(2)]
     for index, once, again in zip(indices, *twice, strict=True):
@@ -118,8 +110,8 @@ def path_of(dataset: Any, index: int) -> str:
     is read. ``Subset`` and ``ConcatDataset`` of these are followed, nested however deep.
     """
     inner, place = _innermost(dataset, index)
-    found = _own(inner, place)
-    return str(index) if found is None or "\0" in found else found
+    path = _own(inner, place)
+    return str(index) if path is None or "\0" in path else path
 
 
 def _innermost(dataset: Any, index: int) -> tuple[Any, int]:
@@ -191,16 +183,9 @@ def unreadable(error: BaseException) -> bool:
 
 
 def checked(item: Any, index: int, size: tuple[int, ...] | None) -> Tensor:
-    """Check that an item is a float tensor that a model can take, and return it.
+    """Check that an item of ``read_item`` is a float tensor that a model can take, and return it.
 
-    Args:
-        item: what ``read_item`` gave.
-        index: its index, for the message.
-        size: (channels, *size) of the other images; None for any.
-
-    Raises:
-        TypeError: it is no tensor of floats, nor a tuple that starts with one.
-        ValueError: it has another size, or could not be made.
+    ``size`` is (channels, *size) of the other images; None for any.
     """
     if isinstance(item, Exception):
         raise item

@@ -44,11 +44,7 @@ def write_page(
     entries: Sequence[Entry],
     commands: str = "",
 ) -> Path:
-    """Write the page atomically; the same content gives the same bytes.
-
-    Raises:
-        OSError: a picture cannot be read, or the page cannot be written.
-    """
+    """Write the page atomically; the same content gives the same bytes."""
     parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(text)}</p>"]
     for entry in entries:
         parts.append(f"<h2>{html.escape(entry.title)}</h2><p>{html.escape(entry.text)}</p>")

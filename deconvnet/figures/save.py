@@ -115,9 +115,9 @@ def read_provenance(path: str | PathLike[str]) -> dict[str, str]:
         OSError: no such file.
     """
     target = Path(path)
-    found = _READERS[suffix_of(target)](target.read_bytes())
+    text = _READERS[suffix_of(target)](target.read_bytes())
     try:
-        told = json.loads(found or "")
+        told = json.loads(text or "")
     except ValueError:
         told = None
     if not isinstance(told, dict):

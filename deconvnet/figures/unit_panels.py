@@ -232,13 +232,9 @@ class _Arrangement:
 def _arrange(
     labels: Sequence[Sequence[str]], *, width: float, image: float, panel: float
 ) -> _Arrangement:
-    """The best of all layouts, by ``merit``.
+    """The best of all layouts, by ``merit``, for the labels of the units of every image.
 
-    Args:
-        labels: of the units, for every image.
-        width: of the figure, in inches.
-        image: height of the images by their width.
-        panel: height of the panels by their width.
+    ``width`` is in inches; ``image`` and ``panel`` are heights divided by widths.
     """
     images, units = len(labels), max(map(len, labels))
     every = sorted({label for those in labels for label in those})

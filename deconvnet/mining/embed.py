@@ -100,7 +100,8 @@ def embed(
         )
     size = (3, *preprocessing.size)
     plain = DeconvNet(model, "identity", input_size=size)
-    _check_origin(store, plain, dataset)
+    fingerprint.check_mined(store.attributes, "model", fingerprint.of_model(plain.graph))
+    fingerprint.check_mined(store.attributes, "dataset", fingerprint.of_dataset(dataset))
     if not rules:
         _check_images(store, plain, dataset)
     nets = {str(one.rectifier): DeconvNet(model, one, input_size=size) for one in rules}
@@ -141,22 +142,6 @@ def _check_images(store: Store, net: DeconvNet, dataset: Any) -> None:
             raise ValueError(
                 f"the images are not those that were mined: {mismatch.what}; give the data set it "
                 "was mined from, or mine again"
-            )
-
-
-def _check_origin(store: Store, net: DeconvNet, dataset: Any) -> None:
-    """Compare the fingerprints of model and data set with those that were mined."""
-    for what, given in (
-        ("model", fingerprint.of_model(net.graph)),
-        ("dataset", fingerprint.of_dataset(dataset)),
-    ):
-        mined = store.attributes.get(f"{what}_fingerprint")
-        if what == "model" and not fingerprint.comparable(mined):
-            continue  # the activations are compared besides
-        if mined and mined != given:
-            raise ValueError(
-                f"the store was mined from another {what}: its fingerprint is {str(mined)[:12]}…, "
-                f"this one's {given[:12]}…; give the one it was mined with, or mine again"
             )
 
 

@@ -36,26 +36,18 @@ _HALVES = 3 * 2  # bytes of a pixel of a projection
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run takes, on this machine, in one process.
+    """What a run takes, on this machine, in one process."""
 
-    Args:
-        images: of the data set.
-        microbatches: how many of them, and of how many images.
-        channels: {layer: channels}.
-        seconds: {"mining", "pictures"}: for all images, reading included, and for what is to be
-            stored of them besides.
-        memory: {"model", "tables", "activations", "pictures"} in bytes; the last two one after the
-            other, the rest at the same time.
-        disk: {"store", "part", "patches", "projections"} in bytes; a part for each process while
-            it runs, and twice for a moment, since files are replaced whole.
-    """
-
-    images: int
-    microbatches: tuple[int, int]
-    channels: dict[str, int]
+    images: int  # of the data set
+    microbatches: tuple[int, int]  # how many of them, and of how many images
+    channels: dict[str, int]  # by layer
     seconds: dict[str, float]
+    """{"mining", "pictures"}: for all images, reading included, and for pictures of the entries"""
     memory: dict[str, int]
+    """{"model", "tables", "activations", "pictures"} in bytes; the last two one after the other"""
     disk: dict[str, int]
+    """{"store", "part", "patches", "projections"} in bytes; a part for each process while it runs,
+    and twice for a moment, since files are replaced whole"""
 
 
 @outside_modes
@@ -75,24 +67,9 @@ def estimate(
 ) -> Estimate:
     """Run two microbatches, time the second, and extrapolate to all; nothing is written.
 
-    Where pictures are asked for, a few are made of each layer, and timed too.
-
-    Args:
-        model: any module that takes images.
-        dataset: map-style, as for ``mine``.
-        layers: node names or modules.
-        k: images kept for each channel.
-        batch_size: images run at once.
-        nan: "skip" or "error".
-        workers: processes that read images ahead.
-        threads: of the CPU.
-        preprocessing: if pictures are to be stored: it turns an image back into one.
-        projections: policies under which projections are to be stored beside patches.
-        fallback: what happens at activations that a policy has no rule for.
-
-    Raises:
-        KeyError, ValueError, TypeError, UntraceableError: as ``mine``.
-        UnmirroredError: a policy has no rule for an activation on the way.
+    The first arguments and errors are those of ``mine``. With a ``preprocessing``, which turns
+    images back into pictures, the patches that ``embed`` would store are estimated too, and its
+    projections: a few are made of each layer, and timed.
     """
     settings = Settings(k, batch_size, nan, threads, workers)
     job = Job.of(model, dataset, layers, settings=settings, told={})

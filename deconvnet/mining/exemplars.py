@@ -32,20 +32,10 @@ def project_exemplars(
     dataset: Any,
     preprocessing: Any = None,
 ) -> dict[int, list[Exemplar]]:
-    """Recompute the exemplars of a store and compare their activations with it.
+    """Recompute the exemplars of a store; ``studies.exemplars`` explains the arguments.
 
     Every activation is compared with the one in the store, so that no figure is drawn from a
     data set that has changed.
-
-    Args:
-        store: mined from this model and data set.
-        layer: one of its layers.
-        channels: which of its channels, one or several.
-        net: the mirrored model.
-        dataset: gives the images by index, or is its path.
-        preprocessing: turns tensors back into pictures, and images into tensors where the data
-            set is given as a path: a ``Preprocessing``, or torchvision's weights; by default the
-            data set's own, else the model's, else that of the store.
 
     Returns:
         {channel: exemplars}, strongest first; only those with a positive activation, so that the
@@ -82,10 +72,10 @@ def project_exemplars(
         ):
             _compare(one.activation, unit, mined[unit], torch.finfo(pixels.dtype).eps)
             made[unit] = replace(one, unit=unit, activation=mined[unit])
-    found: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
+    exemplars: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
     for unit in mined:
-        found[unit.channel].append(made[unit])
-    return found
+        exemplars[unit.channel].append(made[unit])
+    return exemplars
 
 
 def project_units(
@@ -98,19 +88,8 @@ def project_units(
 ) -> list[Exemplar]:
     """Project units of one layer, and cut the patches that they see from their images.
 
-    Args:
-        net: the mirrored model.
-        images: (batch, channels, height, width), preprocessed.
-        units: of these images; without a position, the strongest one of the channel is taken.
-        preprocessing: turns tensors back into pictures.
-        seed: as for ``DeconvNet.project``.
-
-    Returns:
-        One exemplar a unit, with its position.
-
-    Raises:
-        KeyError, IndexError: no such layer, channel, position or image.
-        UnmirroredError: an activation on the way has no rule under the policy.
+    The images are (batch, channels, height, width), preprocessed. Of a unit without a position the
+    strongest position of its channel is taken. Errors are those of ``DeconvNet.project``.
     """
     projections = net.project(images, units=units, seed=seed, crop=True)
     cuts = [cut for cut in projections if isinstance(cut, Projection)]  # with crop all are
@@ -142,22 +121,18 @@ def _images(dataset: Any, indices: Sequence[int]) -> Tensor:
     return torch.stack([first, *rest])
 
 
-def _compare(found: float, unit: Unit, value: float, eps: float) -> None:
+def _compare(now: float, unit: Unit, mined: float, eps: float) -> None:
     """Check that an activation is the mined one, up to the last bits of its precision."""
     tolerance = max(TOLERANCE, 8 * eps)
-    if not (found == value or abs(found - value) <= tolerance * max(1.0, abs(value))):
+    if not (now == mined or abs(now - mined) <= tolerance * max(1.0, abs(mined))):
         raise ValueError(
             f"the data set has changed since it was mined, or the model: {unit} of image "
-            f"{unit.image} was {value:.4g} and is {found:.4g}; mine again, or give what was mined"
+            f"{unit.image} was {mined:.4g} and is {now:.4g}; mine again, or give what was mined"
         )
 
 
 def same_size(store: Store, dataset: Any) -> None:
-    """Check that the data set gives images of the size that was mined.
-
-    Raises:
-        ValueError: it does not.
-    """
+    """Check that the data set gives images of the size that was mined."""
     size = tuple(first_image(dataset).shape[1:])
     mined = store.attributes.get("input_size")
     if list(size) != list(mined or []):  # type: ignore[call-overload]

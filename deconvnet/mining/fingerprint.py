@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -41,6 +41,25 @@ def of_model(graph: Graph) -> str:
     return f"{SCHEME}{digest.hexdigest()}"
 
 
+def check_mined(
+    attributes: Mapping[str, Any],
+    kind: str,
+    given: str,
+    *,
+    advice: str = "the one it was mined with",
+) -> None:
+    """Check that the fingerprint of a "model" or "dataset" is that in the attributes of a store.
+
+    One that the store lacks, or of an earlier scheme, is not: activations are compared besides.
+    """
+    mined = attributes.get(f"{kind}_fingerprint")
+    if mined and mined != given and (kind != "model" or comparable(mined)):
+        raise ValueError(
+            f"the store was mined from another {kind}: its fingerprint is {str(mined)[:12]}…, "
+            f"this one's {given[:12]}…; give {advice}, or mine again"
+        )
+
+
 def comparable(told: object) -> bool:
     """Whether the fingerprint of a model in a file has the present scheme.
 
@@ -50,31 +69,22 @@ def comparable(told: object) -> bool:
 
 
 def of_dataset(dataset: Any) -> str:
-    """The data set's own ``fingerprint()``, else SHA-256 over its length and a few of its items.
-
-    Raises:
-        ValueError: its own method ``fingerprint`` failed.
-        OSError: a file cannot be read.
-    """
+    """The data set's own ``fingerprint()``, else SHA-256 over its length and a few of its items."""
     own = getattr(dataset, "fingerprint", None)
     if callable(own):
-        with threads_of_cpu(1):  # as in a process that reads ahead
-            return _called(own)
+        try:
+            with threads_of_cpu(1):  # as in a process that reads ahead
+                return str(own())
+        except OSError:
+            raise
+        except Exception as error:  # somebody else's code may raise anything
+            raise ValueError(
+                f"the method fingerprint() of the data set failed, {type(error).__name__}: {error}"
+            ) from error
     digest = hashlib.sha256(f"{type(dataset).__name__} {len(dataset)}\n".encode())
     for image in few_images(dataset):
         digest.update(image)
     return digest.hexdigest()
-
-
-def _called(own: Callable[[], object]) -> str:
-    try:
-        return str(own())
-    except OSError:
-        raise
-    except Exception as error:  # somebody else's code may raise anything
-        raise ValueError(
-            f"the method fingerprint() of the data set failed, {type(error).__name__}: {error}"
-        ) from error
 
 
 def _state(graph: Graph) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from deconvnet.data.image_folder import may_be_images, said_of
 from deconvnet.data.preprocessing import Preprocessing
 from deconvnet.data.resolve import anchored, given_dataset, known_preprocessing
 from deconvnet.graph.modes import outside_modes
-from deconvnet.mining.run.bad_images import DEFAULT, TooManyBad
+from deconvnet.mining.run.bad_images import DEFAULT, Limit, TooManyBad
 from deconvnet.mining.run.job import Job, Settings
 from deconvnet.mining.run.minable_layers import minable
 from deconvnet.mining.run.readers import ReaderDied, ignore_interrupts, outlive_signals
@@ -138,7 +138,7 @@ def mine(
         tell: called with a sentence about the files of a folder that were passed over, and about
             work that is done already. Without it there is a warning of files that Pillow could
             read, or that have no suffix.
-        check: hold the values of the graph against the model's own, on the first microbatch.
+        check: compare the values of the graph with the model's own, on the first microbatch.
 
     Returns:
         The store, opened.
@@ -168,7 +168,7 @@ def mine(
             f"shard {own} was given with resume={resume}, expected resume=True: without it no "
             "process uses the work of the others; to start over, remove the folder of parts first"
         )
-    settings = Settings(k, batch_size, nan, threads, workers, strict, max_bad, check)
+    settings = Settings(k, batch_size, nan, threads, workers, Limit(max_bad, strict), check)
     source = source or Source()
     if isinstance(dataset, str | PathLike):
         source = replace(source, dataset=source.dataset or anchored(fspath(dataset)))

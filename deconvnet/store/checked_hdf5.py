@@ -19,21 +19,13 @@ from .format import JSON, NAMED
 
 
 class Room:
-    """The bytes of a file that may still be read: each of them once.
-
-    Args:
-        size: of the file, in bytes.
-    """
+    """The bytes of a file of this size that may still be read: each of them once."""
 
     def __init__(self, size: int) -> None:
         self.size = self.left = size
 
     def take(self, count: int, where: str) -> None:
-        """Note that so many bytes are read.
-
-        Raises:
-            ValueError: by now they are more than there are.
-        """
+        """Deduct bytes that are read; ValueError if more are read than the file has."""
         self.left -= count
         if self.left < 0:
             raise ValueError(
@@ -45,10 +37,7 @@ class Room:
 def read_attributes(source: h5py.AttributeManager, room: Room) -> dict[str, Any]:
     """Attributes as Python values: str, int, float, a tuple of numbers; dict for JSON.
 
-    One of another kind is passed over unread, unless the format gives its name a meaning.
-
-    Raises:
-        ValueError: an attribute of the format of another kind, or broken JSON.
+    One of another kind is passed over unread; an error if the format gives its name a meaning.
     """
     attributes: dict[str, Any] = {}
     for name in source:
@@ -68,21 +57,14 @@ def read_attributes(source: h5py.AttributeManager, room: Room) -> dict[str, Any]
 
 
 def group_in(parent: h5py.Group, name: str) -> h5py.Group:
-    """Open a group, which must be inside the file.
-
-    Raises:
-        ValueError: there is none, or it is a link to somewhere else.
-    """
+    """Open a group, which must be inside the file."""
     return _inside(parent, name, h5py.Group)
 
 
 def dataset_in(
     parent: h5py.Group, name: str, *, kind: str, shape: tuple[int | None, ...], room: Room
 ) -> NDArray[Any]:
-    """Read a dataset, after its type, shape, size and storage have been checked.
-
-    Args and errors are those of ``lazy_dataset_in``; what is read is taken from the room.
-    """
+    """Read a dataset, checked as by ``lazy_dataset_in``, and take its bytes from the room."""
     data = lazy_dataset_in(parent, name, kind=kind, shape=shape, room=room)
     room.take(math.prod(data.shape) * data.dtype.itemsize, data.name)
     return np.asarray(data[()])
@@ -91,17 +73,14 @@ def dataset_in(
 def lazy_dataset_in(
     parent: h5py.Group, name: str, *, kind: str, shape: tuple[int | None, ...], room: Room
 ) -> h5py.Dataset:
-    """Open a dataset, checked as for ``dataset_in``, without reading it.
+    """Open a dataset after a check of its type, shape, size and storage, without reading it.
 
     Args:
         parent: where it is.
         name: its name.
         kind: the NumPy type expected, such as "<f4"; "S" for text of any fixed length.
         shape: the shape expected, None for any length.
-        room: what there is.
-
-    Raises:
-        ValueError: it is not what was expected, or stored elsewhere, or larger than the file.
+        room: which must be as large as the dataset says that it is.
     """
     data = _inside(parent, name, h5py.Dataset)
     where = data.name

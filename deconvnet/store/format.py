@@ -124,11 +124,7 @@ _LONGEST_TEXT = 60_000  # HDF5 refuses attributes above 64 kB
 
 
 def escape(name: str) -> str:
-    """A layer's name as the name of an HDF5 group.
-
-    Raises:
-        ValueError: the name is empty or holds a NUL.
-    """
+    """A layer's name as the name of an HDF5 group."""
     if not name or "\0" in name:
         raise ValueError(f"a layer cannot be stored under the name {name!r}; give it another name")
     return "%2E" if name == "." else name.replace("%", "%25").replace("/", "%2F")
@@ -152,22 +148,13 @@ def array_to_texts(array: NDArray[np.bytes_]) -> list[str]:
 
 
 def write_attributes(target: h5py.AttributeManager, attributes: Mapping[str, object]) -> None:
-    """Write attributes, sorted by name.
-
-    Raises:
-        TypeError: a value is not text, a number, a list of numbers or a dict.
-        ValueError: a text is longer than HDF5 allows, or holds a NUL.
-    """
+    """Write attributes, sorted by name."""
     for name, value in sorted(attributes.items()):
         target[name] = _attribute(name, value)
 
 
 def check_attributes(attributes: Mapping[str, object]) -> None:
-    """Check that attributes can be written, before the work whose result they describe.
-
-    Raises:
-        TypeError, ValueError: as ``write_attributes``.
-    """
+    """Check that attributes can be written, before the work whose result they describe."""
     for name, value in attributes.items():
         _attribute(name, value)
 

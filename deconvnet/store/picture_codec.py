@@ -35,11 +35,7 @@ def encode(patch: NDArray[np.float32]) -> bytes:
 
 
 def decode(content: bytes, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Decode a patch of this size, (height, width, 3) in [0, 1]; no other size is decoded.
-
-    Raises:
-        ValueError: it is no JPEG of this (height, width) in three colours, or is cut short.
-    """
+    """Decode a JPEG in three colours of this (height, width), to [0, 1]; no other is decoded."""
     from PIL import Image
 
     try:
@@ -61,9 +57,6 @@ def halves(projection: NDArray[np.float32]) -> tuple[NDArray[np.float16], float]
 
     The greatest value comes to lie just below the end of float16: values down to a
     hundred-millionth of it keep 11 bits, an error below a thousandth of each of them.
-
-    Raises:
-        ValueError: a value is not finite.
     """
     height = float(np.abs(projection).max(initial=0.0))
     if not math.isfinite(height):
@@ -77,11 +70,7 @@ def halves(projection: NDArray[np.float32]) -> tuple[NDArray[np.float16], float]
 def wholes(
     values: NDArray[np.float16], scale: float, shape: tuple[int, int, int]
 ) -> NDArray[np.float32]:
-    """Decode a projection, (height, width, channels).
-
-    Raises:
-        ValueError: a value is not finite.
-    """
+    """Decode a projection, (height, width, channels)."""
     if not np.isfinite(values).all():
         raise ValueError("it holds values that are not finite")
     return (values.astype(np.float64) * scale).astype(np.float32).reshape(shape)

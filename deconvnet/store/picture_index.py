@@ -50,12 +50,7 @@ class PictureIndex:
 
 
 def read_index(group: h5py.Group, table: LayerTable, room: Room) -> PictureIndex | None:
-    """Read where the pictures of a layer stand; None if its group holds none.
-
-    Raises:
-        ValueError: a part is missing, is of other entries than those of a positive activation,
-            or points out of what is there.
-    """
+    """Read where the pictures of a layer stand; None if its group holds none."""
     if group.get("patch", getlink=True) is None:  # `in` would follow a link out of the file
         return None
     shape, shown = table.image.shape, table.has_picture
@@ -106,7 +101,7 @@ def _check(
     *,
     stored: int,
 ) -> None:
-    """PictureIndex are inside of what is stored, and of all entries of a positive activation."""
+    """Check that pictures lie inside of what is stored, one for each entry that has one."""
     there = offset >= 0
     known, first = length[there], offset[there]
     if (offset < -1).any() or (known < 1).any() or (first > stored - known).any():

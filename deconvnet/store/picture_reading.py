@@ -25,13 +25,7 @@ _SMALL = 2**24  # pixels that are not worth a question
 def stored_exemplars(
     store: Store, layer: str, channels: int | Sequence[int], *, rectifier: str
 ) -> dict[int, list[Exemplar]]:
-    """The exemplars whose pictures a store holds; neither model nor data set is needed.
-
-    Args:
-        store: with pictures, see ``deconvnet.mining.embed``; its file must still be there.
-        layer: one of its layers.
-        channels: which of its channels, one or several.
-        rectifier: the policy of the projections.
+    """The exemplars whose pictures a store holds; ``studies.exemplars`` explains the arguments.
 
     Returns:
         {channel: exemplars}, strongest first; only those with a positive activation, so that the
@@ -50,13 +44,13 @@ def stored_exemplars(
             "them with `deconvnet embed`"
         )
     _check_canvas(store, layer, channels)
-    found: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
+    exemplars: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
     with opened_layer(store, layer) as group:
         for channel in channels:
             for slot in np.flatnonzero(known.projections[rectifier].offset[channel] >= 0).tolist():
                 place = (channel, slot)
                 top, left = known.overhang[place].tolist()
-                found[channel].append(
+                exemplars[channel].append(
                     Exemplar(
                         table.unit(layer, *place),
                         float(table.activation[place]),
@@ -66,11 +60,11 @@ def stored_exemplars(
                         read_projection(store, layer, group, place, rectifier=rectifier),
                     )
                 )
-    return found
+    return exemplars
 
 
 def _check_canvas(store: Store, layer: str, channels: Sequence[int]) -> None:
-    """A figure lays all pictures on canvases of one size, which overhangs must not blow up."""
+    """Refuse overhangs that would make a canvas huge; a figure gives all pictures one size."""
     table, overhang = store[layer], store.pictures[layer].overhang
     places = [(c, s) for c in channels for s in np.flatnonzero(table.has_picture[c]).tolist()]
     sides = np.array([_size(store, layer, place) for place in places], "i8").reshape(-1, 2)
@@ -86,12 +80,7 @@ def _check_canvas(store: Store, layer: str, channels: Sequence[int]) -> None:
 
 @contextmanager
 def opened_layer(store: Store, layer: str) -> Iterator[h5py.Group]:
-    """The group of a layer in the file that a store was read from.
-
-    Raises:
-        ValueError: the file is another one by now.
-        OSError: it cannot be read.
-    """
+    """The group of a layer in the file that a store was read from, which must be the same still."""
     with store.path.open("rb") as stream, h5py.File(stream, "r") as root:
         group = group_in(group_in(root, "layers"), escape(layer))
         _check_unchanged(store, layer, group, Room(store.path.stat().st_size))
@@ -101,11 +90,7 @@ def opened_layer(store: Store, layer: str) -> Iterator[h5py.Group]:
 def read_patch(
     store: Store, layer: str, group: h5py.Group, place: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """The patch of an entry (channel, slot), from the group that ``opened_layer`` gave.
-
-    Raises:
-        ValueError: there is none, or it is damaged.
-    """
+    """The patch of an entry (channel, slot), from the group that ``opened_layer`` gave."""
     known = store.pictures[layer].patches
     first, length = int(known.offset[place]), int(known.length[place])
     try:
@@ -120,11 +105,7 @@ def read_patch(
 def read_projection(
     store: Store, layer: str, group: h5py.Group, place: tuple[int, int], *, rectifier: str
 ) -> NDArray[np.float32]:
-    """The projection of an entry that has one, likewise.
-
-    Raises:
-        ValueError: it is damaged.
-    """
+    """The projection of an entry that has one, likewise."""
     known = store.pictures[layer].projections[rectifier]
     shape = (*_size(store, layer, place), known.channels)
     first = int(known.offset[place])

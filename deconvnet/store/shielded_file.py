@@ -14,10 +14,8 @@ class Shielded(io.RawIOBase):
     """A file for HDF5 to write through, which hides errors of the disk from it.
 
     On a full disk HDF5 may take the interpreter down. Here the first error is kept, later writes
-    are dropped, and ``check`` raises when HDF5 has let go of the file.
-
-    Args:
-        file: opened by Python, for reading and writing.
+    are dropped, and ``check`` raises when HDF5 has let go of the file, which Python has opened for
+    reading and writing.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -27,34 +25,14 @@ class Shielded(io.RawIOBase):
         self._late: dict[int, bytes] = {}  # what HDF5 must find again to close the file
 
     def check(self) -> None:
-        """Raise what the disk refused.
-
-        Raises:
-            OSError: the first refusal.
-        """
+        """Raise the first error of the disk, if there was one."""
         if self._error is not None:
             raise self._error
 
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def writable(self) -> bool:
-        """True."""
-        return True
-
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Only noted: the system seeks when it reads or writes."""
+        """Note the position; the file itself seeks when it is read or written."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._end}[whence]
         self._place = base + offset
-        return self._place
-
-    def tell(self) -> int:
-        """The place noted."""
         return self._place
 
     def write(self, data: Any) -> int:
@@ -94,7 +72,7 @@ class Shielded(io.RawIOBase):
         return self._end
 
     def flush(self) -> None:
-        """Hand over to the system."""
+        """Flush the file."""
         self._try(self._file.flush)
 
     def _try(self, operation: Callable[..., object], *arguments: Any) -> None:

@@ -61,12 +61,6 @@ class LayerTable:
     """pixels a cell: from one unit to the next, on average; a fraction after up-sampling"""
 
     def __post_init__(self) -> None:
-        """Check types, shapes and the order.
-
-        Raises:
-            ValueError: an array is of another type or shape than the format says, or the table is
-                not sorted, holds an image twice, or an empty slot is only half empty.
-        """
         k = self.activation.shape[1] if np.ndim(self.activation) == 2 else 0
         for name, (kind, rest) in COLUMNS.items():
             _check(name, getattr(self, name), kind=kind, shape=(self.channels, k, *rest))
@@ -102,11 +96,7 @@ class LayerTable:
         return Box((top, left), (bottom, right))
 
     def listed_channels(self, layer: str, channels: int | Sequence[int]) -> list[int]:
-        """One or several channels as a list, each once.
-
-        Raises:
-            IndexError: the layer, which is named for the message, has no such channel.
-        """
+        """One or several channels as a list, each once; the layer is named in the IndexError."""
         channels = listed(channels, Integral)
         for channel in channels:
             if not 0 <= channel < self.channels:

@@ -25,13 +25,7 @@ _ANY = "*"
 
 
 def additions(path: str | PathLike[str]) -> list[str]:
-    """The names of groups, datasets and links in a store that the format does not define.
-
-    Attributes are not among them.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
+    """The names of groups, datasets and links, not attributes, that are no part of the format."""
     added: list[str] = []
     with Path(path).open("rb") as stream, h5py.File(stream, "r") as root:
         left: list[tuple[h5py.Group, Mapping[str, Any]]] = [(root, CONTENT)]
@@ -48,26 +42,14 @@ def additions(path: str | PathLike[str]) -> list[str]:
 
 
 def check_additions(path: str | PathLike[str]) -> None:
-    """Check that everything in a file could be carried over, before long work.
-
-    Raises:
-        ValueError: something could not; the message names it.
-    """
+    """Check that everything in a file can be carried over, before long work."""
     with Path(path).open("rb") as stream, h5py.File(stream, "r") as root:
         for thing in _every(root):
             _check(thing)
 
 
 def carry_over(path: str | PathLike[str], target: h5py.File) -> None:
-    """Copy all groups, datasets, links and attributes that a new store does not have itself.
-
-    Args:
-        path: the old store.
-        target: the new one, whole but for what is copied, and open for writing.
-
-    Raises:
-        ValueError: something cannot be carried over, or the file is not what it says.
-    """
+    """Copy from an old store all groups, datasets, links and attributes that the new one lacks."""
     size = Path(path).stat().st_size
     with Path(path).open("rb") as stream, h5py.File(stream, "r") as source:
         _Copier(Room(size)).run(source, target)
@@ -180,11 +162,7 @@ def _every(root: h5py.Group) -> Iterator[Any]:
 
 
 def _check(thing: Any) -> None:
-    """Refuse what lies in another file, or holds references: neither can be copied.
-
-    Raises:
-        ValueError: the message names it.
-    """
+    """Refuse what lies in another file, or holds references: neither can be copied."""
     kinds = [(f"attribute {name}", thing.attrs.get_id(name)) for name in thing.attrs]
     kinds += [("its values", thing)] if isinstance(thing, h5py.Dataset) else []
     reason = ""

@@ -78,13 +78,13 @@ def exemplars(
     chosen = choose(store[layer], channels) if isinstance(channels, str) else channels
     if net is None:
         rule = str(rectifier_named(rectifier))
-        found = stored_exemplars(store, layer, chosen, rectifier=rule)
+        made = stored_exemplars(store, layer, chosen, rectifier=rule)
     else:
         rule = str(net.policies.rectifier)
-        found = project_exemplars(
+        made = project_exemplars(
             store, layer, chosen, net=net, dataset=data, preprocessing=preprocessing
         )
-    return Exemplars(layer, rule, found)
+    return Exemplars(layer, rule, made)
 
 
 def choose(table: LayerTable, text: str) -> list[int]:

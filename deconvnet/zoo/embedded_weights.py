@@ -20,15 +20,7 @@ def save_weights(
 ) -> None:
     """Write a network's state as float16, whole or not at all; the same state, the same bytes.
 
-    Args:
-        model: The network.
-        path: Where the file shall lie; it is replaced only once the new one is complete.
-        classes: The names of the outputs, in order.
-        about: Anything JSON can hold that a reader of the file should know.
-
-    Raises:
-        ValueError: If a weight is not finite in float16.
-        OSError: If the file cannot be written.
+    ``classes`` are the names of the outputs, in order; ``about`` is anything JSON can hold.
     """
     state = {}
     for name, value in model.state_dict().items():
@@ -54,27 +46,18 @@ def _in_order(file: bytes) -> bytes:
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
-    """Read a state dict written by :func:`save_weights`, as float32.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-    """
+    """Read a state dict written by :func:`save_weights`, as float32."""
     with _opened(path) as file:
         return {name: file.get_tensor(name).float() for name in file.keys()}
 
 
 def load_classes(path: str | Path) -> list[str]:
-    """Read the names of the outputs; errors are those of :func:`load_about`."""
+    """Read the names of the outputs."""
     return [str(name) for name in _metadata(path, "classes")]
 
 
 def load_about(path: str | Path) -> dict[str, Any]:
-    """Read how the weights were made and how good they are.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file was not written by :func:`save_weights`.
-    """
+    """Read how the weights were made and how good they are."""
     return dict(_metadata(path, "about"))
 
 

@@ -23,21 +23,13 @@ SPECS = f"torchvision:NAME, zoo:NAME, {FORMS}"
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model with its weights and preprocessing.
+    """A model with its weights and preprocessing."""
 
-    Args:
-        model: in evaluation mode.
-        spec: the word it was loaded by.
-        weights: the file, or the name, of its weights; empty for none.
-        preprocessing: what it wants done to photographs.
-        untrained: modules that the weights did not cover and that are still random.
-    """
-
-    model: nn.Module
-    spec: str
-    weights: str
+    model: nn.Module  # in evaluation mode
+    spec: str  # the word it was loaded by
+    weights: str  # the file, or the name, of its weights; empty for none
     preprocessing: Preprocessing
-    untrained: tuple[str, ...] = ()
+    untrained: tuple[str, ...] = ()  # modules that the weights did not cover, still random
 
     def trained(self, layer: str) -> bool:
         """Whether a layer's own module was covered by the weights."""

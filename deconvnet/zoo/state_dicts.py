@@ -33,10 +33,6 @@ def load_state_dict(model: nn.Module, file: str) -> tuple[str, ...]:
 
     Returns:
         The modules it does not cover, which stay random: only allowed above all that it covers.
-
-    Raises:
-        ValueError: the file is no state dict, or not one of this model.
-        FileNotFoundError: no such file.
     """
     file = expanded(file)
     own = {key: value for key, value in model.state_dict().items() if isinstance(value, Tensor)}
@@ -109,8 +105,8 @@ def _states(file: str) -> dict[str, dict[str, Tensor]]:
     content = _content(file)
     if isinstance(content, Mapping) and not content:
         raise ValueError(f"{file!r} holds an empty state dict; give the weights of a model")
-    found = states_in(content)
-    if not found:
+    states = states_in(content)
+    if not states:
         names = list(map(repr, content)) if isinstance(content, Mapping) else []
         keys = f" (its keys: {_some(names, 8)})" if names else ""
         raise ValueError(
@@ -118,7 +114,7 @@ def _states(file: str) -> dict[str, dict[str, Tensor]]:
             f"under a key such as {', '.join(PLAIN[:4])}{keys}; save one with "
             "torch.save(model.state_dict(), file)"
         )
-    return found
+    return states
 
 
 def _content(file: str) -> Any:
@@ -169,7 +165,7 @@ def states_in(
         if depth
     }
     known = [name for name in (*PLAIN, *AVERAGED) if below.get(name)]
-    others = [name for name, found in below.items() if found and name not in known]
+    others = [name for name, states in below.items() if states and name not in known]
     chosen = known or (others if len(others) == 1 else [])
     return {where: state for name in chosen for where, state in below[name].items()}
 

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 CHANNELS = (48, 96, 160, 160, 256)
-SIZE = 96
 
 
 class ZFNetMini(nn.Module):

@@ -38,12 +38,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def check_policies(
     loaded: LoadedModel, layers: Sequence[str] | None, options: argparse.Namespace
 ) -> None:
-    """Check before a long run that the projections after it can be made.
-
-    Raises:
-        ValueError: no policy has this name.
-        UnmirroredError: one has no rule for an activation on the way.
-    """
+    """Check before a long run that the projections after it can be made."""
     size = (3, *loaded.preprocessing.size)
     for policy in options.store_projections:
         net = DeconvNet(loaded.model, policy, fallback=options.fallback, input_size=size)
@@ -51,11 +46,7 @@ def check_policies(
 
 
 def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.Namespace) -> Store:
-    """Write the pictures that ``mine`` was asked for into its store, if it lacks them.
-
-    Raises:
-        SystemExit: 130 after Ctrl-C; the tables are kept.
-    """
+    """Write the pictures that ``mine`` was asked for into its store, if it lacks them."""
     asked = {str(rectifier(policy)): policy for policy in options.store_projections}
     if all(_holds(store, layer, asked, options.fallback or "") for layer in store):
         return store
@@ -93,7 +84,7 @@ def _embedded(
 
 def _holds(store: Store, layer: str, asked: Iterable[str], fallback: str) -> bool:
     pictures = store.pictures.get(layer)
-    found = pictures.projections if pictures else {}
+    stored = pictures.projections if pictures else {}
     return pictures is not None and all(
-        policy in found and found[policy].fallback == fallback for policy in asked
+        policy in stored and stored[policy].fallback == fallback for policy in asked
     )

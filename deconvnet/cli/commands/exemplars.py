@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from deconvnet.cli.store_source import check_model, the_model
+from deconvnet.cli.store_source import the_model
 from deconvnet.data.resolve import mined_dataset
 from deconvnet.figures import save, suffix_of
 from deconvnet.layers import rectifier as rectifier_named
+from deconvnet.mining import fingerprint
 from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store, open_store
 from deconvnet.studies.exemplars import Exemplars, choose, exemplars
@@ -73,6 +74,11 @@ def _recomputed(
     prepared = loaded.preprocessing
     size = (3, *prepared.size)
     net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
-    check_model(store, net)
+    fingerprint.check_mined(
+        store.attributes,
+        "model",
+        fingerprint.of_model(net.graph),
+        advice="the model and weights it was mined with",
+    )
     data = mined_dataset(store.attributes, prepared, options.data)
     return exemplars(store, options.layer, channels, net=net, data=data, preprocessing=prepared)

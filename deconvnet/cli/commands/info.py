@@ -29,11 +29,11 @@ TOLD = (
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Print the description of a store."""
     store = open_store(options.store)
-    found = described(store)
+    description = described(store)
     if not options.json:
-        for line in lines(store, found):
+        for line in lines(store, description):
             said(line, options)
-    return found
+    return description
 
 
 def described(store: Store) -> dict[str, Any]:
@@ -66,15 +66,15 @@ def _layer(table: LayerTable, pictures: PictureIndex | None) -> dict[str, Any]:
     }
 
 
-def lines(store: Store, found: Mapping[str, Any]) -> Iterable[str]:
+def lines(store: Store, description: Mapping[str, Any]) -> Iterable[str]:
     """The description as lines of text."""
     facts = store.attributes
     path, version = printable(str(store.path)), facts["format_version"]
-    yield f"{path}: a store of version {version}, {found['bytes']:,} bytes"
-    for name, value in _facts(store, found):
+    yield f"{path}: a store of version {version}, {description['bytes']:,} bytes"
+    for name, value in _facts(store, description):
         yield f"  {printable(name):<12} {printable(value)}"
     yield ""
-    yield from columns([HEAD, *starmap(_row, found["layers"].items())], right=True)
+    yield from columns([HEAD, *starmap(_row, description["layers"].items())], right=True)
     if store.failed:
         yield ""
         yield f"{len(store.failed)} images could not be used:"
@@ -82,7 +82,7 @@ def lines(store: Store, found: Mapping[str, Any]) -> Iterable[str]:
         yield from first(failed, SHOWN, others="--json lists them all")
 
 
-def _facts(store: Store, found: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _facts(store: Store, description: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     facts = {name: value for name, value in store.attributes.items() if value not in ("", ())}
     yield "model", _with_print(facts.get("model"), facts.get("model_fingerprint"))
     if "weights" in facts:
@@ -90,8 +90,15 @@ def _facts(store: Store, found: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "data", _with_print(facts.get("dataset"), facts.get("dataset_fingerprint"))
     seen, lost = facts.get("images_seen", "?"), facts.get("images_failed", len(store.failed))
     yield "images", f"{seen} seen, {lost} failed; {len(store.images)} of them stand in a table"
-    alive = f"{found['dead']} of which are dead" if found["dead"] else "none of which is dead"
-    yield "kept", f"the {facts['k']} strongest images of {found['channels']} channels, {alive}"
+    alive = (
+        f"{description['dead']} of which are dead"
+        if description["dead"]
+        else "none of which is dead"
+    )
+    yield (
+        "kept",
+        f"the {facts['k']} strongest images of {description['channels']} channels, {alive}",
+    )
     if "input_size" in facts:
         size, transform = by(facts["input_size"]), facts.get("transform", "no transform")
         yield "input", f"{size} pixels, {transform}"

@@ -43,11 +43,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def _checked(
     options: argparse.Namespace, loaded: LoadedModel, size: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Print the difference of each node from the model.
-
-    Raises:
-        ValueError: a node differs.
-    """
+    """Print the difference of each node from the model; a node that differs is an error."""
     noise = torch.randn((2, *size), generator=torch.Generator().manual_seed(0))
     report = check_model(loaded.model, noise)
     if not options.json:
@@ -91,12 +87,12 @@ def _upto(net: DeconvNet, rows: _Rows, depth: int | None) -> _Rows:
         return rows
     if depth < 1:
         raise ValueError(f"the depth was {depth}; give 1 or more")
-    found = {}
+    modules = {}
     for name, row in rows.items():
         short = ".".join(name.split(".")[:depth])
         kind = row["kind"] if short == name else type(net.model.get_submodule(short)).__name__
-        found[short] = row | {"kind": kind}
-    return found
+        modules[short] = row | {"kind": kind}
+    return modules
 
 
 def _chosen(rows: _Rows, kinds: list[str] | None) -> _Rows:

@@ -100,7 +100,7 @@ def _estimated(
 ) -> dict[str, Any]:
     """Estimate a run and print the estimate."""
     pictures = bool(options.store_patches or options.store_projections)
-    found = estimate(
+    estimated = estimate(
         loaded.model,
         data,
         layers,
@@ -113,34 +113,34 @@ def _estimated(
         projections=options.store_projections,
         fallback=options.fallback,
     )
-    for line in _estimate_lines(found, options.output):
+    for line in _estimate_lines(estimated, options.output):
         said(line, options)
-    return {"dry_run": True, **asdict(found)}
+    return {"dry_run": True, **asdict(estimated)}
 
 
-def _estimate_lines(found: Estimate, output: str) -> Iterator[str]:
+def _estimate_lines(estimated: Estimate, output: str) -> Iterator[str]:
     """The estimate as lines of text."""
-    batches, batch = found.microbatches
-    channels = sum(found.channels.values())
-    yield f"images    {found.images:,} in {batches:,} microbatches of {batch}"
-    yield f"channels  {channels:,} in {len(found.channels)} layers"
-    mining, pictures = found.seconds["mining"], found.seconds["pictures"]
+    batches, batch = estimated.microbatches
+    channels = sum(estimated.channels.values())
+    yield f"images    {estimated.images:,} in {batches:,} microbatches of {batch}"
+    yield f"channels  {channels:,} in {len(estimated.channels)} layers"
+    mining, pictures = estimated.seconds["mining"], estimated.seconds["pictures"]
     each = f"{mining / batches:.2f} s a microbatch"
     yield f"time      about {duration(mining)} in one process ({each})"
     if pictures:
         yield f"          then {duration(pictures)} for patches and projections"
-    held = {name: n for name, n in found.memory.items() if n}
+    held = {name: n for name, n in estimated.memory.items() if n}
     later = held.pop("pictures", 0)
     parts = ", ".join(f"{size(n)} of {name}" for name, n in held.items())
     yield f"memory    about {size(sum(held.values()))}: {parts}; and PyTorch itself"
     if later:
         then = sum(held.values()) - held["activations"] + later
         yield f"          then about {size(then)}, while pictures are made"
-    disk = {name: n for name, n in found.disk.items() if n and name != "part"}
-    kinds = f", {size(found.disk['patches'])} of it patches" if "patches" in disk else ""
-    kinds += f", {size(found.disk['projections'])} projections" if "projections" in disk else ""
+    disk = {name: n for name, n in estimated.disk.items() if n and name != "part"}
+    kinds = f", {size(estimated.disk['patches'])} of it patches" if "patches" in disk else ""
+    kinds += f", {size(estimated.disk['projections'])} projections" if "projections" in disk else ""
     yield f"disk      about {size(sum(disk.values()))} for {output}{kinds}"
-    yield f"          while it runs {size(found.disk['part'])} more for each process"
+    yield f"          while it runs {size(estimated.disk['part'])} more for each process"
     there = f"; {output} is there already" if os.path.exists(output) else ""
     yield f"nothing was written{there}"
 

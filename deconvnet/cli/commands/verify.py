@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     loaded.model.to(device_of(options.device))
     data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
     with bar(1, "verifying") as report:
-        found = verify(
+        result = verify(
             store,
             loaded.model,
             data,
@@ -35,27 +35,27 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             tolerance=0.0 if options.exact else None,
             report=report,
         )
-    for line in lines(store, found):
+    for line in lines(store, result):
         said(line, options)
-    told = {name: value for name, value in vars(found).items() if name != "mismatches"}
-    mismatches = [vars(mismatch) for mismatch in found.mismatches]
-    return {"store": options.store, "passed": found.passed, **told, "mismatches": mismatches}
+    told = {name: value for name, value in vars(result).items() if name != "mismatches"}
+    mismatches = [vars(mismatch) for mismatch in result.mismatches]
+    return {"store": options.store, "passed": result.passed, **told, "mismatches": mismatches}
 
 
-def lines(store: Store, found: Verification) -> Iterable[str]:
+def lines(store: Store, result: Verification) -> Iterable[str]:
     """The result as text: a line for each kind of mismatch, and a few examples of it."""
     entries = sum(int((table.image >= 0).sum()) for table in store.values())
     yield (
-        f"{found.checked} of {entries} entries (seed {found.seed}) recomputed over {found.images} "
-        f"images: {found.equal} activations are equal bit for bit, compared within "
-        f"{found.tolerance:g} of each layer's greatest"
+        f"{result.checked} of {entries} entries (seed {result.seed}) recomputed over "
+        f"{result.images} images: {result.equal} activations are equal bit for bit, compared "
+        f"within {result.tolerance:g} of each layer's greatest"
     )
-    if found.pictures:
-        yield f"{found.pictures} stored patches and projections compared with new ones"
-    for kind in dict.fromkeys(mismatch.kind for mismatch in found.mismatches):
-        examples = [mismatch.what for mismatch in found.mismatches if mismatch.kind == kind]
+    if result.pictures:
+        yield f"{result.pictures} stored patches and projections compared with new ones"
+    for kind in dict.fromkeys(mismatch.kind for mismatch in result.mismatches):
+        examples = [mismatch.what for mismatch in result.mismatches if mismatch.kind == kind]
         yield f"{kind}: {len(examples)} {'differs' if len(examples) == 1 else 'differ'}"
         yield from first(examples, EXAMPLES, others="--json lists them all")
-    yield from (f"not compared: {what}" for what in found.unchecked)
-    passed, is_ = ("passed", "is") if found.passed else ("failed", "is not")
+    yield from (f"not compared: {what}" for what in result.unchecked)
+    passed, is_ = ("passed", "is") if result.passed else ("failed", "is not")
     yield f"{passed}: {store.path} {is_} what this model and this data set give"

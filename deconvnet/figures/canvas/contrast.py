@@ -54,11 +54,7 @@ def signed(
 
 
 def three_channels(array: npt.ArrayLike, *, what: str) -> npt.NDArray[Any]:
-    """An array ``(H, W, 3)``, ``(H, W, 1)`` or ``(H, W)`` as ``(H, W, 3)``.
-
-    Raises:
-        ValueError: another shape, or no pixels; ``what`` names the array.
-    """
+    """An array ``(H, W, 3)``, ``(H, W, 1)`` or ``(H, W)`` as ``(H, W, 3)``; ``what`` names it."""
     values = np.asarray(array)
     grown = values[:, :, None] if values.ndim == 2 else values
     if grown.ndim != 3 or grown.shape[2] not in (1, 3) or grown.size == 0:

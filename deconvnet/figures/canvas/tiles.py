@@ -43,8 +43,7 @@ def as_picture(array: npt.ArrayLike, *, what: str = "a picture") -> Picture:
 def pair(image: npt.ArrayLike, projection: npt.ArrayLike, *, of: str) -> tuple[Picture, Picture]:
     """An image, as for ``as_picture``, and its projection, as for ``signed``, as pictures.
 
-    Raises:
-        ValueError: their sizes differ, or one cannot be drawn; ``of`` names them.
+    Their sizes must be equal; ``of`` names them in the error.
     """
     picture, shown = as_picture(image, what="an image"), signed(projection)
     if picture.shape != shown.shape:

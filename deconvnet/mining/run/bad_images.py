@@ -20,15 +20,10 @@ PATIENCE = 60.0  # seconds that the rest of a data set is looked through for mor
 
 @dataclass(frozen=True)
 class Limit:
-    """How many images may be unreadable.
+    """How many images may be unreadable; none if ``strict``: the first one stops the run at once.
 
-    Args:
-        most: a share of the data set ("1%", 0.01), of which at least one image may be
-            unreadable, or a number of images ("20", 20).
-        strict: none may be, and the first one stops the run at once.
-
-    Raises:
-        ValueError: ``most`` is neither.
+    ``most`` is a share of the data set ("1%", 0.01), but at least one image, or a number of images
+    ("20", 20); ValueError if it is neither.
     """
 
     most: str | float = DEFAULT
@@ -38,7 +33,7 @@ class Limit:
         self.of(1)
 
     def of(self, images: int) -> int:
-        """So many images of a data set of this size."""
+        """The limit as a number of images, for a data set of this size."""
         if self.strict:
             return 0
         text = str(self.most)
@@ -57,10 +52,10 @@ class Limit:
 
 
 class TooManyBad(ValueError):
-    """More images are unreadable than may be.
+    """More images are unreadable than the limit allows.
 
     Attributes:
-        failed: those found, by index.
+        failed: the images, by index.
         lines: the message for a terminal.
         details: all of it for a machine.
     """
@@ -84,14 +79,14 @@ def check_failed(
     limit: Limit,
     rest: Iterable[Mapping[int, Failed]] | None = None,
 ) -> None:
-    """Stop if more images are unreadable than may be.
+    """Stop if more images are unreadable than the limit allows.
 
     ``failed`` are those known so far, by index, of ``images`` in all; ``rest`` are those of each
     microbatch not read yet, which are read, for a minute at most, so that the message names every
     bad image and not only the first.
 
     Raises:
-        ValueError: the limit is strict, and there is one; the message names the first.
+        ValueError: the limit is strict, and there is one.
         TooManyBad: they are too many.
     """
     most = limit.of(images)
@@ -116,6 +111,6 @@ def _read_on(rest: Iterable[Mapping[int, Failed]], failed: dict[int, Failed]) ->
             failed |= some
             if time.monotonic() > until:
                 return False
-    except Exception:  # something else is wrong too; what was found so far is worth telling
+    except Exception:  # something else is wrong too; the images so far are worth telling
         return False
     return True

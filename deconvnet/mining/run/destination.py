@@ -34,11 +34,7 @@ def store_at(path: Path) -> Store | str | None:
 
 
 def check_additions(path: Path) -> None:
-    """Refuse to replace a store that holds what a user has added to it.
-
-    Raises:
-        ValueError: it does; the message names it.
-    """
+    """Refuse to replace a store that a user has added groups, datasets or links to."""
     added = additions(path) if isinstance(store_at(path), Store) else []
     if added:
         more = f" and {len(added) - _SHOWN} more" if len(added) > _SHOWN else ""

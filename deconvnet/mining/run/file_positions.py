@@ -50,9 +50,6 @@ class Positions:
 
         A file that is written to at its end is a log; one that goes on moving while no reader
         reads is read by somebody else.
-
-        Raises:
-            ValueError: one has moved; the message names the file and what to do.
         """
         took = time.monotonic() - self._began
         now = _open_files()
@@ -77,8 +74,7 @@ class Positions:
 def _open_files(*, standard: bool = False) -> dict[tuple[int, int, int], tuple[int, int]]:
     """{(descriptor, device, inode): (position, size)} of regular files open for reading.
 
-    Args:
-        standard: those of standard input, output and error too.
+    With ``standard`` also of standard input, output and error.
     """
     try:
         descriptors = sorted(int(name) for name in os.listdir("/dev/fd"))

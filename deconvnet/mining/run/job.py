@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -26,9 +26,9 @@ from deconvnet.projection.forward import geometry_of
 from deconvnet.projection.geometry import Geometry
 from deconvnet.store.format import check_attributes
 
-from .bad_images import DEFAULT, Limit
+from .bad_images import Limit
 from .file_positions import Positions
-from .microbatches import Microbatch, groups_of, layout_for, microbatches
+from .microbatches import Microbatch, layout_for, microbatches
 from .minable_layers import chosen
 from .part import Part
 from .readers import ask, ignore_interrupts
@@ -37,20 +37,14 @@ from .request import Request
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a run: arguments of ``mine``, which explains them.
-
-    Raises:
-        TypeError: a number is no integer.
-        ValueError: a number is out of range, or ``nan`` no known word.
-    """
+    """The settings of a run: arguments of ``mine``, which explains them, checked here."""
 
     k: int
     batch_size: int
     nan: str = "skip"
     threads: int | None = None
     workers: int = 0
-    strict: bool = False
-    max_bad: str | float = DEFAULT
+    limit: Limit = Limit()
     check: bool = True
 
     def __post_init__(self) -> None:
@@ -67,39 +61,21 @@ class Settings:
             raise ValueError(f"workers={self.workers} was given, expected 0 or more processes")
         if self.nan not in ("skip", "error"):
             raise ValueError(f"nan was {self.nan!r}; use 'skip' or 'error'")
-        _ = self.limit  # a wrong one is told before any image is read
-
-    @property
-    def limit(self) -> Limit:
-        """How many images may be unreadable."""
-        return Limit(self.max_bad, self.strict)
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A run, ready to start.
-
-    Args:
-        graphs: of the model.
-        geometry: the sizes and fields of its nodes.
-        dataset: map-style.
-        image: one image, for its size and precision, (1, channels, *size).
-        request: what the tables will depend on.
-        workers: processes that read images ahead.
-        signals: what these do about signals, see ``readers.reading``.
-        limit: how many images may be unreadable.
-        checked: holds the graph against the model, on the first microbatch.
-    """
+    """A run, ready to start."""
 
     graphs: Graphs
     geometry: Geometry
     dataset: Any
-    image: Tensor
+    image: Tensor  # (1, channels, *size), of any content: for size, precision and device
     request: Request
     workers: int
-    signals: Callable[[int], None]
+    signals: Callable[[int], None]  # see ``readers.reading``
     limit: Limit
-    checked: Checked | None
+    checked: Checked | None  # compares the graph with the model, on the first microbatch
 
     @classmethod
     def of(
@@ -167,17 +143,16 @@ class Job:
         return self.graphs.of(self.image.expand(self.request.batch, *self.image.shape[1:]))
 
     def microbatches(
-        self, numbers: Sequence[int], *, workers: int | None = None
+        self, groups: Iterable[Sequence[int]], *, workers: int | None = None
     ) -> Generator[Microbatch, None, None]:
-        """Read the microbatches with these numbers; by default with all readers of the run."""
-        batch = self.request.batch
+        """Read groups of images as microbatches, by default with all readers of the run."""
         return microbatches(
             self.dataset,
-            batch,
+            self.request.batch,
             size=tuple(self.image.shape[1:]),
             dtype=self.image.dtype,
             workers=self.workers if workers is None else workers,
-            groups=groups_of(numbers, batch, self.request.images),
+            groups=groups,
             signals=self.signals,
         )
 

@@ -75,11 +75,7 @@ def merge(
 
 
 def parts_in(folder: str | PathLike[str]) -> list[Part]:
-    """Read the headings of parts that together are a whole run, none of them overlapping.
-
-    Raises:
-        FileNotFoundError, ValueError: as ``merge``.
-    """
+    """Read the headings of parts that together are a whole run, none of them overlapping."""
     folder = expanded(folder)
     every = PartFolder(folder).headings()
     if not every:
@@ -121,11 +117,6 @@ def assemble(
 
     One part at a time is in memory. ``geometry`` gives the boxes of units; ``check`` is given the
     tables before they are written, and raises if they must not be.
-
-    Raises:
-        FileNotFoundError: the file of a part has gone.
-        ValueError: one is damaged, or too many images are unreadable.
-        OSError: the store cannot be written.
     """
     tops = {name: TopK(channels, request.k) for name, channels in request.channels.items()}
     images: dict[int, str] = {}

@@ -27,20 +27,13 @@ class Microbatch:
     The last bits of an activation depend on the shape of the batch, and on some processors on the
     row of the image in it: a matrix product uses other instructions for rows of other alignment.
     So image i always occupies row ``i % batch``, in whichever process, beside whichever images.
-
-    Args:
-        number: of the microbatch that its first image belongs to.
-        images: (batch, channels, *size), always the full batch; rows without an image are zero.
-        rows: (good,) the rows that hold an image, ascending.
-        indices: (good,) int64, the index of each of them in the data set.
-        failed: {index: reason} of the images that could not be read.
     """
 
-    number: int
-    images: Tensor
-    rows: Tensor
-    indices: Tensor
-    failed: dict[int, str]
+    number: int  # of the microbatch that its first image belongs to
+    images: Tensor  # (batch, channels, *size), the full batch; rows without an image are zero
+    rows: Tensor  # (good,) the rows that hold an image, ascending
+    indices: Tensor  # (good,) int64, the index of each of them in the data set
+    failed: dict[int, str]  # {index: reason} of the images that could not be read
 
     def of_images(self, values: Tensor) -> Tensor:
         """The rows (good, …) that hold an image, of what a layer gives for the whole batch."""
@@ -69,12 +62,7 @@ def microbatches(
         workers: processes that read ahead; what they read does not depend on how many they are.
         groups: the images of each microbatch, ascending, no two of them of one row (``groups_of``,
             ``by_row``); by default the whole data set in order.
-        signals: what a reader does about signals, see ``reading``.
-
-    Raises:
-        TypeError, ValueError: an item is no tensor of this size; the message names its index.
-        ReaderDied: a process that reads ahead has died.
-        RuntimeError: it cannot be started.
+        signals: what a reader does about signals; see ``reading``, also for errors.
     """
     if groups is None:
         total = len(dataset)

@@ -17,27 +17,19 @@ from deconvnet.store.store import Failed
 from .bad_images import check_failed
 from .file_positions import Positions
 from .job import Job
-from .microbatches import Microbatch, activations, laid_out
+from .microbatches import Microbatch, activations, groups_of, laid_out
 from .part import FirstNaN, Part
 from .readers import readers_die
 
 
 class Miner:
-    """The tables of a run, filled microbatch by microbatch.
-
-    Attributes:
-        job: the run.
-        tops: {layer: table}, of all microbatches taken so far.
-        done: their numbers.
-        failed: {index: Failed} of the images among them that could not be read.
-        first_nan: where NaN was met first.
-    """
+    """The tables of a run, by layer, filled microbatch by microbatch."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         k, channels = job.request.k, job.request.channels
         self.tops = {name: TopK(count, k) for name, count in channels.items()}
-        self.done: list[int] = []
+        self.done: list[int] = []  # the numbers of the microbatches that are in the tables
         self.failed: dict[int, Failed] = {}
         self.first_nan: FirstNaN | None = None
         self._graph: Graph | None = None
@@ -49,16 +41,13 @@ class Miner:
         after: Callable[[Miner], bool],
         failed: Mapping[int, Failed] | None = None,
     ) -> None:
-        """Take microbatches until all are done, or ``after`` each returns True.
+        """Run microbatches until all are done, or ``after``, called after each, returns True.
 
         The readers have ended when this returns or raises. ``failed`` are the images, by index,
         that could not be read in earlier runs.
-
-        Raises:
-            ValueError: too many images are unreadable, or do not fit; or the readers share a file.
         """
         job = self.job
-        feed = job.microbatches(numbers)
+        feed = job.microbatches(groups_of(numbers, job.request.batch, job.request.images))
         positions = Positions() if job.workers else None
         with readers_die(), closing(feed), job.running():
             for batch in feed:
@@ -106,7 +95,7 @@ class Miner:
         return {i: Failed(i, path_of(dataset, i), why) for i, why in batch.failed.items()}
 
     def part(self, label: str, *, replaces: str = "") -> Part:
-        """What is done so far; ``label`` is that of the shard."""
+        """What is done so far, by the shard of this label."""
         kept = set().union(*(top.kept() for top in self.tops.values()))
         return Part(
             request=self.job.request,

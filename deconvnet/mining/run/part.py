@@ -25,7 +25,6 @@ from torch import Tensor
 from deconvnet.mining.topk import TopK
 from deconvnet.store.store import Failed
 
-from . import request as requests
 from .request import Request
 
 FORMAT = "deconvnet part 3"
@@ -45,29 +44,17 @@ class FirstNaN:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The tables of some microbatches, or only the heading of their file.
-
-    Args:
-        request: the run it belongs to.
-        done: its microbatches.
-        failed: the images among them that could not be read.
-        nan: where NaN was met first, if it was.
-        process: the process that made it: shard, process id and machine.
-        replaces: the stamp of the file that the store may replace; empty for none.
-        path: the file it comes from; None in the process that makes it.
-        tops: {layer: table}; empty as long as only the heading has been read.
-        images: index → path, of the images that stand in its tables.
-    """
+    """The tables of some microbatches, or only the heading of their file."""
 
     request: Request
-    done: frozenset[int]
-    failed: tuple[Failed, ...]
+    done: frozenset[int]  # its microbatches
+    failed: tuple[Failed, ...]  # the images among them that could not be read
     nan: FirstNaN | None
-    process: str
-    replaces: str
-    path: Path | None
-    tops: Mapping[str, TopK]
-    images: Mapping[int, str]
+    process: str  # that made it: shard, process id and machine
+    replaces: str  # the stamp of the file that the store may replace; empty for none
+    path: Path | None  # its file; None in the process that makes it
+    tops: Mapping[str, TopK]  # by layer; empty as long as only the heading has been read
+    images: Mapping[int, str]  # index → path, of the images that stand in its tables
 
     @property
     def seen(self) -> int:
@@ -76,20 +63,11 @@ class Part:
 
     @staticmethod
     def heading(path: Path) -> Part:
-        """Read a part without its tables.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is not a whole part of a known format; the message says what to do.
-        """
+        """Read a part without its tables."""
         return _read(path, whole=False)
 
     def whole(self) -> Part:
-        """This part with its tables, which are read from its file unless they are here.
-
-        Raises:
-            FileNotFoundError, ValueError: as ``heading``, and if its checksum is another.
-        """
+        """This part with its tables, which are read from its file unless they are here."""
         return self if self.path is None else _read(self.path, whole=True)
 
     def to_bytes(self) -> bytes:
@@ -181,7 +159,7 @@ def _texts(start: bytes, file: Any, size: int) -> dict[str, str]:
 
 
 def _heading(texts: Mapping[str, str]) -> Part:
-    asked = requests.of_json(texts["request"])
+    asked = Request.of_json(texts["request"])
     done, nan = json.loads(texts["done"]), json.loads(texts["nan"])
     if not isinstance(done, list) or not all(type(n) is int and 0 <= n < asked.total for n in done):
         raise ValueError(f"{str(done)[:80]!r} are no microbatches of 0 … {asked.total - 1}")

@@ -50,11 +50,7 @@ class PartFolder:
         return self.path / f"part-{label}-{os.getpid()}-{secrets.token_hex(4)}.safetensors"
 
     def headings(self) -> list[Part]:
-        """All parts, without their tables.
-
-        Raises:
-            ValueError: one of them is damaged.
-        """
+        """All parts, without their tables."""
         parts = []
         for name in self.names():
             with suppress(FileNotFoundError):  # the store has been assembled meanwhile
@@ -62,11 +58,7 @@ class PartFolder:
         return parts
 
     def of(self, request: Request) -> list[Part]:
-        """The headings of all parts, which must be of this run.
-
-        Raises:
-            ValueError: one is of another run; the message shows what differs.
-        """
+        """The headings of all parts, which must be of this run; an error shows what differs."""
         parts = self.headings()
         for part in parts:
             if other := request.differs(part.request):
@@ -77,11 +69,7 @@ class PartFolder:
         return parts
 
     def write(self, file: Path, part: Part) -> None:
-        """Write a part in one step, over an older state of it.
-
-        Raises:
-            OSError: it cannot be written; the older state is intact.
-        """
+        """Write a part in one step; if that fails, its older state is intact."""
         data = part.to_bytes()
         for attempt in range(_TRIES):
             try:
@@ -109,22 +97,14 @@ class PartFolder:
             return
 
     def clear(self) -> None:
-        """Remove the parts, and the folder if nothing else is in it.
-
-        Raises:
-            OSError: one of them cannot be removed.
-        """
+        """Remove the parts, and the folder if nothing else is in it."""
         for pattern in (_PATTERN, _PATTERN.replace("part-", _ASIDE, 1), _TEMPORARY):
             for name in self._matching(pattern):
                 name.unlink(missing_ok=True)
         self._remove_if_empty()
 
     def set_aside(self, file: Path) -> Path | None:
-        """Rename a part so that it is not read again; None if there is no such file.
-
-        Raises:
-            OSError: it cannot be renamed.
-        """
+        """Rename a part so that it is not read again; None if there is no such file."""
         aside = file.with_name(file.name.replace("part-", _ASIDE, 1))
         try:
             os.replace(file, aside)

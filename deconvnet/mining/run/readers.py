@@ -72,14 +72,11 @@ def reading(
     workers: int,
     signals: Callable[[int], None],
 ) -> Iterator[Iterator[Any]]:
-    """Read groups of items in order; on leaving, also by an exception, all readers are ended.
+    """Read groups of indices in order; on leaving, also by an exception, all readers are ended.
 
-    Args:
-        handed: the data set.
-        groups: the indices of each group.
-        collate: makes what a reader sends from the items of a group.
-        workers: how many processes read ahead; 0: this one reads.
-        signals: called in each reader when it starts: ``ignore_interrupts``, ``outlive_signals``.
+    ``collate`` makes what a reader sends from the items of a group. With ``workers=0`` this process
+    reads; else ``signals`` is called in each reader when it starts: ``ignore_interrupts`` or
+    ``outlive_signals``.
 
     Raises:
         ReaderDied: a reader has died.
@@ -98,8 +95,14 @@ def reading(
     )
     before, batches = multiprocessing.active_children(), None
     try:
-        with readers_die(), _handed_over():
-            batches = iter(loader)
+        try:
+            with readers_die():
+                batches = iter(loader)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise RuntimeError(
+                f"the data set cannot be handed to other processes ({error}); define its classes "
+                "and functions at the top level of a module that can be imported, or use workers=0"
+            ) from error
         yield _received(batches, workers)
     finally:
         _end(batches, before)
@@ -113,10 +116,7 @@ def ask(
 ) -> T:
     """Call a function on a data set in a new reader, and return or raise what it does there.
 
-    Args:
-        question: a function at the top level of a module.
-        dataset: its argument; this process does not touch it.
-        signals: what the reader does about signals, see ``reading``.
+    The function stands at the top level of a module; this process does not touch the data set.
     """
     handed = _Asked(dataset, question)
     with reading(handed, [[0]], itemgetter(0), workers=1, signals=signals) as answers:
@@ -204,18 +204,6 @@ def readers_die() -> Iterator[None]:
         if "DataLoader worker" not in str(error) or isinstance(error, ReaderDied):
             raise
         raise _died(error) from error
-
-
-@contextmanager
-def _handed_over() -> Iterator[None]:
-    """Explain that a data set cannot be pickled."""
-    try:
-        yield
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise RuntimeError(
-            f"the data set cannot be handed to other processes ({error}); define its classes and "
-            "functions at the top level of a module that can be imported, or use workers=0"
-        ) from error
 
 
 def _died(error: BaseException) -> ReaderDied:

@@ -34,17 +34,11 @@ _VERSIONS = ("deconvnet", "torch")  # the others do not compute
 
 @dataclass(frozen=True)
 class Request:
-    """All that the tables of a run depend on.
+    """All that the tables of a run depend on."""
 
-    Args:
-        attributes: those of the store to be written.
-        images: how many the data set has.
-        channels: {layer: channels}, in the order of the network.
-    """
-
-    attributes: Mapping[str, Any]
-    images: int
-    channels: Mapping[str, int]
+    attributes: Mapping[str, Any]  # of the store to be written
+    images: int  # of the data set
+    channels: Mapping[str, int]  # by layer, in the order of the network
 
     @property
     def batch(self) -> int:
@@ -86,23 +80,19 @@ class Request:
             {"attributes": self.attributes, "images": self.images, "channels": self.channels}
         )
 
-
-def of_json(text: str) -> Request:
-    """Read a request from the text of a file.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        parsed = json.loads(text)
-        attributes, channels = dict(parsed["attributes"]), dict(parsed["channels"])
-        batch, k = attributes["batch_shape"][0], attributes["k"]
-        numbers = [parsed["images"], batch, k, *channels.values()]
-    except (ValueError, LookupError, TypeError) as error:
-        raise ValueError(f"it does not say what was mined ({error!r})") from error
-    if not channels or not all(type(n) is int and 0 < n <= LAST_IMAGE for n in numbers):
-        raise ValueError("it does not say what was mined: counts are not positive integers")
-    return Request(attributes, parsed["images"], channels)
+    @classmethod
+    def of_json(cls, text: str) -> Request:
+        """Read a request from the text of a file; ValueError if it is none."""
+        try:
+            parsed = json.loads(text)
+            attributes, channels = dict(parsed["attributes"]), dict(parsed["channels"])
+            batch, k = attributes["batch_shape"][0], attributes["k"]
+            numbers = [parsed["images"], batch, k, *channels.values()]
+        except (ValueError, LookupError, TypeError) as error:
+            raise ValueError(f"it does not say what was mined ({error!r})") from error
+        if not channels or not all(type(n) is int and 0 < n <= LAST_IMAGE for n in numbers):
+            raise ValueError("it does not say what was mined: counts are not positive integers")
+        return cls(attributes, parsed["images"], channels)
 
 
 def differences(

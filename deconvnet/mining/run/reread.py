@@ -17,7 +17,7 @@ from deconvnet.store.store import LayerTable
 
 from .file_positions import IDIOM
 from .job import Job
-from .microbatches import CONTIGUOUS, activations, laid_out, microbatches
+from .microbatches import CONTIGUOUS, activations, groups_of, laid_out
 from .readers import readers_die
 
 _IMAGES = 64  # read again, at least, in whole microbatches
@@ -39,19 +39,15 @@ def reread(
     for data sets that are not the same in every process.
 
     The microbatches of a part, ``done``, with more entries in its tables are likelier to be drawn;
-    of many ``parts``, fewer images are read of each.
-
-    Raises:
-        ImagesDiffer: an entry is not what its image gives, or an image is stronger than the last
-            entry and stands in none.
-        ReaderDied, RuntimeError: as ``readers.reading``.
+    of many ``parts``, fewer images are read of each. ``ImagesDiffer`` is raised where an entry is
+    not what its image gives, or an image is stronger than the last entry and stands in none.
     """
     request = job.request
     count = max(1, -(-_IMAGES // (request.batch * parts)))
     numbers = _drawn(tables, sorted(done), request.batch, count=count, seed=seed)
     device, dtype = job.image.device, job.image.dtype
     slack = max(_SLACK.get(device.type, _SLACK_ELSEWHERE), 8 * torch.finfo(dtype).eps)
-    again = job.microbatches(numbers, workers=1)
+    again = job.microbatches(groups_of(numbers, request.batch, request.images), workers=1)
     graph, layout = job.graph, str(request.attributes["layout"])
     with readers_die(), closing(again), job.running():
         for batch in again:  # an image that cannot be read this time tells nothing
@@ -64,17 +60,10 @@ def reread(
 
 
 def check_strongest(job: Job, tables: Mapping[str, LayerTable]) -> None:
-    """Hold the graph against the model on one microbatch of the images in the first slots.
+    """Compare the graph with the model on one microbatch of the images in the first slots.
 
     A part of a graph that was at rest on the first microbatch is awake where units are strong.
-
-    Args:
-        job: the run.
-        tables: {layer: table}, of the whole run.
-
-    Raises:
-        NotTheModel: the graph is another there.
-        ReaderDied, RuntimeError: as ``readers.reading``.
+    The tables are those of the whole run.
     """
     first = np.concatenate([table.image[:, 0] for table in tables.values()])
     if job.checked is None or job.request.total == 1 or (first < 0).all():
@@ -86,10 +75,7 @@ def check_strongest(job: Job, tables: Mapping[str, LayerTable]) -> None:
     rows: dict[int, int] = {}  # each image runs in the row that it was mined in
     for image in map(int, order):
         rows.setdefault(image % job.request.batch, image)
-    again = microbatches(
-        job.dataset, job.request.batch, size=tuple(job.image.shape[1:]), dtype=job.image.dtype,
-        workers=min(1, job.workers), groups=[sorted(rows.values())], signals=job.signals,
-    )  # fmt: skip
+    again = job.microbatches([sorted(rows.values())], workers=min(1, job.workers))
     with readers_die(), closing(again), job.running():
         for batch in again:
             held = laid_out(batch.images.to(job.image.device), CONTIGUOUS)

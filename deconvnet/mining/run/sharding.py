@@ -12,24 +12,13 @@ _BLOCKS = 64  # blocks a process, where there are enough microbatches: shares of
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several processes that divide a data set among them.
-
-    Args:
-        index: 0 … count - 1.
-        count: how many processes there are.
-        origin: the option or variable that says so, for messages.
-    """
+    """One of several processes that divide a data set among them."""
 
     index: int = 0
     count: int = 1
-    origin: str = ""
+    origin: str = ""  # the option or variable that says so, for messages
 
     def __post_init__(self) -> None:
-        """Check the index.
-
-        Raises:
-            ValueError: the index is not in 0 … count - 1.
-        """
         if not 0 <= self.index < self.count:
             last = max(self.count, 1)
             raise ValueError(
@@ -60,11 +49,7 @@ class Shard:
 
 
 def parse(text: str) -> Shard:
-    """Read a shard as it is typed: "0/4" … "3/4".
-
-    Raises:
-        ValueError: it is not two integers with a slash, or out of range.
-    """
+    """Read a shard as it is typed: "0/4" … "3/4"."""
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal()):
         raise ValueError(f"the shard {text!r} was given, expected INDEX/COUNT, such as 0/4")
@@ -77,9 +62,6 @@ def of_environment(environment: Mapping[str, str]) -> Shard:
     torchrun counts processes by RANK and WORLD_SIZE, srun by SLURM_PROCID and
     SLURM_STEP_NUM_TASKS. The tasks of a SLURM array are shards too; where each of them starts
     several processes, all processes of all tasks are.
-
-    Raises:
-        ValueError: a variable that should hold an integer does not.
     """
     outer = _array(environment)
     inner = _ranked(environment, "RANK", "WORLD_SIZE")

@@ -23,15 +23,11 @@ class Stopping:
 
     A later Ctrl-C or SIGTERM raises ``KeyboardInterrupt``, and the next one meets what was there
     before. A SIGHUP that was ignored, as under ``nohup``, stays ignored, and so does SIGUSR1.
-    Outside the main thread, where Python takes no signals, nothing is changed.
+    Outside the main thread, where Python takes no signals, nothing is changed. The first signal
+    writes the text ``told`` to standard error.
     """
 
     def __init__(self, *, told: str = "") -> None:
-        """Prepare for signals.
-
-        Args:
-            told: what the first one writes to standard error.
-        """
         self._told = told.encode()
         self.number = 0
         """The signal that came; 0 while none has."""

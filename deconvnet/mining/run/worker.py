@@ -49,13 +49,9 @@ class Unfinished(RuntimeError):
 
 
 class Work:
-    """The run of one process.
+    """The run of one process, which is ``shard`` of the job, for the store at ``path``.
 
-    Args:
-        job: what is run.
-        path: the store to be written.
-        shard: which process this is.
-        discard_groups: what a user has added to a store that is replaced may be lost.
+    With ``discard_groups`` it may replace a store that a user has added to.
     """
 
     def __init__(self, job: Job, path: Path, shard: Shard, *, discard_groups: bool) -> None:
@@ -114,11 +110,7 @@ class Work:
         stop: Stop | None,
         tell: Callable[[str], object] | None,
     ) -> Store:
-        """Run what is left of this share, and write the store when all shares are done.
-
-        Raises:
-            Unfinished: ``stop`` said so, or other shards are not done.
-        """
+        """Run what is left of this share; write the store, or raise ``Unfinished``."""
         for _ in range(1 if self.shard.count > 1 else _ROUNDS):
             begun = apart(self.folder.of(self.job.request))
             if begun and tell is not None:
@@ -188,7 +180,7 @@ class Work:
         """Write the store if all is done, by whichever processes; None if it is not."""
         own = self._own()
         refused: OSError | None = None
-        if own and (self.job.workers or not self._whole(own)):  # first kept, then looked at again
+        if own and (self.job.workers or not self._whole(own)):  # first saved, then checked again
             try:
                 self.folder.write(self.file, own[0])
             except OSError as error:  # the last to finish needs its part in memory only
@@ -228,11 +220,7 @@ class Work:
         return store
 
     def _written_meanwhile(self) -> Store | None:
-        """The store of this run if another process has written it since this one began.
-
-        Raises:
-            ValueError: another file has come to stand there.
-        """
+        """The store of this run if another process has written it; no other file may be there."""
         now = stamp(self.path)
         store = store_at(self.path) if now != self.replaces else None
         if store is None:
@@ -249,12 +237,7 @@ class Work:
         return store
 
     def _reread(self, part: Part, parts: int) -> None:
-        """Check a part, whoever made it; a wrong one is set aside, and its images mined again.
-
-        Raises:
-            FileNotFoundError: its file has gone.
-            ImagesDiffer: see ``reread``.
-        """
+        """Check a part, whoever made it; a wrong one is set aside, and its images mined again."""
         tables = {name: top.table() for name, top in part.whole().tops.items()}
         try:
             reread(self.job, tables, part.done, parts=parts)

@@ -47,20 +47,11 @@ class TopK:
     """
 
     def __init__(self, channels: int, k: int, *, device: torch.device | str = "cpu") -> None:
-        """Start with empty tables.
-
-        Args:
-            channels: how many channels the layer has.
-            k: how many images to keep for each.
-            device: where the tables live; activations may come from another device.
-
-        Raises:
-            ValueError: ``channels`` or ``k`` is not positive.
-        """
+        """Start with empty tables on a device; activations may come from another device."""
         if channels < 1 or k < 1:
             raise ValueError(f"{channels} channels and k={k} were given, both must be at least 1")
         self.channels, self.k = channels, k
-        self._images = 0
+        self.images = 0  # that were fed so far; one fed twice counts twice
         self._activations = 0
         self._newest = -1
         self._keys = torch.full((channels, k), EMPTY, dtype=torch.int64, device=device)
@@ -77,10 +68,6 @@ class TopK:
         Args:
             activations: (batch, channels) or (batch, channels, *positions), floating point.
             images: (batch,) int64, the index of each image in the data set.
-
-        Raises:
-            TypeError: the activations are not floating point, or the images not int64.
-            ValueError: the shapes do not fit, or an image is not in 0 … 2**32 - 2.
         """
         self._check(activations, images)
         if not len(images):
@@ -108,11 +95,7 @@ class TopK:
             self._enter(activations, maxima[:, columns], images, columns=columns)
 
     def merge(self, other: "TopK") -> None:
-        """Take in what another instance saw; commutative and associative.
-
-        Raises:
-            ValueError: the other was made for other ``channels`` or another ``k``.
-        """
+        """Take in what another instance saw; commutative and associative."""
         if (other.channels, other.k) != (self.channels, self.k):
             raise ValueError(
                 f"a top-{other.k} of {other.channels} channels cannot be merged into a "
@@ -124,7 +107,7 @@ class TopK:
         self._keys, self._positions = best(keys, positions, k=self.k)
         self._floor = activations_of(self._keys[:, -1])
         self._newest = max(self._newest, other._newest)
-        self._images += other._images
+        self.images += other.images
         self._activations += other._activations
         self._positive += other._positive.to(device)
         self._nan += other._nan.to(device)
@@ -139,14 +122,9 @@ class TopK:
             image=image,
             position=self._positions.cpu().clone(),
             mean=self._sum.total() / (self._activations - nan),
-            nonzero=self._positive.cpu().double() / self._images,
+            nonzero=self._positive.cpu().double() / self.images,
             nan=nan,
         )
-
-    @property
-    def images(self) -> int:
-        """How many images were fed so far; one fed twice counts twice."""
-        return self._images
 
     @property
     def nans(self) -> int:
@@ -160,7 +138,7 @@ class TopK:
 
     def state(self) -> dict[str, Tensor]:
         """Everything, as tensors on the CPU, to be stored and given to ``from_state``."""
-        counts = torch.tensor([self.k, self._images, self._activations, self._newest])
+        counts = torch.tensor([self.k, self.images, self._activations, self._newest])
         tensors = {"counts": counts, **self._tensors()}
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
@@ -171,7 +149,7 @@ class TopK:
         """Restore what ``state`` returned; it continues to the same bits."""
         k, images, activations, newest = (int(number) for number in state["counts"])
         top = cls(len(state["keys"]), k, device=device)
-        top._images, top._activations, top._newest = images, activations, newest
+        top.images, top._activations, top._newest = images, activations, newest
         for name, tensor in top._tensors().items():
             tensor.copy_(state[name])
         top._floor = activations_of(top._keys[:, -1])
@@ -233,7 +211,7 @@ class TopK:
             maxima = maxima.index_copy(1, odd, strongest.masked_fill(nan.all(2), torch.nan))
         self._sum.add(sums.sum(0))
         self._positive += (maxima > 0).sum(0)
-        self._images += len(activations)
+        self.images += len(activations)
         self._activations += activations.numel() // self.channels
         return maxima + 0.0  # -0.0 + 0.0 is 0.0
 

@@ -21,7 +21,7 @@ class Mismatch:
     Args:
         kind: "store", "model", "data set", "preprocessing", "batch shape", "image", "path",
             "layer", "activation", "position", "box", "missing", "counts", "graph" or "picture".
-        what: the value found and the value stored, in one line.
+        what: the value computed and the value stored, in one line.
     """
 
     kind: str
@@ -34,11 +34,8 @@ class Mismatch:
 class Comparison:
     """Compares one layer batch by batch, and counts the entries compared.
 
-    Args:
-        name: of the layer.
-        table: what the store says.
-        tolerance: how far an activation may be from the stored one, as a share of the layer's
-            greatest; 0 for the last bit.
+    The tolerance says how far an activation may be from the stored one, as a share of the layer's
+    greatest; 0 for the last bit.
     """
 
     def __init__(self, name: str, table: LayerTable, tolerance: float) -> None:
@@ -96,7 +93,7 @@ class Comparison:
             yield Mismatch("counts", f"{what}; the same of {len(odd) - 1} more channels")
 
     def absent(self, values: Tensor, images: Sequence[int]) -> Iterator[Mismatch]:
-        """Images, of values (images, channels, *positions), that a channel's table should have."""
+        """Yield images missing from a channel's table, by values (images, channels, *positions)."""
         maxima = strongest(values).numpy()
         if self.slack:
             self._undecided += (np.abs(maxima) <= self.slack).sum(0)

@@ -119,7 +119,8 @@ def _compare(
     patch = read_patch(store, layer, group, place)
     allowed = LEVEL + FAR * float(new.std((0, 1)).mean())
     position = (int(table.row[place]), int(table.col[place])) if table.size else None
-    same = patch.shape == new.shape and _error(patch, new) <= allowed
+    # of equal shapes, compared by the root mean square of the difference
+    same = patch.shape == new.shape and float(np.sqrt(np.square(patch - new).mean())) <= allowed
     yield None if same else Mismatch("picture", f"the patch {where} is not what it sees")
     for policy, own in pictures.projections.items():
         net = nets.get((policy, own.fallback))
@@ -133,11 +134,6 @@ def _compare(
         likeness = _likeness(cut.pixels.permute(1, 2, 0).float().cpu().numpy(), stored)
         what = f"the projection {where} by {policy} is another (likeness {likeness:.3f})"
         yield Mismatch("picture", what) if likeness < ALIKE else None
-
-
-def _error(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Root mean square."""
-    return float(np.sqrt(np.square(one - other).mean()))
 
 
 def _likeness(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -44,15 +44,7 @@ class Recomputation:
     The graph, by which stores are mined, runs beside the model itself: a part of it that was at
     rest on the images that it was compared on may be another than the model's.
 
-    Args:
-        store: whose entries.
-        graphs: of the model.
-        geometry: sizes and fields of its nodes, for images of this data set.
-        dataset: gives the images by index.
-        layers: those of the store that the model has.
-        n: how many entries; None: all, and all images.
-        seed: which ones.
-        tolerance: how far an activation may be off, as a share of its layer's greatest.
+    The arguments are those of ``verify``; ``layers`` are those of the store that the model has.
 
     Attributes:
         chosen: the entries.

@@ -8,7 +8,7 @@ from torch import nn
 
 from deconvnet.mining.mine import Source, Unfinished, mine
 from deconvnet.mining.run.part_folder import PartFolder
-from deconvnet.mining.run.request import MADE, MEANT, Request, differences, of_json
+from deconvnet.mining.run.request import MADE, MEANT, Request, differences
 from deconvnet.store.store import open_store
 from tests.support.mined import Ties, pictures
 from tests.support.mining_runs import Dawdling, mined
@@ -178,7 +178,7 @@ def test_a_process_begun_in_another_way_is_found_out_early(tmp_path):
 
 def test_a_request_as_text():
     asked = Request({"batch_shape": [4, 3, 5, 6], "k": 9, "x": "ä\udcff"}, 10, {"b": 2, "a": 3})
-    found = of_json(asked.to_json())
+    found = Request.of_json(asked.to_json())
     assert (found, list(found.channels)) == (asked, ["b", "a"])
     assert (found.batch, found.total, found.k) == (4, 3, 9)
 
@@ -196,4 +196,4 @@ def test_a_request_as_text():
 )  # fmt: skip
 def test_a_text_that_is_no_request(text):
     with pytest.raises(ValueError, match="does not say what was mined"):
-        of_json(text)
+        Request.of_json(text)
