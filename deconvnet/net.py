@@ -105,8 +105,6 @@ class DeconvNet:
         mirrors: Mapping[Any, Any] | None = None,
         check: bool = True,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"the model was {type(model).__name__}; give a torch.nn.Module")
         self.policies = Policies.of(
             rectifier, fallback, normalization=normalization, unpooling=unpooling
         )

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import _lru_cache_wrapper
-from itertools import islice
+from itertools import chain, islice
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -73,7 +73,7 @@ def _reached(model: nn.Module) -> Iterator[Callable[[], None]]:
             open_ += [value.__wrapped__, vars(value)]
         elif isinstance(value, CellType):
             yield _cell(value)
-            open_ += _referents(value)
+            open_ += gc.get_referents(value)
         elif isinstance(value, dict):
             yield _entries(value, dict(dict.items(value)))  # a subclass may count who asks
             open_ += islice(dict.values(value), _LONGEST)
@@ -92,7 +92,7 @@ def _reached(model: nn.Module) -> Iterator[Callable[[], None]]:
                 open_ += filter(None, (value.__closure__, value.__defaults__))
                 open_ += [value.__kwdefaults__, vars(value)]
         elif isinstance(value, (MethodType, tuple, frozenset, staticmethod, classmethod, property)):
-            open_ += _referents(value)
+            open_ += gc.get_referents(value)
         else:
             if isinstance(value, nn.Module) and value not in registered:
                 yield _entries(vars(value), dict(vars(value)))
@@ -132,11 +132,9 @@ def _of_object(value: Any) -> list[Any]:
 
 
 def _slot_names(value: Any) -> list[str]:
-    found: list[str] = []
-    for kind in type(value).__mro__:
-        names = vars(kind).get("__slots__", ())
-        found += [names] if isinstance(names, str) else list(names)
-    return [name for name in found if not name.startswith("__")]
+    slots = [vars(kind).get("__slots__", ()) for kind in type(value).__mro__]
+    names = chain.from_iterable([own] if isinstance(own, str) else own for own in slots)
+    return [name for name in names if not name.startswith("__")]
 
 
 def _is_own(name: str, packages: set[str]) -> bool:
@@ -148,10 +146,6 @@ def _is_own(name: str, packages: set[str]) -> bool:
 
 def _is_library(name: str) -> bool:
     return name.partition(".")[0] in _LIBRARIES
-
-
-def _referents(value: Any) -> list[Any]:
-    return gc.get_referents(value)
 
 
 def _slots(value: Any) -> Iterator[Callable[[], None]]:
@@ -225,7 +219,7 @@ def _results(cache: Any) -> Callable[[], None]:
     """For an ``lru_cache``, which can only be emptied as a whole."""
 
     def restore() -> None:
-        if _has_any(_referents(cache)):
+        if _has_any(gc.get_referents(cache)):
             cache.cache_clear()
 
     return restore

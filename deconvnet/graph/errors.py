@@ -39,7 +39,7 @@ class NotFollowed(UntraceableError):
     Args:
         model: which could not be read.
         reason: in a line.
-        where: "at FILE:LINE, `CODE`" of the model, or nothing.
+        where: " at FILE:LINE, `CODE`" of the model, or nothing.
         followed: paths of the modules that were followed to their end.
 
     Attributes:
@@ -81,11 +81,7 @@ class NotTheModel(UntraceableError):
     ) -> NotTheModel:
         """Made of where each graph first differs, and of why others could not be read.
 
-        Args:
-            model: the model.
-            differs: (which way the graph was read, the row of the comparison) of each.
-            refusals: what was raised by the ways that read none.
-            remedy: what to do.
+        ``differs``: (which way the graph was read, the row of the comparison) of each.
         """
         told = [f"by {reader} it is another {_told(row)}" for reader, row in differs if row]
         told += [str(refusal).partition(". ")[0] for refusal in refusals]
@@ -107,9 +103,9 @@ class NotTheModel(UntraceableError):
 
 def _told(row: Any) -> str:
     kind = f" ({row.kind})" if row.kind else ""
-    if not row.found:
+    if not row.actual:
         return f"in that it stops: {row.name}"
-    return f"at {row.name}{kind}: {row.found}, the model gives {row.expected}"
+    return f"at {row.name}{kind}: {row.actual}, the model gives {row.expected}"
 
 
 def unreadable(traced: NotFollowed, exported: NotFollowed) -> UntraceableError:
@@ -122,12 +118,7 @@ def unreadable(traced: NotFollowed, exported: NotFollowed) -> UntraceableError:
 
 
 class Stopped(UntraceableError):
-    """What was asked for lies beyond the place up to which a model can be read.
-
-    Args:
-        refusal: why it cannot be read to its end.
-        followed: paths of the modules that were read to theirs.
-    """
+    """What was asked for lies beyond the place up to which a model can be read."""
 
     def __init__(self, refusal: UntraceableError, followed: Sequence[str]) -> None:
         self.followed = followed

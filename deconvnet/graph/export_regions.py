@@ -15,9 +15,6 @@ def inlined(module: fx.GraphModule) -> None:
     """Put the nodes of regions where the regions stand; each keeps the state it runs in.
 
     torch.export makes a graph of its own of what runs within ``torch.no_grad`` or ``autocast``.
-
-    Args:
-        module: as torch.export gives it.
     """
     graph = module.graph
     for call in [node for node in graph.nodes if _kind(node)]:

@@ -29,11 +29,7 @@ def execute(
 ) -> Iterator[tuple[Node, Any]]:
     """Run nodes in order, yield each value, and let go of values nobody will read again.
 
-    Args:
-        graph: the model.
-        images: its input.
-        nodes: what to run, in order.
-        run: (node, values by name, how many more nodes read each value) -> the node's value.
+    ``run``: (node, values by name, how many more nodes read each value) -> the node's value.
 
     Raises:
         ValueError: the images do not fit the model; the message names the node.

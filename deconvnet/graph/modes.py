@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import wraps
-from typing import ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @dataclass
@@ -55,21 +50,6 @@ def evaluation(model: nn.Module) -> Iterator[None]:
                     del _HELD[module]
 
 
-def ordinarily(function: Callable[P, R]) -> Callable[P, R]:
-    """The same function, run outside of autocast and of inference mode.
-
-    Under autocast a model gives other values than its parameters' precision says, and what is
-    made in inference mode carries no derivative.
-    """
-
-    @wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with plain():
-            return function(*args, **kwargs)
-
-    return run
-
-
 @contextmanager
 def plain() -> Iterator[None]:
     """Neither autocast nor inference mode for a while."""
@@ -79,6 +59,14 @@ def plain() -> Iterator[None]:
         for kind in kinds:
             stack.enter_context(torch.autocast(kind, enabled=False))
         yield
+
+
+ordinarily = plain()
+"""Decorates functions that run outside of the caller's autocast and inference mode.
+
+Under autocast a model gives other values than its parameters' precision says, and what is made in
+inference mode carries no derivative.
+"""
 
 
 @contextmanager

@@ -16,12 +16,6 @@ def activations(geometry: Geometry) -> dict[str, str]:
 def unruled(geometry: Geometry, policies: Policies) -> dict[str, tuple[str, ...]]:
     """What a signal would meet without a rule, from each node down to the images.
 
-    Nothing is run.
-
-    Args:
-        geometry: it has the nodes.
-        policies: they have the rules.
-
     Returns:
         {node: nodes of activations without a rule, in forward order}; of every node that carries
         a signal, and empty where it can be projected.

@@ -20,7 +20,7 @@ from .float64 import compared
 
 @dataclass(frozen=True)
 class ModelReport:
-    """What came of holding a graph against its model.
+    """The comparison of a graph with its model.
 
     Args:
         reader: "torch.fx" or "torch.export", which read the graph.
@@ -51,7 +51,7 @@ class ModelReport:
 
 
 def _cells(row: Row) -> tuple[str, str, str, str]:
-    wrong = f"DIFFERS: {row.found}, the model gives {row.expected}"
+    wrong = f"DIFFERS: {row.actual}, the model gives {row.expected}"
     return row.name, row.kind, f"{row.difference:.1e}", "ok" if row.ok else wrong
 
 
@@ -92,5 +92,5 @@ def check_model(
         graph = Checked(graphs).of(images, None)
     except NotTheModel:
         graph = graphs.of(images)
-    found, _ = compared(graph, images, ())
-    return ModelReport(graph.reader, tuple(found.rows), found.error)
+    result, _ = compared(graph, images, ())
+    return ModelReport(graph.reader, tuple(result.rows), result.error)
