@@ -1,4 +1,4 @@
-"""What forward keeps while it is read, in caches of any kind, is taken back: it holds no values.
+"""Undo what forward stores in caches while its graph is read: stand-ins, which hold no values.
 
 While a model is read, forward runs on stand-ins for tensors. A forward that fills a cache (a
 dictionary of its file, an ``lru_cache``, a helper object) would find them there in a later call.
@@ -41,7 +41,7 @@ _EMPTY = object()  # a cell without contents
 
 @contextmanager
 def nothing_kept(model: nn.Module) -> Iterator[None]:
-    """Afterwards nothing that the model's code can reach holds a stand-in that came meanwhile.
+    """On leaving, remove every stand-in that came meanwhile from what the model's code can reach.
 
     Looked at are the attributes of modules, of their classes and of objects they hold, to any
     depth; the globals that functions name, their closures and defaults; ``lru_cache``s, which are
@@ -59,7 +59,7 @@ def nothing_kept(model: nn.Module) -> Iterator[None]:
 
 
 def _reached(model: nn.Module) -> Iterator[Callable[[], None]]:
-    """What takes stand-ins out of each place that the code of a model can reach."""
+    """For each place that the code of a model can reach, a function that removes stand-ins."""
     registered = set(model.modules())
     packages = {type(module).__module__.partition(".")[0] for module in registered}
     open_, seen = deque[Any](registered), dict[int, Any]()
@@ -72,7 +72,7 @@ def _reached(model: nn.Module) -> Iterator[Callable[[], None]]:
             yield _results(value)
             open_ += [value.__wrapped__, vars(value)]
         elif isinstance(value, CellType):
-            yield _cell(value)
+            yield from _attributes(value, ["cell_contents"])
             open_ += gc.get_referents(value)
         elif isinstance(value, dict):
             yield _entries(value, dict(dict.items(value)))  # a subclass may count who asks
@@ -97,7 +97,7 @@ def _reached(model: nn.Module) -> Iterator[Callable[[], None]]:
             if isinstance(value, nn.Module) and value not in registered:
                 yield _entries(vars(value), dict(vars(value)))
             open_ += _of_object(value)
-            yield from _slots(value)
+            yield from _attributes(value, _slot_names(value))
 
 
 def _named(function: FunctionType) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -148,12 +148,20 @@ def _is_library(name: str) -> bool:
     return name.partition(".")[0] in _LIBRARIES
 
 
-def _slots(value: Any) -> Iterator[Callable[[], None]]:
-    for name in _slot_names(value):
-        before = getattr(value, name, _EMPTY)
+def _attributes(value: Any, names: Iterable[str]) -> Iterator[Callable[[], None]]:
+    """For slots of an object, or the variable in a cell that functions share."""
+
+    def content(name: str) -> Any:
+        try:
+            return getattr(value, name)
+        except (AttributeError, ValueError):  # a ValueError of an empty cell
+            return _EMPTY
+
+    for name in names:
+        before = content(name)
 
         def restore(name: str = name, before: Any = before) -> None:
-            now = getattr(value, name, _EMPTY)
+            now = content(name)
             if now is not before and _has(now):
                 delattr(value, name) if before is _EMPTY else setattr(value, name, before)
 
@@ -189,28 +197,6 @@ def _items(held: Any, before: list[Any]) -> Callable[[], None]:
         if _has_any(x for x in held if id(x) not in known):
             held.clear()
             held.update(before) if isinstance(held, set) else held.extend(before)
-
-    return restore
-
-
-def _cell(held: CellType) -> Callable[[], None]:
-    """For a variable that functions share."""
-
-    def content() -> Any:
-        try:
-            return held.cell_contents
-        except ValueError:
-            return _EMPTY
-
-    before = content()
-
-    def restore() -> None:
-        now = content()
-        if now is not before and _has(now):
-            if before is _EMPTY:
-                del held.cell_contents
-            else:
-                held.cell_contents = before
 
     return restore
 

@@ -34,7 +34,7 @@ class UntraceableError(ValueError):
 
 
 class NotFollowed(UntraceableError):
-    """One way to read a model did not work; another one may.
+    """One frontend could not read the model; another one may.
 
     Args:
         model: which could not be read.
@@ -68,7 +68,7 @@ class NotFollowed(UntraceableError):
 
 
 class NotTheModel(UntraceableError):
-    """A graph that was read, and computes something else than the model it was read from."""
+    """A graph that computes something else than the model it was read from."""
 
     @classmethod
     def at(
@@ -109,7 +109,7 @@ def _told(row: Any) -> str:
 
 
 def unreadable(traced: NotFollowed, exported: NotFollowed) -> UntraceableError:
-    """Both ways failed: one message with both reasons and one line of the model."""
+    """Both frontends failed: one message with both reasons and one line of the model."""
     return UntraceableError(
         f"{type(traced.model).__name__} cannot be traced{exported.where or traced.where}: torch.fx "
         f"says: {traced.reason}; torch.export says: {exported.reason}. {_REMEDY}"

@@ -1,4 +1,4 @@
-"""Writes into tensors, taken out of an exported graph: every node has one value for good."""
+"""Remove in-place writes from an exported graph, so that every node has a single value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operations of a user's that torch.export is not to enter: hooks, functions with own backward."""
+"""Hide a user's operations from torch.export: hooks, and functions with their own backward."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one module or one function left in an exported graph becomes one node again."""
+"""Collapse the nodes of one module or function in an exported graph into one node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regions of an exported graph, set apart by ``no_grad`` or ``autocast``, put in their place."""
+"""Inline the regions of an exported graph that ``no_grad`` or ``autocast`` have set apart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .node_state import PLAIN, State
 
 
 def inlined(module: fx.GraphModule) -> None:
-    """Put the nodes of regions where the regions stand; each keeps the state it runs in.
+    """Put the nodes of each region in its place; each keeps the state it runs in.
 
     torch.export makes a graph of its own of what runs within ``torch.no_grad`` or ``autocast``.
     """

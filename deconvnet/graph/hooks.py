@@ -1,4 +1,4 @@
-"""The hooks of a user's modules: run as a call of the module would run them."""
+"""Run the hooks of a user's modules as a call of the module would."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model's nodes are run one by one; values are let go of as soon as nobody will read them."""
+"""Run a model's nodes one by one; each value is freed after its last reader."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def plain(graph: Graph) -> Run:
 def execute(
     graph: Graph, images: Tensor, nodes: Sequence[Node], run: Run
 ) -> Iterator[tuple[Node, Any]]:
-    """Run nodes in order, yield each value, and let go of values nobody will read again.
+    """Run nodes in order, yield each value, and free it after its last reader.
 
     ``run``: (node, values by name, how many more nodes read each value) -> the node's value.
 

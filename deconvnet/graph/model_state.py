@@ -1,4 +1,4 @@
-"""The state of a model, to see whether it is still the one that a graph was compared with."""
+"""A snapshot of a model's state, to detect changes since its graph was checked."""
 
 from __future__ import annotations
 

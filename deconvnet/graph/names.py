@@ -1,4 +1,4 @@
-"""Names of nodes: a module's path is its name, and nothing else has it."""
+"""Names of nodes: the output of a module has the module's path, and no other node has it."""
 
 from __future__ import annotations
 

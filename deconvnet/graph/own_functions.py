@@ -1,4 +1,4 @@
-"""A user's own ``autograd.Function``s: kept whole, so that their own backward is kept."""
+"""Keep each of a user's ``autograd.Function``s as one operation, with its own backward."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def kept_whole(hide: Hide) -> Iterator[None]:
 def in_place_of(
     functions: Sequence[FunctionType], make: Callable[[FunctionType], Callable[..., Any]]
 ) -> Iterator[None]:
-    """Wherever loaded modules hold these functions, under any name, others stand in their place."""
+    """Replace these functions wherever loaded modules hold them, under any name."""
     made = {id(function): make(function) for function in functions}
     modules = list(sys.modules.values()) if functions else []
     places = [

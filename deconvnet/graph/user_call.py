@@ -1,4 +1,4 @@
-"""A model's forward run by us, with nothing left behind: not in the model, nor in generators."""
+"""Run a model's forward without side effects on the model or on random number generators."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONTAINERS = (dict, OrderedDict, list, set)
 
 @dataclass
 class Traces:
-    """What a model would have left behind; known when it has run."""
+    """Side effects that a model's forward would have had; known when it has run."""
 
     drawn: bool = False  # it has drawn random numbers, or set their generators
     written: bool = False  # it has written into its buffers or parameters
@@ -159,10 +159,10 @@ def _has_values(parameter: nn.Parameter) -> bool:
 
 @contextmanager
 def left_as_it_was(model: nn.Module) -> Iterator[None]:
-    """What a forward sets on its modules is taken back: torch.fx stores constants there.
+    """On leaving, undo what a forward sets on its modules: torch.fx stores constants there.
 
-    So is what it puts into their lists and dictionaries: models keep biases and grids there, and
-    while they are traced these are no tensors that a later call could use.
+    So is undone what it puts into their lists and dictionaries: models keep biases and grids there,
+    and while they are traced these are no tensors that a later call could use.
     """
     before = [(vars(module), dict(vars(module))) for module in model.modules()]
     held = [value for _, kept in before for value in kept.values() if type(value) in CONTAINERS]

@@ -27,15 +27,15 @@ from .geometry import Geometry, Step
 
 @dataclass(frozen=True, eq=False)
 class Cone:
-    """Where units of one layer look, in every node below it: {node: …} of each."""
+    """Where units of one layer look, in every node below it; mappings are by node."""
 
     layer: str  # of the units
     input: str  # the node that is the images
     rows: NDArray[np.int64]  # (units,) the image of each unit
     held: Mapping[str, Crop]  # windows of its value, the images among them; what has none is whole
     seen: Mapping[str, tuple[Crop, ...]]  # windows of each input, of nodes that run on windows
-    outside: Mapping[str, float | None]  # stands in the inputs of these where a window leaves the
-    # map; None where it makes no difference
+    # what stands in their inputs where a window leaves the map; None where it makes no difference
+    outside: Mapping[str, float | None]
     steps: Mapping[str, Step]  # steps of whole maps, of every node below the units
     sizes: Mapping[str, torch.Size]  # of whole values, of the same and the images
 

@@ -1,4 +1,4 @@
-"""The forward pass: images run through the graph once; what the mirror needs is remembered."""
+"""The forward pass: run images through the graph once and record what the mirror needs."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ class ForwardPass:
             elif steps := self._hooked(node, values, carried, call):
                 return [self._step(node, name, *made) for name, made in steps.items()][-1]
         # bound on windows too, since the user may have given the model other parameters
-        layer, inputs, sources = self._bind(node, values, carried, call)
+        layer, inputs, sources = self._bound(node, values, carried, call)
         layer = layer.under(self.policies)
         if cone is not None:
             inside = layer.inside(cone.steps[node.name].record)
@@ -230,7 +230,7 @@ class ForwardPass:
             self.steps.append(Step(name, layer, kept, sources, node.state, dtypes))
         return output
 
-    def _bind(
+    def _bound(
         self, node: Node, values: dict[str, Any], carried: dict[str, Any], call: Call
     ) -> Bound:
         """The mirrored layer of a node, its inputs, and the nodes they came from."""

@@ -161,14 +161,14 @@ def accepted(images: Tensor, graphs: Graphs) -> Tensor:
         ValueError: they have no batch axis, or are not preprocessed.
     """
     if not isinstance(images, Tensor):
-        wrapped = (
-            "; a model that takes a dictionary or a list is wrapped in a module whose forward "
-            "takes the images alone and makes it of them"
-        ) * isinstance(images, (dict, list, tuple))
-        raise TypeError(
-            f"images were {type(images).__name__}; give a tensor (batch, channels, *size), "
-            f"for photographs as deconvnet.Preprocessing makes it{wrapped}"
-        )
+        expected = "give a tensor (batch, channels, *size), for photographs as "
+        expected += "deconvnet.Preprocessing makes it"
+        if isinstance(images, (dict, list, tuple)):
+            expected += (
+                "; a model that takes a dictionary or a list is wrapped in a module whose forward "
+                "takes the images alone and makes it of them"
+            )
+        raise TypeError(f"images were {type(images).__name__}; {expected}")
     if images.layout != torch.strided or images.is_nested:
         raise ValueError(
             f"images of layout {images.layout} were given; expected a dense tensor (batch, "

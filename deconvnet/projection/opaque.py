@@ -121,7 +121,7 @@ def applied(
 ) -> MirroredLayer:
     """The layer of a user's own ``autograd.Function``: an activation that no policy has a rule for.
 
-    ``call``: so many ``inputs``, which carry a signal -> its value.
+    ``call`` takes the values that carry a signal, ``inputs`` in number.
 
     Raises:
         UnmirroredError: the policy has no rule, or one for activations of one tensor alone.

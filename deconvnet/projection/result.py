@@ -11,6 +11,7 @@ from torch import Tensor
 from deconvnet.layers import Crop
 from deconvnet.units import Box, Unit
 
+from .backward import whole
 from .geometry import Geometry
 from .receptive_field import unit_boxes
 
@@ -53,10 +54,7 @@ def dense(results: Iterable[Result], count: int, images: Tensor) -> Tensor:
     """
     pixels = images.new_zeros((count, *images.shape[1:]))
     for some in results:
-        signal = some.signal
-        if some.crop.size != some.crop.maps or some.crop.starts.any():
-            signal = some.crop.add(signal, signal.new_zeros((len(signal), *pixels.shape[1:])))
-        pixels[list(some.numbers)] = signal.to(pixels.dtype)
+        pixels[list(some.numbers)] = whole(some.signal, some.crop).to(pixels.dtype)
     return pixels
 
 

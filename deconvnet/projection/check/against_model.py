@@ -1,4 +1,4 @@
-"""A graph held against the model it stands for: values side by side, and one gradient."""
+"""Compare a graph with its model: values side by side, and one gradient."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _laid_out(images: Tensor) -> Tensor:
 
 
 class _Beside:
-    """A graph that is run just as far as the model, so that each pair of values is met once."""
+    """Runs a graph just as far as the model has run, so that each pair of values is met once."""
 
     def __init__(
         self,

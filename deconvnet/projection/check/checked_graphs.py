@@ -1,4 +1,4 @@
-"""Which graph of a model is right for some images: each is held against the model once."""
+"""Choose the right graph of a model for some images: each is compared with the model once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _KNOWN: WeakKeyDictionary[nn.Module, dict[object, Judgement]] = WeakKeyDictionar
 
 
 class Checked:
-    """Hands out graphs that were held against the model.
+    """Hands out graphs that were compared with the model.
 
     The comparison is made once for every graph, state of the model (parameters by identity and
     version, hooks, settings) and size, precision and device of the images; the result is

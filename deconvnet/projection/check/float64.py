@@ -1,4 +1,4 @@
-"""A comparison of graph and model, repeated in float64 where a lower precision leaves it open."""
+"""Repeat a comparison of graph and model in float64 where a lower precision is inconclusive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The values of a model while its user's call runs: which call of which module is which node."""
+"""Capture the values of a running model: which call of which module is which node."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def by_node(graph: Graph, output: Any) -> dict[str, Tensor]:
 
 @contextmanager
 def untouched(model: nn.Module, *, guarded: bool = True) -> Iterator[Traces]:
-    """Afterwards nothing that the model has written or drawn is left.
+    """On leaving, undo everything that the model has written or drawn.
 
     ``guarded``: parameters too; see ``parameters_kept`` for models that cannot be called so.
     """

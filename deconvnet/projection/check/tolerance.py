@@ -1,4 +1,4 @@
-"""How far two values are from each other, and how far they may be in each precision."""
+"""The difference of two values, and how large it may be in each precision."""
 
 from __future__ import annotations
 
