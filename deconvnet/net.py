@@ -74,14 +74,14 @@ class DeconvNet:
         mirrors: {module class or function: mirror} for operations of your own, each of which
             becomes one node: see ``layers/README.md``. A model may bring them along in an
             attribute ``mirrors``, which ``mine`` and the command line read as well.
-        check: hold the graph against the model, values and one gradient, when images of a size
+        check: compare the graph with the model, values and one gradient, when images of a size
             come for the first time, and again when parameters or hooks have changed.
 
     Raises:
         UntraceableError: the graph of the model cannot be read. Where torch.fx alone fails, this
-            is found out when ``input_size`` or images are given.
-        TypeError: a line of ``mirrors`` is none.
-        ValueError: no policy has this name, or a line of ``mirrors`` would be ignored.
+            is raised as soon as ``input_size`` or images are given.
+        TypeError: an entry of ``mirrors`` is not a mirror.
+        ValueError: no policy has this name, or an entry of ``mirrors`` would be ignored.
 
     Examples:
         >>> import torch

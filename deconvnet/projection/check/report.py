@@ -1,4 +1,4 @@
-"""The report of a model: every node of its graph beside the model's own value."""
+"""Report how the values of a graph compare with those of its model."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def check_model(
     inputs: Mapping[str, Any] | None = None,
     mirrors: Mapping[Any, Any] | None = None,
 ) -> ModelReport:
-    """Hold the graph of a model against the model itself, as ``DeconvNet`` does by itself.
+    """Compare the graph of a model with the model itself, as ``DeconvNet`` does by itself.
 
     Values are compared wherever the output of a module is a node, and at the outputs; and one
     random signal is carried to the images by the mirror under "gradient" and by autograd.
