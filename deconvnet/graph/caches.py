@@ -149,7 +149,7 @@ def _is_library(name: str) -> bool:
 
 
 def _attributes(value: Any, names: Iterable[str]) -> Iterator[Callable[[], None]]:
-    """For slots of an object, or the variable in a cell that functions share."""
+    """Restore slots of an object, or the variable in a cell that functions share."""
 
     def content(name: str) -> Any:
         try:
@@ -171,7 +171,7 @@ def _attributes(value: Any, names: Iterable[str]) -> Iterator[Callable[[], None]
 def _entries(
     held: Any, before: Mapping[Any, Any], *, of: type | None = None, only: bool = False
 ) -> Callable[[], None]:
-    """For the entries of a dictionary, all or only those known, or the attributes of a class."""
+    """Restore entries of a dictionary, all or only those known, or attributes of a class."""
 
     def restore() -> None:
         keys = [key for key in before if key in held] if only else list(held)
@@ -190,7 +190,7 @@ def _entries(
 
 
 def _items(held: Any, before: list[Any]) -> Callable[[], None]:
-    """For the items of a list, a deque or a set."""
+    """Restore the items of a list, a deque or a set."""
 
     def restore() -> None:
         known = set(map(id, before))
@@ -202,7 +202,7 @@ def _items(held: Any, before: list[Any]) -> Callable[[], None]:
 
 
 def _results(cache: Any) -> Callable[[], None]:
-    """For an ``lru_cache``, which can only be emptied as a whole."""
+    """Empty an ``lru_cache``, which cannot be restored entry by entry."""
 
     def restore() -> None:
         if _has_any(gc.get_referents(cache)):

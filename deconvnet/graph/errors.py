@@ -59,7 +59,7 @@ class NotFollowed(UntraceableError):
     def after(
         cls, model: nn.Module, error: Exception, *, followed: Sequence[str] = ()
     ) -> NotFollowed:
-        """Made of what torch raised while it read the model."""
+        """From what torch raised while it read the model."""
         lines = str(error).strip().splitlines() or [type(error).__name__]
         reason = lines[0][:_LONGEST].rstrip(".")
         refusal = cls(model, reason, where=_where(error), followed=followed)
@@ -79,7 +79,7 @@ class NotTheModel(UntraceableError):
         *,
         remedy: str = BRANCHES,
     ) -> NotTheModel:
-        """Made of where each graph first differs, and of why others could not be read.
+        """From where each graph first differs, and why others could not be read.
 
         ``differs``: (which way the graph was read, the row of the comparison) of each.
         """
@@ -92,7 +92,7 @@ class NotTheModel(UntraceableError):
 
     @classmethod
     def unsteady(cls, model: nn.Module, name: str) -> NotTheModel:
-        """Made where a model gives several answers to one input, first at this node."""
+        """For a model that gives several answers to one input, first at this node."""
         return cls(
             f"{type(model).__name__} gives two answers to one input, first at {name}: in "
             "evaluation mode it still draws random numbers, or keeps a state (a buffer or "
@@ -118,7 +118,7 @@ def unreadable(traced: NotFollowed, exported: NotFollowed) -> UntraceableError:
 
 
 class Stopped(UntraceableError):
-    """What was asked for lies beyond the place up to which a model can be read."""
+    """The requested layer lies beyond the point up to which the model can be read."""
 
     def __init__(self, refusal: UntraceableError, followed: Sequence[str]) -> None:
         self.followed = followed
@@ -126,7 +126,7 @@ class Stopped(UntraceableError):
 
 
 def _part(model: nn.Module, followed: Sequence[str]) -> str:
-    """What part of a model to give instead: the largest of those that could be read."""
+    """Suggest a part of the model to give instead: the largest that could be read."""
     if not followed:
         return ""
     least = min(path.count(".") for path in followed)

@@ -72,7 +72,7 @@ def export(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What torch.export writes to the terminal about a failure is in the error as well."""
+    """Silence torch.export: what it writes to the terminal about a failure is in the error too."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
@@ -84,7 +84,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _keeping_nothing(model: nn.Module) -> Callable[..., Any]:
-    """The model's forward, which takes back what it keeps as soon as it has run.
+    """The model's forward, which undoes what it has stored as soon as it has run.
 
     torch.export runs it several times: a value that one run keeps is none that the next can use.
     After the run it compares the model's attributes with what they were before. In torch 2.6 and
@@ -135,7 +135,7 @@ def _read(
 
 
 def _lower(program: Any, graph: fx.Graph) -> dict[str, Any]:
-    """Parameters, buffers and constants become nodes that ask for them by their path.
+    """Turn parameters, buffers and constants into ``get_attr`` nodes of their paths.
 
     Returns:
         The constants, by path.
@@ -159,7 +159,7 @@ def _lower(program: Any, graph: fx.Graph) -> dict[str, Any]:
 
 
 def _clean(graph: fx.Graph) -> None:
-    """Checks, slices from beginning to end, and what nobody asks for any more are taken out."""
+    """Remove checks, slices of a whole axis, and ``get_attr`` nodes that nobody reads."""
     for node in reversed(list(graph.nodes)):
         name = _operation(node)
         if not node.users and (node.op == "get_attr" or name.startswith(CHECKS)):

@@ -57,7 +57,7 @@ def _writes(call: fx.Node) -> bool:
 
 
 def _make_functional(call: fx.Node) -> None:
-    """Let a node call the overload that computes the same and writes nowhere."""
+    """Replace the operation of a node by its out-of-place version."""
     target: Any = call.target
     name = target.overloadpacket.__name__.removesuffix("_")
     args: Any = call.args

@@ -48,7 +48,7 @@ class Hider:
         return self._marked(Mirrored(*call, rest), run(*args, **kwargs), tensors)
 
     def hooks(self, m: nn.Module, path: str, values: tuple[Any, ...], *, after: bool) -> Any:
-        """Hide the hooks on one side of a module; they leave shapes as they are, it is taken."""
+        """Hide the hooks on one side of a module, which are assumed to keep shapes."""
         tensors, rest = Arrangement.of(values, Tensor)
         target = Hooks(m, path, after=after, rest=rest)
         return self._marked(target, values[2] if after else values, tensors)
@@ -64,7 +64,7 @@ class Hider:
         return pytree.tree_unflatten(marked, layout)
 
     def put_back(self, graph: fx.Graph) -> None:
-        """Each hidden operation becomes one call of it."""
+        """Replace what each hidden operation became by one call of it."""
         calls: dict[int, fx.Node] = {}
         idle = {node for node in graph.nodes if not node.users}
         hidden = torch.ops.deconvnet.hidden.default
@@ -103,7 +103,7 @@ def _called(graph: fx.Graph, target: Any, inputs: Sequence[fx.Node]) -> fx.Node:
 
 
 def _outside(meta: Mapping[str, Any], target: Any) -> dict[str, Any]:
-    """What torch.export noted of a value, as of one that was made around a module."""
+    """The metadata of a node, as of one outside of the module that it stands for."""
     path = target.target if isinstance(target, Mirrored) else None
     stack = {k: v for k, v in meta.get("nn_module_stack", {}).items() if v[0] != path}
     return {**meta, "torch_fn": ("", ""), "nn_module_stack": stack}
@@ -115,7 +115,7 @@ def _entry(values: Any, place: int) -> Any:
 
 @contextmanager
 def hidden(model: nn.Module, inputs: Mapping[str, Any], mirrors: Mirrors) -> Iterator[Hider]:
-    """A model to be exported: forward takes the images alone, and what is a user's is hidden.
+    """Prepare a model for export: forward takes the images alone, a user's code is hidden.
 
     To be undone by whoever keeps the attributes of the modules as they were.
     """

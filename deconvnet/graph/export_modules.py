@@ -68,7 +68,7 @@ def _caller(node: fx.Node, modules: Mapping[str, nn.Module], leaf: Leaf, mirrors
 
 
 def _replace(graph: fx.Graph, nodes: Sequence[fx.Node], made: Any) -> None:
-    """One node for all, if there is one tensor that enters and one that leaves."""
+    """Replace nodes by one, if one tensor enters them and one leaves."""
     inside = set(nodes)
     entering = dict.fromkeys(
         source

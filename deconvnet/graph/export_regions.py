@@ -60,7 +60,7 @@ def _within(node: fx.Node, call: fx.Node) -> None:
 
 
 def _taken(graph: fx.Graph, call: fx.Node, results: Any) -> None:
-    """Whoever read a region's results reads the nodes that make them."""
+    """Let readers of a region's results read the nodes that compute them."""
     for reader in list(call.users):
         assert reader.target is operator.getitem, "a region gives a tuple"
         reader.replace_all_uses_with(results[reader.args[1]])

@@ -20,7 +20,7 @@ from .model_state import hooks_of
 
 
 class Graphs:
-    """Hands out the graph that holds for some images.
+    """Provides the graph of a model that holds for some images.
 
     torch.fx reads most models, once and for images of any size. What it cannot follow, mostly
     python that looks at sizes, torch.export reads for one size at a time, when it is asked for.
@@ -131,7 +131,7 @@ class Graphs:
         return self.of(blank(self.model, size))
 
     def unseen(self) -> UntraceableError:
-        """What to say where a graph is asked for before any images were seen."""
+        """The error for a graph that is needed before any images were seen."""
         assert self._refusal is not None, "without a graph there is a reason"
         return UntraceableError(
             f"{type(self.model).__name__} cannot be traced{self._refusal.where} by torch.fx: "

@@ -1,4 +1,4 @@
-"""Following a model's forward with torch.fx: node names, constants, and a model left as it was."""
+"""Trace a model's forward with torch.fx: node names, hooks and constants."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
         return super().create_arg(a)
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
-        """Write a node down, with the state that it was made in."""
+        """Record a node, with the state that it was made in."""
         node: fx.Node = super().create_node(*args, **kwargs)
         node.meta["state"] = current()
         return node
@@ -161,7 +161,7 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
         type_expr: Any = None,
         *_: Any,
     ) -> fx.Proxy:
-        """Write a node down, under its name."""
+        """Record a node under its name."""
         proxy: fx.Proxy = super().create_proxy(kind, target, args, kwargs, name, type_expr)
         if kind == "call_module" or (isinstance(target, Hooks) and target.after and target.path):
             self.node_to_qualname[proxy.node] = str(getattr(target, "path", target))
@@ -176,7 +176,7 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
             return self.create_proxy("call_function", target, args, {}, name=target.__name__)
 
     def instead(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """What stands in the place of a function with a mirror: called with nodes, it is a node."""
+        """Replace a function with a mirror by one that becomes a node when called with nodes."""
 
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:

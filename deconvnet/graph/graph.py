@@ -220,7 +220,7 @@ def assembled(
     reader: str = "torch.fx",
     mirrors: Mirrors = TABLE_ALONE,
 ) -> Graph:
-    """The graph of a model from traced nodes, in which later readers read what was written.
+    """Make the graph of a model from traced nodes without writes.
 
     Raises:
         NotFollowed: forward takes its inputs as ``*args``, which torch.fx mistakes for one tensor.

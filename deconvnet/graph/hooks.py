@@ -110,7 +110,7 @@ def observed(
 
 @contextmanager
 def without_onlookers(model: nn.Module) -> Iterator[None]:
-    """Hooks that were seen to change nothing are not run for a while, by this thread."""
+    """For a while, this thread does not run hooks that were seen to change nothing."""
     thread = threading.get_ident()
     places = [
         (hooks, number, hook)
@@ -131,13 +131,13 @@ def without_onlookers(model: nn.Module) -> Iterator[None]:
 
 
 def revoke(module: nn.Module) -> None:
-    """Hooks of a module have changed something: they are no onlookers, if they were."""
+    """Note that hooks of a module have changed something: they must run each time."""
     if _LOOK_ON.pop(module, None):
         _REVOKED[module] = _REVOKED.get(module, 0) + 1
 
 
 def revoked(model: nn.Module) -> int:
-    """How often this has happened in a model."""
+    """How often ``revoke`` has taken effect in a model."""
     return sum(_REVOKED.get(module, 0) for module in model.modules())
 
 
@@ -215,7 +215,7 @@ class Hooks:
         self.__name__ = "hooks"
 
     def __call__(self, *values: Any) -> Any:
-        """What becomes of the values: the tensor that leaves, or a tuple where there are several.
+        """The values as the hooks leave them: a tensor, or a tuple if there are several.
 
         Raises:
             ValueError: the hooks changed the number of values.

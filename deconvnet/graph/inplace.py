@@ -22,7 +22,7 @@ IN_PLACE = {
 
 
 def functionalize(traced: fx.Graph, modules: Mapping[str, nn.Module]) -> None:
-    """Let whoever used a tensor after it was written into use what was written.
+    """Let later readers of a tensor that was written into read the result of the write.
 
     After ``relu_(x)`` everybody who reads ``x`` reads the rectified values; in the graph they
     become readers of ``relu_``, so that every node has a single value.

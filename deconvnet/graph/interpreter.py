@@ -68,7 +68,7 @@ def _given(graph: Graph, images: Tensor, node: Node) -> tuple[Any] | None:
 
 
 def second_input(name: str) -> ValueError:
-    """What to say of an argument beside the images that was not given."""
+    """The error for an argument beside the images that was not given."""
     return ValueError(
         f"the model takes a second input, {name!r}; wrap it in a module whose forward takes the "
         f"images alone, or say what it is for every image: DeconvNet(model, inputs={{{name!r}: …}})"

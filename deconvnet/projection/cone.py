@@ -60,7 +60,7 @@ class Cone:
 
     @property
     def multiply_adds(self) -> int:
-        """Of the way up or down on windows, for each unit."""
+        """Multiply-adds of one pass, forward or backward, on the windows of one unit."""
         sizes = {node: self.held[node].sized(self.sizes[node]) for node in self.seen}
         return sum(self.steps[n].layer.multiply_adds(size) or 0 for n, size in sizes.items())
 
@@ -71,7 +71,7 @@ class Cone:
 
     @property
     def largest(self) -> int:
-        """Numbers in the largest value that a unit needs."""
+        """The element count of the largest value that a unit needs."""
         counts = []
         for node, size in self.sizes.items():
             crop = self.held.get(node)

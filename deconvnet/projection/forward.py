@@ -222,7 +222,7 @@ class ForwardPass:
         return steps if last is None else {**steps, name: last}
 
     def _step(self, node: Node, name: str, bound: Bound, output: Any, kept: Record) -> Any:
-        """Write a step down, if a signal can come back through it; its output."""
+        """Record a step, if a signal can come back through it; returns its output."""
         layer, inputs, sources = bound
         if _carries(output) and not kept.silent:
             self.carriers.add(name)

@@ -34,7 +34,7 @@ class Step:
 
     @property
     def apart(self) -> bool:
-        """True if their signals do, which may have to be tried."""
+        """True if the signals of samples stay apart, which may have to be tried."""
         return not self._shares and self.record.apart
 
     @property

@@ -112,7 +112,7 @@ def of_container(
 
 
 def _opaque(run: Callable[[Carried], Any], inputs: Carried, policies: Policies) -> Made:
-    """A step of hooks that are not looked into: {name: value} of what they read -> their value."""
+    """An opaque step for hooks; ``run``: {name: value} of what they read -> their value."""
 
     def call(*values: Any) -> Any:
         return run(dict(zip(inputs, values, strict=True)))

@@ -41,7 +41,7 @@ _TRIED: WeakKeyDictionary[Node, tuple[object, dict[Any, bool]]] = WeakKeyDiction
 
 
 def samples_tried(node: Node, policies: Policies) -> MutableMapping[Any, bool]:
-    """For which sizes it is known whether a node keeps samples apart (see ``local.Traced``).
+    """{size: whether a node keeps samples apart}, as far as tried (see ``local.Traced``).
 
     It is forgotten when a parameter of the module has changed. The policies rule the activations
     inside of the operation, which is not looked into.
@@ -151,7 +151,7 @@ def _alike(target: Applied, call: Callable[[Tensor], Any]) -> Callable[[Tensor],
 
 
 def refuse_unseen(outputs: Sequence[Tensor | None], policies: Policies) -> None:
-    """See that no activation is left in autograd's graph of an operation that is not looked into.
+    """Refuse activations that are left in autograd's graph of an opaque operation.
 
     Those that the policies rule were replaced while it ran; what is left was hidden: in a compiled
     part, in an ``autograd.Function``, in an operation of an extension.
