@@ -205,10 +205,10 @@ def test_multiply_adds_where_samples_stay_apart():
     """A signal takes the filters below the operation once, not once for each image."""
     images, units = noise(8, 3, 10, 10), spread(24, 8)
     own, mixed = (
-        DeconvNet(kind().double(), "gradient").route(images, units) for kind in (Net, Mixing)
+        DeconvNet(kind().double(), "gradient").plan(images, units) for kind in (Net, Mixing)
     )
     above, below = 6 * 4 * 9 * 64, 4 * 3 * 9 * 100
     assert mixed.multiply_adds["taken"] == 8 * (above + below) + 24 * 8 * (above + below)
     down = own.multiply_adds["taken"] - 8 * (above + below)
     assert 0 < down <= 24 * (above + below)
-    assert own.way == mixed.way == "shared"
+    assert own.strategy == mixed.strategy == "shared"
