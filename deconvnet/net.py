@@ -14,7 +14,7 @@ from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import revoked
 from deconvnet.graph.model_state import weights_of
-from deconvnet.graph.modes import outside_modes
+from deconvnet.graph.modes import plain
 from deconvnet.projection import receptive_field
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
@@ -74,14 +74,14 @@ class DeconvNet:
         mirrors: {module class or function: mirror} for operations of your own, each of which
             becomes one node: see ``layers/README.md``. A model may bring them along in an
             attribute ``mirrors``, which ``mine`` and the command line read as well.
-        check: hold the graph against the model, values and one gradient, when images of a size
+        check: compare the graph with the model, values and one gradient, when images of a size
             come for the first time, and again when parameters or hooks have changed.
 
     Raises:
         UntraceableError: the graph of the model cannot be read. Where torch.fx alone fails, this
-            is found out when ``input_size`` or images are given.
-        TypeError: a line of ``mirrors`` is none.
-        ValueError: no policy has this name, or a line of ``mirrors`` would be ignored.
+            is raised as soon as ``input_size`` or images are given.
+        TypeError: an entry of ``mirrors`` is not a mirror.
+        ValueError: no policy has this name, or an entry of ``mirrors`` would be ignored.
 
     Examples:
         >>> import torch
@@ -91,7 +91,7 @@ class DeconvNet:
         torch.Size([2, 3, 16, 16])
     """
 
-    @outside_modes
+    @plain()
     def __init__(
         self,
         model: nn.Module,
@@ -105,8 +105,6 @@ class DeconvNet:
         mirrors: Mapping[Any, Any] | None = None,
         check: bool = True,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"the model was {type(model).__name__}; give a torch.nn.Module")
         self.policies = Policies.of(
             rectifier, fallback, normalization=normalization, unpooling=unpooling
         )
@@ -140,7 +138,7 @@ class DeconvNet:
         """
         return self._readings.graph
 
-    @outside_modes
+    @plain()
     def record(
         self, images: Tensor, layer: str | nn.Module | Sequence[str | nn.Module] | None = None
     ) -> Recording:
@@ -163,7 +161,7 @@ class DeconvNet:
         recording = record(graph, images, names, policies=self.policies)
         return replace(recording, weights=weights_of(self.model))
 
-    @outside_modes
+    @plain()
     def project(
         self,
         images: Tensor | Recording,
@@ -224,7 +222,7 @@ class DeconvNet:
                 break  # else a hook has begun to change values, which the geometry does not know
         return gathered
 
-    @outside_modes
+    @plain()
     def plan(
         self, images: Tensor, units: Unit | Sequence[Unit], *, strategy: str | None = None
     ) -> Plan:
@@ -276,7 +274,7 @@ class DeconvNet:
         size = [224] * min(2, axes_of(graphs)) if known is None else known.size
         return (channels_of(graphs), *size)
 
-    @outside_modes
+    @plain()
     def layers_at(self, size: Sequence[int]) -> Mapping[str, Layer]:
         """``layers`` for images of another size.
 
@@ -299,7 +297,7 @@ class DeconvNet:
             layers[name] = Layer(channels, tuple(places), field.size, field.stride, kind)
         return layers
 
-    @outside_modes
+    @plain()
     def geometry(self, size: Sequence[int], layers: Sequence[str] | None = None) -> Geometry:
         """Sizes of values and windows of nodes, for receptive fields.
 

@@ -1,4 +1,4 @@
-"""The laws of a mirrored layer: whoever adds a layer checks it with one call."""
+"""Check the laws of a mirrored layer, or the graph of a model, with one call."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def check_layer(
     tolerance: float = 1e-10,
     seed: int = 0,
 ) -> None:
-    """Check that ``record``, ``mirror`` and ``window`` of a layer belong together.
+    """Check that ``record``, ``mirror`` and ``window`` of a layer are consistent.
 
-    - *forward law*: ``record`` gives what ``forward`` gives, where that is told.
+    - *forward law*: ``record`` gives what ``forward`` gives, if that is given.
     - *mirror law*: for a random signal, ``mirror`` gives what ``torch.autograd.grad`` gives.
     - *channel law*: a layer that says that it is ``channelwise`` sends a signal of one channel to
       that channel alone.
     - *cost law*: ``multiply_adds`` is an integer, or None for unknown.
     - *window law*: no range of output places depends on anything outside its window.
     - *value law*: windows, and whether the layer runs on windows, are the same for other values of
-      the same sizes. Receptive fields are found once for all images, of an image of zeros.
+      the same sizes. Receptive fields are computed once for all images, from an image of zeros.
     - *take law*: where the record keeps samples apart, units of any samples travel together through
       ``record.take`` as each of them does alone through the whole record.
     - *inside law*: where the layer runs on windows, ``inside`` and ``within`` give there what the
@@ -59,14 +59,14 @@ def check_layer(
         policies: for layers that a policy rules. By default the gradient; the mirror law holds
             only under policies that carry the signal by its derivative.
         forward: the same operation in plain torch; by default ``record`` is differentiated.
-        exact_window: a window must also be no larger than the range of what is seen. Ask it
-            where no derivative inside a window is zero: of positive filters, say.
+        exact_window: a window must also be no larger than the range of what is seen. Use it only
+            where no derivative inside a window is zero, as with positive filters.
         tolerance: of every comparison, relative to the greatest value expected (at least 1).
         seed: of the random signals and ranges.
 
     Raises:
-        LawBroken: a law does not hold. The message says which, where, what was found and what
-            was expected.
+        LawBroken: a law does not hold. The message says which, where, the actual value and the
+            expected one.
         TypeError: an input is not float64.
         ValueError: the output has no derivative to compare with.
 

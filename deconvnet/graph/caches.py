@@ -1,4 +1,4 @@
-"""What forward keeps while it is read, in caches of any kind, is taken back: it holds no values.
+"""Undo what forward stores in caches while its graph is read: stand-ins, which hold no values.
 
 While a model is read, forward runs on stand-ins for tensors. A forward that fills a cache (a
 dictionary of its file, an ``lru_cache``, a helper object) would find them there in a later call.
@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import _lru_cache_wrapper
-from itertools import islice
+from itertools import chain, islice
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -41,7 +41,7 @@ _EMPTY = object()  # a cell without contents
 
 @contextmanager
 def nothing_kept(model: nn.Module) -> Iterator[None]:
-    """Afterwards nothing that the model's code can reach holds a stand-in that came meanwhile.
+    """On leaving, remove every stand-in that came meanwhile from what the model's code can reach.
 
     Looked at are the attributes of modules, of their classes and of objects they hold, to any
     depth; the globals that functions name, their closures and defaults; ``lru_cache``s, which are
@@ -59,7 +59,7 @@ def nothing_kept(model: nn.Module) -> Iterator[None]:
 
 
 def _reached(model: nn.Module) -> Iterator[Callable[[], None]]:
-    """What takes stand-ins out of each place that the code of a model can reach."""
+    """For each place that the code of a model can reach, a function that removes stand-ins."""
     registered = set(model.modules())
     packages = {type(module).__module__.partition(".")[0] for module in registered}
     open_, seen = deque[Any](registered), dict[int, Any]()
@@ -72,8 +72,8 @@ def _reached(model: nn.Module) -> Iterator[Callable[[], None]]:
             yield _results(value)
             open_ += [value.__wrapped__, vars(value)]
         elif isinstance(value, CellType):
-            yield _cell(value)
-            open_ += _referents(value)
+            yield from _attributes(value, ["cell_contents"])
+            open_ += gc.get_referents(value)
         elif isinstance(value, dict):
             yield _entries(value, dict(dict.items(value)))  # a subclass may count who asks
             open_ += islice(dict.values(value), _LONGEST)
@@ -92,12 +92,12 @@ def _reached(model: nn.Module) -> Iterator[Callable[[], None]]:
                 open_ += filter(None, (value.__closure__, value.__defaults__))
                 open_ += [value.__kwdefaults__, vars(value)]
         elif isinstance(value, (MethodType, tuple, frozenset, staticmethod, classmethod, property)):
-            open_ += _referents(value)
+            open_ += gc.get_referents(value)
         else:
             if isinstance(value, nn.Module) and value not in registered:
                 yield _entries(vars(value), dict(vars(value)))
             open_ += _of_object(value)
-            yield from _slots(value)
+            yield from _attributes(value, _slot_names(value))
 
 
 def _named(function: FunctionType) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -132,11 +132,9 @@ def _of_object(value: Any) -> list[Any]:
 
 
 def _slot_names(value: Any) -> list[str]:
-    found: list[str] = []
-    for kind in type(value).__mro__:
-        names = vars(kind).get("__slots__", ())
-        found += [names] if isinstance(names, str) else list(names)
-    return [name for name in found if not name.startswith("__")]
+    slots = [vars(kind).get("__slots__", ()) for kind in type(value).__mro__]
+    names = chain.from_iterable([own] if isinstance(own, str) else own for own in slots)
+    return [name for name in names if not name.startswith("__")]
 
 
 def _is_own(name: str, packages: set[str]) -> bool:
@@ -150,16 +148,20 @@ def _is_library(name: str) -> bool:
     return name.partition(".")[0] in _LIBRARIES
 
 
-def _referents(value: Any) -> list[Any]:
-    return gc.get_referents(value)
+def _attributes(value: Any, names: Iterable[str]) -> Iterator[Callable[[], None]]:
+    """Restore slots of an object, or the variable in a cell that functions share."""
 
+    def content(name: str) -> Any:
+        try:
+            return getattr(value, name)
+        except (AttributeError, ValueError):  # a ValueError of an empty cell
+            return _EMPTY
 
-def _slots(value: Any) -> Iterator[Callable[[], None]]:
-    for name in _slot_names(value):
-        before = getattr(value, name, _EMPTY)
+    for name in names:
+        before = content(name)
 
         def restore(name: str = name, before: Any = before) -> None:
-            now = getattr(value, name, _EMPTY)
+            now = content(name)
             if now is not before and _has(now):
                 delattr(value, name) if before is _EMPTY else setattr(value, name, before)
 
@@ -169,7 +171,7 @@ def _slots(value: Any) -> Iterator[Callable[[], None]]:
 def _entries(
     held: Any, before: Mapping[Any, Any], *, of: type | None = None, only: bool = False
 ) -> Callable[[], None]:
-    """For the entries of a dictionary, all or only those known, or the attributes of a class."""
+    """Restore entries of a dictionary, all or only those known, or attributes of a class."""
 
     def restore() -> None:
         keys = [key for key in before if key in held] if only else list(held)
@@ -188,7 +190,7 @@ def _entries(
 
 
 def _items(held: Any, before: list[Any]) -> Callable[[], None]:
-    """For the items of a list, a deque or a set."""
+    """Restore the items of a list, a deque or a set."""
 
     def restore() -> None:
         known = set(map(id, before))
@@ -199,33 +201,11 @@ def _items(held: Any, before: list[Any]) -> Callable[[], None]:
     return restore
 
 
-def _cell(held: CellType) -> Callable[[], None]:
-    """For a variable that functions share."""
-
-    def content() -> Any:
-        try:
-            return held.cell_contents
-        except ValueError:
-            return _EMPTY
-
-    before = content()
-
-    def restore() -> None:
-        now = content()
-        if now is not before and _has(now):
-            if before is _EMPTY:
-                del held.cell_contents
-            else:
-                held.cell_contents = before
-
-    return restore
-
-
 def _results(cache: Any) -> Callable[[], None]:
-    """For an ``lru_cache``, which can only be emptied as a whole."""
+    """Empty an ``lru_cache``, which cannot be restored entry by entry."""
 
     def restore() -> None:
-        if _has_any(_referents(cache)):
+        if _has_any(gc.get_referents(cache)):
             cache.cache_clear()
 
     return restore

@@ -34,12 +34,12 @@ class UntraceableError(ValueError):
 
 
 class NotFollowed(UntraceableError):
-    """One way to read a model did not work; another one may.
+    """One frontend could not read the model; another one may.
 
     Args:
         model: which could not be read.
         reason: in a line.
-        where: "at FILE:LINE, `CODE`" of the model, or nothing.
+        where: " at FILE:LINE, `CODE`" of the model, or nothing.
         followed: paths of the modules that were followed to their end.
 
     Attributes:
@@ -59,7 +59,7 @@ class NotFollowed(UntraceableError):
     def after(
         cls, model: nn.Module, error: Exception, *, followed: Sequence[str] = ()
     ) -> NotFollowed:
-        """Made of what torch raised while it read the model."""
+        """From what torch raised while it read the model."""
         lines = str(error).strip().splitlines() or [type(error).__name__]
         reason = lines[0][:_LONGEST].rstrip(".")
         refusal = cls(model, reason, where=_where(error), followed=followed)
@@ -68,7 +68,7 @@ class NotFollowed(UntraceableError):
 
 
 class NotTheModel(UntraceableError):
-    """A graph that was read, and computes something else than the model it was read from."""
+    """A graph that computes something else than the model it was read from."""
 
     @classmethod
     def at(
@@ -79,13 +79,9 @@ class NotTheModel(UntraceableError):
         *,
         remedy: str = BRANCHES,
     ) -> NotTheModel:
-        """Made of where each graph first differs, and of why others could not be read.
+        """From where each graph first differs, and why others could not be read.
 
-        Args:
-            model: the model.
-            differs: (which way the graph was read, the row of the comparison) of each.
-            refusals: what was raised by the ways that read none.
-            remedy: what to do.
+        ``differs``: (which way the graph was read, the row of the comparison) of each.
         """
         told = [f"by {reader} it is another {_told(row)}" for reader, row in differs if row]
         told += [str(refusal).partition(". ")[0] for refusal in refusals]
@@ -96,7 +92,7 @@ class NotTheModel(UntraceableError):
 
     @classmethod
     def unsteady(cls, model: nn.Module, name: str) -> NotTheModel:
-        """Made where a model gives several answers to one input, first at this node."""
+        """For a model that gives several answers to one input, first at this node."""
         return cls(
             f"{type(model).__name__} gives two answers to one input, first at {name}: in "
             "evaluation mode it still draws random numbers, or keeps a state (a buffer or "
@@ -107,13 +103,13 @@ class NotTheModel(UntraceableError):
 
 def _told(row: Any) -> str:
     kind = f" ({row.kind})" if row.kind else ""
-    if not row.found:
+    if not row.actual:
         return f"in that it stops: {row.name}"
-    return f"at {row.name}{kind}: {row.found}, the model gives {row.expected}"
+    return f"at {row.name}{kind}: {row.actual}, the model gives {row.expected}"
 
 
 def unreadable(traced: NotFollowed, exported: NotFollowed) -> UntraceableError:
-    """Both ways failed: one message with both reasons and one line of the model."""
+    """Both frontends failed: one message with both reasons and one line of the model."""
     return UntraceableError(
         f"{type(traced.model).__name__} cannot be traced{exported.where or traced.where}: torch.fx "
         f"says: {traced.reason}; torch.export says: {exported.reason}. {_REMEDY}"
@@ -122,12 +118,7 @@ def unreadable(traced: NotFollowed, exported: NotFollowed) -> UntraceableError:
 
 
 class Stopped(UntraceableError):
-    """What was asked for lies beyond the place up to which a model can be read.
-
-    Args:
-        refusal: why it cannot be read to its end.
-        followed: paths of the modules that were read to theirs.
-    """
+    """The requested layer lies beyond the point up to which the model can be read."""
 
     def __init__(self, refusal: UntraceableError, followed: Sequence[str]) -> None:
         self.followed = followed
@@ -135,7 +126,7 @@ class Stopped(UntraceableError):
 
 
 def _part(model: nn.Module, followed: Sequence[str]) -> str:
-    """What part of a model to give instead: the largest of those that could be read."""
+    """Suggest a part of the model to give instead: the largest that could be read."""
     if not followed:
         return ""
     least = min(path.count(".") for path in followed)

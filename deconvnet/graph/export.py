@@ -51,14 +51,8 @@ def export(
 
     Sizes are numbers here, so that python may count, compare and branch on them. The graph holds
     for images of this size: any number of them but one, where the model does not ask how many
-    they are, else this number (``Graph.batch``). Parameters are the model's own.
-
-    Args:
-        model: the model.
-        example: (batch, channels, *size) on the model's device and in its precision; its values
-            play no part.
-        inputs: {argument: value} of the arguments of forward beside the images.
-        mirrors: the layers that its nodes become.
+    they are, else this number (``Graph.batch``). Parameters are the model's own. Of the example,
+    (batch, channels, *size) on the model's device and in its precision, the values play no part.
 
     Raises:
         ValueError: a function of the mirrors is not called.
@@ -67,7 +61,7 @@ def export(
     try:
         with without_traces(model), _quiet(), plain():
             model.forward = _keeping_nothing(model)  # ``without_traces`` removes this attribute
-            with hidden(model, inputs, mirrors, alone=partial(_alone, mirrors)) as hider:
+            with hidden(model, inputs, mirrors) as hider:
                 program, batch = _exported(model, example.detach())
         graph = _read(model, program, batch, inputs, hider)
     except Exception as error:
@@ -78,7 +72,7 @@ def export(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What torch.export writes to the terminal about a failure is in the error as well."""
+    """Silence torch.export: what it writes to the terminal about a failure is in the error too."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
@@ -90,7 +84,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _keeping_nothing(model: nn.Module) -> Callable[..., Any]:
-    """The model's forward, which takes back what it keeps as soon as it has run.
+    """The model's forward, which undoes what it has stored as soon as it has run.
 
     torch.export runs it several times: a value that one run keeps is none that the next can use.
     After the run it compares the model's attributes with what they were before. In torch 2.6 and
@@ -108,23 +102,14 @@ def _keeping_nothing(model: nn.Module) -> Callable[..., Any]:
 
 def _exported(model: nn.Module, example: Tensor) -> tuple[Any, int | None]:
     """The exported program, and for how many images it holds; None for any number but one."""
+    run = partial(torch.export.export, model, (example,), strict=False)
     with torch.enable_grad():
         if len(example) > 1:  # torch.export takes an axis of length one for a number
             try:
-                return _run(model, example, ({0: torch.export.Dim("batch")},)), None
+                return run(dynamic_shapes=({0: torch.export.Dim("batch")},)), None
             except Exception:  # the model asks how many images there are
                 pass
-        return _run(model, example, None), len(example)
-
-
-def _run(model: nn.Module, example: Tensor, dynamic: Any) -> Any:
-    return torch.export.export(model, (example,), dynamic_shapes=dynamic, strict=False)
-
-
-def _alone(mirrors: Mirrors, module: nn.Module) -> bool:
-    """Whether there is a mirror for a module, whose operations become one node again."""
-    is_leaf = Tracer(mirrors=mirrors).is_leaf_module(module, "")
-    return is_leaf and mirrors.of_module(module) is not None
+        return run(), len(example)
 
 
 def _read(
@@ -150,7 +135,7 @@ def _read(
 
 
 def _lower(program: Any, graph: fx.Graph) -> dict[str, Any]:
-    """Parameters, buffers and constants become nodes that ask for them by their path.
+    """Turn parameters, buffers and constants into ``get_attr`` nodes of their paths.
 
     Returns:
         The constants, by path.
@@ -174,7 +159,7 @@ def _lower(program: Any, graph: fx.Graph) -> dict[str, Any]:
 
 
 def _clean(graph: fx.Graph) -> None:
-    """Checks, slices from beginning to end, and what nobody asks for any more are taken out."""
+    """Remove checks, slices of a whole axis, and ``get_attr`` nodes that nobody reads."""
     for node in reversed(list(graph.nodes)):
         name = _operation(node)
         if not node.users and (node.op == "get_attr" or name.startswith(CHECKS)):
@@ -190,7 +175,8 @@ def _names(
     """Torchvision's names: the module's path and the function's name, numbered if repeated."""
     calls = [node for node in graph.nodes if node.op == "call_function"]
     alone = Counter(_innermost(node, modules) for node in calls)
-    last = {_call(node): node for node in calls if node.target is not operator.getitem}
+    results = [node for node in calls if node.target is not operator.getitem]
+    last = {node.meta.get("torch_fn", (None,))[0]: node for node in results}
     final = set(last.values())  # of what one function became, the node that is its result
     words: list[tuple[fx.Node, str, bool]] = []
     for node in graph.nodes:
@@ -214,10 +200,6 @@ def _word(node: fx.Node, function: str) -> str:
     """What a node is called, by the torch function it comes from, else by its operation."""
     word = (function.strip("_") if function.startswith("__") else function) or _operation(node)
     return SPELLED.get(word, word)
-
-
-def _call(node: fx.Node) -> Any:
-    return node.meta.get("torch_fn", (None,))[0]
 
 
 def _innermost(node: fx.Node, modules: Mapping[str, nn.Module]) -> tuple[str, str]:

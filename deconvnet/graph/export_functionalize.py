@@ -1,4 +1,4 @@
-"""Writes into tensors, taken out of an exported graph: every node has one value for good."""
+"""Remove in-place writes from an exported graph, so that every node has a single value."""
 
 from __future__ import annotations
 
@@ -21,9 +21,6 @@ def without_writes(graph: fx.Graph) -> None:
 
     Whoever holds a view of ``x``, or ``x`` itself where a view was written into, would see the
     write as well: ``x[:, 0] = 0`` makes a new ``x``; other views that are read later are refused.
-
-    Args:
-        graph: as torch.export gives it, with the values it was traced with in ``meta["val"]``.
 
     Raises:
         NotImplementedError: what was written into is read later through another view.
@@ -60,12 +57,13 @@ def _writes(call: fx.Node) -> bool:
 
 
 def _make_functional(call: fx.Node) -> None:
-    """Let a node call the overload that computes the same and writes nowhere."""
+    """Replace the operation of a node by its out-of-place version."""
     target: Any = call.target
     name = target.overloadpacket.__name__.removesuffix("_")
-    if name == "copy" and _dtype(call.args[0]) == _dtype(call.args[1]):
+    args: Any = call.args
+    if name == "copy" and args[0].meta["val"].dtype == args[1].meta["val"].dtype:
         call.target = aten.expand_as.default  # autograd has no derivative for aten.copy
-        call.args = (call.args[1], call.args[0])
+        call.args = (args[1], args[0])
         return
     try:
         packet = getattr(getattr(torch.ops, target.namespace), name)
@@ -102,11 +100,6 @@ def _read_later(graph: fx.Graph, target: fx.Node, value: fx.Node) -> set[fx.Node
         and _memory(node) == memory
         and later & set(node.users)
     }
-
-
-def _dtype(node: Any) -> torch.dtype:
-    dtype: torch.dtype = node.meta["val"].dtype
-    return dtype
 
 
 def _memory(node: fx.Node) -> int | None:

@@ -1,4 +1,4 @@
-"""Operations of a user's that torch.export is not to enter: hooks, functions with own backward."""
+"""Hide a user's operations from torch.export: hooks, and functions with their own backward."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import wraps
 from typing import Any
 
 import torch
@@ -16,15 +16,14 @@ from torch.utils import _pytree as pytree
 
 from deconvnet.layers import Mirrors
 
-from .hooks import HOLE, Hooks, after_hooks, before_hooks, hooked
+from .fx_tracing import Tracer
+from .hooks import Arrangement, Hooks, after_hooks, before_hooks, hooked
 from .own_functions import Placed, in_place_of, kept_whole
 from .signatures import called, image_argument
 
 _LIBRARY: Any = torch.library.Library("deconvnet", "DEF")  # type: ignore[no-untyped-call]
 _LIBRARY.define("hidden(Tensor value, Tensor[] inputs, int number, int place) -> Tensor")
 _LIBRARY.impl("hidden", lambda value, *_: value.clone(), "CompositeExplicitAutograd")
-
-Ends = Callable[[nn.Module], bool]
 
 
 class Hider:
@@ -40,31 +39,18 @@ class Hider:
 
     def function(self, target: Any, args: tuple[Any, ...], run: Callable[[], Any]) -> Any:
         """Hide a call of a user's ``autograd.Function``."""
-        flat, layout = pytree.tree_flatten(args)
-        tensors = [x for x in flat if isinstance(x, Tensor)]
-        rest = [HOLE if isinstance(x, Tensor) else x for x in flat]
-        return self._marked(Placed(target.function, layout, rest), run(), tensors)
+        tensors, rest = Arrangement.of(args, Tensor)
+        return self._marked(Placed(target.function, rest), run(), tensors)
 
     def call(self, call: tuple[str, Any], args: Any, kwargs: Any, run: Callable[..., Any]) -> Any:
-        """Hide a call of a module or function that a mirror stands for.
-
-        Args:
-            call: "call_module" and the path, or "call_function" and the function.
-            args: of the call.
-            kwargs: of the call.
-            run: makes the call.
-        """
-        flat, layout = pytree.tree_flatten((args, kwargs))
-        tensors = [x for x in flat if isinstance(x, Tensor)]
-        rest = [HOLE if isinstance(x, Tensor) else x for x in flat]
-        return self._marked(Mirrored(*call, layout, rest), run(*args, **kwargs), tensors)
+        """Hide a call of a module or function that a mirror stands for (see ``Mirrored``)."""
+        tensors, rest = Arrangement.of((args, kwargs), Tensor)
+        return self._marked(Mirrored(*call, rest), run(*args, **kwargs), tensors)
 
     def hooks(self, m: nn.Module, path: str, values: tuple[Any, ...], *, after: bool) -> Any:
-        """Hide the hooks on one side of a module; they leave shapes as they are, it is taken."""
-        flat, layout = pytree.tree_flatten(values)
-        tensors = [x for x in flat if isinstance(x, Tensor)]
-        rest = [HOLE if isinstance(x, Tensor) else x for x in flat]
-        target = Hooks(m, path, after=after, layout=layout, rest=rest)
+        """Hide the hooks on one side of a module, which are assumed to keep shapes."""
+        tensors, rest = Arrangement.of(values, Tensor)
+        target = Hooks(m, path, after=after, rest=rest)
         return self._marked(target, values[2] if after else values, tensors)
 
     def _marked(self, target: Any, value: Any, tensors: list[Tensor]) -> Any:
@@ -78,7 +64,7 @@ class Hider:
         return pytree.tree_unflatten(marked, layout)
 
     def put_back(self, graph: fx.Graph) -> None:
-        """Each hidden operation becomes one call of it."""
+        """Replace what each hidden operation became by one call of it."""
         calls: dict[int, fx.Node] = {}
         idle = {node for node in graph.nodes if not node.users}
         hidden = torch.ops.deconvnet.hidden.default
@@ -102,32 +88,22 @@ class Hider:
 
 @dataclass(frozen=True)
 class Mirrored:
-    """A call of a module or function that a mirror stands for.
+    """A call of a module or function that a mirror stands for."""
 
-    Args:
-        op: "call_module" or "call_function".
-        target: the path, or the function.
-        layout: how args and kwargs lie in their containers.
-        rest: the arguments that are no tensors; ``HOLE`` where one is.
-    """
-
-    op: str
-    target: Any
-    layout: Any
-    rest: Sequence[Any]
+    op: str  # "call_module" or "call_function"
+    target: Any  # the path, or the function
+    rest: Arrangement  # of (args, kwargs), without the tensors
 
 
 def _called(graph: fx.Graph, target: Any, inputs: Sequence[fx.Node]) -> fx.Node:
     if not isinstance(target, Mirrored):
         return graph.call_function(target, tuple(inputs))
-    given = iter(inputs)
-    leaves = [next(given) if one is HOLE else one for one in target.rest]
-    args, kwargs = pytree.tree_unflatten(leaves, target.layout)
+    args, kwargs = target.rest.filled(inputs)
     return graph.create_node(target.op, target.target, tuple(args), kwargs)
 
 
 def _outside(meta: Mapping[str, Any], target: Any) -> dict[str, Any]:
-    """What torch.export noted of a value, as of one that was made around a module."""
+    """The metadata of a node, as of one outside of the module that it stands for."""
     path = target.target if isinstance(target, Mirrored) else None
     stack = {k: v for k, v in meta.get("nn_module_stack", {}).items() if v[0] != path}
     return {**meta, "torch_fn": ("", ""), "nn_module_stack": stack}
@@ -138,28 +114,25 @@ def _entry(values: Any, place: int) -> Any:
 
 
 @contextmanager
-def hidden(
-    model: nn.Module, inputs: Mapping[str, Any], mirrors: Mirrors, *, alone: Ends
-) -> Iterator[Hider]:
-    """A model to be exported: forward takes the images alone, and what is a user's is hidden.
+def hidden(model: nn.Module, inputs: Mapping[str, Any], mirrors: Mirrors) -> Iterator[Hider]:
+    """Prepare a model for export: forward takes the images alone, a user's code is hidden.
 
     To be undone by whoever keeps the attributes of the modules as they were.
-
-    Args:
-        model: the model.
-        inputs: {argument: value} of the arguments of forward beside the images.
-        mirrors: modules and functions with a line in them are hidden.
-        alone: whether a module will be one node, whose hooks are run with it.
     """
+    is_leaf = Tracer(mirrors=mirrors).is_leaf_module
     hider = Hider(mirrors)
     argument, forward = image_argument(model, inputs), model.forward
     for path, module in list(model.named_modules()):
         if hooked(module):
-            _between(hider, module, path, alone=path != "" and alone(module))
+            alone = is_leaf(module, "") and mirrors.of_module(module) is not None
+            _between(hider, module, path, alone=alone)  # one node, with whose hooks it runs
     for path, module in list(model.named_modules()):
         if path and mirrors.is_own(module):
             vars(module)["forward"] = _instead(hider, ("call_module", path), module.forward)
     before, after = before_hooks(model), after_hooks(model)
+
+    def instead(function: Callable[..., Any]) -> Callable[..., Any]:
+        return _instead(hider, ("call_function", function), function)
 
     def images_alone(images: Any) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -176,7 +149,6 @@ def hidden(
     try:
         for hooks in everyones:
             hooks.clear()
-        instead = partial(_function_instead, hider)
         with in_place_of(mirrors.functions, instead), kept_whole(hider.function):
             yield hider
     finally:
@@ -192,17 +164,12 @@ def _instead(hider: Hider, call: tuple[str, Any], run: Callable[..., Any]) -> Ca
     return hide
 
 
-def _function_instead(hider: Hider, function: Callable[..., Any]) -> Callable[..., Any]:
-    return _instead(hider, ("call_function", function), function)
-
-
 def _between(hider: Hider, module: nn.Module, path: str, *, alone: bool) -> None:
     """Take the hooks off a module, and let its call hide them."""
     before, after = before_hooks(module), after_hooks(module)
-    for name in [
-        name for name in vars(module) if name.startswith(("_forward_hooks", "_forward_pre"))
-    ]:
-        vars(module)[name] = OrderedDict()
+    for name in vars(module):
+        if name.startswith(("_forward_hooks", "_forward_pre")):
+            vars(module)[name] = OrderedDict()
     if alone or not path:
         return
 
@@ -214,6 +181,3 @@ def _between(hider: Hider, module: nn.Module, path: str, *, alone: bool) -> None
 
     module.register_forward_pre_hook(enter, with_kwargs=True)
     module.register_forward_hook(leave, with_kwargs=True)
-
-
-__all__ = ["Hider", "hidden"]

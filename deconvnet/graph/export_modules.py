@@ -1,4 +1,4 @@
-"""What one module or one function left in an exported graph becomes one node again."""
+"""Collapse the nodes of one module or function in an exported graph into one node."""
 
 from __future__ import annotations
 
@@ -33,12 +33,7 @@ def collapse(
     An activation such as softsign is several operations to torch.export, and a rectifier rules
     none of them; local response normalisation is another policy's. As one call they are read as
     if torch.fx had found them.
-
-    Args:
-        graph: without writes; parameters and buffers are ``get_attr`` nodes.
-        modules: by path.
-        leaf: whether a module at a path is a node and not a container.
-        mirrors: those that one layer stands for become one node again.
+    The graph is one without writes, whose parameters and buffers are ``get_attr`` nodes.
     """
     groups: dict[tuple[str, str], list[fx.Node]] = defaultdict(list)
     made: dict[tuple[str, str], Any] = {}
@@ -65,15 +60,15 @@ def _caller(node: fx.Node, modules: Mapping[str, nn.Module], leaf: Leaf, mirrors
     """What a node is a part of: the call's key, and the path of a module or the function."""
     for key, (path, *_) in node.meta.get("nn_module_stack", {}).items():
         if path in modules and leaf(modules[path], path):
-            found = mirrors.of_module(modules[path]) is not None
-            return (("module", key), path) if found else (None, None)
+            whole = mirrors.of_module(modules[path]) is not None
+            return (("module", key), path) if whole else (None, None)
     if called(node) in COMPOSITES:
         return ("function", node.meta["torch_fn"][0]), COMPOSITES[called(node)]
     return None, None
 
 
 def _replace(graph: fx.Graph, nodes: Sequence[fx.Node], made: Any) -> None:
-    """One node for all, if there is one tensor that enters and one that leaves."""
+    """Replace nodes by one, if one tensor enters them and one leaves."""
     inside = set(nodes)
     entering = dict.fromkeys(
         source
@@ -111,24 +106,20 @@ def _first_alone(graph: fx.Graph, node: fx.Node) -> None:
     graph.erase_node(node)
 
 
-def _nothing(nodes: Sequence[fx.Node]) -> tuple[Any, ...]:
-    return ()
-
-
 def _response_arguments(nodes: Sequence[fx.Node]) -> tuple[Any, ...]:
     """Size, alpha, beta and k of local response normalisation, from what it is made of."""
-    found: dict[str, Any] = {}
+    second: dict[str, Any] = {}
     for node in nodes:
         name = getattr(node.target, "__name__", "").partition(".")[0]
         if len(node.args) > 1 and isinstance(node.args[1], (int, float, list, tuple)):
-            found[name] = node.args[1]
-    window = found["avg_pool3d"] if "avg_pool3d" in found else found["avg_pool2d"]
-    return int(window[0]), found["mul"], found["pow"], found["add"]
+            second[name] = node.args[1]
+    window = second["avg_pool3d"] if "avg_pool3d" in second else second["avg_pool2d"]
+    return int(window[0]), second["mul"], second["pow"], second["add"]
 
 
 COMPOSITES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    "softsign": (F.softsign, _nothing),
-    "tanhshrink": (F.tanhshrink, _nothing),
+    "softsign": (F.softsign, lambda nodes: ()),
+    "tanhshrink": (F.tanhshrink, lambda nodes: ()),
     "local_response_norm": (F.local_response_norm, _response_arguments),
 }
 """Functions that torch.export takes apart and that a policy may rule; how to find the arguments."""

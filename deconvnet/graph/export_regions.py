@@ -1,4 +1,4 @@
-"""Regions of an exported graph, set apart by ``no_grad`` or ``autocast``, put in their place."""
+"""Inline the regions of an exported graph that ``no_grad`` or ``autocast`` have set apart."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ from .node_state import PLAIN, State
 
 
 def inlined(module: fx.GraphModule) -> None:
-    """Put the nodes of regions where the regions stand; each keeps the state it runs in.
+    """Put the nodes of each region in its place; each keeps the state it runs in.
 
     torch.export makes a graph of its own of what runs within ``torch.no_grad`` or ``autocast``.
-
-    Args:
-        module: as torch.export gives it.
     """
     graph = module.graph
     for call in [node for node in graph.nodes if _kind(node)]:
@@ -63,7 +60,7 @@ def _within(node: fx.Node, call: fx.Node) -> None:
 
 
 def _taken(graph: fx.Graph, call: fx.Node, results: Any) -> None:
-    """Whoever read a region's results reads the nodes that make them."""
+    """Let readers of a region's results read the nodes that compute them."""
     for reader in list(call.users):
         assert reader.target is operator.getitem, "a region gives a tuple"
         reader.replace_all_uses_with(results[reader.args[1]])

@@ -20,7 +20,7 @@ from .model_state import hooks_of
 
 
 class Graphs:
-    """Hands out the graph that holds for some images.
+    """Provides the graph of a model that holds for some images.
 
     torch.fx reads most models, once and for images of any size. What it cannot follow, mostly
     python that looks at sizes, torch.export reads for one size at a time, when it is asked for.
@@ -57,27 +57,22 @@ class Graphs:
         self.model = unwrapped(model)
         self.mirrors = Mirrors({**_stated(self.model), **Mirrors(mirrors).named})
         self.inputs = dict(inputs or {})
-        self.any_size: Graph | None = None
-        self._refusal: NotFollowed | None = None
-        self._exported: dict[tuple[int | None, ...], Graph] = {}
-        self._hooks: object = None
         self.mirrors.refuse_unmatched(self.model)
         self._begin()
 
     def _begin(self) -> None:
         """Read the model by torch.fx, as it is now."""
         self._hooks = [hooks_of(module) for module in self.model.modules()]
-        self._exported, self._refusal, self.any_size = {}, None, None
+        self._exported: dict[tuple[int | None, ...], Graph] = {}
+        self._refusal: NotFollowed | None = None
+        self.any_size: Graph | None = None
         try:
             self.any_size = trace(self.model, self.inputs, self.mirrors)
         except NotFollowed as refusal:
             self._refusal = refusal
 
     def of(self, images: Tensor) -> Graph:
-        """The graph for images like these.
-
-        Args:
-            images: (batch, channels, *size), on the model's device and in its precision.
+        """The graph for images like these, on the model's device and in its precision.
 
         Raises:
             UntraceableError: neither way reads the model; the message says why.
@@ -136,7 +131,7 @@ class Graphs:
         return self.of(blank(self.model, size))
 
     def unseen(self) -> UntraceableError:
-        """What to say where a graph is asked for before any images were seen."""
+        """The error for a graph that is needed before any images were seen."""
         assert self._refusal is not None, "without a graph there is a reason"
         return UntraceableError(
             f"{type(self.model).__name__} cannot be traced{self._refusal.where} by torch.fx: "
@@ -164,12 +159,9 @@ def _stated(model: nn.Module) -> Mapping[Any, Any]:
 
 
 def blank(model: nn.Module, size: Sequence[int], *, like: Tensor | None = None) -> Tensor:
-    """An empty image as a model takes it, (1, channels, *size).
+    """An empty image of this (channels, *size) as a model takes it, (1, channels, *size).
 
-    Args:
-        model: its parameters say device and precision, see ``taken``.
-        size: (channels, *size).
-        like: says the precision where the parameters leave it open; by default float32.
+    ``like`` says the precision where parameters leave it open (see ``taken``); by default float32.
     """
     dtype, device = taken(model, torch.zeros((), dtype=torch.float32) if like is None else like)
     return torch.zeros((1, *size), dtype=dtype, device=device)

@@ -1,4 +1,4 @@
-"""Following a model's forward with torch.fx: node names, constants, and a model left as it was."""
+"""Trace a model's forward with torch.fx: node names, hooks and constants."""
 
 from __future__ import annotations
 
@@ -17,12 +17,20 @@ from torchvision.models.feature_extraction import NodePathTracer
 
 from deconvnet.layers import Mirrors
 
-from .hooks import HOLE, Hooks, after_hooks, before_hooks, hooked
+from .hooks import Arrangement, Hooks, after_hooks, before_hooks, hooked
 from .names import numbered
 from .node_state import current
 from .signatures import called, image_argument, missing
 
 LEAVES = tuple(getattr(torchvision.ops, name) for name in ("DeformConv2d", "DropBlock2d"))
+
+
+def _writing(target: Callable[..., Any]) -> Callable[[fx.Proxy, Any], Any]:
+    def write(self: fx.Proxy, other: Any) -> Any:
+        name = target.__name__.removeprefix("i")  # the node's name, as torchvision has it: "add"
+        return self.tracer.create_proxy("call_function", target, (self, other), {}, name)
+
+    return write
 
 
 class Written(fx.Proxy):
@@ -31,35 +39,20 @@ class Written(fx.Proxy):
     Whoever holds ``y`` under another name sees what was written into it.
     """
 
-    def __iadd__(self, other: Any) -> Any:
-        return self._write(operator.iadd, other)
-
-    def __isub__(self, other: Any) -> Any:
-        return self._write(operator.isub, other)
-
-    def __imul__(self, other: Any) -> Any:
-        return self._write(operator.imul, other)
-
-    def __itruediv__(self, other: Any) -> Any:
-        return self._write(operator.itruediv, other)
-
-    def __ipow__(self, other: Any) -> Any:
-        return self._write(operator.ipow, other)
+    __iadd__ = _writing(operator.iadd)
+    __isub__ = _writing(operator.isub)
+    __imul__ = _writing(operator.imul)
+    __itruediv__ = _writing(operator.itruediv)
+    __ipow__ = _writing(operator.ipow)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError("assignment to a part of a tensor cannot be followed")
-
-    def _write(self, target: Callable[..., Any], other: Any) -> Any:
-        name = target.__name__.removeprefix("i")  # the node's name, as torchvision has it: "add"
-        return self.tracer.create_proxy("call_function", target, (self, other), {}, name)
 
 
 class Tracer(NodePathTracer):  # type: ignore[misc]
     """torchvision's tracer; hooks and functions of a user's are nodes that it does not enter.
 
-    Args:
-        inputs: {argument: value} of the arguments of forward beside the images.
-        mirrors: modules with a line in them are nodes.
+    Modules with a line in the mirrors are nodes; the inputs are those beside the images.
     """
 
     def __init__(
@@ -133,16 +126,12 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
 
     def _hooks(self, m: nn.Module, path: str, values: tuple[Any, ...], *, after: bool) -> Any:
         """One node for the hooks on one side of a module."""
-        flat, layout = pytree.tree_flatten(values)
-        nodes = [leaf for leaf in flat if isinstance(leaf, fx.Proxy)]
-        rest = [HOLE if isinstance(leaf, fx.Proxy) else leaf for leaf in flat]
-        target = Hooks(m, path, after=after, layout=layout, rest=rest)
+        nodes, rest = Arrangement.of(values, fx.Proxy)
+        target = Hooks(m, path, after=after, rest=rest)
         whole: Any = self.create_proxy("call_function", target, tuple(nodes), {}, name="hooks")
-        found = values[2] if after else values
-        leaves, shape = pytree.tree_flatten(found)
-        if len(leaves) == 1:
-            return pytree.tree_unflatten([whole], shape)
-        return pytree.tree_unflatten([whole[i] for i in range(len(leaves))], shape)
+        leaves, layout = pytree.tree_flatten(values[2] if after else values)
+        results = [whole] if len(leaves) == 1 else [whole[i] for i in range(len(leaves))]
+        return pytree.tree_unflatten(results, layout)
 
     def create_arg(self, a: Any) -> Any:
         """A value as an argument of a node.
@@ -157,7 +146,7 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
         return super().create_arg(a)
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
-        """Write a node down, with the state that it was made in."""
+        """Record a node, with the state that it was made in."""
         node: fx.Node = super().create_node(*args, **kwargs)
         node.meta["state"] = current()
         return node
@@ -172,7 +161,7 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
         type_expr: Any = None,
         *_: Any,
     ) -> fx.Proxy:
-        """Write a node down, under its name."""
+        """Record a node under its name."""
         proxy: fx.Proxy = super().create_proxy(kind, target, args, kwargs, name, type_expr)
         if kind == "call_module" or (isinstance(target, Hooks) and target.after and target.path):
             self.node_to_qualname[proxy.node] = str(getattr(target, "path", target))
@@ -187,7 +176,7 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
             return self.create_proxy("call_function", target, args, {}, name=target.__name__)
 
     def instead(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """What stands in the place of a function with a mirror: called with nodes, it is a node."""
+        """Replace a function with a mirror by one that becomes a node when called with nodes."""
 
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -204,11 +193,10 @@ class Tracer(NodePathTracer):  # type: ignore[misc]
 
     def names(self, traced: fx.Graph) -> Mapping[fx.Node, str]:
         """The name of every node; that of a buffer or a constant is its path."""
-        words = (
-            (n, self.node_to_qualname.get(n, str(n.target)), n in self.owners) for n in traced.nodes
-        )
+        nodes = [node for node in traced.nodes if node.op != "output"]
+        words = [(n, self.node_to_qualname.get(n, str(n.target)), n in self.owners) for n in nodes]
         paths = (path for path, _ in self.root.named_modules(remove_duplicate=False) if path)
-        return numbered([(n, w, o) for n, w, o in words if n.op != "output"], paths)
+        return numbered(words, paths)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

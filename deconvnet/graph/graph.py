@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from types import MappingProxyType
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.utils import _pytree as pytree
 
 from deconvnet.layers import Mirrors
 
@@ -28,77 +29,44 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 TABLE_ALONE = Mirrors()
 
 
+@dataclass(eq=False, repr=False)
 class Graph:
-    """The nodes of a model in the order in which they run.
+    """The nodes of a model in the order in which they run."""
 
-    Args:
-        model: the model, which is not changed.
-        nodes: by name.
-        names: of every traced node.
-        returned: names of the nodes whose values the model returns.
-        constants: tensors that the model's forward makes itself, by the name torch.fx gave them.
-        batch: the number of images it holds for; None for any.
-        output: what the model returns, with traced nodes in it.
-        inputs: {argument: value} of the arguments of forward beside the images.
-        reader: "torch.fx" or "torch.export", which has read it.
-        mirrors: the layers that its nodes become.
-    """
+    model: nn.Module  # which is not changed
+    nodes: dict[str, Node]  # by name
+    _: KW_ONLY
+    names: Mapping[fx.Node, str]  # of every traced node
+    returned: list[str]  # names of the nodes whose values the model returns
+    constants: Mapping[str, Any]  # tensors that forward makes itself, by torch.fx's name for them
+    batch: int | None = None  # the number of images it holds for; None for any
+    output: Any = ()  # what the model returns, with traced nodes in it
+    inputs: Mapping[str, Any] = field(default_factory=dict)  # of arguments beside the images
+    reader: str = "torch.fx"  # or "torch.export", which has read it
+    mirrors: Mirrors = TABLE_ALONE  # the layers that its nodes become
+    stopped: UntraceableError | None = field(default=None, init=False)  # why it ends early
 
-    def __init__(
-        self,
-        model: nn.Module,
-        nodes: dict[str, Node],
-        *,
-        names: Mapping[fx.Node, str],
-        returned: list[str],
-        constants: Mapping[str, Any],
-        batch: int | None = None,
-        output: Any = (),
-        inputs: Mapping[str, Any] = NOTHING,
-        reader: str = "torch.fx",
-        mirrors: Mirrors = TABLE_ALONE,
-    ) -> None:
-        self.model = model
-        self.nodes = nodes
-        self.names = names
-        self.returned = returned
-        self.constants = constants
-        self.batch = batch
-        self.output = output
-        self.inputs = inputs
-        self.reader = reader
-        self.mirrors = mirrors
-        self.stopped: UntraceableError | None = None  # why it ends before the model does
-        places = [node.name for node in nodes.values() if node.call.op == "placeholder"]
+    def __post_init__(self) -> None:
+        places = [node.name for node in self if node.call.op == "placeholder"]
         self.input, self.extra_inputs = places[0], places[1:]
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
 
     def over(self, model: nn.Module, constants: Mapping[str, Any]) -> Graph:
-        """The same graph of a copy of the model.
-
-        Args:
-            model: whose modules stand where they stand in this one.
-            constants: by path.
-        """
+        """The same graph of a copy of the model, whose modules stand where they stand here."""
         modules = dict(model.named_modules(remove_duplicate=False))
         nodes = {
             name: replace(node, module=node.module and modules[str(node.call.target)])
             for name, node in self.nodes.items()
         }
-        return Graph(
-            model, nodes, names=self.names, returned=self.returned, constants=constants,
-            batch=self.batch, output=self.output, inputs=self.inputs, reader=self.reader,
-            mirrors=self.mirrors,
-        )  # fmt: skip
+        return replace(self, model=model, nodes=nodes, constants=constants)
 
     @cached_property
     def signature(self) -> int:
         """A number that two graphs share if they have the same nodes and constants."""
         nodes = tuple(
-            (node.name, node.call.op, target_of(node), str(node.call.args), str(node.call.kwargs))
-            for node in self
+            (n.name, n.call.op, target_of(n), str(n.call.args), str(n.call.kwargs)) for n in self
         )
         held = tuple((path, contents(value)) for path, value in sorted(self.constants.items()))
         own = tuple((id(key), id(mirror)) for key, mirror in self.mirrors.named.items())
@@ -190,8 +158,7 @@ class Graph:
     @property
     def whole(self) -> set[str]:
         """The paths of the modules that the graph holds to their end, where it ends early."""
-        refusal = self.stopped
-        return set(getattr(refusal, "followed", ()))
+        return set(getattr(self.stopped, "followed", ()))
 
     def _nearest(self, layer: str) -> str:
         near = get_close_matches(layer, self.nodes, n=4, cutoff=0.4)
@@ -253,11 +220,10 @@ def assembled(
     reader: str = "torch.fx",
     mirrors: Mirrors = TABLE_ALONE,
 ) -> Graph:
-    """The graph of a model from traced nodes, in which later readers read what was written.
+    """Make the graph of a model from traced nodes without writes.
 
     Raises:
         NotFollowed: forward takes its inputs as ``*args``, which torch.fx mistakes for one tensor.
-        UntraceableError: the model takes no input.
     """
     modules = dict(model.named_modules(remove_duplicate=False))
     nodes: dict[str, Node] = {}
@@ -269,10 +235,9 @@ def assembled(
         module = modules[call.target] if call.op == "call_module" else None
         sources = tuple(names[source] for source in call.all_input_nodes)
         nodes[names[call]] = Node(names[call], call, module, sources, mutates(call, modules))
-    if not any(node.call.op == "placeholder" for node in nodes.values()):
-        raise UntraceableError(f"{type(model).__name__} takes no input; give a model of images")
     output = _opened(traced.output_node().args[0])
-    returned = list(dict.fromkeys(names[node] for node in _nodes(output)))
+    ends = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, fx.Node)]
+    returned = list(dict.fromkeys(names[node] for node in ends))
     return Graph(
         model, nodes, names=names, returned=returned, constants=constants, batch=batch,
         output=output, inputs=inputs, reader=reader, mirrors=mirrors,
@@ -287,10 +252,3 @@ def _opened(part: Any) -> Any:
     if isinstance(part, dict):
         return {key: _opened(one) for key, one in part.items()}
     return [_opened(one) for one in part] if isinstance(part, (tuple, list)) else part
-
-
-def _nodes(part: Any) -> Iterator[fx.Node]:
-    if isinstance(part, fx.Node):
-        yield part
-    for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
-        yield from _nodes(one)

@@ -1,11 +1,12 @@
-"""The hooks of a user's modules: run as a call of the module would run them."""
+"""Run the hooks of a user's modules as a call of the module would."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch.nn.modules.module as everywhere
@@ -18,6 +19,7 @@ from torch.utils import _pytree as pytree
 from .model_state import of_everyone, version_of
 from .node import Node
 
+T = TypeVar("T")
 MAKE_WEIGHTS = (WeightNorm, SpectralNorm, BasePruningMethod)
 """Hooks of torch that set a weight before a call, and look at nothing that enters it."""
 
@@ -29,8 +31,8 @@ def before_hooks(module: nn.Module) -> dict[int, Any]:
 
 def after_hooks(module: nn.Module) -> dict[int, Any]:
     """The hooks that run after a module, by number; without those that the check has set."""
-    found = {**of_everyone(everywhere._global_forward_hooks), **module._forward_hooks}
-    return {n: hook for n, hook in found.items() if not hasattr(hook, "of_the_check")}
+    hooks = {**of_everyone(everywhere._global_forward_hooks), **module._forward_hooks}
+    return {n: hook for n, hook in hooks.items() if not hasattr(hook, "of_the_check")}
 
 
 def hooked(module: nn.Module) -> bool:
@@ -82,10 +84,8 @@ def observed(
 ) -> Iterator[None]:
     """Watch the hooks of a model, and do not run those again that were seen to change nothing.
 
-    Args:
-        model: whose modules.
-        quiet: whether a call of a module is one of ours, beside the model's own.
-        sealed: modules whose hooks run where nobody sees it if they change their mind later.
+    ``quiet`` tells whether a call of a module is one of ours, beside the model's own; hooks of
+    ``sealed`` modules run where nobody sees it if they change their mind later.
     """
     places = [
         (module, hooks, number, hook, _Observed(hook, quiet))
@@ -110,7 +110,7 @@ def observed(
 
 @contextmanager
 def without_onlookers(model: nn.Module) -> Iterator[None]:
-    """Hooks that were seen to change nothing are not run for a while, by this thread."""
+    """For a while, this thread does not run hooks that were seen to change nothing."""
     thread = threading.get_ident()
     places = [
         (hooks, number, hook)
@@ -131,13 +131,13 @@ def without_onlookers(model: nn.Module) -> Iterator[None]:
 
 
 def revoke(module: nn.Module) -> None:
-    """Hooks of a module have changed something: they are no onlookers, if they were."""
+    """Note that hooks of a module have changed something: they must run each time."""
     if _LOOK_ON.pop(module, None):
         _REVOKED[module] = _REVOKED.get(module, 0) + 1
 
 
 def revoked(model: nn.Module) -> int:
-    """How often this has happened in a model."""
+    """How often ``revoke`` has taken effect in a model."""
     return sum(_REVOKED.get(module, 0) for module in model.modules())
 
 
@@ -176,6 +176,30 @@ def run_after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], 
     return output
 
 
+_HOLE = object()  # stands where one of the values goes that were taken out
+
+
+@dataclass(frozen=True, eq=False)
+class Arrangement:
+    """Arguments of a call, without those of one type, and how they lie in their containers."""
+
+    layout: Any
+    leaves: Sequence[Any]
+
+    @classmethod
+    def of(cls, arguments: Any, kind: type[T]) -> tuple[list[T], Arrangement]:
+        """The values of this type, in order, and the rest."""
+        flat, layout = pytree.tree_flatten(arguments)
+        rest = [_HOLE if isinstance(leaf, kind) else leaf for leaf in flat]
+        return [leaf for leaf in flat if isinstance(leaf, kind)], cls(layout, rest)
+
+    def filled(self, values: Iterable[Any]) -> Any:
+        """The arguments with these values in the holes."""
+        given = iter(values)
+        leaves = [next(given) if leaf is _HOLE else leaf for leaf in self.leaves]
+        return pytree.tree_unflatten(leaves, self.layout)
+
+
 class Hooks:
     """The hooks before or after a container, as one operation: leaves in, leaves out.
 
@@ -183,51 +207,37 @@ class Hooks:
         module: whose hooks.
         path: its path.
         after: after the call, or before it.
-        layout: how the values lie in (args, kwargs) or in (args, kwargs, output).
-        rest: the values that are no nodes; None where one is.
+        rest: of (args, kwargs) or (args, kwargs, output), without the values of nodes.
     """
 
-    def __init__(
-        self, module: nn.Module, path: str, *, after: bool, layout: Any, rest: Sequence[Any]
-    ) -> None:
-        self.module, self.path, self.after = module, path, after
-        self.layout, self.rest = layout, rest
+    def __init__(self, module: nn.Module, path: str, *, after: bool, rest: Arrangement) -> None:
+        self.module, self.path, self.after, self.rest = module, path, after, rest
         self.__name__ = "hooks"
 
     def __call__(self, *values: Any) -> Any:
-        """What becomes of the values: the tensor that leaves, or a tuple where there are several.
+        """The values as the hooks leave them: a tensor, or a tuple if there are several.
 
         Raises:
             ValueError: the hooks changed the number of values.
         """
-        nodes = iter(values)
-        leaves = [next(nodes) if one is HOLE else one for one in self.rest]
-        args, kwargs, *output = pytree.tree_unflatten(leaves, self.layout)
+        args, kwargs, *output = self.rest.filled(values)
         if self.after:
             given = output[0]
-            found = run_after(self.module, args, kwargs, given)
+            result = run_after(self.module, args, kwargs, given)
         else:
             given = (args, kwargs)
-            found = run_before(self.module, args, kwargs)
-        flat = pytree.tree_leaves(found)
+            result = run_before(self.module, args, kwargs)
+        flat = pytree.tree_leaves(result)
         if len(flat) != len(pytree.tree_leaves(given)):
             raise ValueError(f"a hook of {self.path!r} changed how many values there are")
         return flat[0] if len(flat) == 1 else tuple(flat)
 
 
-HOLE = object()
-"""Stands in ``Hooks.rest`` where a node's value goes."""
-
-
 def refuse_backward_hooks(model: nn.Module, nodes: Iterable[Node]) -> None:
-    """See that no module on the way has hooks that may change gradients.
-
-    Args:
-        model: the model.
-        nodes: those on the way.
+    """Refuse backward hooks, which may change gradients, of the modules on the way.
 
     Raises:
-        ValueError: one has; the message names it.
+        ValueError: one has some; the message names it.
     """
     needed = {""}
     for node in nodes:
@@ -240,16 +250,7 @@ def refuse_backward_hooks(model: nn.Module, nodes: Iterable[Node]) -> None:
                 f"({type(module).__name__}), which may change gradients; a signal does not run "
                 "it: remove it while you project (handle.remove())"
             )
-    refuse_everywhere(vars(everywhere))
-
-
-def refuse_everywhere(names: Mapping[str, Any]) -> None:
-    """See that no backward hooks are registered for all modules.
-
-    Raises:
-        ValueError: there are some.
-    """
-    if names.get("_global_backward_hooks") or names.get("_global_backward_pre_hooks"):
+    if everywhere._global_backward_hooks or everywhere._global_backward_pre_hooks:
         raise ValueError(
             "a backward hook is registered on all modules (register_module_full_backward_hook); "
             "a signal does not run it: remove it while you project (handle.remove())"

@@ -1,4 +1,4 @@
-"""Operations that write into their inputs, turned into operations that make new values."""
+"""Replace in-place operations of a traced graph by operations that make new values."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ IN_PLACE = {
 
 
 def functionalize(traced: fx.Graph, modules: Mapping[str, nn.Module]) -> None:
-    """Let whoever used a tensor after it was written into use what was written.
+    """Let later readers of a tensor that was written into read the result of the write.
 
     After ``relu_(x)`` everybody who reads ``x`` reads the rectified values; in the graph they
-    become readers of ``relu_``, so that every node has one value for good.
+    become readers of ``relu_``, so that every node has a single value.
     """
     calls = list(traced.nodes)
     for place, call in enumerate(calls):
@@ -82,7 +82,7 @@ def is_number(call: fx.Node) -> bool:
 
 
 def refuse_written(node: Node, sources: Sequence[str | None], readers: Mapping[str, int]) -> None:
-    """A function that wrote into a tensor others read afterwards is not followed either."""
+    """Refuse a function that wrote into a tensor which is read afterwards."""
     for source in sources:
         if source is not None and readers[source] > 1:
             raise ValueError(
@@ -92,7 +92,7 @@ def refuse_written(node: Node, sources: Sequence[str | None], readers: Mapping[s
 
 
 def refuse_shared(node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> None:
-    """An in-place operation on a tensor of which another node holds a view is not followed."""
+    """Refuse an in-place operation on a tensor of which another node holds a view."""
     target = values[node.sources[0]]
     if not isinstance(target, Tensor):
         return

@@ -1,4 +1,4 @@
-"""A model's nodes are run one by one; values are let go of as soon as nobody will read them."""
+"""Run a model's nodes one by one; each value is freed after its last reader."""
 
 from __future__ import annotations
 
@@ -27,13 +27,9 @@ def plain(graph: Graph) -> Run:
 def execute(
     graph: Graph, images: Tensor, nodes: Sequence[Node], run: Run
 ) -> Iterator[tuple[Node, Any]]:
-    """Run nodes in order, yield each value, and let go of values nobody will read again.
+    """Run nodes in order, yield each value, and free it after its last reader.
 
-    Args:
-        graph: the model.
-        images: its input.
-        nodes: what to run, in order.
-        run: (node, values by name, how many more nodes read each value) -> the node's value.
+    ``run``: (node, values by name, how many more nodes read each value) -> the node's value.
 
     Raises:
         ValueError: the images do not fit the model; the message names the node.
@@ -72,7 +68,7 @@ def _given(graph: Graph, images: Tensor, node: Node) -> tuple[Any] | None:
 
 
 def second_input(name: str) -> ValueError:
-    """What to say of an argument beside the images that was not given."""
+    """The error for an argument beside the images that was not given."""
     return ValueError(
         f"the model takes a second input, {name!r}; wrap it in a module whose forward takes the "
         f"images alone, or say what it is for every image: DeconvNet(model, inputs={{{name!r}: …}})"

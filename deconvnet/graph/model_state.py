@@ -1,4 +1,4 @@
-"""The state of a model, to see whether it is still the one that a graph was compared with."""
+"""A snapshot of a model's state, to detect changes since its graph was checked."""
 
 from __future__ import annotations
 
@@ -25,13 +25,12 @@ def state_of(model: nn.Module) -> State:
     and in attributes of the users' own classes; not in globals of their files. It is no hash:
     those of -1 and -2 are the same.
     """
-    found: list[object] = [
+    registered = set(model.modules())
+    return (
         tuple(of_everyone(everywhere._global_forward_hooks)),
         tuple(of_everyone(everywhere._global_forward_pre_hooks)),
-    ]
-    registered = set(model.modules())
-    found += [_of_module(module, registered, 0) for module in model.modules()]
-    return tuple(found)
+        *(_of_module(module, registered, 0) for module in model.modules()),
+    )
 
 
 def weights_of(model: nn.Module) -> tuple[tuple[str, object], ...]:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import wraps
-from typing import ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @dataclass
@@ -55,24 +50,13 @@ def evaluation(model: nn.Module) -> Iterator[None]:
                     del _HELD[module]
 
 
-def outside_modes(function: Callable[P, R]) -> Callable[P, R]:
-    """The same function, run outside of autocast and of inference mode.
+@contextmanager
+def plain() -> Iterator[None]:
+    """Run outside the caller's autocast and inference mode; ``@plain()`` decorates functions.
 
     Under autocast a model gives other values than its parameters' precision says, and what is
     made in inference mode carries no derivative.
     """
-
-    @wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with plain():
-            return function(*args, **kwargs)
-
-    return run
-
-
-@contextmanager
-def plain() -> Iterator[None]:
-    """Neither autocast nor inference mode for a while."""
     kinds = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))

@@ -1,4 +1,4 @@
-"""Names of nodes: a module's path is its name, and nothing else has it."""
+"""Names of nodes: the output of a module has the module's path, and no other node has it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ def numbered(
 ) -> Mapping[fx.Node, str]:
     """A name for every node, by what it is called and how often that was there before.
 
-    Args:
-        nodes: (node, what it is called, whether it is the output of the module of that path).
-        paths: of all modules: these names are kept for them.
+    The nodes are (node, what it is called, whether it is the output of the module of that path);
+    the paths of modules are kept for them.
     """
     reserved, taken = set(paths), set[str]()
     names: dict[fx.Node, str] = {}

@@ -14,21 +14,13 @@ from .node_state import PLAIN, State
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One operation of the model.
+    """One operation of the model."""
 
-    Args:
-        name: torchvision's node name, such as ``layer1.0.relu_1``.
-        call: the node as torch.fx or torch.export traced it.
-        module: the module that is called, for nodes that call one.
-        sources: names of the nodes it takes values from.
-        mutates: it writes into its first argument.
-    """
-
-    name: str
-    call: fx.Node
-    module: nn.Module | None
-    sources: tuple[str, ...]
-    mutates: bool
+    name: str  # torchvision's node name, such as "layer1.0.relu_1"
+    call: fx.Node  # as torch.fx or torch.export traced it
+    module: nn.Module | None  # the module that is called, for nodes that call one
+    sources: tuple[str, ...]  # names of the nodes it takes values from
+    mutates: bool  # it writes into its first argument
 
     @property
     def state(self) -> State:
@@ -57,19 +49,13 @@ def target_of(node: Node) -> object:
 
 def run_call(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """What a node computes, by the model's own module, function or method, in its state."""
-    if node.state.autocast:
-        with node.state.entered():
-            return _run(node, args, kwargs)
-    return _run(node, args, kwargs)
-
-
-def _run(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    if node.module is not None:
-        return node.module(*args, **kwargs)
     target: Any = node.call.target
-    if node.call.op == "call_method":
-        return getattr(args[0], target)(*args[1:], **kwargs)
-    return target(*args, **kwargs)
+    with node.state.entered():
+        if node.module is not None:
+            return node.module(*args, **kwargs)
+        if node.call.op == "call_method":
+            return getattr(args[0], target)(*args[1:], **kwargs)
+        return target(*args, **kwargs)
 
 
 def arguments(

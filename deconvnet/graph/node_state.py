@@ -8,20 +8,13 @@ from dataclasses import dataclass
 
 import torch
 
-DEVICES = ("cpu", "cuda")
-
 
 @dataclass(frozen=True)
 class State:
-    """What context managers had set when a node was made.
+    """What context managers had set when a node was made."""
 
-    Args:
-        grad: values have a derivative; false within ``no_grad`` and ``inference_mode``.
-        autocast: the kinds of device for which autocast was on, and its precision.
-    """
-
-    grad: bool = True
-    autocast: tuple[tuple[str, torch.dtype], ...] = ()
+    grad: bool = True  # values have a derivative; false within no_grad and inference_mode
+    autocast: tuple[tuple[str, torch.dtype], ...] = ()  # kinds of device with autocast on
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -38,18 +31,5 @@ PLAIN = State()
 def current() -> State:
     """The state of this moment."""
     grad = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
-    return State(grad, tuple((d, _dtype(d)) for d in DEVICES if _enabled(d)))
-
-
-def _enabled(device: str) -> bool:
-    if hasattr(torch, "get_autocast_dtype"):  # torch 2.4
-        return bool(torch.is_autocast_enabled(device))
-    old = {"cpu": torch.is_autocast_cpu_enabled, "cuda": torch.is_autocast_enabled}
-    return bool(old[device]())
-
-
-def _dtype(device: str) -> torch.dtype:
-    if hasattr(torch, "get_autocast_dtype"):
-        return torch.get_autocast_dtype(device)
-    old = {"cpu": torch.get_autocast_cpu_dtype, "cuda": torch.get_autocast_gpu_dtype}
-    return old[device]()
+    on = [device for device in ("cpu", "cuda") if torch.is_autocast_enabled(device)]
+    return State(grad, tuple((device, torch.get_autocast_dtype(device)) for device in on))

@@ -1,4 +1,4 @@
-"""A user's own ``autograd.Function``s: kept whole, so that their own backward is kept."""
+"""Keep each of a user's ``autograd.Function``s as one operation, with its own backward."""
 
 from __future__ import annotations
 
@@ -10,20 +10,15 @@ from typing import Any
 
 import torch
 from torch.autograd import Function
-from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import CheckpointFunction
 
-from .hooks import HOLE
+from .hooks import Arrangement
 
 Hide = Callable[[Any, tuple[Any, ...], Callable[[], Any]], Any]
 
 
 class Applied:
-    """Calls of an ``autograd.Function``.
-
-    Args:
-        function: the subclass.
-    """
+    """Calls of an ``autograd.Function``."""
 
     def __init__(self, function: type[Function]) -> None:
         self.function = function
@@ -35,23 +30,15 @@ class Applied:
 
 
 class Placed(Applied):
-    """Calls of one with its tensors alone as arguments; the others are known.
+    """Calls of one with its tensors alone as arguments; the others are known."""
 
-    Args:
-        function: the subclass.
-        layout: how the arguments lie in their containers.
-        rest: the arguments that are no tensors; ``HOLE`` where one is.
-    """
-
-    def __init__(self, function: type[Function], layout: Any, rest: Sequence[Any]) -> None:
+    def __init__(self, function: type[Function], rest: Arrangement) -> None:
         super().__init__(function)
-        self.layout, self.rest = layout, rest
+        self.rest = rest
 
     def __call__(self, *tensors: Any) -> Any:
         """Apply it, with its own backward."""
-        given = iter(tensors)
-        leaves = [next(given) if one is HOLE else one for one in self.rest]
-        return super().__call__(*pytree.tree_unflatten(leaves, self.layout))
+        return super().__call__(*self.rest.filled(tensors))
 
 
 @contextmanager
@@ -59,9 +46,7 @@ def kept_whole(hide: Hide) -> Iterator[None]:
     """While a model is read, let the forward of every such function be one operation.
 
     ``apply`` cannot be replaced, since it may have been given other names; what it calls can.
-
-    Args:
-        hide: (the operation, its arguments, how to run it) -> what stands for the result.
+    ``hide``: (the operation, its arguments, how to run it) -> what stands for the result.
     """
     own = [(cls, vars(cls).get("forward"), vars(cls).get("setup_context")) for cls in _all()]
     try:
@@ -79,12 +64,7 @@ def kept_whole(hide: Hide) -> Iterator[None]:
 def in_place_of(
     functions: Sequence[FunctionType], make: Callable[[FunctionType], Callable[..., Any]]
 ) -> Iterator[None]:
-    """Wherever loaded modules hold these functions, under any name, others stand in their place.
-
-    Args:
-        functions: of the user's own.
-        make: function -> what stands in its place.
-    """
+    """Replace these functions wherever loaded modules hold them, under any name."""
     made = {id(function): make(function) for function in functions}
     modules = list(sys.modules.values()) if functions else []
     places = [
@@ -103,12 +83,12 @@ def in_place_of(
 
 
 def _all() -> list[type[Function]]:
-    found, open_ = dict[type[Function], None](), [Function]
+    met, open_ = dict[type[Function], None](), [Function]
     while open_:
         below = open_.pop().__subclasses__()
-        found.update(dict.fromkeys(below))
+        met.update(dict.fromkeys(below))
         open_ += below
-    own = (cls for cls in found if not cls.__module__.startswith(("torch.", "deconvnet.")))
+    own = (cls for cls in met if not cls.__module__.startswith(("torch.", "deconvnet.")))
     return [CheckpointFunction, *own]
 
 

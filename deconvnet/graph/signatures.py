@@ -53,14 +53,9 @@ def called(
     argument: str,
     forward: Callable[..., Any] | None = None,
 ) -> Any:
-    """What a model gives for images.
+    """What a model gives for images, in this argument; ``inputs`` are {argument: value}.
 
-    Args:
-        model: what is called.
-        images: in the argument of this name.
-        inputs: {argument: value} of the others.
-        argument: see ``image_argument``.
-        forward: it has the arguments; by default the model's own.
+    ``forward`` has the arguments; by default it is the model's own.
     """
     parameters = inspect.signature(forward or model.forward).parameters  # type: ignore[attr-defined]
     first = next(iter(parameters.values()), None)

@@ -1,4 +1,4 @@
-"""A model's forward run by us, with nothing left behind: not in the model, nor in generators."""
+"""Run a model's forward without side effects on the model or on random number generators."""
 
 from __future__ import annotations
 
@@ -24,15 +24,10 @@ CONTAINERS = (dict, OrderedDict, list, set)
 
 @dataclass
 class Traces:
-    """What a model would have left behind; known when it has run.
+    """Side effects that a model's forward would have had; known when it has run."""
 
-    Args:
-        drawn: it has drawn random numbers, or set their generators.
-        written: it has written into its buffers or parameters.
-    """
-
-    drawn: bool = False
-    written: bool = False
+    drawn: bool = False  # it has drawn random numbers, or set their generators
+    written: bool = False  # it has written into its buffers or parameters
 
     def __bool__(self) -> bool:
         return self.drawn or self.written
@@ -45,7 +40,7 @@ def without_traces(model: nn.Module) -> Iterator[Traces]:
     Meanwhile the buffers are copies, so that those of the model are never written into; no cache
     keeps one of them (``nothing_kept``).
     """
-    found = Traces()
+    traces = Traces()
     devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
     copies: dict[int, Tensor] = {}
     own = random.getstate(), np.random.get_state()  # noqa: NPY002
@@ -61,10 +56,10 @@ def without_traces(model: nn.Module) -> Iterator[Traces]:
             buffers[name] = copy
         states = _generators(devices)
         try:
-            yield found
+            yield traces
         finally:
-            found.drawn = found.drawn or states != _generators(devices)
-            found.written = found.written or any(
+            traces.drawn = traces.drawn or states != _generators(devices)
+            traces.written = traces.written or any(
                 buffers.get(name) is not copy or not _same(buffer, copy)
                 for buffers, name, buffer, copy in held
             )
@@ -98,14 +93,11 @@ class Unguardable(BaseException):
 
 
 @contextmanager
-def parameters_kept(model: nn.Module, found: Traces | None = None) -> Iterator[None]:
+def parameters_kept(model: nn.Module, traces: Traces | None = None) -> Iterator[None]:
     """Parameters that are written into meanwhile get their values back.
 
-    They are copied only when something is about to be written, since they may be large.
-
-    Args:
-        model: whose parameters.
-        found: where to note that one was written.
+    They are copied only when something is about to be written, since they may be large. That one
+    was written is noted in ``traces``.
 
     Raises:
         Unguardable: nothing can be seen of what a model calls.
@@ -121,8 +113,8 @@ def parameters_kept(model: nn.Module, found: Traces | None = None) -> Iterator[N
             parameter.data = own
         for own, copy in guard.copies:
             own.copy_(copy)
-        if found is not None and (guard.copies or moved):
-            found.written = True
+        if traces is not None and (guard.copies or moved):
+            traces.written = True
 
 
 class _CopiedBeforeWritten(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -167,10 +159,10 @@ def _has_values(parameter: nn.Parameter) -> bool:
 
 @contextmanager
 def left_as_it_was(model: nn.Module) -> Iterator[None]:
-    """What a forward sets on its modules is taken back: torch.fx stores constants there.
+    """On leaving, undo what a forward sets on its modules: torch.fx stores constants there.
 
-    So is what it puts into their lists and dictionaries: models keep biases and grids there, and
-    while they are traced these are no tensors that a later call could use.
+    So is undone what it puts into their lists and dictionaries: models keep biases and grids there,
+    and while they are traced these are no tensors that a later call could use.
     """
     before = [(vars(module), dict(vars(module))) for module in model.modules()]
     held = [value for _, kept in before for value in kept.values() if type(value) in CONTAINERS]

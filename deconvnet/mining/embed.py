@@ -18,7 +18,7 @@ from deconvnet.data import Preprocessing
 from deconvnet.data.resolve import given_dataset, needed_preprocessing
 from deconvnet.data.samples import checked, first_image, read_item
 from deconvnet.graph.frontends import Graphs, blank
-from deconvnet.graph.modes import outside_modes
+from deconvnet.graph.modes import plain
 from deconvnet.layers import Policies, Rectifier
 from deconvnet.mining.verify.recompute import ACROSS, Recomputation
 from deconvnet.net import DeconvNet
@@ -41,7 +41,7 @@ _RECOMPUTED = 100  # entries
 AT_ONCE = 64 * 2**20  # bytes of pictures that are in memory together
 
 
-@outside_modes
+@plain()
 def embed(
     store: Store,
     model: nn.Module,

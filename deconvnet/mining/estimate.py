@@ -15,7 +15,7 @@ from torch import nn
 from deconvnet.arguments import listed
 from deconvnet.data import Preprocessing
 from deconvnet.data.samples import checked, first_image, path_of, read_item
-from deconvnet.graph.modes import outside_modes
+from deconvnet.graph.modes import plain
 from deconvnet.layers import Policies, Rectifier
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
@@ -50,7 +50,7 @@ class Estimate:
     and twice for a moment, since files are replaced whole"""
 
 
-@outside_modes
+@plain()
 def estimate(
     model: nn.Module,
     dataset: Any,

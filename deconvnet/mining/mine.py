@@ -16,7 +16,7 @@ from deconvnet.atomic import check_writable
 from deconvnet.data.image_folder import may_be_images, said_of
 from deconvnet.data.preprocessing import Preprocessing
 from deconvnet.data.resolve import anchored, given_dataset, known_preprocessing
-from deconvnet.graph.modes import outside_modes
+from deconvnet.graph.modes import plain
 from deconvnet.mining.run.bad_images import DEFAULT, Limit, TooManyBad
 from deconvnet.mining.run.job import Job, Settings
 from deconvnet.mining.run.minable_layers import minable
@@ -62,7 +62,7 @@ class Source:
         check_attributes(vars(self))
 
 
-@outside_modes
+@plain()
 def mine(
     model: nn.Module,
     dataset: Any,

@@ -93,13 +93,13 @@ def _on_windows(
         known = replace(step, layer=inside.layer, record=kept)
     parts = _mirror(known, signal, known.record, lone)
     return tuple(
-        None if part is None or source is None else _placed(part, crop.within(cone.lies[source]))
+        None if part is None or source is None else whole(part, crop.within(cone.lies[source]))
         for source, crop, part in zip(step.sources, crops, parts, strict=True)
     )
 
 
-def _placed(part: Tensor, crop: Crop) -> Tensor:
-    """Windows among zeros; as they are, if they are everything."""
+def whole(part: Tensor, crop: Crop) -> Tensor:
+    """Whole maps with zeros around the windows; the windows themselves, if they are everything."""
     if crop.size == crop.maps and not crop.starts.any():
         return part
     return crop.add(part, part.new_zeros((*part.shape[:2], *crop.maps)))

@@ -27,28 +27,17 @@ from .geometry import Geometry, Step
 
 @dataclass(frozen=True, eq=False)
 class Cone:
-    """Where units of one layer look, in every node below it.
+    """Where units of one layer look, in every node below it; mappings are by node."""
 
-    Args:
-        layer: of the units.
-        input: the node that is the images.
-        rows: (units,) the image of each unit.
-        held: {node: windows of its value}, the images among them; what has none is whole.
-        seen: {node: windows of each of its inputs}, of the nodes that run on windows.
-        outside: {node: what stands in its inputs where a window leaves the map}, of the same;
-            None where it makes no difference.
-        steps: {node: step of whole maps}, of every node below the units.
-        sizes: {node: size of its whole value}, of the same and the images.
-    """
-
-    layer: str
-    input: str
-    rows: NDArray[np.int64]
-    held: Mapping[str, Crop]
-    seen: Mapping[str, tuple[Crop, ...]]
+    layer: str  # of the units
+    input: str  # the node that is the images
+    rows: NDArray[np.int64]  # (units,) the image of each unit
+    held: Mapping[str, Crop]  # windows of its value, the images among them; what has none is whole
+    seen: Mapping[str, tuple[Crop, ...]]  # windows of each input, of nodes that run on windows
+    # what stands in their inputs where a window leaves the map; None where it makes no difference
     outside: Mapping[str, float | None]
-    steps: Mapping[str, Step]
-    sizes: Mapping[str, torch.Size]
+    steps: Mapping[str, Step]  # steps of whole maps, of every node below the units
+    sizes: Mapping[str, torch.Size]  # of whole values, of the same and the images
 
     def among(self, images: Sequence[int]) -> Cone:
         """The same cone for a batch of these images alone, in ascending order.
@@ -71,7 +60,7 @@ class Cone:
 
     @property
     def multiply_adds(self) -> int:
-        """Of the way up or down on windows, for each unit."""
+        """Multiply-adds of one pass, forward or backward, on the windows of one unit."""
         sizes = {node: self.held[node].sized(self.sizes[node]) for node in self.seen}
         return sum(self.steps[n].layer.multiply_adds(size) or 0 for n, size in sizes.items())
 
@@ -82,7 +71,7 @@ class Cone:
 
     @property
     def largest(self) -> int:
-        """Numbers in the largest value that a unit needs."""
+        """The element count of the largest value that a unit needs."""
         counts = []
         for node, size in self.sizes.items():
             crop = self.held.get(node)

@@ -1,4 +1,4 @@
-"""The forward pass: images run through the graph once; what the mirror needs is remembered."""
+"""The forward pass: run images through the graph once and record what the mirror needs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,7 @@ from deconvnet.graph.interpreter import execute
 from deconvnet.graph.modes import evaluation
 from deconvnet.graph.node import Node, arguments, run_call
 from deconvnet.graph.own_functions import Applied
-from deconvnet.layers import (
-    Activation,
-    Local,
-    MirroredLayer,
-    Policies,
-    Record,
-    UnmirroredError,
-)
+from deconvnet.layers import Activation, Local, MirroredLayer, Policies, Record, UnmirroredError
 from deconvnet.layers.crop import layout
 from deconvnet.layers.mirrors import fits
 from deconvnet.layers.policies import Gradient
@@ -33,8 +26,6 @@ from .geometry import Geometry, Step
 from .hooked_calls import Bound, Made, Together, after, before, of_container
 from .opaque import applied, refuse_unseen, ruled, samples_tried
 from .recording import Recording
-
-__all__ = ["Bound", "ForwardPass", "Recording", "Step", "bind", "geometry_of", "record"]
 
 
 def record(
@@ -70,10 +61,8 @@ def record(
 def geometry_of(graph: Graph, image: Tensor, layers: Sequence[str] | None = None) -> Geometry:
     """The geometry of a model for images of one size: no activation is refused, no value kept.
 
-    Args:
-        graph: the model.
-        image: (batch, channels, *size), of any content.
-        layers: how far up it goes; everywhere by default.
+    The image is (batch, channels, *size) of any content; the geometry goes up to the layers, by
+    default everywhere.
 
     Raises:
         ValueError: the image does not fit the model, or a layer has no feature maps.
@@ -110,10 +99,7 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 class ForwardPass:
     """One run of a graph with every node as its mirrored layer; the steps are written down.
 
-    Args:
-        graph: the model.
-        policies: they decide what is remembered.
-        cone: nodes that it has windows of are run on these alone.
+    The policies decide what is remembered; nodes of which the cone has windows run on these alone.
 
     Attributes:
         steps: the nodes that carry a signal, as far as they have run.
@@ -149,11 +135,6 @@ class ForwardPass:
 
     def run(self, node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> Any:
         """The node's value, as ``execute`` wants it.
-
-        Args:
-            node: to run.
-            values: {node: value} of what it reads, and of others.
-            readers: {node: how many more nodes read its value}.
 
         Raises:
             UnmirroredError: it has no rule under the policies.
@@ -200,7 +181,7 @@ class ForwardPass:
             elif steps := self._hooked(node, values, carried, call):
                 return [self._step(node, name, *made) for name, made in steps.items()][-1]
         # bound on windows too, since the user may have given the model other parameters
-        layer, inputs, sources = self._bind(node, values, carried, call)
+        layer, inputs, sources = self._bound(node, values, carried, call)
         layer = layer.under(self.policies)
         if cone is not None:
             inside = layer.inside(cone.steps[node.name].record)
@@ -218,7 +199,7 @@ class ForwardPass:
         assert node.module is not None, "only modules have hooks"
         name, steps = node.name, dict[str, Made]()
 
-        def filled(now: Mapping[str, Any]) -> Any:
+        def filled(now: dict[str, Any]) -> Any:
             return arguments(node, self.graph.names, {**values, **now})
 
         first = before(node.module, filled, entry, self.policies)
@@ -228,7 +209,7 @@ class ForwardPass:
             if alone is None:
                 return {}
             call, entry, steps[f"{name}<"] = first.value, {f"{name}<": alone[0]}, alone[1]
-        bound = bind(self.graph, node, *call, entry)
+        bound = _bind(self.graph, node, call, entry)
         if bound is None:
             revoke(node.module)  # its hooks run where nobody sees what they change
             return {}
@@ -241,7 +222,7 @@ class ForwardPass:
         return steps if last is None else {**steps, name: last}
 
     def _step(self, node: Node, name: str, bound: Bound, output: Any, kept: Record) -> Any:
-        """Write a step down, if a signal can come back through it; its output."""
+        """Record a step, if a signal can come back through it; returns its output."""
         layer, inputs, sources = bound
         if _carries(output) and not kept.silent:
             self.carriers.add(name)
@@ -249,11 +230,11 @@ class ForwardPass:
             self.steps.append(Step(name, layer, kept, sources, node.state, dtypes))
         return output
 
-    def _bind(
+    def _bound(
         self, node: Node, values: dict[str, Any], carried: dict[str, Any], call: Call
     ) -> Bound:
         """The mirrored layer of a node, its inputs, and the nodes they came from."""
-        known = bind(self.graph, node, *call, carried)
+        known = _bind(self.graph, node, call, carried)
         if known is not None:
             return known
         held = {source: values[source] for source in node.sources}
@@ -274,33 +255,19 @@ class ForwardPass:
 def _cut(node: Node, values: Mapping[str, Any], cone: Cone) -> dict[str, Any]:
     """The windows that a cone has of what a node reads, with its padding beyond the maps."""
     cut, outside = {}, cone.outside[node.name] or 0.0
-    for source, crop in zip(
-        map(str, cone.steps[node.name].sources), cone.seen[node.name], strict=True
-    ):
+    sources = map(str, cone.steps[node.name].sources)
+    for source, crop in zip(sources, cone.seen[node.name], strict=True):
         here = crop.within(cone.held[source]) if source in cone.seen else crop
         cut[source] = here.of(values[source], outside)
     return cut
 
 
-def bind(
-    graph: Graph,
-    node: Node,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    carried: Mapping[str, Any],
-) -> Bound | None:
-    """The mirrored layer of a call, its inputs, and the nodes they came from.
+def _bind(graph: Graph, node: Node, call: Call, carried: Mapping[str, Any]) -> Bound | None:
+    """The mirrored layer of a call; None if the table does not know it, or not all that it takes.
 
-    Args:
-        graph: the model; it has the mirrors.
-        node: whose call it is.
-        args: with the values of other nodes in them.
-        kwargs: the same.
-        carried: {node: value} of those that carry a signal.
-
-    Returns:
-        None if the table does not know the call, or not all that it takes.
+    ``carried``: {node: value} of those that carry a signal.
     """
+    args, kwargs = call
     if node.module is None:
         reader = graph.mirrors.of_call(node.call.target)
     else:

@@ -13,23 +13,14 @@ from deconvnet.layers import MirroredLayer, Record
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One node that has run: its mirrored layer, what that remembers, where its inputs came from.
+    """One node that has run: its layer, what that remembers, where its inputs came from."""
 
-    Args:
-        name: the node; with "<" or "=" behind it for what comes before its hooks.
-        layer: its mirrored layer.
-        record: what ``mirror`` and ``window`` of the layer need.
-        sources: the node each of the layer's inputs came from; None for parameters.
-        state: what context managers of the model's had set.
-        dtypes: of the inputs, where autocast changes them.
-    """
-
-    name: str
+    name: str  # the node; with "<" or "=" behind it for what comes before its hooks
     layer: MirroredLayer
-    record: Record
-    sources: tuple[str | None, ...]
-    state: State = PLAIN
-    dtypes: tuple[torch.dtype | None, ...] = ()
+    record: Record  # what ``mirror`` and ``window`` of the layer need
+    sources: tuple[str | None, ...]  # the node each input came from; None for parameters
+    state: State = PLAIN  # what context managers of the model's had set
+    dtypes: tuple[torch.dtype | None, ...] = ()  # of the inputs, where autocast changes them
 
     @property
     def node(self) -> str:
@@ -43,7 +34,7 @@ class Step:
 
     @property
     def apart(self) -> bool:
-        """True if their signals do, which may have to be tried."""
+        """True if the signals of samples stay apart, which may have to be tried."""
         return not self._shares and self.record.apart
 
     @property

@@ -20,22 +20,16 @@ Bound = tuple[MirroredLayer, tuple[Any, ...], tuple[str | None, ...]]
 
 
 class Made(NamedTuple):
-    """What hooks made, where they changed something: a step of its own.
+    """What hooks made, where they changed something: a step of its own."""
 
-    Args:
-        bound: how a signal goes back, and the nodes that it goes to.
-        value: what they gave back.
-        record: what the layer needs.
-    """
-
-    bound: Bound
-    value: Any
-    record: Record
+    bound: Bound  # how a signal goes back, and the nodes that it goes to
+    value: Any  # what they gave back
+    record: Record  # what the layer needs
 
     def alone(self) -> tuple[Tensor, Made] | None:
         """The one tensor that carries a signal, and the step that makes it; None if several do."""
-        found = self.record.alone(self.value)
-        return found and (found[0], self._replace(record=found[1]))
+        single = self.record.alone(self.value)
+        return single and (single[0], self._replace(record=single[1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +52,7 @@ class Together(WithoutFilters):
 def changes(run: Callable[[Any], Any], given: Any) -> list[int] | None:
     """Which of the leaves of the given values hooks give back; None if they change anything.
 
-    Args:
-        run: values -> what the hooks make of them.
-        given: the values; the hooks see copies of the tensors.
+    ``run``: values -> what the hooks make of them; the hooks see copies of the tensors.
     """
     copies = pytree.tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, given)
     flat = pytree.tree_leaves(copies)
@@ -72,18 +64,12 @@ def changes(run: Callable[[Any], Any], given: Any) -> list[int] | None:
 
 
 def before(
-    module: nn.Module,
-    filled: Callable[[Mapping[str, Any]], Any],
-    carried: Carried,
-    policies: Policies,
+    module: nn.Module, filled: Callable[[Carried], Any], carried: Carried, policies: Policies
 ) -> Made | None:
     """What the hooks before a module make of its arguments; None if they leave them as they are.
 
-    Args:
-        module: whose hooks.
-        filled: {node: value} of those that carry a signal -> (args, kwargs) of the call.
-        carried: the values that carry a signal.
-        policies: for activations in a hook.
+    ``filled``: {node: value} of those that carry a signal -> (args, kwargs) of the call. The
+    policies here and below are for activations in a hook.
     """
     if changes(lambda given: run_before(module, *given), filled(carried)) is not None:
         return None
@@ -95,12 +81,8 @@ def after(
 ) -> Made | None:
     """What the hooks after a module make of its output; None if they leave it as it is.
 
-    Args:
-        module: whose hooks.
-        call: (args, kwargs), as the hooks before it left them.
-        output: {name: value} of what it gave.
-        entry: {node: value} of the arguments that carry a signal.
-        policies: for activations in a hook.
+    ``call``: (args, kwargs), as the hooks before it left them. ``output``: {name: value} of what
+    it gave. ``entry``: {node: value} of the arguments that carry a signal.
     """
     ((name, out),) = output.items()
     names = {id(value): source for source, value in entry.items()}
@@ -117,14 +99,7 @@ def after(
 def of_container(
     hooks: Hooks, given: tuple[Any, ...], carried: Carried, policies: Policies
 ) -> Made:
-    """A step for the hooks of a container, which were read as a node.
-
-    Args:
-        hooks: the node's operation.
-        given: its arguments.
-        carried: {node: value} of those that carry a signal.
-        policies: for activations in a hook.
-    """
+    """A step for the hooks of a container, which were read as a node with these arguments."""
     kept = changes(lambda copies: hooks(*copies), given)
     names = {id(value): source for source, value in carried.items()}
     if kept is not None:
@@ -137,7 +112,7 @@ def of_container(
 
 
 def _opaque(run: Callable[[Carried], Any], inputs: Carried, policies: Policies) -> Made:
-    """A step of hooks that are not looked into: {name: value} of what they read -> their value."""
+    """An opaque step for hooks; ``run``: {name: value} of what they read -> their value."""
 
     def call(*values: Any) -> Any:
         return run(dict(zip(inputs, values, strict=True)))

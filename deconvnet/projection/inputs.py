@@ -23,34 +23,20 @@ from .recording import Recording
 from .seeds import SEEDS
 
 STRATEGIES = ("cone", "shared")
-_WRAPPED = (
-    "; a model that takes a dictionary or a list is wrapped in a module whose forward takes the "
-    "images alone and makes it of them"
-)
 _SEVERAL = ", or for several units=[Unit(layer, channel), …]"
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What is to be projected: images as the model takes them, units by the names of nodes.
+    """What is to be projected: images as the model takes them, units by the names of nodes."""
 
-    Args:
-        images: (batch, channels, *size); of no content where they were recorded.
-        recording: of the images, if that was given.
-        graph: the model, for these images.
-        geometry: of the images, up to the layers of the units.
-        units: all of them exist; their positions may be left open.
-        seed: "activation", "one" or "map".
-        strategy: "cone" or "shared"; None for the cheaper one.
-    """
-
-    images: Tensor
-    recording: Recording | None
-    graph: Graph
-    geometry: Geometry
-    units: list[Unit]
-    seed: str
-    strategy: str | None
+    images: Tensor  # (batch, channels, *size); of no content where they were recorded
+    recording: Recording | None  # of the images, if that was given
+    graph: Graph  # the model, for these images
+    geometry: Geometry  # of the images, up to the layers of the units
+    units: list[Unit]  # all of them exist; their positions may be left open
+    seed: str  # "activation", "one" or "map"
+    strategy: str | None  # "cone" or "shared"; None for the cheaper one
 
 
 def resolve(
@@ -135,9 +121,8 @@ def _check_own(recording: Recording, policies: Policies, model: nn.Module) -> No
     """Refuse a recording made under other policies, or before the model's weights changed."""
     if recording.policies is not policies:
         raise ValueError(
-            f"this recording was made by another DeconvNet (its policy is "
-            f"'{recording.policies}', here it is '{policies}'); "
-            "record the images with this one"
+            f"this recording was made by another DeconvNet (its policy is '{recording.policies}', "
+            f"here it is '{policies}'); record the images with this one"
         )
     was, now = dict(recording.weights), dict(weights_of(model))
     changed = [name for name in {**was, **now} if was.get(name) != now.get(name)]
@@ -176,11 +161,14 @@ def accepted(images: Tensor, graphs: Graphs) -> Tensor:
         ValueError: they have no batch axis, or are not preprocessed.
     """
     if not isinstance(images, Tensor):
-        inside = isinstance(images, (dict, list, tuple))
-        raise TypeError(
-            f"images were {type(images).__name__}; give a tensor (batch, channels, *size), "
-            "for photographs as deconvnet.Preprocessing makes it" + (_WRAPPED if inside else "")
-        )
+        expected = "give a tensor (batch, channels, *size), for photographs as "
+        expected += "deconvnet.Preprocessing makes it"
+        if isinstance(images, (dict, list, tuple)):
+            expected += (
+                "; a model that takes a dictionary or a list is wrapped in a module whose forward "
+                "takes the images alone and makes it of them"
+            )
+        raise TypeError(f"images were {type(images).__name__}; {expected}")
     if images.layout != torch.strided or images.is_nested:
         raise ValueError(
             f"images of layout {images.layout} were given; expected a dense tensor (batch, "

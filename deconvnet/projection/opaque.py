@@ -41,13 +41,10 @@ _TRIED: WeakKeyDictionary[Node, tuple[object, dict[Any, bool]]] = WeakKeyDiction
 
 
 def samples_tried(node: Node, policies: Policies) -> MutableMapping[Any, bool]:
-    """For which sizes it is known whether a node keeps samples apart (see ``local.Traced``).
+    """{size: whether a node keeps samples apart}, as far as tried (see ``local.Traced``).
 
-    It is forgotten when a parameter of the module has changed.
-
-    Args:
-        node: of an operation that is not looked into.
-        policies: they rule the activations inside.
+    It is forgotten when a parameter of the module has changed. The policies rule the activations
+    inside of the operation, which is not looked into.
     """
     tensors = [] if node.module is None else [*node.module.parameters(), *node.module.buffers()]
     state = policies, [(id(x), version_of(x)) for x in tensors]
@@ -62,11 +59,6 @@ def ruled(
     """The same operation with the rectifier's rule at every activation that runs inside it.
 
     Without, ``torch.autograd`` would carry the signal by the derivative whatever the policy says.
-
-    Args:
-        call: values -> value, to be run under autograd.
-        policies: they have the rules.
-        module: the module that is called, if it is one.
 
     Raises:
         UnmirroredError: the policy has no rule for an activation inside, or no way to it.
@@ -129,11 +121,7 @@ def applied(
 ) -> MirroredLayer:
     """The layer of a user's own ``autograd.Function``: an activation that no policy has a rule for.
 
-    Args:
-        target: the function.
-        call: values that carry a signal -> its value.
-        inputs: how many these are.
-        policies: what happens there.
+    ``call`` takes the values that carry a signal, ``inputs`` in number.
 
     Raises:
         UnmirroredError: the policy has no rule, or one for activations of one tensor alone.
@@ -163,7 +151,7 @@ def _alike(target: Applied, call: Callable[[Tensor], Any]) -> Callable[[Tensor],
 
 
 def refuse_unseen(outputs: Sequence[Tensor | None], policies: Policies) -> None:
-    """See that no activation is left in autograd's graph of an operation that is not looked into.
+    """Refuse activations that are left in autograd's graph of an opaque operation.
 
     Those that the policies rule were replaced while it ran; what is left was hidden: in a compiled
     part, in an ``autograd.Function``, in an operation of an extension.

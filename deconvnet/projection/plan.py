@@ -29,15 +29,10 @@ RECORDED = 2**30  # bytes that whole images may take on their way up; more image
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Units of one layer that are projected together.
+    """Units of one layer that are projected together."""
 
-    Args:
-        numbers: which of the layer's units.
-        cone: where they look; None for whole maps.
-    """
-
-    numbers: Sequence[int]
-    cone: Cone | None
+    numbers: Sequence[int]  # which of the layer's units
+    cone: Cone | None  # where they look; None for whole maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,18 +67,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Cost:
-    """Multiply-adds of ``units`` units of one layer, of some ``images``.
-
-    ``full``: of one whole image, up to the layer. ``down``: of all their signals. ``cone``: of all
-    the ways up by cone, in these ``parts``; which are None if they cannot go by cone.
-    """
+    """Multiply-adds of units of one layer."""
 
     units: int
-    images: set[int]
-    full: int
-    down: int
-    cone: int = 0
-    parts: Sequence[Part] | None = None
+    images: set[int]  # that they are of
+    full: int  # of one whole image, up to the layer
+    down: int  # of all their signals
+    cone: int = 0  # of all the ways up by cone
+    parts: Sequence[Part] | None = None  # which these go in; None if they cannot go by cone
 
 
 def plan_of(request: Request, policies: Policies) -> Plan:
@@ -164,13 +155,7 @@ def _batches(request: Request, used: set[int]) -> list[list[int]]:
 
 
 def parts_of(recording: Recording, units: Sequence[Unit], *, seed: str) -> Sequence[Part]:
-    """Units of one recorded layer in parts whose signals go down together, as many as fit.
-
-    Args:
-        recording: of the images that the units are of.
-        units: of one layer, with their positions.
-        seed: "activation", "one" or "map".
-    """
+    """Units of one recorded layer in parts whose signals go down together, as many as fit."""
     if recording.apart and seed != "map":
         policies, maps = recording.policies, recording.activations[units[0].layer]
         parts = _in_cones(recording, units, policies=policies, like=maps)
@@ -194,12 +179,8 @@ def _in_cones(
 
     Units that see boxes of one size are in one part: a window is as large as the largest of them.
 
-    Args:
-        geometry: of images of this size up to the layer.
-        units: of one layer, with their positions.
-        policies: under which the signals will travel.
-        like: any value of the network, for its type and device.
-        graph: the model, if values will be made on windows too.
+    ``like`` is any value of the network, for its type and device; the graph is given if values
+    will be made on windows too.
 
     Returns:
         None for a layer without positions, or one that runs on whole maps.

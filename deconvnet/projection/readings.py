@@ -77,10 +77,8 @@ class Readings:
     ) -> tuple[Graph, list[str]]:
         """The graph for images, which is the model up to these layers, and the layers' names.
 
-        Args:
-            images: (batch, channels, *size), as the model takes them.
-            layers: node names or modules; None for what the model returns.
-            recorded: the images ran before: the graph is there, and was checked.
+        For no layers, that of what the model returns. Images that were ``recorded`` ran before:
+        their graph is there, and was checked.
 
         Raises:
             KeyError: no such layer.

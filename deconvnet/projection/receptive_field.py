@@ -55,12 +55,7 @@ def box(
 
 
 def unit_boxes(geometry: Geometry, units: Sequence[Unit]) -> list[Box]:
-    """The pixels that units see, clipped to the image.
-
-    Args:
-        geometry: of images of this size up to their layers.
-        units: of any layers, with their positions.
-    """
+    """The pixels that units of any layers, with their positions, see, clipped to the image."""
     seen: dict[int, Box] = {}
     for layer, members in by_layer(units).items():
         places = [units[i].position or () for i in members]
@@ -100,12 +95,7 @@ def field(geometry: Geometry, layer: str) -> Field:
 
 
 def of_layers(geometry: Geometry, layers: Sequence[str]) -> dict[str, Field]:
-    """The receptive fields of many layers, in few passes down the graph.
-
-    Args:
-        geometry: of images of this size.
-        layers: node names.
-    """
+    """The receptive fields of many layers, in few passes down the graph."""
     image = geometry.sizes[geometry.input][2:]
     probes = {name: Probe(geometry.sizes[name][2:]) for name in layers}
     fields: dict[str, Field] = {}
@@ -126,13 +116,10 @@ def _boxed(span: Span) -> list[Box]:
 def _spans(
     geometry: Geometry, places: Mapping[str, Any], *, clip: bool, channels: Any = None
 ) -> dict[str, Span]:
-    """What units of some layers see of the image, propagated together.
+    """What units of some layers, {layer: (units, axes) positions}, see, propagated together.
 
-    Args:
-        geometry: of images of this size up to the layers.
-        places: {layer: (units, axes) positions}.
-        clip: every window to its map, and to the image at last.
-        channels: (units,) of all of them; None for all channels.
+    ``clip``: every window to its map, and to the image at last. ``channels``: (units,) of all of
+    them; None for all channels.
     """
     count = sum(map(len, places.values()))
     seeds, rows, first = {}, {}, 0

@@ -1,4 +1,4 @@
-"""What a forward pass of images leaves behind for the mirror."""
+"""The record of a forward pass, from which signals are carried backward."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .geometry import Geometry
 
 @dataclass(frozen=True, eq=False)
 class Recording(Geometry):
-    """What a forward pass of a batch of images left behind: their geometry, and values.
+    """The record of a forward pass of a batch of images: their geometry, and values.
 
     Args:
         input: name of the node that is the images.

@@ -11,6 +11,7 @@ from torch import Tensor
 from deconvnet.layers import Crop
 from deconvnet.units import Box, Unit
 
+from .backward import whole
 from .geometry import Geometry
 from .receptive_field import unit_boxes
 
@@ -34,51 +35,31 @@ class Projection:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What some units of one layer respond to.
+    """What some units of one layer respond to."""
 
-    Args:
-        numbers: which of the units that were asked for.
-        units: the units, with their positions.
-        values: (units,) their activations.
-        signal: (units, channels, *crop.size) the signal at the pixels; elsewhere it is zero.
-        crop: where it lies in the images.
-    """
-
-    numbers: Sequence[int]
-    units: Sequence[Unit]
-    values: Tensor
-    signal: Tensor
-    crop: Crop
+    numbers: Sequence[int]  # which of the units that were asked for
+    units: Sequence[Unit]  # with their positions
+    values: Tensor  # (units,) their activations
+    signal: Tensor  # (units, channels, *crop.size) at the pixels; elsewhere it is zero
+    crop: Crop  # where the signal lies in the images
 
 
 def dense(results: Iterable[Result], count: int, images: Tensor) -> Tensor:
-    """The signals of all units as whole images.
+    """The signals of all units, from results in any order, as whole images.
 
-    Args:
-        results: in any order.
-        count: how many units there are.
-        images: (batch, channels, *size), for size, type and device.
+    The images are (batch, channels, *size), for size, type and device.
 
     Returns:
         (count, channels, *size), signed.
     """
     pixels = images.new_zeros((count, *images.shape[1:]))
     for some in results:
-        signal = some.signal
-        if some.crop.size != some.crop.maps or some.crop.starts.any():
-            signal = some.crop.add(signal, signal.new_zeros((len(signal), *pixels.shape[1:])))
-        pixels[list(some.numbers)] = signal.to(pixels.dtype)
+        pixels[list(some.numbers)] = whole(some.signal, some.crop).to(pixels.dtype)
     return pixels
 
 
 def cropped(results: Iterable[Result], count: int, geometry: Geometry) -> list[Projection]:
-    """The signals of all units, cut at their receptive fields.
-
-    Args:
-        results: in any order.
-        count: how many units there are.
-        geometry: of images of this size up to their layers.
-    """
+    """The signals of all units, from results in any order, cut at their receptive fields."""
     cuts: dict[int, Projection] = {}
     for some in results:
         boxes = unit_boxes(geometry, some.units)

@@ -13,15 +13,10 @@ SEEDS = ("activation", "one", "map")
 
 
 def located(maps: Tensor, units: Sequence[Unit], rows: Tensor) -> tuple[list[Unit], Tensor]:
-    """Units with their positions, and their activations.
+    """Units of one layer with their positions, and their (units,) activations.
 
-    Args:
-        maps: (batch, channels, *size) of their layer.
-        units: of one layer; without a position, the strongest one of the channel is found.
-        rows: (units,) where in the batch the image of each is.
-
-    Returns:
-        The units, and their (units,) values.
+    Those without a position get the strongest one of their channel in maps (batch, channels,
+    *size); ``rows``, (units,), is where in the batch the image of each is.
     """
     placed = [
         unit if unit.position or maps.ndim == 2 else strongest(maps[row, unit.channel], unit)

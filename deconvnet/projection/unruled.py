@@ -14,13 +14,7 @@ def activations(geometry: Geometry) -> dict[str, str]:
 
 
 def unruled(geometry: Geometry, policies: Policies) -> dict[str, tuple[str, ...]]:
-    """What a signal would meet without a rule, from each node down to the images.
-
-    Nothing is run.
-
-    Args:
-        geometry: it has the nodes.
-        policies: they have the rules.
+    """The activations without a rule on the way from each node down to the images.
 
     Returns:
         {node: nodes of activations without a rule, in forward order}; of every node that carries

@@ -22,10 +22,11 @@ from tests.support.reference import EveryRelu, assert_same, error, laid_out
 def probes(net: DeconvNet, images: torch.Tensor) -> list[str]:
     """An early, a middle and the last module with feature maps, and what the model returns."""
     sizes = net.geometry(images.shape[1:]).sizes
-    calls = Counter(id(node.module) for node in net.graph)
-    modules = [n.name for n in net.graph if n.module is not None and calls[id(n.module)] == 1]
+    graph = net._readings.graphs.of(images)  # net.graph may have to wait for images
+    calls = Counter(id(node.module) for node in graph)
+    modules = [n.name for n in graph if n.module is not None and calls[id(n.module)] == 1]
     maps = [n for n in modules if len(sizes.get(n, ())) >= 3 and max(sizes[n][2:]) > 1]
-    chosen = [maps[len(maps) // 6], maps[len(maps) // 2], maps[-1], *net.graph.returned]
+    chosen = [maps[len(maps) // 6], maps[len(maps) // 2], maps[-1], *graph.returned]
     return [name for name in dict.fromkeys(chosen) if len(sizes.get(name, ())) >= 2]
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from deconvnet.arguments import expanded
 from deconvnet.atomic import check_writable
 from deconvnet.graph.frontends import Graphs, blank
-from deconvnet.graph.modes import outside_modes
+from deconvnet.graph.modes import plain
 from deconvnet.mining import fingerprint
 from deconvnet.mining.topk import TopK
 from deconvnet.projection import receptive_field
@@ -32,7 +32,7 @@ from .request import Request
 _SHOWN = 3  # gaps that are named
 
 
-@outside_modes
+@plain()
 def merge(
     folder: str | PathLike[str],
     path: str | PathLike[str],

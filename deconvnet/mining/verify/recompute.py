@@ -137,7 +137,7 @@ class Recomputation:
         if row is not None:
             yield Mismatch(
                 "graph",
-                f"on images {batch.indices.tolist()}, {row.name} is {row.found} by the graph with "
+                f"on images {batch.indices.tolist()}, {row.name} is {row.actual} by the graph with "
                 f"which stores are mined, and the model itself gives {row.expected}",
             )
 

@@ -12,7 +12,7 @@ from torch import nn
 from deconvnet.data.resolve import given_dataset
 from deconvnet.data.samples import first_image
 from deconvnet.graph.frontends import Graphs, blank
-from deconvnet.graph.modes import outside_modes
+from deconvnet.graph.modes import plain
 from deconvnet.mining import fingerprint
 from deconvnet.net import DeconvNet
 from deconvnet.projection.check.checked_graphs import settled
@@ -55,7 +55,7 @@ class Verification:
         return not self.mismatches
 
 
-@outside_modes
+@plain()
 def verify(
     store: Store,
     model: nn.Module | DeconvNet,

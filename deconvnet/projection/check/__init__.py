@@ -1,1 +1,1 @@
-"""A graph held against the model it stands for."""
+"""Compare the graph of a model with the model itself."""

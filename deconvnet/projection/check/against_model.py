@@ -1,4 +1,4 @@
-"""A graph held against the model it stands for: values side by side, and one gradient."""
+"""Compare a graph with its model: values side by side, and one gradient."""
 
 from __future__ import annotations
 
@@ -29,46 +29,27 @@ GRADIENT = "the gradient at the images"
 
 @dataclass(frozen=True)
 class Row:
-    """One value of the graph beside the model's.
+    """One value of the graph beside the model's."""
 
-    Args:
-        name: of the node, or ``OUTPUT`` or ``GRADIENT``.
-        kind: of the node: "Conv2d".
-        difference: relative L2 difference; infinite for values of different shapes.
-        ok: whether it is explained by rounding.
-        found: the graph's value where they differ most.
-        expected: the model's there.
-        image: the row of the batch where that is; None if it is in none.
-    """
-
-    name: str
-    kind: str
-    difference: float
-    ok: bool
-    found: str = ""
-    expected: str = ""
-    image: int | None = None
+    name: str  # of the node, or OUTPUT or GRADIENT
+    kind: str  # of the node: "Conv2d"
+    difference: float  # relative L2 difference; infinite for values of different shapes
+    ok: bool  # whether it is explained by rounding
+    actual: str = ""  # the graph's value where they differ most
+    expected: str = ""  # the model's there
+    image: int | None = None  # the row of the batch where that is; None if it is in none
 
 
 @dataclass
 class Comparison:
-    """What was found when a graph ran beside its model.
+    """The result of running a graph beside its model."""
 
-    Args:
-        rows: in the order in which the model made the values.
-        error: what the model itself raised, if it did.
-        stopped: what the graph raised, if it did.
-        alive: whether the gradient that was compared was not all zero.
-        traces: what the model would have left behind.
-        guarded: whether parameters that it wrote into would have got their values back.
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    error: str | None = None
-    stopped: str | None = None
-    alive: bool = True
-    traces: Traces = field(default_factory=Traces)
-    guarded: bool = True
+    rows: list[Row] = field(default_factory=list)  # in the order in which the model made the values
+    error: str | None = None  # what the model itself raised, if it did
+    stopped: str | None = None  # what the graph raised, if it did
+    alive: bool = True  # whether the gradient that was compared was not all zero
+    traces: Traces = field(default_factory=Traces)  # what the model would have left behind
+    guarded: bool = True  # whether parameters that it wrote into would have got their values back
 
     @property
     def wrong(self) -> list[Row]:
@@ -82,11 +63,7 @@ class Comparison:
 
 
 def compare(
-    graph: Graph,
-    images: Tensor,
-    inputs: Mapping[str, Any],
-    *,
-    seeds: Sequence[str] | None,
+    graph: Graph, images: Tensor, inputs: Mapping[str, Any], *, seeds: Sequence[str] | None
 ) -> Comparison:
     """Run a graph and its model beside each other on the same images.
 
@@ -103,11 +80,11 @@ def compare(
     """
     with ONE_AT_A_TIME:
         try:
-            found = _apart(graph, _laid_out(images), inputs, seeds)
+            result = _apart(graph, _laid_out(images), inputs, seeds)
         except _NotDifferentiated:  # a value was written into that autograd needed as it was
-            found = _apart(graph, _laid_out(images), inputs, seeds, cloned=True)
-        if found.error is None:
-            return found
+            result = _apart(graph, _laid_out(images), inputs, seeds, cloned=True)
+        if result.error is None:
+            return result
         return _apart(graph, images.detach().clone(), inputs, seeds)  # as they were given
 
 
@@ -123,15 +100,15 @@ def _guarded(*given: Any, cloned: bool, guarded: bool = True) -> Comparison:
     beside = _Beside(*given, cloned=cloned)
     model = beside.graph.model
     with untouched(model, guarded=guarded) as traces:
-        found = beside.run()
-    if traces.written and found.error is None:  # what the graph read may have been written by then
+        result = beside.run()
+    if traces.written and result.error is None:  # what the graph read may have been written by then
         beside = _Beside(*given, cloned=cloned)
         with untouched(model, guarded=guarded):
             beside.through()
         with untouched(model, guarded=guarded):
-            found = beside.run()
-    found.traces, found.guarded = traces, guarded
-    return found
+            result = beside.run()
+    result.traces, result.guarded = traces, guarded
+    return result
 
 
 def alongside(
@@ -139,17 +116,14 @@ def alongside(
 ) -> Comparison:
     """Run a graph to some layers, and its model beside it, once each.
 
-    Args:
-        graph: the model's.
-        images: (batch, channels, *size), laid out in memory as they are to run.
-        layers: node names.
-        tell: given (layer, value) of each, by the graph, as soon as it is there.
+    The images are laid out in memory as they are to run; ``tell`` is given (layer, value) of each
+    layer, by the graph, as soon as it is there.
     """
     with ONE_AT_A_TIME, untouched(graph.model, guarded=False):  # it was looked at for writes before
         beside = _Beside(graph, images, graph.inputs, None, tell=dict.fromkeys(layers, tell))
         beside.run()
         beside.through()
-    return beside.found
+    return beside.result
 
 
 def _laid_out(images: Tensor) -> Tensor:
@@ -158,7 +132,7 @@ def _laid_out(images: Tensor) -> Tensor:
 
 
 class _Beside:
-    """A graph that is run just as far as the model, so that each pair of values is met once."""
+    """Runs a graph just as far as the model has run, so that each pair of values is met once."""
 
     def __init__(
         self,
@@ -182,7 +156,7 @@ class _Beside:
         self.awaited, self.held = set(wanted), dict[str, Any]()
         self.tops: dict[str, Tensor] = {}
         self.ahead = False  # the graph is running, which may call the model's modules too
-        self.found = Comparison()
+        self.result = Comparison()
 
     def through(self) -> None:
         """Run the graph to its end, before the model."""
@@ -202,12 +176,12 @@ class _Beside:
                 error.add_note("while the graph was held against the model; check=False does not")
                 raise
             except Exception as error:
-                self.found.error = str(error).strip() or type(error).__name__
+                self.result.error = str(error).strip() or type(error).__name__
             else:
                 self._meet_output(output)
         if self.gradient:
             self._meet_gradient(leaf)
-        return self.found
+        return self.result
 
     def _meet(self, name: str, value: Any) -> Tensor | None:
         """A module has given its output: hold the node's value against it.
@@ -228,8 +202,8 @@ class _Beside:
         if not self.graph.returned or not all(map(self._reached, self.graph.returned)):
             return
         values = {name: self.held[name] for name in self.graph.returned}
-        found = filled(self.graph.output, self.graph.names, values)
-        self._compare(OUTPUT, "", found, _detached(output))
+        actual = filled(self.graph.output, self.graph.names, values)
+        self._compare(OUTPUT, "", actual, _detached(output))
         returned = by_node(self.graph, output)
         self.tops |= {name: returned[name] for name in self.seeds if name in returned}
 
@@ -238,7 +212,7 @@ class _Beside:
         self.ahead = True
         try:
             with torch.no_grad():
-                while name not in self.held and self.found.stopped is None:
+                while name not in self.held and self.result.stopped is None:
                     node, value = next(self.steps)
                     if node.name in self.tell:
                         self.tell[node.name](node.name, value)
@@ -247,17 +221,17 @@ class _Beside:
         except StopIteration:
             pass
         except (ValueError, RuntimeError) as error:
-            self.found.stopped = str(error)
-            self.found.rows.append(Row(str(error), "", float("inf"), ok=False))
+            self.result.stopped = str(error)
+            self.result.rows.append(Row(str(error), "", float("inf"), ok=False))
         finally:
             self.ahead = False
         return name in self.held
 
-    def _compare(self, name: str, kind: str, found: Any, expected: Any) -> None:
-        apart = difference(found, expected)
+    def _compare(self, name: str, kind: str, actual: Any, expected: Any) -> None:
+        apart = difference(actual, expected)
         ok = agrees(apart, self.images.dtype)
-        values = ("", "", None) if ok else told(found, expected)
-        self.found.rows.append(Row(name, kind, apart, ok, *values))
+        values = ("", "", None) if ok else told(actual, expected)
+        self.result.rows.append(Row(name, kind, apart, ok, *values))
 
     def _meet_gradient(self, leaf: Tensor) -> None:
         """Carry one random signal down both ways."""
@@ -274,14 +248,14 @@ class _Beside:
             expected = back
         carried = {n: seed for n, seed in seeds.items() if n in self.recorder.carriers}
         try:
-            found = mirrored(self.recorder.steps, carried).get(self.graph.input)
+            actual = backward(self.recorder.steps, carried).get(self.graph.input)
         except RuntimeError as error:  # values of other shapes than the model's
-            self.found.rows.append(Row(str(error), "", float("inf"), ok=False))
+            self.result.rows.append(Row(str(error), "", float("inf"), ok=False))
             return
-        self.found.alive = bool(expected.any())
-        found = torch.zeros_like(leaf) if found is None else found
-        if self.found.alive or found.any():
-            self._compare(GRADIENT, f"seeds at {', '.join(seeds)}", found, expected)
+        self.result.alive = bool(expected.any())
+        actual = torch.zeros_like(leaf) if actual is None else actual
+        if self.result.alive or actual.any():
+            self._compare(GRADIENT, f"seeds at {', '.join(seeds)}", actual, expected)
 
     def _differentiated(
         self, values: Sequence[Tensor], leaf: Tensor, seeds: Sequence[Tensor]
@@ -302,28 +276,23 @@ class _NotDifferentiated(Exception):
 
 def _of_the_user(graph: Graph, steps: Sequence[Step]) -> set[str]:
     """The nodes with a mirror of the user's own, and all that are made of their values."""
-    found: set[str] = set()
+    names: set[str] = set()
     for step in steps:
         node = graph.nodes[step.node]
         own = graph.mirrors.is_own(node.module, node.call.target)
-        if own or not found.isdisjoint(filter(None, step.sources)):
-            found.add(step.name)
-    return found
-
-
-def mirrored(steps: Sequence[Step], seeds: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The signals that arrive below all steps when one starts at each of several nodes."""
-    return backward(steps, seeds)
+        if own or not names.isdisjoint(filter(None, step.sources)):
+            names.add(step.name)
+    return names
 
 
 def _random(tops: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A random signal at each; always the same, and of no generator of the user's."""
-    found = {}
+    seeds = {}
     numbers = torch.Generator().manual_seed(0)
     for name, top in tops.items():
         seed = torch.randn(top.shape, generator=numbers, dtype=torch.float64)
-        found[name] = seed.to(device=top.device, dtype=top.dtype)
-    return found
+        seeds[name] = seed.to(device=top.device, dtype=top.dtype)
+    return seeds
 
 
 def _detached(value: Any) -> Any:

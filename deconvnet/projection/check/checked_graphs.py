@@ -1,10 +1,9 @@
-"""Which graph of a model is right for some images: each is held against the model once."""
+"""Choose the right graph of a model for some images: each is compared with the model once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -28,21 +27,13 @@ MOST = 64  # judgements that are remembered of a model
 
 @dataclass
 class Judgement:
-    """What is known of one graph for images of one size.
+    """What is known of one graph for images of one size."""
 
-    Args:
-        covered: the nodes up to which it is the model.
-        problem: where it first differs; None if nowhere.
-        error: what the model itself raised, if it did.
-        unsteady: where the model gives several answers to one input, if it does.
-        tried: layers that were asked for beyond what was covered.
-    """
-
-    covered: set[str] = field(default_factory=set)
-    problem: Row | None = None
-    error: str | None = None
-    unsteady: list[str] = field(default_factory=list)
-    tried: set[str] = field(default_factory=set)
+    covered: set[str] = field(default_factory=set)  # the nodes up to which it is the model
+    problem: Row | None = None  # where it first differs; None if nowhere
+    error: str | None = None  # what the model itself raised, if it did
+    unsteady: list[str] = field(default_factory=list)  # where it gives several answers to one input
+    tried: set[str] = field(default_factory=set)  # layers asked for beyond what was covered
 
     @property
     def fine(self) -> bool:
@@ -54,14 +45,11 @@ _KNOWN: WeakKeyDictionary[nn.Module, dict[object, Judgement]] = WeakKeyDictionar
 
 
 class Checked:
-    """Hands out graphs that were held against the model.
+    """Hands out graphs that were compared with the model.
 
     The comparison is made once for every graph, state of the model (parameters by identity and
-    version, hooks, settings) and size, precision and device of the images; what was found is
+    version, hooks, settings) and size, precision and device of the images; the result is
     remembered for as long as the model lives.
-
-    Args:
-        graphs: of the model.
     """
 
     def __init__(self, graphs: Graphs) -> None:
@@ -81,12 +69,7 @@ class Checked:
     def of(
         self, images: Tensor, layers: Sequence[str | nn.Module] | None, *, gradient: bool = True
     ) -> Graph:
-        """The graph for images like these, which is the model up to these layers.
-
-        Args:
-            images: (batch, channels, *size), as the model takes them.
-            layers: node names or modules; None for what the model returns.
-            gradient: compare gradients too.
+        """The graph for images like these, which is the model up to these layers, or to its end.
 
         Raises:
             KeyError: no such layer.
@@ -125,7 +108,11 @@ class Checked:
         state = state_of(graph.model)
         count = len(images) if graph.batch or not gradient else None
         size = (count, *images.shape[1:])
-        key = (graph.signature, state, size, images.dtype, images.device, repr_of(graph.inputs))
+        inputs = [
+            (name, id(value), value._version if isinstance(value, Tensor) else repr(value))
+            for name, value in graph.inputs.items()
+        ]
+        key = (graph.signature, state, size, images.dtype, images.device, tuple(inputs))
         if (key, gradient) in known:
             return known[key, gradient]
         finite = bool(images.isfinite().all())  # NaN has no derivative that would be one's own
@@ -162,11 +149,6 @@ class Checked:
 def settled(graphs: Graphs, like: Tensor, layers: Sequence[str | nn.Module] | None = None) -> Graph:
     """The graph for images like this one; its values are held against the model's on noise.
 
-    Args:
-        graphs: of the model.
-        like: (1, channels, *size), of any content.
-        layers: node names or modules up to which it is to be the model; None for all of it.
-
     Raises:
         As ``Checked.of``.
     """
@@ -183,18 +165,16 @@ def _blank(images: Tensor) -> bool:
 
 def judge(graph: Graph, images: Tensor, *, gradient: bool) -> Judgement:
     """Compare a whole graph with its model."""
-    found, single = compared(graph, images, () if gradient else None)
-    if gradient and found.error is not None:  # a hook may not like values with a derivative
+    result, single = compared(graph, images, () if gradient else None)
+    if gradient and result.error is not None:  # a hook may not like values with a derivative
         values, _ = compared(graph, images, None)
-        found = found if values.error is not None else values
-    if gradient and not found.wrong and found.error is None and not found.alive:
-        found = _alive(graph, single, found)
-    judgement = Judgement(error=found.error, problem=next(iter(found.wrong), None))
-    if found.error is None and (found.wrong or found.traces):
-        calls = CALLS if found.traces.drawn else 2
-        judgement.unsteady = unsteady(
-            graph, single, graph.inputs, calls=calls, guarded=found.guarded
-        )
+        result = result if values.error is not None else values
+    if gradient and not result.wrong and result.error is None and not result.alive:
+        result = _alive(graph, single, result)
+    judgement = Judgement(error=result.error, problem=next(iter(result.wrong), None))
+    if result.error is None and (result.wrong or result.traces):
+        calls = CALLS if result.traces.drawn else 2
+        judgement.unsteady = unsteady(graph, single, calls=calls, guarded=result.guarded)
     if judgement.fine:
         judgement.covered = set(graph.nodes)
     return judgement
@@ -205,41 +185,32 @@ def covered_below(
 ) -> set[str]:
     """The nodes that a comparison up to a layer shows to be right; empty if it is not.
 
-    Args:
-        graph: the model's.
-        images: to compare on.
-        layer: the node.
-        gradient: compare gradients too.
-        unsteady: nodes at which the model gives several answers to one input.
+    ``unsteady``: nodes at which the model gives several answers to one input.
     """
     point = _point(graph, layer)
     if point is None:
         return set()
-    found, _ = compared(graph, images, (point,) if gradient else None)
+    result, _ = compared(graph, images, (point,) if gradient else None)
     below = {node.name for node in graph.upto([layer, point])}
-    wrong = {row.name for row in found.wrong if row.name in below or row.name == GRADIENT}
+    wrong = {row.name for row in result.wrong if row.name in below or row.name == GRADIENT}
     unsettled = not below.isdisjoint(unsteady)
-    return set() if wrong or unsettled or point not in found.right else below
+    return set() if wrong or unsettled or point not in result.right else below
 
 
 def differs(
-    graph: Graph, images: Tensor, layers: Sequence[str], found: Comparison | None = None
+    graph: Graph, images: Tensor, layers: Sequence[str], result: Comparison | None = None
 ) -> Row | None:
     """Where a graph first differs from its model on further images, up to some layers.
 
-    Args:
-        graph: the model's.
-        images: (batch, channels, *size).
-        layers: node names.
-        found: what came of running them beside each other, if that has been done.
+    ``result`` is that of running them beside each other, if that has been done.
     """
-    if found is None or found.wrong:  # in float64 too, where the precision leaves it open
-        found, _ = compared(graph, images, None)
+    if result is None or result.wrong:  # in float64 too, where the precision leaves it open
+        result, _ = compared(graph, images, None)
     points = [_point(graph, layer) for layer in layers]
     below = {node.name for node in graph.upto({*layers, *filter(None, points)})}
     if None in points or not below.isdisjoint(graph.returned):
         below.add(OUTPUT)
-    return next((row for row in found.wrong if row.name in below), None)
+    return next((row for row in result.wrong if row.name in below), None)
 
 
 def _point(graph: Graph, layer: str) -> str | None:
@@ -247,14 +218,11 @@ def _point(graph: Graph, layer: str) -> str | None:
     visible = {name for names in calls_of(graph).values() for name in names}
     if layer in visible:
         return layer
-    return next((n.name for n in graph if n.name in visible and _reads(graph, n.name, layer)), None)
+    later = (node.name for node in graph if node.name in visible)
+    return next((n for n in later if layer in {node.name for node in graph.upto([n])}), None)
 
 
-def _reads(graph: Graph, name: str, layer: str) -> bool:
-    return layer in {node.name for node in graph.upto([name])}
-
-
-def _alive(graph: Graph, images: Tensor, found: Comparison) -> Comparison:
+def _alive(graph: Graph, images: Tensor, result: Comparison) -> Comparison:
     """A gradient that is zero everywhere proves nothing: start lower, until one is not."""
     visible = [name for names in calls_of(graph).values() for name in names]
     order = [node.name for node in graph if node.name in visible]
@@ -263,7 +231,7 @@ def _alive(graph: Graph, images: Tensor, found: Comparison) -> Comparison:
             again, _ = compared(graph, images, (order[int(share * len(order))],))
             if again.alive or again.wrong:
                 return again
-    return found
+    return result
 
 
 def named_or_none(graph: Graph, layers: Sequence[str | nn.Module] | None) -> list[str] | None:
@@ -272,14 +240,6 @@ def named_or_none(graph: Graph, layers: Sequence[str | nn.Module] | None) -> lis
         return graph.named(layers)
     except (KeyError, UntraceableError):
         return None
-
-
-def repr_of(inputs: Mapping[str, Any]) -> tuple[object, ...]:
-    """What of the fixed inputs a comparison depends on."""
-    return tuple(
-        (name, id(value), value._version if isinstance(value, Tensor) else repr(value))
-        for name, value in inputs.items()
-    )
 
 
 def _refused(
@@ -316,6 +276,3 @@ def _misfit(
         f"{type(graph.model).__name__} itself cannot be called on images of shape "
         f"{tuple(images.shape)} and type {images.dtype}: {reason}"
     )
-
-
-__all__ = ["OUTPUT", "Checked", "Judgement", "judge"]

@@ -1,4 +1,4 @@
-"""A comparison of graph and model, repeated in float64 where a lower precision leaves it open."""
+"""Repeat a comparison of graph and model in float64 where a lower precision is inconclusive."""
 
 from __future__ import annotations
 
@@ -24,27 +24,23 @@ def compared(
 ) -> tuple[Comparison, Tensor]:
     """The comparison, in float64 where the images' precision leaves it open, and its images."""
     some = images if seeds is None or graph.batch else images[:IMAGES]
-    found = compare(graph, some, graph.inputs, seeds=seeds)
-    if found.error is not None and len(some) < len(images):  # it may count the images
+    result = compare(graph, some, graph.inputs, seeds=seeds)
+    if result.error is not None and len(some) < len(images):  # it may count the images
         some = images
-        found = compare(graph, some, graph.inputs, seeds=seeds)
-    if not found.wrong or images.dtype == torch.float64 or found.stopped is not None:
-        return found, some
-    rows = [row.image or 0 for row in sorted(found.wrong, key=_by_difference)]
+        result = compare(graph, some, graph.inputs, seeds=seeds)
+    if not result.wrong or images.dtype == torch.float64 or result.stopped is not None:
+        return result, some
+    rows = [row.image or 0 for row in sorted(result.wrong, key=lambda row: -row.difference)]
     worst = list(dict.fromkeys(row for row in rows if row < len(some)))[:IMAGES]
     few = some if graph.batch else some[worst or [0]]
     try:
         exact = compare(_in_double(graph), few.double(), _doubled(graph.inputs), seeds=seeds)
     except Exception:  # the model cannot be copied
         exact = Comparison(error="it cannot be copied")
-    if exact.stopped is not None or (exact.error and not found.error):  # nor run in float64
-        coarse = [row if row.difference > COARSE else _accepted(row) for row in found.rows]
-        return replace(found, rows=coarse), some
-    return replace(exact, traces=found.traces, guarded=found.guarded), some
-
-
-def _by_difference(row: Row) -> float:
-    return -row.difference
+    if exact.stopped is not None or (exact.error and not result.error):  # nor run in float64
+        coarse = [row if row.difference > COARSE else _accepted(row) for row in result.rows]
+        return replace(result, rows=coarse), some
+    return replace(exact, traces=result.traces, guarded=result.guarded), some
 
 
 def _accepted(row: Row) -> Row:

@@ -1,19 +1,19 @@
-"""The values of a model while its user's call runs: which call of which module is which node."""
+"""Capture the values of a running model: which call of which module is which node."""
 
 from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
 
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import Hooks, observed, without_onlookers
-from deconvnet.graph.node import filled
 from deconvnet.graph.signatures import called, image_argument
 from deconvnet.graph.user_call import Traces, parameters_kept, without_traces
 from deconvnet.layers import reader_for
@@ -26,34 +26,32 @@ ONE_AT_A_TIME = threading.RLock()  # the model carries hooks of ours meanwhile
 
 def calls_of(graph: Graph) -> dict[nn.Module, list[str]]:
     """{module: names of its calls, in order}, of the modules whose output is a node."""
-    found: dict[nn.Module, list[str]] = defaultdict(list)
+    calls: dict[nn.Module, list[str]] = defaultdict(list)
     modules = dict(graph.model.named_modules(remove_duplicate=False))
     for node in graph:
         if node.module is not None:
-            found[modules[str(node.call.target)]].append(node.name)
+            calls[modules[str(node.call.target)]].append(node.name)
         elif isinstance(node.call.target, Hooks) and node.call.target.after:
-            found[modules[node.call.target.path]].append(node.name)
-    return dict(found)
+            calls[modules[node.call.target.path]].append(node.name)
+    return dict(calls)
 
 
 @contextmanager
 def captured(
-    graph: Graph,
-    meet: Callable[[str, Any], Any],
-    *,
-    heed: Callable[[], bool],
+    graph: Graph, meet: Callable[[str, Any], Any], *, heed: Callable[[], bool]
 ) -> Iterator[None]:
     """While the model runs, tell what each call of a module gave, after hooks of the user's.
 
     Those of them that turn out to look at values and change nothing are not run by the graph too.
 
-    Args:
-        graph: of the model.
-        meet: (node, value) -> what the model goes on with; None for the value itself.
-        heed: whether it is the model that runs now, and not the graph beside it.
+    ``meet``: (node, value) -> what the model goes on with; None for the value itself. ``heed``
+    tells whether it is the model that runs now, and not the graph beside it.
     """
     thread = threading.get_ident()
     sealed = {n.module for n in graph if n.module is not None and not reader_for(n.module)}
+
+    def quiet() -> bool:
+        return not heed() and threading.get_ident() == thread
 
     def watch(module: nn.Module, names: Iterator[str]) -> Any:
         def tell(_: nn.Module, __: Any, output: Any) -> Any:
@@ -64,12 +62,7 @@ def captured(
         return module.register_forward_hook(tell)
 
     with ExitStack() as stack:
-        ours = observed(
-            graph.model,
-            quiet=lambda: not heed() and threading.get_ident() == thread,
-            sealed=sealed,
-        )
-        stack.enter_context(ours)
+        stack.enter_context(observed(graph.model, quiet=quiet, sealed=sealed))
         for module, names in calls_of(graph).items():
             if isinstance(module, torch.jit.ScriptModule):
                 continue  # these take no hooks
@@ -79,52 +72,26 @@ def captured(
 
 def by_node(graph: Graph, output: Any) -> dict[str, Tensor]:
     """{node: the model's own tensor} of what a model returns."""
-    names = {name: name for name in graph.returned}
-    words = filled(graph.output, graph.names, names)
-    flat = [w for w in _flat(words) if w in names]
-    values = list(tensors(output))
-    return dict(zip(flat, values, strict=True)) if len(flat) == len(values) else {}
-
-
-def _flat(part: Any) -> Iterator[str]:
-    if isinstance(part, str):
-        yield part
-    elif isinstance(part, (tuple, list)):
-        for one in part:
-            yield from _flat(one)
-    elif isinstance(part, dict):
-        yield from _flat(list(part.values()))
+    leaves, values = pytree.tree_leaves(graph.output), list(tensors(output))
+    names = [graph.names[leaf] for leaf in leaves if isinstance(leaf, fx.Node)]
+    return dict(zip(names, values, strict=True)) if len(names) == len(values) else {}
 
 
 @contextmanager
 def untouched(model: nn.Module, *, guarded: bool = True) -> Iterator[Traces]:
-    """Afterwards nothing that the model has written or drawn is left.
+    """On leaving, undo everything that the model has written or drawn.
 
-    Args:
-        model: to be called.
-        guarded: parameters too; see ``parameters_kept`` for models that cannot be called so.
+    ``guarded``: parameters too; see ``parameters_kept`` for models that cannot be called so.
     """
     with without_traces(model) as traces:
         with parameters_kept(model, traces) if guarded else nullcontext():
             yield traces
 
 
-def unsteady(
-    graph: Graph,
-    images: Tensor,
-    inputs: Mapping[str, Any],
-    *,
-    calls: int = 2,
-    guarded: bool = True,
-) -> list[str]:
+def unsteady(graph: Graph, images: Tensor, *, calls: int, guarded: bool) -> list[str]:
     """Where a model gives several answers to one input: names of nodes and ``OUTPUT``, in order.
 
-    Args:
-        graph: the model's.
-        images: the input.
-        inputs: {argument: value} of the other arguments of forward.
-        calls: how often it is called. Random branches that are rarely taken need many calls.
-        guarded: see ``untouched``.
+    Random branches that are rarely taken need many calls; for ``guarded`` see ``untouched``.
     """
     first: dict[str, Any] = {}
     differing: dict[str, None] = {}
@@ -135,14 +102,14 @@ def unsteady(
         elif not agrees(difference(value, first[name]), images.dtype):
             differing[name] = None
 
-    argument = image_argument(graph.model, inputs)
+    argument = image_argument(graph.model, graph.inputs)
     kept = untouched(graph.model, guarded=guarded), without_onlookers(graph.model)
     with ONE_AT_A_TIME, kept[0], kept[1], torch.enable_grad():
         for _ in range(calls):
             given = images.detach().requires_grad_().clone()
             with captured(graph, meet, heed=lambda: True):
                 try:
-                    meet(OUTPUT, called(graph.model, given, inputs, argument=argument))
+                    meet(OUTPUT, called(graph.model, given, graph.inputs, argument=argument))
                 except Exception:  # of the model's own, which was told already
                     break
     return list(differing)

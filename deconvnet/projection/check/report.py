@@ -1,4 +1,4 @@
-"""The report of a model: every node of its graph beside the model's own value."""
+"""Report how the values of a graph compare with those of its model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from deconvnet.graph.errors import NotTheModel
 from deconvnet.graph.frontends import Graphs
-from deconvnet.graph.modes import outside_modes
+from deconvnet.graph.modes import plain
 from deconvnet.projection.inputs import accepted
 
 from .against_model import Row
@@ -20,7 +20,7 @@ from .float64 import compared
 
 @dataclass(frozen=True)
 class ModelReport:
-    """What came of holding a graph against its model.
+    """The comparison of a graph with its model.
 
     Args:
         reader: "torch.fx" or "torch.export", which read the graph.
@@ -51,11 +51,11 @@ class ModelReport:
 
 
 def _cells(row: Row) -> tuple[str, str, str, str]:
-    wrong = f"DIFFERS: {row.found}, the model gives {row.expected}"
+    wrong = f"DIFFERS: {row.actual}, the model gives {row.expected}"
     return row.name, row.kind, f"{row.difference:.1e}", "ok" if row.ok else wrong
 
 
-@outside_modes
+@plain()
 def check_model(
     model: nn.Module,
     images: Tensor,
@@ -63,7 +63,7 @@ def check_model(
     inputs: Mapping[str, Any] | None = None,
     mirrors: Mapping[Any, Any] | None = None,
 ) -> ModelReport:
-    """Hold the graph of a model against the model itself, as ``DeconvNet`` does by itself.
+    """Compare the graph of a model with the model itself, as ``DeconvNet`` does by itself.
 
     Values are compared wherever the output of a module is a node, and at the outputs; and one
     random signal is carried to the images by the mirror under "gradient" and by autograd.
@@ -92,5 +92,5 @@ def check_model(
         graph = Checked(graphs).of(images, None)
     except NotTheModel:
         graph = graphs.of(images)
-    found, _ = compared(graph, images, ())
-    return ModelReport(graph.reader, tuple(found.rows), found.error)
+    result, _ = compared(graph, images, ())
+    return ModelReport(graph.reader, tuple(result.rows), result.error)

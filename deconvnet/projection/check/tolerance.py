@@ -1,4 +1,4 @@
-"""How far two values are from each other, and how far they may be in each precision."""
+"""The difference of two values, and how large it may be in each precision."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def agrees(difference: float, dtype: torch.dtype) -> bool:
     return difference <= TOLERANCE.get(dtype, 1e-4)
 
 
-def difference(found: Any, expected: Any) -> float:
+def difference(actual: Any, expected: Any) -> float:
     """The greatest relative L2 difference of the tensors in two values.
 
     It is taken of each channel of each image: beside large values, small ones may be wrong and
@@ -34,29 +34,29 @@ def difference(found: Any, expected: Any) -> float:
 
     Infinite where the values hold other numbers of tensors, or tensors of another shape.
     """
-    pairs = list(tensors(found)), list(tensors(expected))
+    pairs = list(tensors(actual)), list(tensors(expected))
     if len(pairs[0]) != len(pairs[1]):
         return float("inf")
     return max((_of_two(a, b) for a, b in zip(*pairs, strict=True)), default=0.0)
 
 
-def _of_two(found: Tensor, expected: Tensor) -> float:
-    if found.shape != expected.shape:
+def _of_two(actual: Tensor, expected: Tensor) -> float:
+    if actual.shape != expected.shape:
         return float("inf")
     dtype = expected.dtype
-    found, expected = _plain(found), _plain(expected)
-    if torch.equal(found, expected):
+    actual, expected = _plain(actual), _plain(expected)
+    if torch.equal(actual, expected):
         return 0.0
-    same = (found == expected) | (found.isnan() & expected.isnan())
-    zero = torch.zeros((), dtype=found.dtype, device=found.device)
-    gaps = torch.where(same, zero, found - expected)
+    same = (actual == expected) | (actual.isnan() & expected.isnan())
+    zero = torch.zeros((), dtype=actual.dtype, device=actual.device)
+    gaps = torch.where(same, zero, actual - expected)
     sizes = torch.where(expected.isfinite(), expected, zero)
     gap, size = _norm(gaps), _norm(sizes)
     if gap == 0:
         return 0.0
     if not size > 0 or gap != gap:
         return float("inf")
-    if dtype not in _PARTED or found.ndim < 2:
+    if dtype not in _PARTED or actual.ndim < 2:
         return gap / size
     parts, wholes = (_of_channels(values / size) for values in (gaps, sizes))
     least = _LEAST * wholes.square().mean(dim=1, keepdim=True).sqrt()  # each image by itself
@@ -100,9 +100,9 @@ def tensors(value: Any) -> Iterator[Tensor]:
             yield from tensors(getattr(value, field.name))
 
 
-def told(found: Any, expected: Any) -> tuple[str, str, int | None]:
+def told(actual: Any, expected: Any) -> tuple[str, str, int | None]:
     """Two values at the place where they differ most, as a line each, and its row of the batch."""
-    pairs = list(tensors(found)), list(tensors(expected))
+    pairs = list(tensors(actual)), list(tensors(expected))
     if len(pairs[0]) != len(pairs[1]):
         return f"{len(pairs[0])} tensors", f"{len(pairs[1])} tensors", None
     one, other = max(zip(*pairs, strict=True), key=lambda pair: _of_two(*pair))
