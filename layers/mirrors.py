@@ -142,14 +142,14 @@ def _of_function(mirror: Callable[..., MirroredLayer], *args: Any, **kwargs: Any
 
 
 def _checked(key: Any, read: Reader, *args: Any, **kwargs: Any) -> Any:
-    found = read(*args, **kwargs)
-    layered = isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], MirroredLayer)
-    if found is not None and not layered:
+    call = read(*args, **kwargs)
+    layered = isinstance(call, tuple) and len(call) == 2 and isinstance(call[0], MirroredLayer)
+    if call is not None and not layered:
         raise MirrorError(
-            f"the mirror of {getattr(key, '__name__', key)} gave {type(found).__name__}; expected "
+            f"the mirror of {getattr(key, '__name__', key)} gave {type(call).__name__}; expected "
             "(layer, its inputs), or None where it does not know a call"
         )
-    return found
+    return call
 
 
 def fits(reader: Reader, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
