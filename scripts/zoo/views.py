@@ -55,11 +55,11 @@ class Pictures:
 
 
 class Views(Dataset[tuple[Tensor, int]]):
-    """Random views of the objects, each found again by its number.
+    """Random views of the objects, each decided by the seed, the purpose and the view's number.
 
     Args:
         pictures: What is shown.
-        seed: Decides the views, together with the purpose and a view's number.
+        seed: Of all views.
         purpose: ``TRAINING``, ``STATISTICS`` or ``EXAMINATION``.
         labels: The object of each view; or how many views there are, of random objects.
         disturb: Whether some views are covered in part or blurred.
