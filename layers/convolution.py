@@ -22,23 +22,15 @@ class Convolution(MirroredLayer):
 
     The mirror sends a signal through the same filters, "flipped vertically and horizontally"
     (Zeiler & Fergus 2014, 2.1), with the stride as up-sampling. The bias plays no part.
-
-    Args:
-        weight: (channels_out, channels_in / groups, *kernel) the filters.
-        bias: (channels_out,) or None.
-        stride, dilation: one number an axis.
-        sides: padding before and after, one pair an axis.
-        groups: channels are split into so many independent groups.
-        mode: "zeros", or as ``torch.nn.functional.pad`` calls it.
     """
 
-    weight: Tensor
-    bias: Tensor | None
-    stride: tuple[int, ...]
-    sides: tuple[tuple[int, int], ...]
+    weight: Tensor  # (channels_out, channels_in / groups, *kernel)
+    bias: Tensor | None  # (channels_out,)
+    stride: tuple[int, ...]  # one number an axis
+    sides: tuple[tuple[int, int], ...]  # padding before and after, one pair an axis
     dilation: tuple[int, ...]
     groups: int
-    mode: str = "zeros"
+    mode: str = "zeros"  # or as ``torch.nn.functional.pad`` calls it
     mined = True
 
     def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
@@ -131,18 +123,11 @@ class Convolution(MirroredLayer):
 
 @dataclass(frozen=True, eq=False)
 class TransposedConvolution(MirroredLayer):
-    """Transposed convolution; its mirror is the convolution with the same filters.
+    """Transposed convolution; its mirror is the convolution with the same filters."""
 
-    Args:
-        weight: (channels_in, channels_out / groups, *kernel) the filters.
-        bias: (channels_out,) or None.
-        stride, padding, output_padding, dilation: one number an axis.
-        groups: channels are split into so many independent groups.
-    """
-
-    weight: Tensor
-    bias: Tensor | None
-    stride: tuple[int, ...]
+    weight: Tensor  # (channels_in, channels_out / groups, *kernel)
+    bias: Tensor | None  # (channels_out,)
+    stride: tuple[int, ...]  # one number an axis
     padding: tuple[int, ...]
     output_padding: tuple[int, ...]
     groups: int

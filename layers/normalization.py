@@ -18,19 +18,13 @@ from .window import Window, whole
 
 @dataclass(frozen=True, eq=False)
 class BatchNormalization(SamePlaces):
-    """Batch normalisation with running statistics: a scale and a shift for every channel.
+    """Batch normalisation with running statistics: a scale and a shift for every channel."""
 
-    Args:
-        mean, variance: (channels,) the running statistics.
-        weight, bias: (channels,) or None.
-        eps: added to the variance.
-    """
-
-    mean: Tensor
+    mean: Tensor  # (channels,), as the others
     variance: Tensor
     weight: Tensor | None
     bias: Tensor | None
-    eps: float
+    eps: float  # added to the variance
     channelwise = True
 
     def record(self, input: Tensor) -> tuple[Tensor, Nothing]:
@@ -128,15 +122,10 @@ class ResponseNormalization(SamePlaces):
     The three steps of Zeiler & Fergus do not mention it; the code of DeSaliNet passes it by under
     deconvnet and guided, and so do those policies here. ``exact`` carries the signal by its
     derivative.
-
-    Args:
-        function: the normalisation.
-        size: how many neighbouring channels it sums.
-        exact: carry the signal by the derivative; else pass it unchanged.
     """
 
     function: Callable[[Tensor], Tensor]
-    size: int
+    size: int  # how many neighbouring channels it sums
     exact: bool = field(default=True, kw_only=True)
 
     def record(self, input: Tensor) -> tuple[Tensor, Record]:

@@ -19,11 +19,7 @@ from .window import Window
 
 @dataclass(frozen=True, eq=False)
 class Unpooled(WithoutFilters):
-    """A max pooling, whose mirror unpools.
-
-    Args:
-        unpooling: "switches" (see ``unpool``), "centre" or "uniform" (see ``spread``).
-    """
+    """A max pooling; its mirror unpools by "switches", or to the "centre", or "uniform"."""
 
     unpooling: str = field(default="switches", kw_only=True)
     channelwise = True
@@ -57,18 +53,13 @@ class Unpooled(WithoutFilters):
 
 @dataclass(frozen=True, eq=False)
 class MaxPooling(Unpooled):
-    """Max pooling in 1-D, 2-D or 3-D.
+    """Max pooling in 1-D, 2-D or 3-D."""
 
-    Args:
-        kernel, stride, padding, dilation: one number an axis.
-        ceil_mode: windows that start inside the map but end outside count too.
-    """
-
-    kernel: tuple[int, ...]
+    kernel: tuple[int, ...]  # one number an axis, as the others
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
-    ceil_mode: bool = False
+    ceil_mode: bool = False  # windows that start inside the map but end outside count too
 
     def pool(self, input: Tensor) -> Any:
         """By torch."""
@@ -116,21 +107,15 @@ class MaxPooling(Unpooled):
         axes = input.ndim - 2
         kernel = tuple_of(kernel_size, axes)
         stride = tuple_of(stride, axes) if stride else kernel
-        layer = cls(
-            kernel, stride, tuple_of(padding, axes), tuple_of(dilation, axes), bool(ceil_mode)
-        )
-        return layer, (input,)
+        padding, dilation = tuple_of(padding, axes), tuple_of(dilation, axes)
+        return cls(kernel, stride, padding, dilation, bool(ceil_mode)), (input,)
 
 
 @dataclass(frozen=True, eq=False)
 class AdaptiveMaxPooling(Unpooled):
-    """Adaptive max pooling.
+    """Adaptive max pooling."""
 
-    Args:
-        bins: output length of each axis; None keeps the input's.
-    """
-
-    bins: tuple[int | None, ...]
+    bins: tuple[int | None, ...]  # output length of each axis; None keeps the input's
 
     def pool(self, input: Tensor) -> Any:
         """By torch."""

@@ -99,12 +99,9 @@ class GatedLinearUnit(PerSample):
 
     No paper gives the three methods a rule for it. By derivative it is the product rule; where
     ``fallback`` says "rectify", the positive part of the signal goes through the product rule.
-
-    Args:
-        rectified: take the positive part of the signal first.
     """
 
-    rectified: bool = False
+    rectified: bool = False  # take the positive part of the signal first
     activation_name = "GLU"
 
     def mirror(self, signal: Tensor, record: Values) -> tuple[Tensor | None, ...]:

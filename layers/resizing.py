@@ -18,19 +18,12 @@ from .window import Window
 
 @dataclass(frozen=True, eq=False)
 class Resizing:
-    """How ``F.interpolate`` was asked, axis by axis.
+    """A call of ``F.interpolate``: its arguments, and what its output sees."""
 
-    Args:
-        sizes: output length of each spatial axis, or None.
-        factors: scale of each spatial axis, or None.
-        mode: as ``F.interpolate`` calls it.
-        options: its further arguments.
-    """
-
-    sizes: tuple[int, ...] | None
-    factors: tuple[float, ...] | None
+    sizes: tuple[int, ...] | None  # output length of each spatial axis
+    factors: tuple[float, ...] | None  # scale of each spatial axis
     mode: str
-    options: dict[str, Any]
+    options: dict[str, Any]  # further arguments
 
     def __call__(self, input: Tensor) -> Tensor:
         """Interpolate; (batch, channels, *size) -> (batch, channels, *size_out)."""
