@@ -87,8 +87,8 @@ class Crop:
             return tensor
         if self.size == self.maps and not self.starts.any():
             return tensor.index_select(0, torch.from_numpy(self.rows).to(tensor.device))
-        size, kept = self.sized(tensor.shape), layout(tensor)
-        windows = torch.empty(size, dtype=tensor.dtype, device=tensor.device, memory_format=kept)
+        size, memory = self.sized(tensor.shape), layout(tensor)
+        windows = torch.empty(size, dtype=tensor.dtype, device=tensor.device, memory_format=memory)
         if self.leaves:
             windows.fill_(outside)
         for unit, (row, here, there) in enumerate(self._pairs):

@@ -203,17 +203,17 @@ def rounds(rows: Sequence[int]) -> list[list[int]]:
     return turns
 
 
-def stay_apart(whole: Traced) -> bool:
+def stay_apart(traced: Traced) -> bool:
     """Whether a signal of some samples comes back to these alone.
 
     Random signals of some samples are sent down the kept graph, which is what all units of the
     recording will use, and nothing is run again.
     """
-    there = [*whole.wanted, *(out for out in whole.outputs if out is not None)]
-    if not whole.wanted or len({x.shape[:1] for x in there}) > 1 or not there[0].ndim:
+    there = [*traced.wanted, *(out for out in traced.outputs if out is not None)]
+    if not traced.wanted or len({x.shape[:1] for x in there}) > 1 or not there[0].ndim:
         return False
     generator = torch.Generator().manual_seed(0)
-    return all(_alone(whole, rows, generator) for rows in separating(len(there[0])))
+    return all(_alone(traced, rows, generator) for rows in separating(len(there[0])))
 
 
 def separating(samples: int) -> Iterator[list[int]]:
@@ -226,15 +226,15 @@ def separating(samples: int) -> Iterator[list[int]]:
         yield [sample for sample, own in enumerate(members) if group in own]
 
 
-def _alone(whole: Traced, rows: list[int], generator: torch.Generator) -> bool:
+def _alone(traced: Traced, rows: list[int], generator: torch.Generator) -> bool:
     """Whether the other samples get what they get where there is no signal at all."""
 
     def drawn(out: Tensor) -> Tensor:
         return _spread(torch.randn(out[rows].shape, generator=generator).to(out), rows, len(out))
 
-    seeds = [None if out is None else drawn(out) for out in whole.outputs]
-    nothing = [None if out is None else torch.zeros_like(out) for out in whole.outputs]
-    for sent, without in zip(whole.back(seeds), whole.back(nothing), strict=True):
+    seeds = [None if out is None else drawn(out) for out in traced.outputs]
+    nothing = [None if out is None else torch.zeros_like(out) for out in traced.outputs]
+    for sent, without in zip(traced.back(seeds), traced.back(nothing), strict=True):
         if sent is None or without is None:
             continue
         others = torch.ones(len(sent), dtype=torch.bool)
@@ -246,9 +246,9 @@ def _alone(whole: Traced, rows: list[int], generator: torch.Generator) -> bool:
 
 def _spread(signal: Tensor, rows: list[int], samples: int) -> Tensor:
     """Signals of some samples among zeros."""
-    whole = signal.new_zeros((samples, *signal.shape[1:]))
-    whole[rows] = signal
-    return whole
+    among = signal.new_zeros((samples, *signal.shape[1:]))
+    among[rows] = signal
+    return among
 
 
 def _together(parts: Sequence[Tensor | None], order: Tensor) -> Tensor | None:

@@ -153,8 +153,5 @@ def response_call(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Any:
     """The layer and the inputs of a call of ``F.local_response_norm``."""
-
-    def normalize(x: Tensor) -> Tensor:
-        return F.local_response_norm(x, size, alpha, beta, k)
-
-    return ResponseNormalization(normalize, size), (input,)
+    layer = ResponseNormalization(lambda x: F.local_response_norm(x, size, alpha, beta, k), size)
+    return layer, (input,)

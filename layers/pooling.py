@@ -191,8 +191,5 @@ def adaptive_average_pooling(input: Tensor, output_size: Any) -> tuple[LinearMap
     """The layer and the inputs of a call of ``F.adaptive_avg_pool2d`` and relatives."""
     axes = input.ndim - 2
     bins, average = tuple_of(output_size, axes), for_axes("adaptive_avg_pool", axes)
-
-    def sees(window: Window, size: torch.Size) -> Window:
-        return adaptive_window(window, bins, size)
-
-    return linear(lambda x: average(x, bins), sees), (input,)
+    layer = linear(lambda x: average(x, bins), lambda w, size: adaptive_window(w, bins, size))
+    return layer, (input,)

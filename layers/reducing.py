@@ -31,11 +31,11 @@ def summing(function: Callable[..., Tensor]) -> Callable[..., Any]:
 
     def read(input: Tensor, dim: Any = (), keepdim: bool = False) -> Any:
         axes = _axes(dim, input.ndim) or tuple(range(input.ndim))
-
-        def sees(window: Window, size: torch.Size) -> Window:
-            return reduced_window(window, len(size), axes, kept=keepdim)
-
-        layer = linear(lambda x: function(x, axes, keepdim), sees, per_sample=0 not in axes)
+        layer = linear(
+            lambda x: function(x, axes, keepdim),
+            lambda window, size: reduced_window(window, len(size), axes, kept=keepdim),
+            per_sample=0 not in axes,
+        )
         return layer, (input,)
 
     return read
@@ -89,11 +89,8 @@ def mixing(function: Callable[..., Tensor]) -> Callable[..., Any]:
             axes = dims
         if any(axis % input.ndim == 0 for axis in axes):
             return None
-
-        def moved(x: Tensor) -> Tensor:
-            return function(x, dims, *args, **kwargs)
-
-        return PerSample(moved, along(*axes), no_filters), (input,)
+        moved = PerSample(lambda x: function(x, dims, *args, **kwargs), along(*axes), no_filters)
+        return moved, (input,)
 
     return read
 

@@ -183,11 +183,12 @@ def permute(function: Callable[..., Tensor]) -> Callable[..., Any]:
         # the order is read off an empty tensor with axes of different lengths
         ranks = torch.empty(tuple(range(1, input.ndim + 1)), device="meta")
         order = [n - 1 for n in function(ranks, *args, **kwargs).shape]
-
-        def sees(window: Window, size: torch.Size) -> Window:
-            return permuted_window(window, order)
-
-        return linear(lambda x: x.permute(order), sees, per_sample=order[0] == 0), (input,)
+        layer = linear(
+            lambda x: x.permute(order),
+            lambda window, size: permuted_window(window, order),
+            per_sample=order[0] == 0,
+        )
+        return layer, (input,)
 
     return read
 
@@ -241,10 +242,7 @@ def expand(input: Tensor, *size: Any) -> Any:
     def run(x: Tensor) -> Tensor:
         return x.expand(len(x) if own else after[0], *after[1:])
 
-    def sees(window: Window, size: torch.Size) -> Window:
-        return broadcast_window(window, size)
-
-    return linear(run, sees, per_sample=own), (input,)
+    return linear(run, broadcast_window, per_sample=own), (input,)
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,12 +60,12 @@ def getitem(input: Any, index: Any) -> Any:
     if not isinstance(input, Tensor):
         return None if isinstance(index, slice) else (Item(index), (input,))
     parts = list(index) if isinstance(index, tuple) else [index]
-
-    def sees(window: Window, size: torch.Size) -> Window:
-        return _selected(parts, window, size)
-
-    own = _whole_batch(parts, input.ndim)
-    return linear(lambda x: x[index], sees, per_sample=own), (input,)
+    layer = linear(
+        lambda x: x[index],
+        lambda window, size: _selected(parts, window, size),
+        per_sample=_whole_batch(parts, input.ndim),
+    )
+    return layer, (input,)
 
 
 def _selected(parts: list[Any], window: Window, size: torch.Size) -> Window:

@@ -173,8 +173,7 @@ def _responding(values: Tensor, start: float, taken: set[int]) -> int:
 @torch.no_grad()
 def forward(model: nn.Module, images: Tensor) -> Tensor:
     """The plain forward pass."""
-    scores: Tensor = model(images)
-    return scores
+    return model(images)
 
 
 def multiply_adds(model: nn.Module, images: Tensor) -> int:

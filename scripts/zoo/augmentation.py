@@ -51,5 +51,4 @@ def disturbed(view: Tensor, photograph: Tensor) -> Tensor:
     """
     seen = _COVER(torch.ones_like(view))
     front = _CROP(photograph).float() / 255
-    blurred: Tensor = _BLUR(view * seen + front * (1 - seen))
-    return blurred
+    return _BLUR(view * seen + front * (1 - seen))
