@@ -36,7 +36,7 @@ class Broadcast(Record):
         return tuple(not batched(size, self.output) for size in self.inputs)
 
     def take(self, index: Tensor) -> Broadcast:
-        """Sizes of so many rows of the inputs that carry the batch."""
+        """The sizes for as many rows of the inputs that carry the batch."""
         taken = [
             size if own else take(size, index)
             for size, own in zip(self.inputs, self.shared, strict=True)

@@ -29,7 +29,7 @@ class Traced(Record):
     """A forward pass with the graph that autograd made of it.
 
     Args:
-        leaves: the inputs, as autograd's leaves; what is no float tensor is None.
+        leaves: the inputs, as autograd's leaves; None for anything but a float tensor.
         outputs: the tensors of the output, flattened; None where a tensor carries no signal.
         layout: how the outputs lie in the output's containers.
         written: which inputs the operation wrote into.

@@ -20,12 +20,12 @@ def tuple_of(value: Any, axes: int) -> tuple[int, ...]:
 
 
 def for_axes(name: str, axes: int) -> Callable[..., Any]:
-    """The function of ``torch.nn.functional`` for so many spatial axes: ``conv2d`` for 2."""
+    """The function of ``torch.nn.functional`` for this many spatial axes: ``conv2d`` for 2."""
     return cast(Callable[..., Any], getattr(F, f"{name}{axes}d"))
 
 
 def spatial(axes: int, read: Reader) -> Reader:
-    """A reader for calls on (batch, channels, *size) with so many axes in size.
+    """A reader for calls on (batch, channels, *size) with this many axes in size.
 
     torch takes (channels, *size) too, a single sample without a batch; what is beyond these
     layers is given back as None.

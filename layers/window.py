@@ -111,7 +111,7 @@ Window = tuple[Interval, ...]
 
 
 def whole(axes: int) -> Window:
-    """A window that sees everything of a tensor of so many axes."""
+    """A window that sees everything of a tensor with this many axes."""
     return (Interval.whole(),) * axes
 
 

@@ -42,7 +42,7 @@ class Pictures(Dataset[Tensor]):
     """Tiles of scikit-image's photographs in memory, spread evenly, with a little seeded noise.
 
     Raises:
-        ValueError: there are not so many tiles.
+        ValueError: there are fewer tiles.
     """
 
     def __init__(self, count: int, *, side: int = SIDE) -> None:
@@ -64,5 +64,5 @@ class Pictures(Dataset[Tensor]):
 
 @cache
 def pictures(count: int) -> Tensor:
-    """So many photographs, (count, 3, 224, 224)."""
+    """This many photographs, (count, 3, 224, 224)."""
     return Pictures(count).images

@@ -22,7 +22,7 @@ PEERS = ("captum", "zennit-crp")
 
 
 def this_machine(device: str, threads: int) -> Figures:
-    """Where it is measured and with what: device, processor, threads, versions."""
+    """The device, the processor, the number of threads and the versions of a measurement."""
     processor = torch.cuda.get_device_name(device) if device == "cuda" else _processor()
     made_with = versions(*PEERS, "torch", "torchvision")
     return {"device": device, "processor": processor, "threads": threads, "versions": made_with}

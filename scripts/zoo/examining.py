@@ -44,7 +44,7 @@ def examine(
 def answers(
     model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
 ) -> tuple[float, dict[str, float]]:
-    """The share of views that is told right, and of each rectifier's channels that are dead."""
+    """The accuracy, and for each rectifier the share of channels that are zero on all views."""
     alive: dict[str, Tensor] = {}
     right = total = 0
     for images, labels in batches:

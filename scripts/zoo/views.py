@@ -97,7 +97,7 @@ class Views(Dataset[tuple[Tensor, int]]):
     def batches(
         self, size: int, *, first: int = 0, workers: int = 0
     ) -> DataLoader[tuple[Tensor, Tensor]]:
-        """The views in order from number ``first`` on, in batches, made by so many processes."""
+        """The views from number ``first`` on, in batches, made by ``workers`` processes."""
         rest: Subset[tuple[Tensor, Tensor]] = Subset(self, range(first, len(self)))
         return DataLoader(rest, batch_size=size, num_workers=workers)
 
