@@ -8,30 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import (
-    casting,
-    normalization,
-    padding,
-    resizing,
-    slicing,
-)
+from . import casting, normalization, padding, resizing, slicing
 
 
 def batch_norm(
-    input: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    training: bool,
-    momentum: float,
-    eps: float,
-    cudnn_enabled: bool,
+    input: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Any, variance: Any, *rest: Any
 ) -> Any:
-    """Reads ``aten.batch_norm``, whose arguments stand in another order than the function's."""
-    return normalization.batch_call(
-        input, running_mean, running_var, weight, bias, training, momentum, eps
-    )
+    """Reads ``aten.batch_norm``; the rest: training, momentum, eps, cudnn_enabled."""
+    return normalization.batch_call(input, mean, variance, weight, bias, *rest[:3])
 
 
 def constant_pad(input: Tensor, pad: Sequence[int], value: float = 0.0) -> Any:
@@ -45,9 +29,8 @@ def part(
     """Reads ``aten.slice``: ``input[:, start:end:step]`` with the slice at ``dim``."""
     end = None if end is not None and end >= input.shape[dim] else end
     whole = start in (None, 0) and end is None and step == 1
-    axis = dim % input.ndim
     cut = slice(None) if whole else slice(start, end, step)
-    return slicing.getitem(input, (*[slice(None)] * axis, cut))
+    return slicing.getitem(input, (*[slice(None)] * (dim % input.ndim), cut))
 
 
 def narrow(input: Tensor, dim: int, start: int, length: int) -> Any:

@@ -166,6 +166,12 @@ class MirroredLayer(ABC):
     channel_axis: int = 1
     """The axis of the output that counts its channels."""
 
+    channelwise: bool = False
+    """Whether channel ``c`` of the output depends on channel ``c`` of the input alone."""
+
+    activation_name: str | None = None
+    """Of a layer that a rectifier rules, the name of the function: "ReLU"."""
+
     @abstractmethod
     def record(self, *inputs: Any) -> tuple[Any, Record]:
         """Run forward.
@@ -209,11 +215,6 @@ class MirroredLayer(ABC):
         """
         return self
 
-    @property
-    def channelwise(self) -> bool:
-        """Whether channel ``c`` of the output depends on channel ``c`` of the input alone."""
-        return False
-
     def multiply_adds(self, size: torch.Size) -> int | None:
         """Multiply-adds of one sample, forward; the mirror is taken to need as many.
 
@@ -239,11 +240,6 @@ class MirroredLayer(ABC):
         """
         return self.mirror(signal, record)
 
-    @property
-    def activation_name(self) -> str | None:
-        """Of a layer that a rectifier rules, the name of the function: "ReLU"."""
-        return None
-
 
 class WithoutFilters(MirroredLayer):
     """A layer whose cost is nothing beside that of filters."""
@@ -251,3 +247,15 @@ class WithoutFilters(MirroredLayer):
     def multiply_adds(self, size: torch.Size) -> int:
         """None is counted."""
         return 0
+
+
+class SamePlaces(WithoutFilters):
+    """A layer whose output at a place depends on the input at that place alone."""
+
+    def window(self, window: Windows, record: Any) -> tuple[Windows, ...]:
+        """The same places."""
+        return (window,)
+
+    def inside(self, record: Any) -> Inside | None:
+        """The layer itself."""
+        return Inside(self)

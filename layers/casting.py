@@ -24,11 +24,7 @@ class Origin(Record):
 
 @dataclass(frozen=True, eq=False)
 class Casting(WithoutFilters):
-    """``x.float()``, ``x.to(device)``; the mirror casts the signal back.
-
-    Args:
-        function: the operation.
-    """
+    """``x.float()``, ``x.to(device)``; the mirror casts the signal back."""
 
     function: Callable[[Tensor], Tensor]
 

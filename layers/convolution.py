@@ -8,16 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base import InputSize, Inside, MirroredLayer
 from .padding import Padding
-from .readers import tuple_of
+from .readers import for_axes, tuple_of
 from .window import Interval, Window
-
-CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,31 +22,22 @@ class Convolution(MirroredLayer):
 
     The mirror sends a signal through the same filters, "flipped vertically and horizontally"
     (Zeiler & Fergus 2014, 2.1), with the stride as up-sampling. The bias plays no part.
-
-    Args:
-        weight: (channels_out, channels_in / groups, *kernel) the filters.
-        bias: (channels_out,) or None.
-        stride, dilation: one number an axis.
-        sides: padding before and after, one pair an axis.
-        groups: channels are split into so many independent groups.
-        mode: "zeros", or as ``torch.nn.functional.pad`` calls it.
     """
 
-    weight: Tensor
-    bias: Tensor | None
-    stride: tuple[int, ...]
-    sides: tuple[tuple[int, int], ...]
+    weight: Tensor  # (channels_out, channels_in / groups, *kernel)
+    bias: Tensor | None  # (channels_out,)
+    stride: tuple[int, ...]  # one number an axis
+    sides: tuple[tuple[int, int], ...]  # padding before and after, one pair an axis
     dilation: tuple[int, ...]
     groups: int
-    mode: str = "zeros"
+    mode: str = "zeros"  # or as ``torch.nn.functional.pad`` calls it
     mined = True
 
     def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
         """Convolve; (batch, channels_in, *size) -> (batch, channels_out, *size_out)."""
         padding, inside = self._padding()
         padded = input if padding is None else padding.record(input)[0]
-        convolve = CONVOLVE[len(self.stride)]
-        output = convolve(
+        output = for_axes("conv", len(self.stride))(
             padded, self.weight, self.bias, self.stride, inside, self.dilation, self.groups
         )
         return output, InputSize(input.shape)
@@ -69,13 +56,7 @@ class Convolution(MirroredLayer):
         return (below,) if padding is None else padding.mirror(below, record)
 
     def mirror_channel(self, signal: Tensor, channels: Tensor, record: InputSize) -> tuple[Tensor]:
-        """The same for signals that are zero but in one channel: only its own filter is used.
-
-        Args:
-            signal: (batch, channels_out, *size_out).
-            channels: (batch,) the channel of each.
-            record: as for ``mirror``.
-        """
+        """The same for signals that are zero but in one channel: only its own filter is used."""
         if self.groups != 1:
             return self.mirror(signal, record)
         count, axes = len(signal), signal.ndim - 2
@@ -142,18 +123,11 @@ class Convolution(MirroredLayer):
 
 @dataclass(frozen=True, eq=False)
 class TransposedConvolution(MirroredLayer):
-    """Transposed convolution; its mirror is the convolution with the same filters.
+    """Transposed convolution; its mirror is the convolution with the same filters."""
 
-    Args:
-        weight: (channels_in, channels_out / groups, *kernel) the filters.
-        bias: (channels_out,) or None.
-        stride, padding, output_padding, dilation: one number an axis.
-        groups: channels are split into so many independent groups.
-    """
-
-    weight: Tensor
-    bias: Tensor | None
-    stride: tuple[int, ...]
+    weight: Tensor  # (channels_in, channels_out / groups, *kernel)
+    bias: Tensor | None  # (channels_out,)
+    stride: tuple[int, ...]  # one number an axis
     padding: tuple[int, ...]
     output_padding: tuple[int, ...]
     groups: int
@@ -166,7 +140,7 @@ class TransposedConvolution(MirroredLayer):
 
     def mirror(self, signal: Tensor, record: InputSize) -> tuple[Tensor]:
         """Convolve with the same filters."""
-        below = CONVOLVE[len(self.stride)](
+        below = for_axes("conv", len(self.stride))(
             signal, self.weight, None, self.stride, self.padding, self.dilation, self.groups
         )
         for axis, length in enumerate(record.size[2:], start=2):
@@ -218,8 +192,7 @@ class TransposedConvolution(MirroredLayer):
             tuple_of(n, weight.ndim - 2) for n in (stride, padding, output_padding, dilation)
         ]
         stride, padding, output_padding, dilation = numbers
-        layer = cls(weight, bias, stride, padding, output_padding, groups, dilation)
-        return layer, (input,)
+        return cls(weight, bias, stride, padding, output_padding, groups, dilation), (input,)
 
 
 def spans(weight: Tensor, dilation: tuple[int, ...]) -> list[int]:
@@ -230,11 +203,7 @@ def spans(weight: Tensor, dilation: tuple[int, ...]) -> list[int]:
 def grouped(channel: Interval, groups: int, width_out: int, width_in: int) -> Interval:
     """The input channels that a range of output channels sees: those of its groups.
 
-    Args:
-        channel: range of output channels.
-        groups: number of groups; with one, every input channel is seen.
-        width_out: output channels in a group.
-        width_in: input channels in a group.
+    A group has ``width_out`` output channels and ``width_in`` input channels.
     """
     return Interval.whole() if groups == 1 else channel.regrouped(width_out, width_in)
 
@@ -247,7 +216,8 @@ def _transposed(
 ) -> Tensor:
     """Transposed convolution with a layer's filters; its bias where it has one going forward."""
     bias = layer.bias if isinstance(layer, TransposedConvolution) else None
-    return TRANSPOSE[len(layer.stride)](
+    transposed: Tensor = for_axes("conv_transpose", len(layer.stride))(
         signal, layer.weight, bias, layer.stride, tuple(padding), tuple(output_padding),
         layer.groups, layer.dilation,
     )  # fmt: skip
+    return transposed

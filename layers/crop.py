@@ -81,22 +81,19 @@ class Crop:
             (units, channels, *size); a view where nothing need be copied.
         """
         if self._at_one_place(len(tensor)):
-            for axis, (start, length) in enumerate(zip(self._first, self.size, strict=True), 2):
+            first = self.starts[0].tolist()
+            for axis, (start, length) in enumerate(zip(first, self.size, strict=True), 2):
                 tensor = tensor.narrow(axis, start, length)
             return tensor
         if self.size == self.maps and not self.starts.any():
             return tensor.index_select(0, torch.from_numpy(self.rows).to(tensor.device))
-        found = torch.empty(
-            self.sized(tensor.shape),
-            dtype=tensor.dtype,
-            device=tensor.device,
-            memory_format=layout(tensor),
-        )
+        size, memory = self.sized(tensor.shape), layout(tensor)
+        windows = torch.empty(size, dtype=tensor.dtype, device=tensor.device, memory_format=memory)
         if self.leaves:
-            found.fill_(outside)
+            windows.fill_(outside)
         for unit, (row, here, there) in enumerate(self._pairs):
-            found[(unit, slice(None), *here)] = tensor[(row, slice(None), *there)]
-        return found
+            windows[(unit, slice(None), *here)] = tensor[(row, slice(None), *there)]
+        return windows
 
     def add(self, windows: Tensor, total: Tensor) -> Tensor:
         """Add windows to where they lie; what lies outside of the maps is dropped.
@@ -120,10 +117,6 @@ class Crop:
         """Whether any window leaves the map."""
         stops = self.starts + np.asarray(self.size)
         return bool((self.starts < 0).any() or (stops > np.asarray(self.maps)).any())
-
-    @cached_property
-    def _first(self) -> tuple[int, ...]:
-        return tuple(int(start) for start in self.starts[0])
 
     def _at_one_place(self, samples: int) -> bool:
         """Whether every sample is cut once, in order, all at the same place inside the maps."""

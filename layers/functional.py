@@ -24,15 +24,10 @@ def leaf(value: Any) -> Any:
 def pullback(
     function: Callable[..., Any], inputs: Sequence[Tensor], signal: Signal
 ) -> tuple[Tensor | None, ...]:
-    """The vector-Jacobian product of a function.
+    """The vector-Jacobian product at these inputs of a function that returns one or more tensors.
 
-    Args:
-        function: tensors -> tensor, or a tuple of them.
-        inputs: where the derivative is taken.
-        signal: shaped like the output; None at tensors where nothing arrives.
-
-    Returns:
-        A signal for each input; None for integers, and where nothing arrives.
+    The signal is shaped like the output, None where nothing arrives. Integers among the inputs, and
+    inputs where nothing arrives, get None.
     """
     with torch.enable_grad():
         leaves = [leaf(x) for x in inputs]
@@ -44,39 +39,26 @@ def pullback(
         if not there or not wanted:
             return (None,) * len(leaves)
         outputs, signals = zip(*there, strict=True)
-        found = iter(torch.autograd.grad(outputs, wanted, signals, allow_unused=True))
-    return tuple(next(found) if x.requires_grad else None for x in leaves)
+        slopes = iter(torch.autograd.grad(outputs, wanted, signals, allow_unused=True))
+    return tuple(next(slopes) if x.requires_grad else None for x in leaves)
 
 
 def adjoint(function: Callable[[Tensor], Tensor], size: torch.Size, signal: Tensor) -> Tensor:
-    """The transpose of a linear function, applied to a signal shaped like its output.
+    """The transpose of a linear function of this size of input, applied to a signal.
 
-    Args:
-        function: linear; its adjoint does not depend on where it is taken: here at zero.
-        size: of its input.
-        signal: shaped like its output.
+    It does not depend on where the derivative is taken: here at zero.
     """
-    (found,) = pullback(function, (signal.new_zeros(size),), signal)
-    assert found is not None, "the output depends on the input"
-    return found
+    (back,) = pullback(function, (signal.new_zeros(size),), signal)
+    assert back is not None, "the output depends on the input"
+    return back
 
 
 @dataclass(frozen=True, eq=False)
 class Sizes(Record):
-    """The sizes of the inputs of a linear layer.
-
-    Args:
-        sizes: one for each input.
-        separate: whether sample ``i`` of the output depends on sample ``i`` of them alone.
-    """
+    """The sizes of the inputs of a linear layer, and whether it keeps samples apart."""
 
     sizes: tuple[torch.Size, ...]
-    separate: bool = True
-
-    @property
-    def per_sample(self) -> bool:
-        """As the layer says."""
-        return self.separate
+    per_sample: bool = True
 
     def within(self, output: Crop, inputs: Sequence[Crop]) -> Sizes:
         """The sizes of the crops."""

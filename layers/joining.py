@@ -36,7 +36,7 @@ class Broadcast(Record):
         return tuple(not batched(size, self.output) for size in self.inputs)
 
     def take(self, index: Tensor) -> Broadcast:
-        """Sizes of so many rows of the inputs that carry the batch."""
+        """The sizes for as many rows of the inputs that carry the batch."""
         taken = [
             size if own else take(size, index)
             for size, own in zip(self.inputs, self.shared, strict=True)
@@ -56,12 +56,7 @@ def batched(size: torch.Size, output: torch.Size) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Combination(WithoutFilters):
-    """A sum of tensors, each with a factor, plus a number: ``a + b``, ``a - b``, ``-a``, ``2 a``.
-
-    Args:
-        factors: one number for each input.
-        constant: a number that is added.
-    """
+    """A sum of tensors, each with a factor, plus a number: ``a + b``, ``a - b``, ``2 a``."""
 
     factors: tuple[Number, ...]
     constant: Number = 0
@@ -116,11 +111,7 @@ class Joined(Record):
 
 @dataclass(frozen=True, eq=False)
 class Concatenation(WithoutFilters):
-    """Concatenation; the mirror splits the signal.
-
-    Args:
-        dim: the axis along which they lie.
-    """
+    """Concatenation along an axis; the mirror splits the signal."""
 
     dim: int
     mined = True
@@ -165,9 +156,7 @@ def pointwise(function: Callable[..., Tensor]) -> Callable[..., Any]:
 
 def add(input: Any, other: Any, *, alpha: Number = 1, out: Any = None) -> Any:
     """The layer and the inputs of ``input + alpha other``."""
-    if out is not None:
-        return None
-    return combined(input, other, alpha)
+    return None if out is not None else combined(input, other, alpha)
 
 
 def subtract(input: Any, other: Any, *, alpha: Number = 1, out: Any = None) -> Any:

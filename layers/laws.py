@@ -19,7 +19,7 @@ ANYTHING = 3.0  # stands outside of the map for layers that say it makes no diff
 
 
 class LawBroken(AssertionError):
-    """A layer does not keep a law; the message says which one, and where it is furthest off."""
+    """A layer breaks a law; the message names the law and the place of the greatest difference."""
 
 
 class Trial:
@@ -60,8 +60,8 @@ class Trial:
         with torch.no_grad():
             self.output, self.record = layer.record(*inputs)
         self.same("untouched", self.inputs, before, "input {} after record")
-        found = [x for x in pytree.tree_leaves(self.output) if carries(x)]
-        self.same("forward", found, [x.detach() for x in self.outputs], "output {}")
+        mine = [x for x in pytree.tree_leaves(self.output) if carries(x)]
+        self.same("forward", mine, [x.detach() for x in self.outputs], "output {}")
 
     @property
     def name(self) -> str:
@@ -82,53 +82,46 @@ class Trial:
     def mirror(self, signal: Any, record: Any) -> list[Tensor]:
         """The signals the layer sends to its inputs; zeros where nothing arrives."""
         with torch.no_grad():
-            found = pytree.tree_leaves(self.layer.mirror(signal, record))
-        if len(found) != len(self.inputs):
+            sent = pytree.tree_leaves(self.layer.mirror(signal, record))
+        if len(sent) != len(self.inputs):
             raise LawBroken(
-                f"mirror law: {self.name} took {len(self.inputs)} tensors and sent {len(found)} "
+                f"mirror law: {self.name} took {len(self.inputs)} tensors and sent {len(sent)} "
                 "signals back; send one to each, None where nothing arrives"
             )
-        return [
-            torch.zeros_like(x) if f is None else f for f, x in zip(found, self.inputs, strict=True)
-        ]
+        pairs = zip(sent, self.inputs, strict=True)
+        return [torch.zeros_like(x) if part is None else part for part, x in pairs]
 
     def derivative(self, signals: Sequence[Tensor]) -> list[Tensor]:
-        """The signals autograd sends to the inputs."""
+        """The signals autograd sends to the inputs; zeros where nothing arrives."""
         pairs = [(o, s) for o, s in zip(self.outputs, signals, strict=True) if o.requires_grad]
         outputs, seeds = zip(*pairs, strict=True)
-        found = torch.autograd.grad(
-            outputs, self.leaves, seeds, retain_graph=True, allow_unused=True
+        return list(
+            torch.autograd.grad(
+                outputs, self.leaves, seeds, retain_graph=True, materialize_grads=True
+            )
         )
-        return [
-            torch.zeros_like(x) if f is None else f for f, x in zip(found, self.leaves, strict=True)
-        ]
 
     def same(
-        self, law: str, found: Sequence[Tensor], expected: Sequence[Tensor], where: str
+        self, law: str, given: Sequence[Tensor], expected: Sequence[Tensor], where: str
     ) -> None:
         """Compare tensors pairwise.
 
         Raises:
             LawBroken: one is off; the message points to the greatest difference.
         """
-        for number, (mine, right) in enumerate(zip(found, expected, strict=True)):
-            self._same(law, mine, right, where.format(number))
-
-    def _same(self, law: str, found: Tensor, expected: Tensor, where: str) -> None:
-        told = f"{law} law: {self.name}, {where}"
-        if found.shape != expected.shape:
-            raise LawBroken(
-                f"{told}: found shape {tuple(found.shape)}, expected {tuple(expected.shape)}"
-            )
-        if not found.numel():
-            return
-        gap = (found - expected).abs().nan_to_num(nan=float("inf"))
-        if gap.max() > self.tolerance * max(1.0, float(expected.abs().max())):
-            at = tuple(int(i) for i in torch.unravel_index(gap.argmax(), gap.shape))
-            raise LawBroken(
-                f"{told}, index {at}: found {float(found[at]):.12g}, "
-                f"expected {float(expected[at]):.12g}"
-            )
+        for number, (mine, right) in enumerate(zip(given, expected, strict=True)):
+            told = f"{law} law: {self.name}, {where.format(number)}"
+            if mine.shape != right.shape:
+                raise LawBroken(
+                    f"{told}: found shape {tuple(mine.shape)}, expected {tuple(right.shape)}"
+                )
+            gap = (mine - right).abs().nan_to_num(nan=float("inf"))
+            if gap.numel() and gap.max() > self.tolerance * max(1.0, float(right.abs().max())):
+                at = tuple(int(i) for i in torch.unravel_index(gap.argmax(), gap.shape))
+                raise LawBroken(
+                    f"{told}, index {at}: found {float(mine[at]):.12g}, "
+                    f"expected {float(right[at]):.12g}"
+                )
 
 
 def carries(value: Any) -> bool:
@@ -141,11 +134,11 @@ def mirror_law(trial: Trial) -> None:
     signal = trial.signal()
     given = [s for s in pytree.tree_leaves(signal) if s is not None]
     before = [s.clone() for s in given]
-    found = trial.mirror(signal, trial.record)
-    trial.same("mirror", found, trial.derivative(before), "signal to input {}")
+    sent = trial.mirror(signal, trial.record)
+    trial.same("mirror", sent, trial.derivative(before), "signal to input {}")
     trial.same("untouched", given, before, "signal {} after mirror")
     again = trial.mirror(signal, trial.record)
-    trial.same("untouched", again, found, "second signal to input {}")
+    trial.same("untouched", again, sent, "second signal to input {}")
 
 
 def take_law(trial: Trial) -> None:
@@ -153,7 +146,7 @@ def take_law(trial: Trial) -> None:
     batch = trial.outputs[0].shape[0]
     owners = [batch - 1, *reversed(range(batch))]  # one repeat, and not in order
     signal = trial.signal(len(owners))
-    found = trial.mirror(signal, trial.record.take(torch.tensor(owners)))
+    sent = trial.mirror(signal, trial.record.take(torch.tensor(owners)))
     alone = []
     for unit, owner in enumerate(owners):
 
@@ -166,7 +159,7 @@ def take_law(trial: Trial) -> None:
 
         alone.append(trial.mirror(pytree.tree_map(placed, signal), trial.record))
     for number, input in enumerate(trial.inputs):
-        mine, where = found[number], f" to input {number}"
+        mine, where = sent[number], f" to input {number}"
         each = torch.stack([signals[number] for signals in alone])
         if input.shape[:1] != (batch,) or mine.shape == input.shape:  # it has no batch
             trial.same("take", [mine], [each.sum(0)], "sum of the units' signals" + where)
@@ -197,8 +190,8 @@ def channel_law(trial: Trial) -> None:
     for channel in range(output.shape[1]):
         signal = torch.zeros_like(output)
         signal[:, channel] = trial.signal()[:, channel]
-        for number, found in enumerate(trial.mirror(signal, trial.record)):
-            others = found.clone()
+        for number, sent in enumerate(trial.mirror(signal, trial.record)):
+            others = sent.clone()
             others[:, channel] = 0
             where = f"signal of channel {channel} to other channels of input {number}"
             trial.same("channel", [others], [torch.zeros_like(others)], where)
@@ -241,8 +234,8 @@ def _compare(trial: Trial, inside: Inside, crop: Crop) -> None:
         crop.add(signal, every), trial.record.take(torch.from_numpy(crop.rows))
     )
     for told, kept in (("its own record", record), ("within()", trial.record.within(crop, seen))):
-        found = inside.layer.mirror(signal, kept)
-        for number, (part, place, right) in enumerate(zip(found, seen, alone, strict=True)):
+        sent = inside.layer.mirror(signal, kept)
+        for number, (part, place, right) in enumerate(zip(sent, seen, alone, strict=True)):
             total = place.add(part, torch.zeros_like(right))
             where = f"signal of windows by {told} to input {number}"
             trial.same("inside", [total], [right], where)

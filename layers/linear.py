@@ -15,15 +15,10 @@ from .window import Interval, Window
 
 @dataclass(frozen=True, eq=False)
 class Linear(MirroredLayer):
-    """A matrix on the last axis; the bias plays no part in the mirror.
+    """A matrix on the last axis; the bias plays no part in the mirror."""
 
-    Args:
-        weight: (features_out, features_in).
-        bias: (features_out,) or None.
-    """
-
-    weight: Tensor
-    bias: Tensor | None = None
+    weight: Tensor  # (features_out, features_in)
+    bias: Tensor | None = None  # (features_out,)
     mined, channel_axis = True, -1
 
     def record(self, input: Tensor) -> tuple[Tensor, Nothing]:

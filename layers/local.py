@@ -1,10 +1,16 @@
-"""Any other differentiable operation, mirrored by the graph that autograd keeps of its run."""
+"""Any other differentiable operation, mirrored by the graph that autograd keeps of its run.
+
+Units of different samples share a backward pass where the operation keeps samples apart.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections import Counter
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations, count, islice
+from math import comb
 from typing import Any
 
 import torch
@@ -13,8 +19,9 @@ from torch.utils import _pytree as pytree
 
 from .base import MirroredLayer, Record, Signal
 from .functional import leaf
-from .packing import Packed, Signals, stay_apart
 from .window import whole
+
+Signals = Sequence[Tensor | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +29,7 @@ class Traced(Record):
     """A forward pass with the graph that autograd made of it.
 
     Args:
-        leaves: the inputs, as autograd's leaves; what is no float tensor is None.
+        leaves: the inputs, as autograd's leaves; None for anything but a float tensor.
         outputs: the tensors of the output, flattened; None where a tensor carries no signal.
         layout: how the outputs lie in the output's containers.
         written: which inputs the operation wrote into.
@@ -34,11 +41,7 @@ class Traced(Record):
     layout: pytree.TreeSpec
     written: tuple[int, ...] = ()
     tried: MutableMapping[Any, bool] = field(default_factory=dict)
-
-    @property
-    def per_sample(self) -> bool:
-        """Nothing is known of the operation: it may mix the samples of a batch."""
-        return False
+    per_sample = False  # nothing is known of the operation: it may mix the samples of a batch
 
     @cached_property
     def apart(self) -> bool:
@@ -93,6 +96,35 @@ class Traced(Record):
 
 
 @dataclass(frozen=True, eq=False)
+class Packed(Record):
+    """Units of a forward pass that keeps the samples of its batch apart.
+
+    Args:
+        whole: the pass, of the whole batch.
+        rows: (units,) the sample of each unit.
+    """
+
+    whole: Traced
+    rows: Tensor
+
+    def take(self, index: Tensor) -> Packed:
+        """Some of these units."""
+        return Packed(self.whole, self.rows[index.to(self.rows.device)])
+
+    def back(self, signals: Signals) -> list[Tensor | None]:
+        """The same for signals of units, (units, ...) each; a pass for each round of them."""
+        rows, samples = self.rows.tolist(), len(self.whole.wanted[0])
+        turns = rounds(rows)
+        order = torch.tensor([unit for turn in turns for unit in turn]).argsort()
+        parts = []
+        for turn in turns:
+            at = [rows[unit] for unit in turn]
+            spread = [None if s is None else _spread(s[turn], at, samples) for s in signals]
+            parts.append([None if part is None else part[at] for part in self.whole.back(spread)])
+        return [_together(column, order) for column in zip(*parts, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
 class Local(MirroredLayer):
     """An operation that runs under autograd, and of which nothing else is known.
 
@@ -112,7 +144,10 @@ class Local(MirroredLayer):
         """Run the operation under autograd; float tensors of the inputs become leaves."""
         leaves = pytree.tree_map(leaf, inputs)
         with torch.enable_grad():
-            given = pytree.tree_map(_copy, leaves)
+            # laid out as usual: an unknown operation may look at the values as lying in a row
+            given = pytree.tree_map_only(
+                Tensor, lambda x: x.clone(memory_format=torch.contiguous_format), leaves
+            )
             fresh = [_writes(one) for one in given]
             output = self.function(*given)
         written = tuple(i for i, one in enumerate(given) if _writes(one) != fresh[i])
@@ -125,11 +160,10 @@ class Local(MirroredLayer):
     def mirror(self, signal: Signal, record: Traced | Packed) -> tuple[Signal, ...]:
         """The vector-Jacobian product of the kept graph."""
         kept = record.whole if isinstance(record, Packed) else record
-        assert isinstance(kept, Traced), "nothing else is kept of this layer"
         bare = kept.layout.num_leaves == 1 and isinstance(signal, Tensor)
-        found = iter(record.back([signal] if bare else _flattened(signal, kept.layout)))
+        sent = iter(record.back([signal] if bare else _flattened(signal, kept.layout)))
         flat, layout = pytree.tree_flatten(kept.leaves)
-        back = [next(found) if isinstance(x, Tensor) and x.requires_grad else None for x in flat]
+        back = [next(sent) if isinstance(x, Tensor) and x.requires_grad else None for x in flat]
         return tuple(pytree.tree_unflatten(back, layout))
 
     def window(self, window: Any, record: Traced) -> tuple[Any, ...]:
@@ -145,12 +179,6 @@ def _writes(value: Any) -> int:
     return sum(x._version for x in pytree.tree_leaves(value) if isinstance(x, Tensor))
 
 
-def _copy(value: Any) -> Any:
-    # laid out as usual: an unknown operation may look at the values as lying in a row
-    usual = torch.contiguous_format
-    return value.clone(memory_format=usual) if isinstance(value, Tensor) else value
-
-
 def _flattened(signal: Signal, layout: pytree.TreeSpec) -> list[Any]:
     """The signals in the order of the outputs, with None where nothing arrives."""
     if signal is None:
@@ -161,3 +189,68 @@ def _flattened(signal: Signal, layout: pytree.TreeSpec) -> list[Any]:
     below = layout.children() if hasattr(layout, "children") else layout.children_specs
     pairs = zip(parts, below, strict=True)
     return [leaf for part, one in pairs for leaf in _flattened(part, one)]
+
+
+def rounds(rows: Sequence[int]) -> list[list[int]]:
+    """Units in rounds, by the sample of each unit; in a round each sample has one unit at most."""
+    turns: list[list[int]] = []
+    met: Counter[int] = Counter()
+    for unit, row in enumerate(rows):
+        if met[row] == len(turns):
+            turns.append([])
+        turns[met[row]].append(unit)
+        met[row] += 1
+    return turns
+
+
+def stay_apart(traced: Traced) -> bool:
+    """Whether a signal of some samples comes back to these alone.
+
+    Random signals of some samples are sent down the kept graph, which is what all units of the
+    recording will use, and nothing is run again.
+    """
+    there = [*traced.wanted, *(out for out in traced.outputs if out is not None)]
+    if not traced.wanted or len({x.shape[:1] for x in there}) > 1 or not there[0].ndim:
+        return False
+    generator = torch.Generator().manual_seed(0)
+    return all(_alone(traced, rows, generator) for rows in separating(len(there[0])))
+
+
+def separating(samples: int) -> Iterator[list[int]]:
+    """Few groups of samples, such that of any two each is once in a group without the other."""
+    if samples < 2:
+        return
+    groups = next(n for n in count(2) if comb(n, n // 2) >= samples)
+    members = list(islice(combinations(range(groups), groups // 2), samples))
+    for group in range(groups):
+        yield [sample for sample, own in enumerate(members) if group in own]
+
+
+def _alone(traced: Traced, rows: list[int], generator: torch.Generator) -> bool:
+    """Whether the other samples get what they get where there is no signal at all."""
+
+    def drawn(out: Tensor) -> Tensor:
+        return _spread(torch.randn(out[rows].shape, generator=generator).to(out), rows, len(out))
+
+    seeds = [None if out is None else drawn(out) for out in traced.outputs]
+    nothing = [None if out is None else torch.zeros_like(out) for out in traced.outputs]
+    for sent, without in zip(traced.back(seeds), traced.back(nothing), strict=True):
+        if sent is None or without is None:
+            continue
+        others = torch.ones(len(sent), dtype=torch.bool)
+        others[rows] = False  # NaN may come of a sample's own values, signal or not
+        if not torch.allclose(sent[others], without[others], rtol=0, atol=0, equal_nan=True):
+            return False
+    return True
+
+
+def _spread(signal: Tensor, rows: list[int], samples: int) -> Tensor:
+    """Signals of some samples among zeros."""
+    among = signal.new_zeros((samples, *signal.shape[1:]))
+    among[rows] = signal
+    return among
+
+
+def _together(parts: Sequence[Tensor | None], order: Tensor) -> Tensor | None:
+    there = [part for part in parts if part is not None]
+    return torch.cat(there)[order.to(there[0].device)] if there else None

@@ -129,14 +129,14 @@ def _of_module(mirror: Callable[..., MirroredLayer], module: nn.Module, *inputs:
     """The class is made from the module; the arguments of the call are its inputs."""
     if not all(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(inputs)):
         raise MirrorError(
-            f"{type(module).__name__} was called with arguments that are no tensors; give, in "
+            f"{type(module).__name__} was called with arguments that are not tensors; give, in "
             "place of its mirror's class, a function (module, *arguments) -> (layer, its inputs)"
         )
     return mirror(module), inputs
 
 
 def _of_function(mirror: Callable[..., MirroredLayer], *args: Any, **kwargs: Any) -> Any:
-    """The class is made from the arguments that are no tensors; the tensors are its inputs."""
+    """The class is made from the arguments that are not tensors; the tensors are its inputs."""
     rest = [x for x in args if not isinstance(x, Tensor)]
     return mirror(*rest, **kwargs), tuple(x for x in args if isinstance(x, Tensor))
 

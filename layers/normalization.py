@@ -10,27 +10,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import Inside, Nothing, Record, WithoutFilters, no_filters
+from .base import Nothing, Record, SamePlaces, no_filters
 from .functional import PerSample, Values, along
 from .policies import Policies
-from .window import Interval, Window
+from .window import Window, whole
 
 
 @dataclass(frozen=True, eq=False)
-class BatchNormalization(WithoutFilters):
-    """Batch normalisation with running statistics: a scale and a shift for every channel.
+class BatchNormalization(SamePlaces):
+    """Batch normalisation with running statistics: a scale and a shift for every channel."""
 
-    Args:
-        mean, variance: (channels,) the running statistics.
-        weight, bias: (channels,) or None.
-        eps: added to the variance.
-    """
-
-    mean: Tensor
+    mean: Tensor  # (channels,), as the others
     variance: Tensor
     weight: Tensor | None
     bias: Tensor | None
-    eps: float
+    eps: float  # added to the variance
+    channelwise = True
 
     def record(self, input: Tensor) -> tuple[Tensor, Nothing]:
         """Normalise; (batch, channels, ...) -> the same."""
@@ -45,19 +40,6 @@ class BatchNormalization(WithoutFilters):
         if self.weight is not None:
             scale = scale * self.weight
         return (signal * scale.to(signal.dtype).view(1, -1, *[1] * (signal.ndim - 2)),)
-
-    def window(self, window: Window, record: Nothing) -> tuple[Window]:
-        """The same places."""
-        return (window,)
-
-    @property
-    def channelwise(self) -> bool:
-        """Every channel has a scale of its own."""
-        return True
-
-    def inside(self, record: Nothing) -> Inside:
-        """The same."""
-        return Inside(self)
 
 
 def batch_call(
@@ -87,22 +69,15 @@ def preprocessing_module(module: nn.Module, input: Tensor) -> Any:
     return BatchNormalization(mean, deviation.square(), None, None, 0.0), (input,)
 
 
-def _places(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window]:
-    """Every place, of the same channels."""
-    return ((*window[:2], *[Interval.whole()] * (len(window) - 2)),)
-
-
 def instance_module(module: nn.Module, input: Tensor) -> Any:
     """The layer and the inputs of a call of ``nn.InstanceNorm2d`` and relatives."""
     m: Any = module
-    running = m.running_mean is not None
+    own = m.running_mean is None  # no running statistics: those of the image itself
 
     def normalize(x: Tensor) -> Tensor:
-        return F.instance_norm(
-            x, m.running_mean, m.running_var, m.weight, m.bias, not running, 0.0, m.eps
-        )
+        return F.instance_norm(x, m.running_mean, m.running_var, m.weight, m.bias, own, 0.0, m.eps)
 
-    return PerSample(normalize, _places, no_filters), (input,)
+    return PerSample(normalize, along(*range(2, input.ndim)), no_filters), (input,)
 
 
 def group_call(
@@ -118,8 +93,7 @@ def group_call(
 
     def sees(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window]:
         batch, channel, *places = window
-        everywhere = [Interval.whole()] * len(places)
-        return ((batch, channel.regrouped(width, width), *everywhere),)
+        return ((batch, channel.regrouped(width, width), *whole(len(places))),)
 
     layer = PerSample(lambda x: F.group_norm(x, num_groups, weight, bias, eps), sees, no_filters)
     return layer, (input,)
@@ -131,32 +105,27 @@ def over_axes(function: Callable[..., Tensor]) -> Callable[..., Any]:
     def read(input: Tensor, normalized_shape: Sequence[int], *args: Any, **kwargs: Any) -> Any:
         if len(normalized_shape) == input.ndim:  # the batch itself is normalised over
             return None
-        axes = range(-len(normalized_shape), 0)
 
         def normalize(x: Tensor) -> Tensor:
             return function(x, normalized_shape, *args, **kwargs)
 
-        return PerSample(normalize, along(*axes), no_filters), (input,)
+        last = range(-len(normalized_shape), 0)
+        return PerSample(normalize, along(*last), no_filters), (input,)
 
     return read
 
 
 @dataclass(frozen=True, eq=False)
-class ResponseNormalization(WithoutFilters):
+class ResponseNormalization(SamePlaces):
     """Local response normalisation across channels (Krizhevsky 2012).
 
     The three steps of Zeiler & Fergus do not mention it; the code of DeSaliNet passes it by under
     deconvnet and guided, and so do those policies here. ``exact`` carries the signal by its
     derivative.
-
-    Args:
-        function: the normalisation.
-        size: how many neighbouring channels it sums.
-        exact: carry the signal by the derivative; else pass it unchanged.
     """
 
     function: Callable[[Tensor], Tensor]
-    size: int
+    size: int  # how many neighbouring channels it sums
     exact: bool = field(default=True, kw_only=True)
 
     def record(self, input: Tensor) -> tuple[Tensor, Record]:
@@ -174,10 +143,6 @@ class ResponseNormalization(WithoutFilters):
             return (window,)
         return ((batch, channel.sliding(self.size, 1, self.size // 2), *places),)
 
-    def inside(self, record: Record) -> Inside:
-        """The same: all channels of a place are there."""
-        return Inside(self)
-
     def under(self, policies: Policies) -> ResponseNormalization:
         """Exact or passed by, as the policies say."""
         exact = policies.response_normalization == "exact"
@@ -188,8 +153,5 @@ def response_call(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Any:
     """The layer and the inputs of a call of ``F.local_response_norm``."""
-
-    def normalize(x: Tensor) -> Tensor:
-        return F.local_response_norm(x, size, alpha, beta, k)
-
-    return ResponseNormalization(normalize, size), (input,)
+    layer = ResponseNormalization(lambda x: F.local_response_norm(x, size, alpha, beta, k), size)
+    return layer, (input,)

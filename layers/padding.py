@@ -18,17 +18,11 @@ from .window import Interval, Window
 
 @dataclass(frozen=True, eq=False)
 class Padding(WithoutFilters):
-    """Padding of the last axes; its mirror adds every padded place back to where it came from.
+    """Padding of the last axes; its mirror adds every padded place back to where it came from."""
 
-    Args:
-        sides: cells before and after, one pair an axis, the last axis last; negative ones crop.
-        mode: "constant", "reflect", "replicate" or "circular".
-        value: what "constant" pads with.
-    """
-
-    sides: tuple[tuple[int, int], ...]
-    mode: str = "constant"
-    value: float = 0.0
+    sides: tuple[tuple[int, int], ...]  # before and after, the last axis last; negative ones crop
+    mode: str = "constant"  # or "reflect", "replicate", "circular"
+    value: float = 0.0  # what "constant" pads with
 
     def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
         """Pad."""

@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .base import InputSize, Inside, WithoutFilters, no_filters
 from .functional import LinearMap, linear
 from .policies import Policies
-from .readers import tuple_of
+from .readers import for_axes, tuple_of
 from .unpooling import Cells, Switches, spread, unpool
 from .window import Window
-
-POOL: dict[int, Callable[..., Any]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-ADAPTIVE = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
-
-AVERAGE = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
-ADAPTIVE_AVERAGE: dict[int, Callable[..., Tensor]] = {
-    1: F.adaptive_avg_pool1d,
-    2: F.adaptive_avg_pool2d,
-    3: F.adaptive_avg_pool3d,
-}
 
 
 @dataclass(frozen=True, eq=False)
 class Unpooled(WithoutFilters):
-    """A max pooling, whose mirror unpools.
-
-    Args:
-        unpooling: "switches" (see ``unpool``), "centre" or "uniform" (see ``spread``).
-    """
+    """A max pooling; its mirror unpools by "switches", or to the "centre", or "uniform"."""
 
     unpooling: str = field(default="switches", kw_only=True)
+    channelwise = True
 
-    def pool(self, input: Tensor) -> tuple[Tensor, Tensor]:
+    def pool(self, input: Tensor) -> Any:
         """The maxima, and the place of each in its map."""
         raise NotImplementedError
 
@@ -65,34 +50,23 @@ class Unpooled(WithoutFilters):
         """Unpooled as the policies say."""
         return replace(self, unpooling=policies.unpooling)
 
-    @property
-    def channelwise(self) -> bool:
-        """Channels are pooled apart."""
-        return True
-
 
 @dataclass(frozen=True, eq=False)
 class MaxPooling(Unpooled):
-    """Max pooling in 1-D, 2-D or 3-D.
+    """Max pooling in 1-D, 2-D or 3-D."""
 
-    Args:
-        kernel, stride, padding, dilation: one number an axis.
-        ceil_mode: windows that start inside the map but end outside count too.
-    """
-
-    kernel: tuple[int, ...]
+    kernel: tuple[int, ...]  # one number an axis, as the others
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
-    ceil_mode: bool = False
+    ceil_mode: bool = False  # windows that start inside the map but end outside count too
 
-    def pool(self, input: Tensor) -> tuple[Tensor, Tensor]:
+    def pool(self, input: Tensor) -> Any:
         """By torch."""
-        found: tuple[Tensor, Tensor] = POOL[len(self.kernel)](
+        return for_axes("max_pool", len(self.kernel))(
             input, self.kernel, self.stride, self.padding, self.dilation,
             ceil_mode=self.ceil_mode, return_indices=True,
         )  # fmt: skip
-        return found
 
     def cells(self, record: InputSize, size: torch.Size) -> list[Cells]:
         """The kernel, dilated."""
@@ -133,25 +107,19 @@ class MaxPooling(Unpooled):
         axes = input.ndim - 2
         kernel = tuple_of(kernel_size, axes)
         stride = tuple_of(stride, axes) if stride else kernel
-        layer = cls(
-            kernel, stride, tuple_of(padding, axes), tuple_of(dilation, axes), bool(ceil_mode)
-        )
-        return layer, (input,)
+        padding, dilation = tuple_of(padding, axes), tuple_of(dilation, axes)
+        return cls(kernel, stride, padding, dilation, bool(ceil_mode)), (input,)
 
 
 @dataclass(frozen=True, eq=False)
 class AdaptiveMaxPooling(Unpooled):
-    """Adaptive max pooling.
+    """Adaptive max pooling."""
 
-    Args:
-        bins: output length of each axis; None keeps the input's.
-    """
+    bins: tuple[int | None, ...]  # output length of each axis; None keeps the input's
 
-    bins: tuple[int | None, ...]
-
-    def pool(self, input: Tensor) -> tuple[Tensor, Tensor]:
+    def pool(self, input: Tensor) -> Any:
         """By torch."""
-        pool: Callable[..., tuple[Tensor, Tensor]] = ADAPTIVE[len(self.bins)]
+        pool = for_axes("adaptive_max_pool", len(self.bins))
         return pool(input, binned(self.bins, input.shape), return_indices=True)
 
     def cells(self, record: InputSize, size: torch.Size) -> list[Cells]:
@@ -201,29 +169,27 @@ def average_pooling(
     strides = tuple_of(stride, axes) if stride else kernel
     padding = tuple_of(padding, axes)
     rest = () if axes == 1 else (divisor_override,)  # the 1-D function does not know it
-
-    def pool(x: Tensor) -> Tensor:
-        return AVERAGE[axes](x, kernel, strides, padding, ceil_mode, count_include_pad, *rest)
+    average = for_axes("avg_pool", axes)
 
     def sees(window: Window, size: torch.Size) -> Window:
         batch, channel, *places = window
         moves = zip(places, kernel, strides, padding, strict=True)
         return (batch, channel, *(place.sliding(k, s, p) for place, k, s, p in moves))
 
-    def bare(x: Tensor) -> Tensor:
-        return AVERAGE[axes](x, kernel, strides, 0, False, True, *rest)
-
     # where the padding does not count, a border divides by what no other place divides by
     even = not ceil_mode and (count_include_pad or not any(padding))
-    return LinearMap(pool, sees, bare if even else None, no_filters), (input,)
+    layer = LinearMap(
+        lambda x: average(x, kernel, strides, padding, ceil_mode, count_include_pad, *rest),
+        sees,
+        (lambda x: average(x, kernel, strides, 0, False, True, *rest)) if even else None,
+        no_filters,
+    )
+    return layer, (input,)
 
 
 def adaptive_average_pooling(input: Tensor, output_size: Any) -> tuple[LinearMap, tuple[Tensor]]:
     """The layer and the inputs of a call of ``F.adaptive_avg_pool2d`` and relatives."""
     axes = input.ndim - 2
-    bins = tuple_of(output_size, axes)
-
-    def sees(window: Window, size: torch.Size) -> Window:
-        return adaptive_window(window, bins, size)
-
-    return linear(lambda x: ADAPTIVE_AVERAGE[axes](x, bins), sees), (input,)
+    bins, average = tuple_of(output_size, axes), for_axes("adaptive_avg_pool", axes)
+    layer = linear(lambda x: average(x, bins), lambda w, size: adaptive_window(w, bins, size))
+    return layer, (input,)

@@ -30,19 +30,14 @@ def matmul(input: Tensor, other: Tensor) -> Any:
 
     def sees(window: Window, inputs: tuple[Tensor, ...]) -> tuple[Window, ...]:
         *lead, row, column = window
-        left, right = inputs
+        left, right = (broadcast_window(tuple(lead), x.shape[:-2]) for x in inputs)
         every = Interval.whole()
-        return _seen(lead, left, (row, every)), _seen(lead, right, (every, column))
+        return (*left, row, every), (*right, every, column)
 
     def cost(size: torch.Size) -> int:
         return math.prod(size[1:]) * input.shape[-1]
 
     return PerSample(torch.matmul, sees, cost, batched), (input, other)
-
-
-def _seen(lead: list[Interval], factor: Tensor, places: Window) -> Window:
-    """The window of a factor whose leading axes were broadcast."""
-    return (*broadcast_window(tuple(lead), factor.shape[:-2]), *places)
 
 
 def einsum(equation: Any, *operands: Any) -> Any:
@@ -63,9 +58,8 @@ def einsum(equation: Any, *operands: Any) -> Any:
         at = dict(zip(given, window, strict=True))
         return tuple(tuple(at.get(label, Interval.whole()) for label in own) for own in labels)
 
-    pairs = zip(labels, operands, strict=True)
     lengths: dict[str, int] = {}
-    for own, x in pairs:
+    for own, x in zip(labels, operands, strict=True):
         lengths.update(zip(own, x.shape, strict=True))
 
     def cost(size: torch.Size) -> int:

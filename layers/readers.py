@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Reader = Callable[..., Any]
@@ -18,8 +19,13 @@ def tuple_of(value: Any, axes: int) -> tuple[int, ...]:
     return (value,) * axes
 
 
+def for_axes(name: str, axes: int) -> Callable[..., Any]:
+    """The function of ``torch.nn.functional`` for this many spatial axes: ``conv2d`` for 2."""
+    return cast(Callable[..., Any], getattr(F, f"{name}{axes}d"))
+
+
 def spatial(axes: int, read: Reader) -> Reader:
-    """A reader for calls on (batch, channels, *size) with so many axes in size.
+    """A reader for calls on (batch, channels, *size) with this many axes in size.
 
     torch takes (channels, *size) too, a single sample without a batch; what is beyond these
     layers is given back as None.
@@ -27,8 +33,8 @@ def spatial(axes: int, read: Reader) -> Reader:
 
     @wraps(read)
     def batched(*args: Any, **kwargs: Any) -> Any:
-        found = read(*args, **kwargs)
-        return found if found is not None and found[1][0].ndim == axes + 2 else None
+        call = read(*args, **kwargs)
+        return call if call is not None and call[1][0].ndim == axes + 2 else None
 
     return batched
 
@@ -36,10 +42,8 @@ def spatial(axes: int, read: Reader) -> Reader:
 def of_module(read: Reader, *names: str, **more: str) -> Reader:
     """A reader for modules that call a function with their attributes as arguments.
 
-    Args:
-        read: reads calls of the function.
-        names: attributes, in the order of the arguments; None where a module lacks one.
-        more: {argument: attribute} of others.
+    The attributes stand in the order of the arguments (None where a module lacks one), others as
+    ``argument="attribute"``.
     """
 
     def call(module: nn.Module, input: Tensor) -> Any:

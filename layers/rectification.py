@@ -6,17 +6,16 @@ import copy
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
-from .base import Inside, Record, WithoutFilters, no_filters
+from .base import Inside, Record, SamePlaces, no_filters
 from .crop import Crop
 from .functional import PerSample, Values, along
 from .policies import Activation, DeconvNetRule, Policies, Rectifier
-from .window import Window
 
 INFINITY = float("inf")
 
@@ -29,11 +28,11 @@ class Remembered(Record):
 
     def within(self, output: Crop, inputs: Sequence[Crop]) -> Remembered:
         """What was kept of the same places."""
-        return Remembered(_cut(self.kept, output))
+        return Remembered(pytree.tree_map_only(Tensor, output.of, self.kept))
 
 
 @dataclass(frozen=True, eq=False)
-class Rectification(WithoutFilters):
+class Rectification(SamePlaces):
     """An activation function under a rectifier policy.
 
     Args:
@@ -46,7 +45,7 @@ class Rectification(WithoutFilters):
     mined = True
 
     @property
-    def activation_name(self) -> str:
+    def activation_name(self) -> str:  # type: ignore[override]
         """As the field calls it."""
         return self.activation.name
 
@@ -65,16 +64,12 @@ class Rectification(WithoutFilters):
         assert self.rectifier is not None, "record() refuses layers without a rectifier"
         return (self.rectifier.signal(signal, record.kept),)
 
-    def window(self, window: Window, record: Remembered) -> tuple[Window]:
-        """The same places."""
-        return (window,)
-
     def inside(self, record: Remembered) -> Inside | None:
-        """The same, if the policy looks at one place at a time."""
-        return Inside(self) if self.rectifier is not None and self.rectifier.pointwise else None
+        """The layer itself, if the policy looks at one place at a time."""
+        return Inside(self) if self.channelwise else None
 
     @property
-    def channelwise(self) -> bool:
+    def channelwise(self) -> bool:  # type: ignore[override]
         """If the policy looks at one place at a time."""
         return self.rectifier is not None and self.rectifier.pointwise
 
@@ -87,19 +82,13 @@ class Rectification(WithoutFilters):
         return replace(self, rectifier=policies.rectifier_for(self.activation))
 
 
-def _cut(kept: Any, crop: Crop) -> Any:
-    if isinstance(kept, tuple):
-        return tuple(_cut(part, crop) for part in kept)
-    return crop.of(kept) if isinstance(kept, Tensor) else kept
-
-
 def of_module(module: nn.Module, input: Tensor) -> tuple[Rectification, tuple[Tensor]]:
     """The layer and the inputs of a call of any activation module."""
     bare: Any = module
     if getattr(module, "inplace", False):
         bare = copy.copy(module)  # shares the parameters; the user's module stays as it is
         bare.inplace = False
-    # its hooks are run by whoever runs it
+    # ``forward``: its hooks are run by whoever runs the module
     activation = Activation(type(module).__name__, bare.forward, module_ceiling(module))
     return Rectification(activation), (input,)
 
@@ -110,17 +99,10 @@ class GatedLinearUnit(PerSample):
 
     No paper gives the three methods a rule for it. By derivative it is the product rule; where
     ``fallback`` says "rectify", the positive part of the signal goes through the product rule.
-
-    Args:
-        rectified: take the positive part of the signal first.
     """
 
-    rectified: bool = False
-
-    @property
-    def activation_name(self) -> str:
-        """Of the gate."""
-        return "GLU"
+    rectified: bool = False  # take the positive part of the signal first
+    activation_name = "GLU"
 
     def mirror(self, signal: Tensor, record: Values) -> tuple[Tensor | None, ...]:
         """The product rule at the recorded halves."""
@@ -161,8 +143,8 @@ def of_call(
     """Reads calls of an activation function with any further arguments but ``inplace``."""
 
     def read(input: Tensor, *args: Any, **kwargs: Any) -> Any:
-        args, kwargs = without_inplace(function, (input, *args), kwargs)
-        activation = Activation(name, partial(_after, function, args[1:], kwargs), ceiling)
+        (_, *rest), named = without_inplace(function, (input, *args), kwargs)
+        activation = Activation(name, lambda z: function(z, *rest, **named), ceiling)
         return Rectification(activation), (input,)
 
     return read
@@ -210,9 +192,3 @@ def without_inplace(
         return args, kwargs
     place = names.index("inplace") if "inplace" in names else len(args)
     return tuple(False if i == place else value for i, value in enumerate(args)), kwargs
-
-
-def _after(
-    function: Callable[..., Tensor], rest: tuple[Any, ...], kwargs: dict[str, Any], z: Tensor
-) -> Tensor:
-    return function(z, *rest, **kwargs)

@@ -18,17 +18,12 @@ from .window import Interval, Window
 def reduced_window(window: Window, rank: int, axes: Sequence[int], *, kept: bool) -> Window:
     """What a reduction sees: everything of the reduced axes, the same places of the others.
 
-    Args:
-        window: of the output.
-        rank: axes of the input.
-        axes: those that are reduced.
-        kept: they stay in the output, of length one.
+    The input has ``rank`` axes; reduced ones that are ``kept`` have length one in the output.
     """
-    rest, seen = iter(window), []
-    for axis in range(rank):
-        own = next(rest) if kept or axis not in axes else None
-        seen.append(Interval.whole() if axis in axes or own is None else own)
-    return tuple(seen)
+    if kept:
+        return tuple(Interval.whole() if axis in axes else w for axis, w in enumerate(window))
+    rest = iter(window)
+    return tuple(Interval.whole() if axis in axes else next(rest) for axis in range(rank))
 
 
 def summing(function: Callable[..., Tensor]) -> Callable[..., Any]:
@@ -36,11 +31,11 @@ def summing(function: Callable[..., Tensor]) -> Callable[..., Any]:
 
     def read(input: Tensor, dim: Any = (), keepdim: bool = False) -> Any:
         axes = _axes(dim, input.ndim) or tuple(range(input.ndim))
-
-        def sees(window: Window, size: torch.Size) -> Window:
-            return reduced_window(window, len(size), axes, kept=keepdim)
-
-        layer = linear(lambda x: function(x, axes, keepdim), sees, per_sample=0 not in axes)
+        layer = linear(
+            lambda x: function(x, axes, keepdim),
+            lambda window, size: reduced_window(window, len(size), axes, kept=keepdim),
+            per_sample=0 not in axes,
+        )
         return layer, (input,)
 
     return read
@@ -54,9 +49,7 @@ def _axes(dim: Any, rank: int) -> tuple[int, ...]:
 def reduction(function: Callable[..., Tensor], place: int = 0) -> Callable[..., Any]:
     """Reads calls of a function of a tensor that reduces axes, the batch not among them.
 
-    Args:
-        function: the operation, ``function(input, ..., dim, keepdim)``.
-        place: how many other arguments stand before ``dim``.
+    ``place`` counts the arguments between the tensor and ``dim``.
     """
 
     def read(input: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -96,11 +89,8 @@ def mixing(function: Callable[..., Tensor]) -> Callable[..., Any]:
             axes = dims
         if any(axis % input.ndim == 0 for axis in axes):
             return None
-
-        def moved(x: Tensor) -> Tensor:
-            return function(x, dims, *args, **kwargs)
-
-        return PerSample(moved, along(*axes), no_filters), (input,)
+        moved = PerSample(lambda x: function(x, dims, *args, **kwargs), along(*axes), no_filters)
+        return moved, (input,)
 
     return read
 
@@ -119,12 +109,8 @@ def picking(
     """Reads calls of a function that returns values of its input and their places: ``torch.max``.
 
     Each value goes back to the place that torch itself has chosen, also among equal values
-    (``amax`` shares between these).
-
-    Args:
-        function: ``function(input, ..., dim, ...)`` -> (values, places).
-        place: how many other arguments stand before ``dim``.
-        dim: its default; without one, a call that names no axis takes all values together.
+    (``amax`` shares between these). ``place`` counts the arguments between the tensor and ``dim``.
+    Without a default ``dim``, a call that names no axis takes all values together.
     """
 
     def read(input: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -148,12 +134,7 @@ def picking(
 
 
 def extreme(function: Callable[..., Any], pairwise: Callable[..., Any]) -> Callable[..., Any]:
-    """Reads ``torch.max`` and ``torch.min``: along an axis, or of two tensors.
-
-    Args:
-        function: one of the two.
-        pairwise: reads ``torch.maximum`` or ``torch.minimum``.
-    """
+    """Reads ``torch.max`` or ``torch.min`` along an axis, and ``pairwise`` of two tensors."""
     along = picking(function)
 
     def read(input: Tensor, *args: Any, **kwargs: Any) -> Any:

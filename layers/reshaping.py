@@ -12,14 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import InputSize, Inside, MirroredLayer, Record, Signal, WithoutFilters
+from .base import InputSize, MirroredLayer, Record, SamePlaces, Signal, WithoutFilters
 from .functional import linear
 from .window import Interval, Window, broadcast_window
 
 
 @dataclass(frozen=True, eq=False)
-class Passing(WithoutFilters):
+class Passing(SamePlaces):
     """Identity, dropout at evaluation, ``contiguous``: the signal passes unchanged."""
+
+    channelwise = True
 
     def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
         """The same tensor."""
@@ -28,19 +30,6 @@ class Passing(WithoutFilters):
     def mirror(self, signal: Tensor, record: InputSize) -> tuple[Tensor]:
         """The same signal."""
         return (signal,)
-
-    def window(self, window: Window, record: InputSize) -> tuple[Window]:
-        """The same places."""
-        return (window,)
-
-    @property
-    def channelwise(self) -> bool:
-        """Nothing changes."""
-        return True
-
-    def inside(self, record: InputSize) -> Inside:
-        """The same."""
-        return Inside(self)
 
 
 def passing(input: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -74,11 +63,7 @@ class Reshaped(Record):
 
 @dataclass(frozen=True, eq=False)
 class Reshape(WithoutFilters):
-    """Flatten, view, reshape, squeeze, unsqueeze: another shape for the same values in order.
-
-    Args:
-        function: the operation.
-    """
+    """Flatten, view, reshape, squeeze, unsqueeze: another shape for the same values in order."""
 
     function: Callable[[Tensor], Tensor]
 
@@ -134,11 +119,8 @@ def _through(before: list[int], after: list[int], window: list[Interval]) -> lis
     long_in = [i for i, n in enumerate(before) if n != 1]
     long_out = [i for i, n in enumerate(after) if n != 1]
     if len(long_in) == len(long_out) == 1:  # only axes of length one came or went
-        return [
-            window[long_out[0]] if i in long_in else Interval.whole() for i in range(len(before))
-        ]
-    flat = _flat(after, window)
-    return _unflat(before, flat)
+        return [window[long_out[0]] if n != 1 else Interval.whole() for n in before]
+    return _unflat(before, _flat(after, window))
 
 
 def _flat(lengths: list[int], window: list[Interval]) -> Interval:
@@ -201,11 +183,12 @@ def permute(function: Callable[..., Tensor]) -> Callable[..., Any]:
         # the order is read off an empty tensor with axes of different lengths
         ranks = torch.empty(tuple(range(1, input.ndim + 1)), device="meta")
         order = [n - 1 for n in function(ranks, *args, **kwargs).shape]
-
-        def sees(window: Window, size: torch.Size) -> Window:
-            return permuted_window(window, order)
-
-        return linear(lambda x: x.permute(order), sees, per_sample=order[0] == 0), (input,)
+        layer = linear(
+            lambda x: x.permute(order),
+            lambda window, size: permuted_window(window, order),
+            per_sample=order[0] == 0,
+        )
+        return layer, (input,)
 
     return read
 
@@ -259,26 +242,18 @@ def expand(input: Tensor, *size: Any) -> Any:
     def run(x: Tensor) -> Tensor:
         return x.expand(len(x) if own else after[0], *after[1:])
 
-    def sees(window: Window, size: torch.Size) -> Window:
-        return broadcast_window(window, size)
-
-    return linear(run, sees, per_sample=own), (input,)
+    return linear(run, broadcast_window, per_sample=own), (input,)
 
 
 @dataclass(frozen=True, eq=False)
 class Alike(WithoutFilters):
-    """A layer that takes its output's size from a second tensor, and none of its values.
-
-    Args:
-        layer: of the first input.
-    """
+    """A layer of the first tensor, which takes the size of its output from a second one."""
 
     layer: MirroredLayer
 
-    def record(self, input: Tensor, other: Tensor) -> tuple[Tensor, Record]:
+    def record(self, input: Tensor, other: Tensor) -> tuple[Any, Record]:
         """Run the layer."""
-        found: tuple[Tensor, Record] = self.layer.record(input)
-        return found
+        return self.layer.record(input)
 
     def mirror(self, signal: Tensor, record: Record) -> tuple[Signal, None]:
         """Nothing arrives at the second input."""

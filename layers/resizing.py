@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,19 +18,12 @@ from .window import Window
 
 @dataclass(frozen=True, eq=False)
 class Resizing:
-    """How ``F.interpolate`` was asked, axis by axis.
+    """A call of ``F.interpolate``: its arguments, and what its output sees."""
 
-    Args:
-        sizes: output length of each spatial axis, or None.
-        factors: scale of each spatial axis, or None.
-        mode: as ``F.interpolate`` calls it.
-        options: its further arguments.
-    """
-
-    sizes: tuple[int, ...] | None
-    factors: tuple[float, ...] | None
+    sizes: tuple[int, ...] | None  # output length of each spatial axis
+    factors: tuple[float, ...] | None  # scale of each spatial axis
     mode: str
-    options: dict[str, Any]
+    options: dict[str, Any]  # further arguments
 
     def __call__(self, input: Tensor) -> Tensor:
         """Interpolate; (batch, channels, *size) -> (batch, channels, *size_out)."""
@@ -53,14 +46,13 @@ class Resizing:
         beside, thin = [2] * axes, [1] * axes
         beside[axis] = thin[axis] = length
         cells = torch.eye(length, dtype=torch.float64).view(length, 1, *thin)
-        here = Resizing(
-            None if self.sizes is None else _only(self.sizes, axis, 2),
-            None if self.factors is None else _only(self.factors, axis, 1.0),
-            self.mode,
-            self.options,
+        here = replace(
+            self,
+            sizes=None if self.sizes is None else _only(self.sizes, axis, 2),
+            factors=None if self.factors is None else _only(self.factors, axis, 1.0),
         )
-        found = here(cells.expand(length, 1, *beside).contiguous()).movedim(2 + axis, 1)
-        weights = found.reshape(length, found.shape[1], -1)[..., 0].numpy() != 0
+        output = here(cells.expand(length, 1, *beside).contiguous()).movedim(2 + axis, 1)
+        weights = output.reshape(length, output.shape[1], -1)[..., 0].numpy() != 0
         return weights.argmax(0), length - weights[::-1].argmax(0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import torch
@@ -30,11 +31,7 @@ class Entries(Record):
 
 @dataclass(frozen=True, eq=False)
 class Item(WithoutFilters):
-    """One entry of a tuple, list or dict; nothing arrives at the others.
-
-    Args:
-        key: which entry.
-    """
+    """One entry of a tuple, list or dict; nothing arrives at the others."""
 
     key: Any
 
@@ -63,12 +60,12 @@ def getitem(input: Any, index: Any) -> Any:
     if not isinstance(input, Tensor):
         return None if isinstance(index, slice) else (Item(index), (input,))
     parts = list(index) if isinstance(index, tuple) else [index]
-
-    def sees(window: Window, size: torch.Size) -> Window:
-        return _selected(parts, window, size)
-
-    own = _whole_batch(parts, input.ndim)
-    return linear(lambda x: x[index], sees, per_sample=own), (input,)
+    layer = linear(
+        lambda x: x[index],
+        lambda window, size: _selected(parts, window, size),
+        per_sample=_whole_batch(parts, input.ndim),
+    )
+    return layer, (input,)
 
 
 def _selected(parts: list[Any], window: Window, size: torch.Size) -> Window:
@@ -122,15 +119,13 @@ def cutting(function: Callable[..., tuple[Tensor, ...]]) -> Callable[..., Any]:
         lengths = [part.shape[axis] for part in function(input, how, axis)]
 
         def sees(window: Any, size: torch.Size) -> Window | None:
-            seen: Window | None = None
-            offset = 0
+            seen, offset = [], 0
             for part, length in zip(window, lengths, strict=True):
                 if part is not None:
                     moved = part[axis].clipped(length).shifted(offset)
-                    here = (*part[:axis], moved, *part[axis + 1 :])
-                    seen = here if seen is None else union(seen, here)
+                    seen.append((*part[:axis], moved, *part[axis + 1 :]))
                 offset += length
-            return seen
+            return reduce(union, seen) if seen else None
 
         return linear(lambda x: function(x, how, axis), sees, per_sample=axis != 0), (input,)
 
@@ -142,11 +137,11 @@ def unbind(input: Tensor, dim: int = 0) -> Any:
     axis = dim % input.ndim
 
     def sees(window: Any, size: torch.Size) -> Window | None:
-        seen: Window | None = None
-        for number, part in enumerate(window):
-            if part is not None:
-                here = (*part[:axis], Interval.at(number), *part[axis:])
-                seen = here if seen is None else union(seen, here)
-        return seen
+        seen = [
+            (*part[:axis], Interval.at(number), *part[axis:])
+            for number, part in enumerate(window)
+            if part is not None
+        ]
+        return reduce(union, seen) if seen else None
 
     return linear(lambda x: x.unbind(axis), sees, per_sample=axis != 0), (input,)

@@ -45,10 +45,6 @@ from .rectification import INFINITY
 
 aten = torch.ops.aten
 activation = rectification.of_call
-POINTWISE = (
-    "abs", "cos", "erf", "exp", "expm1", "log", "log1p", "nan_to_num", "reciprocal", "rsqrt",
-    "sin", "sqrt", "square",
-)  # fmt: skip
 OF_MODULE = (
     nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.Threshold, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.SELU,
     nn.CELU, nn.SiLU, nn.GELU, nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Softplus, nn.Softsign,
@@ -178,6 +174,9 @@ TABLE: dict[Any, Reader] = _table([
      nn.LayerNorm),
     (normalization.over_axes(F.layer_norm), F.layer_norm),
     (normalization.over_axes(aten.layer_norm.default), aten.layer_norm.default),
+    (of_module(normalization.over_axes(F.rms_norm), "normalized_shape", "weight", "eps"),
+     nn.RMSNorm),
+    (normalization.over_axes(F.rms_norm), F.rms_norm),
     (of_module(normalization.response_call, "size", "alpha", "beta", "k"), nn.LocalResponseNorm),
     (normalization.response_call, F.local_response_norm),
     # where paths meet
@@ -270,7 +269,8 @@ TABLE: dict[Any, Reader] = _table([
     (padding.of_call, F.pad, aten.pad.default),
     (overloads.constant_pad, aten.constant_pad_nd.default),
     # place by place, or along one axis
-    *_each(elementwise, " ".join(POINTWISE)),
+    *_each(elementwise, "abs cos erf exp expm1 log log1p nan_to_num reciprocal rsqrt sin sqrt"),
+    *_each(elementwise, "square"),
     (elementwise(torch.pow), torch.pow, "pow", operator.pow, aten.pow.Tensor_Scalar),
     (softmax(F.softmax), F.softmax),
     (softmax(torch.softmax), torch.softmax, "softmax", aten.softmax.int),
@@ -285,6 +285,3 @@ TABLE: dict[Any, Reader] = _table([
     (reducing.reduction(torch.linalg.vector_norm, 1), torch.linalg.vector_norm),
     *reducing.PICKING,  # max, min, median, topk, sort
 ]) | ACTIVATIONS  # fmt: skip
-if hasattr(nn, "RMSNorm"):  # torch 2.4
-    TABLE[F.rms_norm] = normalization.over_axes(F.rms_norm)
-    TABLE[nn.RMSNorm] = of_module(TABLE[F.rms_norm], "normalized_shape", "weight", "eps")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,28 +78,16 @@ def spread(signal: Tensor, size: torch.Size, cells: Sequence[Cells], *, how: str
         signal: (batch, channels, *size_out).
         size: (batch, channels, *size_in) of the pooling's input.
         cells: for each axis the cells under each window.
-        how: "centre", or "uniform": in equal parts to all cells of the window.
+        how: "centre", or "uniform": in equal parts to all cells of the window that are on the map.
     """
     below = signal
     for axis, (windows, length) in enumerate(zip(cells, size[2:], strict=True), start=2):
-        shares = torch.tensor(
-            [SHARES[how](window, length) for window in windows], dtype=signal.dtype
-        )
+        shares = torch.zeros(len(windows), length, dtype=signal.dtype)
+        for row, window in zip(shares, windows, strict=True):
+            chosen = [cell for cell in window if 0 <= cell < length]
+            if how == "centre":  # cell ceil(k / 2), counted from one, or the nearest on the map
+                chosen = [min(max(window[(len(window) - 1) // 2], 0), length - 1)]
+            row[chosen] = 1 / max(len(chosen), 1)
         below = torch.tensordot(below, shares.to(signal.device), dims=([axis], [0]))
         below = below.movedim(-1, axis)
     return below.contiguous()
-
-
-def _centre(window: range, length: int) -> list[float]:
-    """All to cell ceil(k / 2), counted from one, or the nearest cell that is on the map."""
-    middle = min(max(window[(len(window) - 1) // 2], 0), length - 1)
-    return [float(cell == middle) for cell in range(length)]
-
-
-def _uniform(window: range, length: int) -> list[float]:
-    """Equal parts to every cell that is on the map."""
-    inside = [cell for cell in window if 0 <= cell < length]
-    return [1 / len(inside) if cell in inside else 0.0 for cell in range(length)]
-
-
-SHARES: dict[str, Callable[[range, int], list[float]]] = {"centre": _centre, "uniform": _uniform}

@@ -111,7 +111,7 @@ Window = tuple[Interval, ...]
 
 
 def whole(axes: int) -> Window:
-    """A window that sees everything of a tensor of so many axes."""
+    """A window that sees everything of a tensor with this many axes."""
     return (Interval.whole(),) * axes
 
 
@@ -123,10 +123,7 @@ def broadcast_window(window: Window, size: Sequence[int]) -> Window:
 
 def union(one: Window, other: Window) -> Window:
     """The smallest window that holds both; one that is empty along an axis adds nothing."""
-    nothing = _nothing(one), _nothing(other)
-    return tuple(
-        _blank(a, nothing[0]).union(_blank(b, nothing[1])) for a, b in zip(one, other, strict=True)
-    )
+    return tuple(a.union(b) for a, b in zip(_blanked(one), _blanked(other), strict=True))
 
 
 def clipped(window: Window, size: Sequence[int]) -> Window:
@@ -134,9 +131,7 @@ def clipped(window: Window, size: Sequence[int]) -> Window:
     return tuple(i.clipped(n) for i, n in zip(window, size, strict=True))
 
 
-def _nothing(window: Window) -> Any:
-    return np.any(np.stack(np.broadcast_arrays(*(i.empty for i in window))), axis=0)
-
-
-def _blank(interval: Interval, where: Any) -> Interval:
-    return Interval(interval.start, np.where(where, interval.start, interval.stop))
+def _blanked(window: Window) -> Window:
+    """The window, empty along every axis for units for which it is empty along one."""
+    nothing = np.any(np.stack(np.broadcast_arrays(*(i.empty for i in window))), axis=0)
+    return tuple(Interval(i.start, np.where(nothing, i.start, i.stop)) for i in window)

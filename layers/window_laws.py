@@ -20,12 +20,9 @@ Redrawn = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def window_law(trial: Trial, numbers: np.random.Generator, *, exact: bool) -> None:
-    """No range of output cells depends on anything outside its window.
+    """No range of output cells, drawn by ``numbers``, depends on anything outside its window.
 
-    Args:
-        trial: the layer's run.
-        numbers: draw the ranges.
-        exact: a window must also be no larger than what is seen.
+    An ``exact`` window is no larger than what is seen.
     """
     boxes = [_boxes(tuple(output.shape), numbers) for output in trial.outputs]
     for number, box, told in _seen(trial, trial.record, boxes):
@@ -36,11 +33,11 @@ def window_law(trial: Trial, numbers: np.random.Generator, *, exact: bool) -> No
             seeds[number][region].shape, generator=trial.generator, dtype=torch.float64
         )
         for k, (slope, one) in enumerate(zip(trial.derivative(seeds), told, strict=True)):
-            found = _hull(slope)
-            if one != found if exact else not _covers(one, found):
+            seen = _hull(slope)
+            if one != seen if exact else not _covers(one, seen):
                 raise LawBroken(
                     f"window law: {trial.name}, output {number}, places {_text(box)} see "
-                    f"{_text(found)} of input {k}, but the window says {_text(one)}"
+                    f"{_text(seen)} of input {k}, but the window says {_text(one)}"
                 )
 
 
@@ -88,16 +85,6 @@ def _seen(
             yield number, list(zip(start, stop, strict=True)), told
 
 
-def _zeros(value: Tensor, generator: torch.Generator) -> Tensor:
-    """Receptive fields are computed from zeros."""
-    return torch.zeros_like(value)
-
-
-def _rolled(value: Tensor, generator: torch.Generator) -> Tensor:
-    """Samples in another order."""
-    return value.roll(1, 0) if value.ndim else value
-
-
 def _drawn(low: float, high: float) -> Redrawn:
     """Values of the input itself, which a layer surely takes: the smaller ones, the greater."""
 
@@ -111,15 +98,16 @@ def _drawn(low: float, high: float) -> Redrawn:
     return draw
 
 
-def _scaled(factor: float) -> Redrawn:
-    """Another sign, another order of magnitude."""
-    return lambda value, generator: value * factor
-
-
-OTHERS = (
-    _zeros, _rolled, _drawn(0, 1), _drawn(0, 0.5), _drawn(0.5, 1), _scaled(-1), _scaled(100),
-    _scaled(0.01),
-)  # fmt: skip
+OTHERS: tuple[Redrawn, ...] = (
+    lambda value, _: torch.zeros_like(value),  # receptive fields are computed from zeros
+    lambda value, _: value.roll(1, 0) if value.ndim else value,  # samples in another order
+    _drawn(0, 1),
+    _drawn(0, 0.5),
+    _drawn(0.5, 1),
+    lambda value, _: value * -1,  # another sign, another order of magnitude
+    lambda value, _: value * 100,
+    lambda value, _: value * 0.01,
+)
 
 
 def _boxes(
@@ -178,10 +166,10 @@ def _hull(slope: Tensor) -> Ranges:
     return [(a, b + 1) for a, b in zip(first, last, strict=True)]
 
 
-def _covers(told: Ranges, found: Ranges) -> bool:
-    if told is None or found is None:
-        return found is None
-    return all(a <= b and d >= c for (a, d), (b, c) in zip(told, found, strict=True))
+def _covers(told: Ranges, seen: Ranges) -> bool:
+    if told is None or seen is None:
+        return seen is None
+    return all(a <= b and d >= c for (a, d), (b, c) in zip(told, seen, strict=True))
 
 
 def _text(ranges: Ranges) -> str:

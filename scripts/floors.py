@@ -20,10 +20,10 @@ def floor(requirement: str) -> str:
     Raises:
         ValueError: the requirement is not a name and one lower bound.
     """
-    found = re.fullmatch(r"([\w.-]+)\s*>=\s*([\w.]+)", requirement)
-    if found is None:
+    match = re.fullmatch(r"([\w.-]+)\s*>=\s*([\w.]+)", requirement)
+    if match is None:
         raise ValueError(f"{requirement!r} has no single lower bound; write it as 'name>=version'")
-    return f"{found[1]}=={found[2]}"
+    return f"{match[1]}=={match[2]}"
 
 
 def floors(pyproject: Path = PYPROJECT) -> list[str]:

@@ -16,12 +16,7 @@ Row = TypeVar("Row")
 
 
 def table(columns: Mapping[str, Callable[[Row], str]], rows: Iterable[Row]) -> str:
-    """Write a table in Markdown.
-
-    Args:
-        columns: {title: what the cell of a row shows}, from left to right.
-        rows: anything that the columns understand.
-    """
+    """A table in Markdown, of columns {title: what the cell of a row shows} from left to right."""
     lines = [list(columns), ["---"] * len(columns)]
     lines += [[cell(row) for cell in columns.values()] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -36,8 +31,8 @@ def paste(readme: Path, text: str, name: str) -> None:
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     before = readme.read_text(encoding="utf-8")
     head, _, rest = before.partition(begin)
-    _, found, tail = rest.partition(end)
-    if not found or any(before.count(mark) != 1 for mark in (begin, end)):
+    _, closed, tail = rest.partition(end)
+    if not closed or any(before.count(mark) != 1 for mark in (begin, end)):
         raise ValueError(
             f"{readme.name} does not have the marks {begin} and {end} once each, in this order; "
             "put them where the table should be"
@@ -61,13 +56,13 @@ def number(value: float) -> str:
 
 def versions(*distributions: str) -> dict[str, str]:
     """Installed versions of deconvnet, these distributions and Python; empty if not installed."""
-    found = {"deconvnet": deconvnet.__version__}  # a clone need not be installed
+    numbers = {"deconvnet": deconvnet.__version__}  # a clone need not be installed
     for name in distributions:
         try:
-            found.setdefault(name, version(name))
+            numbers.setdefault(name, version(name))
         except PackageNotFoundError:
-            found.setdefault(name, "")
-    return {**found, "Python": platform.python_version()}
+            numbers.setdefault(name, "")
+    return {**numbers, "Python": platform.python_version()}
 
 
 def sentence(made_with: Mapping[str, str]) -> str:

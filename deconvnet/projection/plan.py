@@ -12,7 +12,7 @@ from torch import Tensor
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import hooks_see
 from deconvnet.layers import Policies
-from deconvnet.layers.packing import rounds
+from deconvnet.layers.local import rounds
 from deconvnet.units import Unit, by_layer
 
 from . import receptive_field

@@ -18,11 +18,9 @@ GRAIN = 0.02  # one grey level, normalised: equal pixels would tie in every pool
 
 @cache
 def network(name: str, weights: str = "") -> nn.Module:
-    """A torchvision network in evaluation mode whose parameters need no gradient.
+    """A network of torchvision's, in evaluation mode, whose parameters need no gradient.
 
-    Args:
-        name: torchvision's.
-        weights: a state dict; without, He-normal weights (He 2015) from a fixed seed.
+    Without a file of weights they are He-normal (He 2015), from a fixed seed.
     """
     with torch.device("meta"):  # torchvision's own initialisation is slow
         model = torchvision.models.get_model(name, weights=None)
@@ -41,14 +39,10 @@ def network(name: str, weights: str = "") -> nn.Module:
 
 
 class Pictures(Dataset[Tensor]):
-    """Tiles of scikit-image's photographs in memory, with a little seeded noise.
-
-    Args:
-        count: how many, spread evenly over all tiles.
-        side: pixels.
+    """Tiles of scikit-image's photographs in memory, spread evenly, with a little seeded noise.
 
     Raises:
-        ValueError: there are not so many tiles.
+        ValueError: there are fewer tiles.
     """
 
     def __init__(self, count: int, *, side: int = SIDE) -> None:
@@ -70,5 +64,5 @@ class Pictures(Dataset[Tensor]):
 
 @cache
 def pictures(count: int) -> Tensor:
-    """So many photographs, (count, 3, 224, 224)."""
+    """This many photographs, (count, 3, 224, 224)."""
     return Pictures(count).images

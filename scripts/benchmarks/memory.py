@@ -82,14 +82,9 @@ def _bytes(result: object) -> int:
 
 @dataclass(frozen=True)
 class ManyUnits:
-    """One row: the peak of one call for many units of AlexNet's conv3 on the same images.
+    """One row: the peak of one call for many units of AlexNet's conv3 on the same images."""
 
-    Args:
-        count: units.
-        images: they are spread over.
-    """
-
-    count: int
+    count: int  # units, spread over the images
     images: int = 10
     network: str = "alexnet"
     layer: str = "features.7"

@@ -37,30 +37,21 @@ def _over(side: str, seconds: str = "seconds") -> Callable[[dict[str, Any]], str
     return shown
 
 
-def _milliseconds(figures: dict[str, Any]) -> str:
-    images = figures["batches"] * figures["batch"]
-    return number(1000 * median(figures["seconds"]["forward"]) / images)
-
-
 @dataclass(frozen=True)
 class Mining:
-    """One row: all rectifiers of a network mined over photographs that lie in memory.
+    """One row: all rectifiers of a network mined over photographs that lie in memory."""
 
-    Args:
-        network: torchvision's name.
-        batches: how many.
-        batch: images in each.
-    """
-
-    network: str
+    network: str  # torchvision's name
     batches: int
-    batch: int
+    batch: int  # images in each
 
     columns = {
         "network": lambda f: f["network"],
         "layers (channels)": lambda f: f"{f['layers']} ({f['channels']})",
         "images": lambda f: f"{f['batches']} × {f['batch']}",
-        "forward alone, ms an image": _milliseconds,
+        "forward alone, ms an image": lambda f: number(
+            1000 * median(f["seconds"]["forward"]) / (f["batches"] * f["batch"])
+        ),
         "with a DataLoader": _over("loader"),
         "plain script": _over("plain"),
         "deconvnet": _over("ours"),
@@ -108,7 +99,8 @@ def timed(model: nn.Module, dataset: Watched, row: Mining, setup: Setup) -> dict
     Raises:
         ValueError: the strongest activations differ, or mining did not report each batch.
     """
-    layers = rectified(model, dataset[0])
+    net = DeconvNet(model, "identity", input_size=tuple(dataset[0].shape))
+    layers = [name for name, layer in net.layers.items() if layer.kind == "ReLU"]
     batches = [images.to(setup.device) for images in dataset.images.split(row.batch)]
     loader = DataLoader(dataset.images, batch_size=row.batch)
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
@@ -140,8 +132,8 @@ def timed(model: nn.Module, dataset: Watched, row: Mining, setup: Setup) -> dict
             mining_peers.same_values(store, values, mining_peers.CRP)
             seconds[mining_peers.CRP].append(took)
     channels = sum(store[layer].channels for layer in layers)
-    figures = {"seconds": seconds, "late": late, "once": once}
-    return {"layers": len(layers), "channels": channels, **figures}
+    counts = {"layers": len(layers), "channels": channels}
+    return {**counts, "seconds": seconds, "late": late, "once": once}
 
 
 def _looped(batches: Any, work: Callable[[Tensor], object]) -> list[float]:
@@ -169,9 +161,3 @@ def mined(
             "a batch is not known; report= must be called after every one"
         )
     return store, [dataset.started, *ends]
-
-
-def rectified(model: nn.Module, image: Tensor) -> list[str]:
-    """Names of all layers that are rectifiers."""
-    layers = DeconvNet(model, "identity", input_size=tuple(image.shape)).layers
-    return [name for name, layer in layers.items() if layer.kind == "ReLU"]

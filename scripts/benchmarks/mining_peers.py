@@ -25,12 +25,7 @@ CLOSE = 1e-4  # relative, float32: mining runs channels last, which adds up in a
 class Plain:
     """A first script for the same job: a forward hook on each layer, maxima, ``topk`` of a table.
 
-    It does not handle NaN, ties, unreadable images or files.
-
-    Args:
-        model: the network.
-        layers: names of modules.
-        k: images to keep for each channel.
+    It keeps ``k`` images a channel, and does not handle NaN, ties, unreadable images or files.
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[str], k: int) -> None:
@@ -64,10 +59,10 @@ def same_values(store: Store, values: Mapping[str, Tensor], peer: str) -> None:
         ValueError: they differ.
     """
     for layer, value in values.items():
-        found = torch.from_numpy(store[layer].activation[:]).T
-        rows = min(len(found), len(value))
+        ours = torch.from_numpy(store[layer].activation[:]).T
+        rows = min(len(ours), len(value))
         value = value[:rows].cpu()
-        if not torch.allclose(found[:rows], value, rtol=CLOSE, atol=CLOSE * float(value.max())):
+        if not torch.allclose(ours[:rows], value, rtol=CLOSE, atol=CLOSE * float(value.max())):
             raise ValueError(
                 f"{layer}: the greatest activations by {peer} differ from ours; find out which are "
                 "wrong before you time them"
@@ -101,7 +96,7 @@ def crp(
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
     ):
-        found = FeatureVisualization(
+        peer = FeatureVisualization(
             CondAttribution(copy.deepcopy(model), no_param_grad=True),
             labelled,
             {layer: ChannelConcept() for layer in layers},
@@ -110,7 +105,7 @@ def crp(
             path=folder,
         )
         started = timer()
-        found.run_distributed(None, 0, len(images), batch)
+        peer.run_distributed(None, 0, len(images), batch)
         seconds = timer() - started
-        files = {layer: found.ActMax.PATH / f"{layer}_0_{len(images)}_rel.npy" for layer in layers}
+        files = {layer: peer.ActMax.PATH / f"{layer}_0_{len(images)}_rel.npy" for layer in layers}
         return seconds, {layer: torch.from_numpy(np.load(file)) for layer, file in files.items()}

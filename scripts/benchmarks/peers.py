@@ -17,28 +17,21 @@ TOLERANCE = 1e-4  # float32, relative to the greatest value of a unit's map
 EXACT = 1e-8  # float64
 TOGETHER = 9  # units of one captum call: those of one channel
 
-
 Peer = Callable[[Any, nn.Module, Tensor, Sequence[Unit]], Tensor]
 
 
 def ours(net: DeconvNet, images: Tensor, units: Sequence[Unit]) -> list[Projection]:
     """This toolkit, by its public call: each unit's projection, cropped to its receptive field."""
-    found = net.project(images, units=units, seed="one", crop=True)
-    assert isinstance(found, list)
-    return found
+    projections = net.project(images, units=units, seed="one", crop=True)
+    assert isinstance(projections, list)
+    return projections
 
 
 def captum(row: Any, model: nn.Module, images: Tensor, units: Sequence[Unit]) -> Tensor:
     """The toolkit captum (Kokhlikyan 2020) at its best: units of a channel share a call.
 
-    Args:
-        row: has ``rule``, and ``module``, whose output holds the units.
-        model: the network.
-        images: (batch, channels, *size).
-        units: of these images, channel by channel.
-
-    Returns:
-        (len(units), channels, *size).
+    The row has ``rule``, and ``module``, whose output holds the units, channel by channel. The maps
+    are (units, channels, *size) for images (batch, channels, *size).
     """
     from captum.attr import NeuronDeconvolution, NeuronGuidedBackprop
 
@@ -63,12 +56,7 @@ def _selector(units: Sequence[Unit]) -> Callable[[Tensor], Tensor]:
 
 
 def compare(
-    row: Any,
-    model: nn.Module,
-    images: Tensor,
-    *,
-    units: Sequence[Unit],
-    peer: Peer = captum,
+    row: Any, model: nn.Module, images: Tensor, *, units: Sequence[Unit], peer: Peer = captum
 ) -> dict[str, float | int]:
     """Run both toolkits and compare their maps.
 
@@ -99,12 +87,8 @@ def compare(
                 f"of the greatest value in float64; expected less than {EXACT:g}. Times of "
                 "different results say nothing: find out which map is wrong"
             )
-    agreed = [error for error in single if error < TOLERANCE]
-    return {
-        "error": max(agreed, default=0.0),
-        "tied": len(tied),
-        "exact": max(double, default=0.0),
-    }
+    agreed = max((error for error in single if error < TOLERANCE), default=0.0)
+    return {"error": agreed, "tied": len(tied), "exact": max(double, default=0.0)}
 
 
 def _errors(
@@ -115,8 +99,8 @@ def _errors(
     Outside of a unit's receptive field our map is zero. A peer's map that is zero everywhere
     proves nothing: its error is NaN.
     """
-    found, errors = ours(DeconvNet(model, row.rule), images, units), []
-    for projection, whole in zip(found, peer(row, model, images, units), strict=True):
+    projections, errors = ours(DeconvNet(model, row.rule), images, units), []
+    for projection, whole in zip(projections, peer(row, model, images, units), strict=True):
         full = torch.zeros_like(whole)
         full[(slice(None), *projection.box.slices)] = projection.pixels.to(whole)
         errors.append(float((full - whole).abs().max() / whole.abs().max()))

@@ -26,10 +26,6 @@ def _milliseconds(figures: dict[str, Any], side: str) -> str:
     return number(1000 * median(figures["seconds"][side]) / figures["units"])
 
 
-def _faster(figures: dict[str, Any]) -> str:
-    return spread(ratios(figures["seconds"]["captum"], figures["seconds"]["ours"]))
-
-
 def _rate(figures: dict[str, Any]) -> str:
     share = figures["multiply_adds"]["taken"] / figures["forwarded"]
     seconds = figures["seconds"]
@@ -49,32 +45,22 @@ def _network(figures: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Projections:
-    """One row: the strongest positions of some channels in some images, projected.
+    """One row: the strongest positions of some channels in some images, projected."""
 
-    Args:
-        network: torchvision's name.
-        layer: node name of a rectifier.
-        rule: "deconvnet" or "guided".
-        share: "a", each channel has images of its own, or "b", all channels share them.
-        channels: how many.
-        images: for each channel.
-        other_module: the module with the layer's value where it is not called like the layer.
-    """
-
-    network: str
-    layer: str
-    rule: str = "deconvnet"
-    share: str = "a"
+    network: str  # torchvision's name
+    layer: str  # node name of a rectifier
+    rule: str = "deconvnet"  # or "guided"
+    share: str = "a"  # each channel has images of its own, or "b": all channels share them
     channels: int = 8
-    images: int = 9
-    other_module: str = ""
+    images: int = 9  # for each channel
+    other_module: str = ""  # with the layer's value, where it is not called like the layer
 
     columns = {
         "network": _network,
         "layer": lambda f: f["layer"],
         "units": lambda f: f"{f['units']} on {f['distinct']} images",
         "rule": lambda f: f["rule"],
-        "times faster": _faster,
+        "times faster": lambda f: spread(ratios(f["seconds"]["captum"], f["seconds"]["ours"])),
         "ms a unit: deconvnet": lambda f: _milliseconds(f, "ours"),
         "ms a unit: captum": lambda f: _milliseconds(f, "captum"),
         "multiply-adds/s (forward = 1)": _rate,
@@ -113,7 +99,7 @@ class Projections:
         model = inputs.network(self.network, weights).to(setup.device)
         images = inputs.pictures(self.distinct).to(setup.device)
         units = self.units(model, images)
-        found = peers.compare(self, model, images, units=units)
+        differences = peers.compare(self, model, images, units=units)
         net, few = DeconvNet(model, self.rule), images[: peers.TOGETHER]
         check = interleaved({"check": lambda: judge(net.graph, images, gradient=True)}, 1)
         seconds = interleaved(
@@ -124,14 +110,19 @@ class Projections:
             },
             setup.rounds,
         )
-        peaks = {side: self._peak(side, units, setup) for side in ("ours", "captum")}
+        peaks = {
+            side: memory.in_fresh_process(
+                memory.peak_of_projection, self, self.distinct, units, side, setup
+            )["peak"]
+            for side in ("ours", "captum")
+        }
         plan = net.plan(images, units)
         return {
             **asdict(self),
             "weights": weights,
             "units": len(units),
             "distinct": len(images),
-            **found,
+            **differences,
             "seconds": seconds,
             "check": check["check"][0],
             "forwarded": multiply_adds(model, few),
@@ -140,29 +131,20 @@ class Projections:
             "peaks": peaks,
         }
 
-    def _peak(self, side: str, units: list[Unit], setup: Setup) -> int:
-        arguments = (self, self.distinct, units, side, setup)
-        peak: int = memory.in_fresh_process(memory.peak_of_projection, *arguments)["peak"]
-        return peak
-
     def units(self, model: nn.Module, images: Tensor) -> list[Unit]:
         """The strongest position of each channel in its images, channel by channel.
 
         Channels are spread over the layer; one that is zero in some of its images is passed over.
 
-        Args:
-            model: on the device of the images.
-            images: (self.distinct, 3, height, width).
-
         Raises:
             ValueError: too few channels respond to these images.
         """
-        net, found = DeconvNet(model, self.rule), []
+        net, maxima = DeconvNet(model, self.rule), []
         for some in images.split(CHUNK):
             maps = net.record(some, self.layer)[self.layer]
             width = maps.shape[3]
-            found.append([part.cpu() for part in maps.flatten(2).max(2)])
-        values, places = (torch.cat(parts) for parts in zip(*found, strict=True))
+            maxima.append([part.cpu() for part in maps.flatten(2).max(2)])
+        values, places = (torch.cat(parts) for parts in zip(*maxima, strict=True))
         units: list[Unit] = []
         for turn in range(self.channels):
             first = turn * self.images if self.share == "a" else 0
@@ -191,8 +173,7 @@ def _responding(values: Tensor, start: float, taken: set[int]) -> int:
 @torch.no_grad()
 def forward(model: nn.Module, images: Tensor) -> Tensor:
     """The plain forward pass."""
-    scores: Tensor = model(images)
-    return scores
+    return model(images)
 
 
 def multiply_adds(model: nn.Module, images: Tensor) -> int:

@@ -22,7 +22,7 @@ PEERS = ("captum", "zennit-crp")
 
 
 def this_machine(device: str, threads: int) -> Figures:
-    """Where it is measured and with what: device, processor, threads, versions."""
+    """The device, the processor, the number of threads and the versions of a measurement."""
     processor = torch.cuda.get_device_name(device) if device == "cuda" else _processor()
     made_with = versions(*PEERS, "torch", "torchvision")
     return {"device": device, "processor": processor, "threads": threads, "versions": made_with}
@@ -49,8 +49,8 @@ def load(path: str | Path | None, machine: Figures) -> dict[str, Figures]:
     if path is None or not Path(path).exists():
         return {}
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-        there, rows = found["machine"], dict(found["rows"])
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        there, rows = content["machine"], dict(content["rows"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is not a results file of this benchmark ({type(error).__name__}: {error}); "
@@ -64,9 +64,9 @@ def load(path: str | Path | None, machine: Figures) -> dict[str, Figures]:
     return rows
 
 
-def save(path: str | Path, machine: Figures, found: dict[str, Figures]) -> None:
+def save(path: str | Path, machine: Figures, figures: dict[str, Figures]) -> None:
     """Write all figures as JSON, whole or not at all."""
-    write_whole(path, f"{json.dumps({'machine': machine, 'rows': found}, indent=1)}\n".encode())
+    write_whole(path, f"{json.dumps({'machine': machine, 'rows': figures}, indent=1)}\n".encode())
 
 
 def said(machine: Figures) -> str:
@@ -75,11 +75,11 @@ def said(machine: Figures) -> str:
     return f"{machine['processor']}, {threads}; {sentence(machine['versions'])}"
 
 
-def markdown(machine: Figures, rows: Sequence[Row], found: dict[str, Figures]) -> str:
+def markdown(machine: Figures, rows: Sequence[Row], figures: dict[str, Figures]) -> str:
     """A table for each kind of row that was measured, in the order of ``rows``."""
     kinds: dict[type, list[Figures]] = {}
     for row in rows:
-        if row.key in found:
-            kinds.setdefault(type(row), []).append(found[row.key])
-    tables = [table(kind.columns, figures) for kind, figures in kinds.items()]
+        if row.key in figures:
+            kinds.setdefault(type(row), []).append(figures[row.key])
+    tables = [table(kind.columns, some) for kind, some in kinds.items()]
     return "\n\n".join([*tables, f"{said(machine)}."])

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"no row is called {' or '.join(only)}; the rows are\n  {known}")
     machine = this_machine(options.device, options.threads)
     try:
-        found = load(options.json, machine)
+        figures = load(options.json, machine)
     except ValueError as error:
         parser.error(str(error))
     torch.set_num_threads(options.threads)
@@ -56,12 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     failed = []
     for row in tqdm(rows, "measuring", unit="row"):
         try:
-            found[row.key] = (row.quick() if options.quick else row).measure(setup)
+            figures[row.key] = (row.quick() if options.quick else row).measure(setup)
         except (ValueError, RuntimeError) as error:  # the other rows are measured all the same
             failed.append(f"{row.key}: {error}")
         if options.json:
-            save(options.json, machine, found)
-    text = markdown(machine, ROWS, found)
+            save(options.json, machine, figures)
+    text = markdown(machine, ROWS, figures)
     print(text)
     if failed:
         sys.exit("\n".join(failed))

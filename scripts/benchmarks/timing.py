@@ -14,19 +14,12 @@ SHORTEST = 0.05  # seconds of a measurement: quick work is repeated
 
 @dataclass(frozen=True)
 class Setup:
-    """How to measure.
+    """How to measure."""
 
-    Args:
-        device: "cpu" or "cuda".
-        threads: that PyTorch uses on the CPU.
-        rounds: how often each side is timed.
-        weights: state dict of VGG-16; empty for seeded weights.
-    """
-
-    device: str = "cpu"
-    threads: int = 1
-    rounds: int = 3
-    weights: str = ""
+    device: str = "cpu"  # or "cuda"
+    threads: int = 1  # that PyTorch uses on the CPU
+    rounds: int = 3  # how often each side is timed
+    weights: str = ""  # state dict of VGG-16; empty for seeded weights
 
     def weights_of(self, network: str) -> str:
         """The state dict that a network shall load; empty for none."""

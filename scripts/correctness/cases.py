@@ -18,25 +18,15 @@ from .models import Small
 
 @dataclass(frozen=True)
 class Case:
-    """A model that scores classes, and one image.
+    """A model that scores classes, and one image."""
 
-    Args:
-        name: what the row is called.
-        make: builds the model in float64, the same every time.
-        image: (1, channels, *size), float64.
-        unruled: its first activation for which the papers have no rule; empty if there is none.
-        refused: what our error names, where there is no right map.
-        scores: the module whose value the scores are, for toolkits that can be asked by name.
-        twin: the same model for the reference, which must see inside; by default the model.
-    """
-
-    name: str
-    make: Callable[[], nn.Module]
-    image: Tensor
-    unruled: str = ""
-    refused: str = ""
-    scores: str = ""
-    twin: Callable[[], nn.Module] | None = None
+    name: str  # of the row
+    make: Callable[[], nn.Module]  # the model in float64, the same every time
+    image: Tensor  # (1, channels, *size), float64
+    unruled: str = ""  # its first activation for which the papers have no rule
+    refused: str = ""  # what our error names, where there is no right map
+    scores: str = ""  # the module that gives the scores, for toolkits that can be asked by name
+    twin: Callable[[], nn.Module] | None = None  # for the reference, which must see inside
 
 
 NOISE = noise(1, 3, 15, 15)

@@ -24,16 +24,13 @@ ROUNDING = 1e-12  # smaller differences are those of float64
 class Cell:
     """What a toolkit gave for one model and method.
 
-    Args:
-        error: greatest difference from the reference, relative to the reference's greatest value;
-            None where there is no map, or no rule to compare it with.
-        gradient: the map is the plain gradient, and that is not the reference.
-        said: why there is no map.
+    The error is the greatest difference from the reference, relative to the reference's greatest
+    value; None where there is no map, or no rule to compare it with.
     """
 
     error: float | None = None
-    gradient: bool = False
-    said: str = ""
+    gradient: bool = False  # the map is the plain gradient, and that is not the reference
+    said: str = ""  # why there is no map
 
     def __str__(self) -> str:
         if self.said:
@@ -46,23 +43,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Question:
-    """A class score of a model, and the right answers.
+    """A class score of a model, and the right answers."""
 
-    Args:
-        model: in evaluation mode; toolkits get a copy each, since some change it.
-        image: (1, channels, *size).
-        target: the class with the highest score.
-        gradient: the score's plain gradient by autograd; None where it has none.
-        expected: {method: map} by the reference; empty where there is no right map.
-        scores: the module whose value the scores are; empty for what the model returns.
-    """
-
-    model: nn.Module
-    image: Tensor
-    target: int
-    gradient: Tensor | None
-    expected: dict[str, Tensor]
-    scores: str = ""
+    model: nn.Module  # in evaluation mode; toolkits get a copy each, since some change it
+    image: Tensor  # (1, channels, *size)
+    target: int  # the class with the highest score
+    gradient: Tensor | None  # of the score, by autograd; None where it has none
+    expected: dict[str, Tensor]  # {method: map} by the reference; empty where no map is right
+    scores: str = ""  # the module whose value the scores are; empty for what the model returns
 
 
 def row(case: Case, peers: Sequence[Peer]) -> dict[str, dict[str, Cell]]:
@@ -88,7 +76,7 @@ def question(case: Case) -> Question:
     if gradient is not None and not case.unruled:
         seen = case.twin() if case.twin else model
         maps = {method: reference(seen, image, target, method) for method in METHODS}
-        expected = {method: found for method, found in maps.items() if found is not None}
+        expected = {method: right for method, right in maps.items() if right is not None}
         if not expected["guided"].any() or error(gradient, expected["deconvnet"]) < 0.01:
             raise ValueError(
                 f"{case.name}: the reference's map of class {target} is zero or the plain "
@@ -107,8 +95,8 @@ def reference(model: nn.Module, image: Tensor, target: int, method: str = "") ->
         scores = model(image)
     if not scores.requires_grad:
         return None
-    (found,) = torch.autograd.grad(scores[0, target], image, allow_unused=True)
-    return found
+    (signal,) = torch.autograd.grad(scores[0, target], image, allow_unused=True)
+    return signal
 
 
 def cell(peer: Peer, method: str, asked: Question) -> Cell:
@@ -119,14 +107,14 @@ def cell(peer: Peer, method: str, asked: Question) -> Cell:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # captum's, which are the same for every model
-            found = peer.ask(model, image, asked.target, method, asked.scores).detach()
+            given = peer.ask(model, image, asked.target, method, asked.scores).detach()
     except Exception as problem:  # whatever a toolkit raises is its answer
         return Cell(said=f"raises: {type(problem).__name__}: {problem}")
-    if found.shape != image.shape:
-        return Cell(said=f"a map of shape {tuple(found.shape)}")
-    plain = asked.gradient is not None and error(found, asked.gradient) < ROUNDING
+    if given.shape != image.shape:
+        return Cell(said=f"a map of shape {tuple(given.shape)}")
+    plain = asked.gradient is not None and error(given, asked.gradient) < ROUNDING
     expected = asked.expected.get(method)
     if expected is None:
         return Cell(gradient=plain)
-    off = error(found, expected)
+    off = error(given, expected)
     return Cell(off, plain and off >= ROUNDING)

@@ -18,18 +18,15 @@ Ask = Callable[[nn.Module, Tensor, int, str, str], Tensor]
 class Peer:
     """A toolkit.
 
-    Args:
-        name: its column.
-        distribution: what pip calls it.
-        ask: model, image (1, channels, *size), class, "deconvnet" or "guided", the module that
-            gives the scores (empty for what the model returns) -> map, shaped like the image.
-        methods: those of the two that it offers.
+    It is asked with a model, an image (1, channels, *size), a class, "deconvnet" or "guided", and
+    the module that gives the scores (empty for what the model returns), and gives a map like the
+    image.
     """
 
-    name: str
-    distribution: str
+    name: str  # of its column
+    distribution: str  # what pip calls it
     ask: Ask
-    methods: tuple[str, ...] = ("deconvnet", "guided")
+    methods: tuple[str, ...] = ("deconvnet", "guided")  # those that it offers
 
     @property
     def version(self) -> str:
@@ -73,8 +70,8 @@ def grad_cam(model: nn.Module, image: Tensor, target: int, method: str, scores: 
     """The toolkit pytorch-grad-cam (Gildenblat 2021); its maps are (rows, columns, channels)."""
     from pytorch_grad_cam import GuidedBackpropReLUModel
 
-    found = GuidedBackpropReLUModel(model, device="cpu")(image, target_category=target)
-    return torch.from_numpy(found).permute(2, 0, 1)[None]
+    maps = GuidedBackpropReLUModel(model, device="cpu")(image, target_category=target)
+    return torch.from_numpy(maps).permute(2, 0, 1)[None]
 
 
 PEERS = [

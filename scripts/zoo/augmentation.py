@@ -25,18 +25,14 @@ _CROP = v2.Compose([v2.RandomCrop(SIDE), v2.RandomHorizontalFlip()])
 _LIGHT = v2.Compose([v2.ColorJitter(brightness=0.3), v2.RandomGrayscale(0.3)])
 _COVER = v2.RandomErasing(0.25, scale=(0.04, 0.25), ratio=(0.4, 2.5), value=0)
 _BLUR = v2.RandomApply([v2.GaussianBlur(11, (0.6, 2.0))], 0.25)
-_NORMALISE = v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)
+normalised = v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)  # what the network takes
 
 
 def pasted(cutout: Tensor, photograph: Tensor) -> Tensor:
-    """Paste an object on a random crop of a photograph.
+    """Paste an object on a random crop of a photograph; (3, 96, 96) float32 in [0, 1].
 
-    Args:
-        cutout: (4, height, width) uint8: colours multiplied by their opacity, and the opacity.
-        photograph: (3, height, width) uint8, at least as large as a view.
-
-    Returns:
-        (3, 96, 96) float32 in [0, 1].
+    The cutout is (4, height, width) uint8: colours multiplied by their opacity, and the opacity.
+    The photograph is (3, height, width) uint8, at least as large as a view.
     """
     placed, behind = _PLACE(cutout).float() / 255, _CROP(photograph).float() / 255
     return _LIGHT(placed[:3] * _tint() + behind * _tint() * (1 - placed[3:])).clamp(0, 1)
@@ -55,11 +51,4 @@ def disturbed(view: Tensor, photograph: Tensor) -> Tensor:
     """
     seen = _COVER(torch.ones_like(view))
     front = _CROP(photograph).float() / 255
-    blurred: Tensor = _BLUR(view * seen + front * (1 - seen))
-    return blurred
-
-
-def normalised(view: Tensor) -> Tensor:
-    """What the network takes."""
-    normalised: Tensor = _NORMALISE(view)
-    return normalised
+    return _BLUR(view * seen + front * (1 - seen))

@@ -50,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = ZFNetMini(len(names)).eval()
     model.load_state_dict(load_weights(options.weights))
     seed = int(load_about(options.weights)["seed"])
-    found = {"weights": options.weights.name, "bytes": options.weights.stat().st_size}
-    found |= examine(model, pictures, seed=seed, batch=options.batch)
-    found |= unseen_instances(model, pictures, seed=seed, batch=options.batch)
-    print(json.dumps(found))
+    figures = {"weights": options.weights.name, "bytes": options.weights.stat().st_size}
+    figures |= examine(model, pictures, seed=seed, batch=options.batch)
+    figures |= unseen_instances(model, pictures, seed=seed, batch=options.batch)
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -19,17 +19,10 @@ def examine(
 ) -> dict[str, Any]:
     """Everything a reader of a weights file should know of its quality.
 
-    Args:
-        model: A plain ``ZFNetMini``, on the CPU.
-        pictures: What the views show.
-        seed: The seed of the training, whose views are not used again.
-        batch: Views at a time.
-        batches: How many times.
-
-    Returns:
-        The accuracy on views never trained on, once disturbed as in training and once not, the
-        number of these views, the share of each rectifier's channels that answered to none of
-        them, and the tiles of layer 1 that show nothing.
+    The accuracy on views never trained on, once disturbed as in training and once not, the number
+    of these views, the share of each rectifier's channels that are zero on all of them, and the
+    filters of layer 1 that show nothing. The model is a plain ``ZFNetMini`` on the CPU; the seed is
+    that of its training, whose views are not used again.
     """
 
     def measured(disturb: bool) -> tuple[float, dict[str, float]]:
@@ -51,7 +44,7 @@ def examine(
 def answers(
     model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
 ) -> tuple[float, dict[str, float]]:
-    """The share of views that is told right, and of each rectifier's channels that are dead."""
+    """The accuracy, and for each rectifier the share of channels that are zero on all views."""
     alive: dict[str, Tensor] = {}
     right = total = 0
     for images, labels in batches:
@@ -81,13 +74,9 @@ def first_layer(model: nn.Module) -> dict[str, int]:
 
 
 def roughness(filters: Tensor) -> Tensor:
-    """The share of energy that neighbouring taps do not explain: 0 for a plain, 2 for noise.
+    """The share of a filter's energy that neighbouring taps do not explain: 0 if flat, 2 for noise.
 
-    Args:
-        filters: ``(filters, C, H, W)``.
-
-    Returns:
-        ``(filters,)``.
+    Filters ``(filters, C, H, W)`` give ``(filters,)``.
     """
     filters = filters - filters.mean(dim=(2, 3), keepdim=True)
     energy = filters.square().mean(dim=(1, 2, 3)).clamp_min(1e-30)
@@ -99,11 +88,7 @@ def roughness(filters: Tensor) -> Tensor:
 def purity(filters: Tensor) -> Tensor:
     """How much of a filter is its strongest wave: 1 for stripes, about 0.1 for 7x7 of noise.
 
-    Args:
-        filters: ``(filters, C, H, W)``.
-
-    Returns:
-        ``(filters,)``.
+    Filters ``(filters, C, H, W)`` give ``(filters,)``.
     """
     filters = filters - filters.mean(dim=(2, 3), keepdim=True)
     height, width = filters.shape[2:]
@@ -124,12 +109,6 @@ def unseen_instances(
     maximum of each channel of the last pool, standardised. The network itself was trained on the
     object (as a class of its own, told apart from its folder as from all else): what is unseen
     is the instance to the read-out.
-
-    Args:
-        model: A network with a ``classifier`` at its end, on the CPU.
-        pictures: What the views show; two folders at least must hold two objects.
-        seed: Decides the views.
-        batch: Views at a time.
 
     Returns:
         The share of views that went to their own folder, what guessing would give, and the
@@ -162,12 +141,8 @@ def unseen_instances(
 def nearest_mean(features: Tensor, kind: Tensor) -> float:
     """Leave one object out at a time, and give its views to the nearest mean of the others.
 
-    Args:
-        features: ``(objects, views, C)``.
-        kind: ``(objects,)``, each kind at least twice.
-
-    Returns:
-        The share of views given to their object's kind.
+    Features are ``(objects, views, C)``, kinds ``(objects,)``, each at least twice. The result is
+    the share of views given to their object's kind.
     """
     of = torch.nn.functional.one_hot(kind).to(features)
     sums, counts = of.T @ features.mean(dim=1), of.sum(dim=0)

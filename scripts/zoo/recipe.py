@@ -75,11 +75,8 @@ def plain(average: AveragedModel, batches: Iterable[Any]) -> nn.Module:
     """The network to keep: without batch normalisation and dropout, on the CPU, for evaluation.
 
     The statistics are measured for the averaged filters; then ``gamma * (w * x + b - mean) / sigma
-    + beta`` is one convolution again (Ioffe & Szegedy 2015, section 3.1), computed in float64.
-
-    Args:
-        average: Made by :func:`averaged` of a network made by :func:`prepared`.
-        batches: Images ``(N, 3, 96, 96)`` and labels, which are not used.
+    + beta`` is one convolution again (Ioffe & Szegedy 2015, section 3.1), computed in float64. The
+    batches are images ``(N, 3, 96, 96)`` and labels, which are not used.
     """
     model = copy.deepcopy(average.module)
     update_bn(batches, model, next(model.parameters()).device)

@@ -28,7 +28,7 @@ from scripts.zoo.recipe import plain
 from scripts.zoo.training import Settings, Training
 from scripts.zoo.views import STATISTICS, TRAINING, Pictures, Views
 
-# batches: for the statistics that are folded into the filters, and for the figures of quality
+# numbers of batches: for the statistics that are folded into the filters, and for the examination
 THOROUGH, GLANCE = (40, 32), (10, 4)
 
 
@@ -64,7 +64,10 @@ def train(options: argparse.Namespace) -> None:
 def finish(
     training: Training, pictures: Pictures, options: argparse.Namespace, epoch: int | None = None
 ) -> None:
-    """Fold, examine as float16 will have it, write, report; an epoch on the way has its name."""
+    """Fold batch normalisation into the filters, examine them rounded to float16, and write them.
+
+    The file of an epoch before the end has the epoch in its name.
+    """
     seed, batch, out = training.settings.seed, training.settings.batch, options.out
     measured, examined = THOROUGH
     if epoch is not None:

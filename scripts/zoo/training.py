@@ -20,27 +20,16 @@ VIEWS_AN_EPOCH = 64  # of each object
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides a training, beside the pictures.
+    """What decides a training, beside the pictures."""
 
-    Attributes:
-        classes: How many objects there are.
-        seed: Decides the start, the views and the dropout.
-        batch: Views a step.
-        epochs: How long; an epoch is 64 views of each object.
-        rate: The highest learning rate.
-        dropout: Before the classifier.
-        radius: The largest RMS of a filter (Zeiler & Fergus 2014, section 3), 0 for none.
-        bfloat16: Whether to compute in bfloat16.
-    """
-
-    classes: int
-    seed: int = 0
-    batch: int = 128
-    epochs: float = 40
-    rate: float = 0.1
-    dropout: float = 0.3
-    radius: float = 0.1
-    bfloat16: bool = False
+    classes: int  # how many objects there are
+    seed: int = 0  # of the start, the views and the dropout
+    batch: int = 128  # views a step
+    epochs: float = 40  # of 64 views of each object
+    rate: float = 0.1  # the highest learning rate
+    dropout: float = 0.3  # before the classifier
+    radius: float = 0.1  # the largest RMS of a filter (Zeiler & Fergus 2014, section 3); 0: none
+    bfloat16: bool = False  # compute in bfloat16
 
     @property
     def epoch(self) -> int:
@@ -58,10 +47,6 @@ class Training:
 
     On a CPU, the same settings, views and number of threads give the same network to the last
     bit, also when the training was saved and restored on the way.
-
-    Args:
-        settings: What decides it.
-        device: Where to compute.
     """
 
     def __init__(self, settings: Settings, device: str | torch.device = "cpu") -> None:
@@ -77,11 +62,7 @@ class Training:
         return int(self.average.n_averaged)
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
-        """Train on one batch.
-
-        Args:
-            images: ``(N, 3, 96, 96)``, normalised.
-            labels: ``(N,)``.
+        """Train on one batch of normalised images ``(N, 3, 96, 96)`` and labels ``(N,)``.
 
         Returns:
             The loss, and the accuracy before the step.
@@ -104,13 +85,15 @@ class Training:
 
     def save(self, path: str | Path) -> None:
         """Write everything that :meth:`restore` needs, whole or not at all."""
+        state = {
+            "settings": asdict(self.settings),
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.sgd.state_dict(),
+        }
         file = io.BytesIO()
-        torch.save({"settings": asdict(self.settings), **self._state()}, file)
+        torch.save(state, file)
         write_whole(path, file.getvalue())
-
-    def _state(self) -> dict[str, object]:
-        parts = {"model": self.model, "average": self.average, "optimiser": self.sgd}
-        return {name: part.state_dict() for name, part in parts.items()}
 
     def restore(self, path: str | Path) -> None:
         """Return to what was saved.

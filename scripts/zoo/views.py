@@ -30,9 +30,8 @@ def seed_of(seed: int, purpose: int, number: int) -> int:
 class Pictures:
     """The objects, each a class, and the photographs that they are pasted on.
 
-    Args:
-        objects: A folder of pictures with transparency, at any depth; each file is a class.
-        backgrounds: A folder of photographs.
+    ``objects`` is a folder of pictures with transparency, at any depth, each file a class;
+    ``backgrounds`` is a folder of photographs.
 
     Attributes:
         names: The class names: paths below ``objects`` without their ending, sorted.
@@ -55,14 +54,14 @@ class Pictures:
 
 
 class Views(Dataset[tuple[Tensor, int]]):
-    """Random views of the objects, each found again by its number.
+    """Random views of the objects, each decided by the seed, the purpose and the view's number.
 
     Args:
-        pictures: What is shown.
-        seed: Decides the views, together with the purpose and a view's number.
+        pictures: The objects and photographs.
+        seed: Of all views.
         purpose: ``TRAINING``, ``STATISTICS`` or ``EXAMINATION``.
         labels: The object of each view; or how many views there are, of random objects.
-        disturb: Whether some views are covered in part or blurred.
+        disturb: Cover some views in part, and blur some.
     """
 
     def __init__(
@@ -98,7 +97,7 @@ class Views(Dataset[tuple[Tensor, int]]):
     def batches(
         self, size: int, *, first: int = 0, workers: int = 0
     ) -> DataLoader[tuple[Tensor, Tensor]]:
-        """The views in order from number ``first`` on, in batches, made by so many processes."""
+        """The views from number ``first`` on, in batches, made by ``workers`` processes."""
         rest: Subset[tuple[Tensor, Tensor]] = Subset(self, range(first, len(self)))
         return DataLoader(rest, batch_size=size, num_workers=workers)
 

@@ -201,7 +201,7 @@ def test_arguments_that_are_no_tensors_need_a_reader():
             return self.inner(x, False)
 
     images = torch.rand(1, 3, 4, 4)
-    with pytest.raises(MirrorError, match="Twice was called with arguments that are no tensors"):
+    with pytest.raises(MirrorError, match="Twice was called with arguments that are not tensors"):
         DeconvNet(Flagged(), mirrors={Twice: MeetMirror}).record(images)
 
     def read_call(module, x, twice):

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from deconvnet.layers import Local
-from deconvnet.layers.local import Traced
-from deconvnet.layers.packing import rounds, separating
+from deconvnet.layers.local import Traced, rounds, separating
 from deconvnet.testing import LawBroken, check_layer
 from tests.support.layer_laws import numbers
 
