@@ -16,7 +16,6 @@ from deconvnet.graph.hooks import Hooks, observed, without_onlookers
 from deconvnet.graph.node import filled
 from deconvnet.graph.signatures import called, image_argument
 from deconvnet.graph.user_call import Traces, parameters_kept, without_traces
-from deconvnet.layers import reader_for
 
 from .tolerance import agrees, difference, tensors
 
@@ -53,7 +52,8 @@ def captured(
         heed: whether it is the model that runs now, and not the graph beside it.
     """
     thread = threading.get_ident()
-    sealed = {n.module for n in graph if n.module is not None and not reader_for(n.module)}
+    reader = graph.mirrors.of_module
+    sealed = {n.module for n in graph if n.module is not None and not reader(n.module)}
 
     def watch(module: nn.Module, names: Iterator[str]) -> Any:
         def tell(_: nn.Module, __: Any, output: Any) -> Any:
