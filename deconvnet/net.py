@@ -27,6 +27,7 @@ from deconvnet.projection.result import Projection, cropped, dense
 
 from .arguments import listed
 from .layers import Policies, Rectifier
+from .layers import rectifier as named_rule
 from .units import Unit
 
 
@@ -117,17 +118,21 @@ class DeconvNet:
     def with_rectifier(self, rectifier: str | Rectifier) -> DeconvNet:
         """The same model under another rule; its graphs, their check and its geometries are shared.
 
-        So are recordings, if the rule is the same; another rule remembers other things.
+        So are recordings, if the rule is the same: the same instance, or the name of the rule that
+        is there. Fallback, normalization and unpooling stay as they are.
 
         Args:
-            rectifier: as for ``DeconvNet``.
+            rectifier: a name or an instance, as for ``DeconvNet``.
 
         Raises:
             ValueError: no policy has this name.
         """
         other, own = copy.copy(self), self.policies.rectifier
-        rule = Policies.of(rectifier).rectifier
-        if (type(rule), str(rule)) != (type(own), str(own)):
+        rule = named_rule(rectifier)
+        named = isinstance(rectifier, str) and (type(rule), str(rule)) == (type(own), str(own))
+        if (
+            rule is not own and not named
+        ):  # two instances may differ in what their text does not say
             other.policies = replace(self.policies, rectifier=rule)
         return other
 
