@@ -11,8 +11,10 @@ from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import refuse_backward_hooks, watched, without_onlookers
 from deconvnet.graph.model_state import hooks_of
+from deconvnet.graph.user_call import Unguardable
 
 from .check.checked_graphs import Checked, named_or_none
+from .check.module_calls import untouched
 from .forward import geometry_of
 from .geometry import Geometry
 from .recording import Recording
@@ -90,15 +92,22 @@ class Readings:
             held = self.graphs.held(images.shape)
             assert held is not None, "a DeconvNet of this model has made the recording"
             graph = held
+            names = graph.named(layers)
         else:
-            graph = self._latest = self.graphs.of(images)
-            if self._checked is not None:
-                known = named_or_none(graph, layers) or ()
-                refuse_backward_hooks(graph.model, graph.upto(known))  # before they would run
-                graph = self._latest = self._checked.of(images, layers)
-        names = graph.named(layers)
+            graph, names = self._of(images, layers)
         refuse_backward_hooks(graph.model, graph.upto(names))
         return graph, names
+
+    def _of(
+        self, images: Tensor, layers: Sequence[str | nn.Module] | None
+    ) -> tuple[Graph, list[str]]:
+        graph = self._latest = self.graphs.of(images)
+        if self._checked is None:
+            return graph, graph.named(layers)
+        known = named_or_none(graph, layers)
+        refuse_backward_hooks(graph.model, graph.upto(known or ()))  # before they would run
+        checked = self._latest = self._checked.of(images, layers)
+        return checked, known if known and checked is graph else checked.named(layers)
 
     def resolved(
         self, images: Tensor, layers: Sequence[str | nn.Module], recording: Recording | None
@@ -136,7 +145,16 @@ class Readings:
         )  # fmt: skip
         known = [geometry for key, geometry in self._geometries if key == asked]
         if not known or any(map(watched, modules)):
-            with without_onlookers(self.model):  # they are not to see empty images
-                known = [geometry_of(asked[0], empty, layers)]
+            known = [self._measured(asked[0], empty, layers)]
             self._geometries = [*self._geometries[1 - KEPT :], (asked, known[0])]
         return known[0]
+
+    def _measured(self, graph: Graph, empty: Tensor, layers: Sequence[str] | None) -> Geometry:
+        """Hooks that look on do not see these images, and what is written is taken back."""
+        for guarded in (True, False):
+            try:
+                with without_onlookers(self.model), untouched(self.model, guarded=guarded):
+                    return geometry_of(graph, empty, layers)
+            except Unguardable:
+                continue
+        raise AssertionError("without a guard it runs")
