@@ -89,9 +89,8 @@ class Readings:
             ValueError: the images do not fit the model; a backward hook may change gradients.
         """
         if recorded:
-            held = self.graphs.held(images.shape)
-            assert held is not None, "a DeconvNet of this model has made the recording"
-            graph = held
+            # read again where hooks came since, after which graphs of sizes are forgotten
+            graph = self.graphs.held(images.shape) or self.graphs.of(images)
             names = graph.named(layers)
         else:
             graph, names = self._of(images, layers)
