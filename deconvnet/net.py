@@ -18,7 +18,7 @@ from deconvnet.graph.modes import ordinarily
 from deconvnet.projection import receptive_field
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
-from deconvnet.projection.inputs import accepted, axes_of, channels_of, resolve
+from deconvnet.projection.inputs import accepted, axes_of, channels_of, resolve, size_of
 from deconvnet.projection.plan import Plan, plan_of
 from deconvnet.projection.project import from_images, from_recording
 from deconvnet.projection.readings import Readings
@@ -111,7 +111,7 @@ class DeconvNet:
         self.policies = Policies.of(
             rectifier, fallback, normalization=normalization, unpooling=unpooling
         )
-        self._input_size = None if input_size is None else tuple(input_size)
+        self._input_size = None if input_size is None else size_of(input_size)
         self._readings = Readings(model, inputs, mirrors, size=self._input_size, check=check)
         self.model = self._readings.model
 
@@ -293,6 +293,7 @@ class DeconvNet:
             ValueError: images of this size do not fit the model.
         """
         axes, graphs = axes_of(self._readings.graphs), self._readings.graphs
+        size = size_of(size)
         if len(size) <= axes:
             raise ValueError(f"the size was {size}; expected (channels, *size), of {axes} axes")
         geometry, nodes = self.geometry(size), graphs.of_size(size).nodes

@@ -145,6 +145,16 @@ def test_the_graph_its_check_and_geometries_are_shared(monkeypatch):
         less.with_rectifier("rectgrad(80)").project(less.record(images), layer="3", channel=1)
 
 
+@pytest.mark.parametrize("size", [(3, 16.0, 17), (3, -16, 17), (3, 0, 9), 224, (), ("3", "9", "9")])
+def test_a_size_that_is_none_is_told(size):
+    for ask in (
+        lambda: DeconvNet(small()).layers_at(size),
+        lambda: DeconvNet(small(), input_size=size),
+    ):
+        with pytest.raises(ValueError, match="the size of an image was .*give positive integers"):
+            ask()
+
+
 class Powered(Rectifier):
     """A rule with a function that its text does not tell from another."""
 
