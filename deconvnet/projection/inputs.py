@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -220,7 +221,7 @@ def size_of(given: Sequence[int]) -> tuple[int, ...]:
     numbers = list(given) if isinstance(given, Iterable) else []
     if not numbers or not all(_index(n) and n > 0 for n in numbers):
         raise ValueError(
-            f"the size of an image was {given!r}; give positive integers: (channels, *size)"
+            f"the size of an image was {reprlib.repr(given)}; give positive integers: (channels, *size)"
         )
     return tuple(map(operator.index, numbers))
 
