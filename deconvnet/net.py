@@ -140,8 +140,10 @@ class DeconvNet:
     def graph(self) -> Graph:
         """The nodes of the model; of one that torch.export reads, for the latest images.
 
+        Before any images it is the graph of the first size whose layers were asked for.
+
         Raises:
-            UntraceableError: only torch.export can read the model, and no images were seen.
+            UntraceableError: only torch.export can read the model, and no size is known.
         """
         return self._readings.graph
 

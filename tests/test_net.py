@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deconvnet import DeconvNet, Preprocessing, Recording, Rectifier, Unit
+from deconvnet import DeconvNet, Preprocessing, Recording, Rectifier, Unit, UntraceableError
 from deconvnet.layers import Policies
 from deconvnet.projection.check import checked_graphs
 from deconvnet.projection.geometry import Geometry
@@ -153,6 +153,22 @@ def test_a_size_that_is_none_is_told(size):
     ):
         with pytest.raises(ValueError, match="the size of an image was .*give positive integers"):
             ask()
+
+
+class Branching(nn.Sequential):
+    """Only torch.export can follow it."""
+
+    def forward(self, x):
+        return x if x.shape[2] > 999 else super().forward(x)
+
+
+@pytest.mark.parametrize("ask", [lambda net: net.layers, lambda net: net.geometry((3, 20, 20))])
+def test_the_graph_is_there_when_layers_were_asked_for(ask):
+    net = DeconvNet(Branching(*small()), "gradient")
+    with pytest.raises(UntraceableError, match="give input_size="):
+        net.graph  # noqa: B018
+    ask(net)
+    assert [node.kind for node in net.graph][-1] == "Conv2d"
 
 
 class Powered(Rectifier):

@@ -142,6 +142,8 @@ class Readings:
             self.graphs.of(empty), empty.shape, empty.dtype, layers and tuple(layers),
             settings(self.model), [hooks_of(module) for module in modules],
         )  # fmt: skip
+        if self._latest is None and self.graphs.any_size is None:
+            self._latest = asked[0]  # the one graph there is so far
         known = [geometry for key, geometry in self._geometries if key == asked]
         if not known or any(map(watched, modules)):
             known = [self._measured(asked[0], empty, layers)]
