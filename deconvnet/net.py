@@ -18,7 +18,7 @@ from deconvnet.graph.modes import plain
 from deconvnet.projection import receptive_field
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
-from deconvnet.projection.inputs import accepted, axes_of, channels_of, resolve
+from deconvnet.projection.inputs import accepted, axes_of, channels_of, resolve, size_of
 from deconvnet.projection.plan import Plan, plan_of
 from deconvnet.projection.project import from_images, from_recording
 from deconvnet.projection.readings import Readings
@@ -27,6 +27,7 @@ from deconvnet.projection.result import Projection, cropped, dense
 
 from .arguments import listed
 from .layers import Policies, Rectifier
+from .layers import rectifier as named_rule
 from .units import Unit
 
 
@@ -108,24 +109,28 @@ class DeconvNet:
         self.policies = Policies.of(
             rectifier, fallback, normalization=normalization, unpooling=unpooling
         )
-        self._input_size = None if input_size is None else tuple(input_size)
+        self._input_size = None if input_size is None else size_of(input_size)
         self._readings = Readings(model, inputs, mirrors, size=self._input_size, check=check)
         self.model = self._readings.model
 
     def with_rectifier(self, rectifier: str | Rectifier) -> DeconvNet:
         """The same model under another rule; its graphs, their check and its geometries are shared.
 
-        So are recordings, if the rule is the same; another rule remembers other things.
+        So are recordings, if the rule is the same: the same instance, or the name of the rule that
+        is there. Fallback, normalization and unpooling stay as they are.
 
         Args:
-            rectifier: as for ``DeconvNet``.
+            rectifier: a name or an instance, as for ``DeconvNet``.
 
         Raises:
             ValueError: no policy has this name.
         """
         other, own = copy.copy(self), self.policies.rectifier
-        rule = Policies.of(rectifier).rectifier
-        if (type(rule), str(rule)) != (type(own), str(own)):
+        rule = named_rule(rectifier)
+        named = isinstance(rectifier, str) and (type(rule), str(rule)) == (type(own), str(own))
+        if (
+            rule is not own and not named
+        ):  # two instances may differ in what their text does not say
             other.policies = replace(self.policies, rectifier=rule)
         return other
 
@@ -133,8 +138,10 @@ class DeconvNet:
     def graph(self) -> Graph:
         """The nodes of the model; of one that torch.export reads, for the latest images.
 
+        Before any images it is the graph of the first size whose layers were asked for.
+
         Raises:
-            UntraceableError: only torch.export can read the model, and no images were seen.
+            UntraceableError: only torch.export can read the model, and no size is known.
         """
         return self._readings.graph
 
@@ -286,6 +293,7 @@ class DeconvNet:
             ValueError: images of this size do not fit the model.
         """
         axes, graphs = axes_of(self._readings.graphs), self._readings.graphs
+        size = size_of(size)
         if len(size) <= axes:
             raise ValueError(f"the size was {size}; expected (channels, *size), of {axes} axes")
         geometry, nodes = self.geometry(size), graphs.of_size(size).nodes

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deconvnet import DeconvNet, Preprocessing, Recording, Unit
+from deconvnet import DeconvNet, Preprocessing, Recording, Rectifier, Unit, UntraceableError
+from deconvnet.layers import Policies
 from deconvnet.projection.check import checked_graphs
 from deconvnet.projection.geometry import Geometry
 from tests.support.networks import network, noise
@@ -142,6 +143,63 @@ def test_the_graph_its_check_and_geometries_are_shared(monkeypatch):
     less = net.with_rectifier("rectgrad(90)")
     with pytest.raises(ValueError, match="made by another DeconvNet"):
         less.with_rectifier("rectgrad(80)").project(less.record(images), layer="3", channel=1)
+
+
+@pytest.mark.parametrize("size", [(3, 16.0, 17), (3, -16, 17), (3, 0, 9), 224, (), ("3", "9", "9")])
+def test_a_size_that_is_none_is_told(size):
+    for ask in (
+        lambda: DeconvNet(small()).layers_at(size),
+        lambda: DeconvNet(small(), input_size=size),
+    ):
+        with pytest.raises(ValueError, match="the size of an image was .*give positive integers"):
+            ask()
+
+
+class Branching(nn.Sequential):
+    """Only torch.export can follow it."""
+
+    def forward(self, x):
+        return x if x.shape[2] > 999 else super().forward(x)
+
+
+@pytest.mark.parametrize("ask", [lambda net: net.layers, lambda net: net.geometry((3, 20, 20))])
+def test_the_graph_is_there_when_layers_were_asked_for(ask):
+    net = DeconvNet(Branching(*small()), "gradient")
+    with pytest.raises(UntraceableError, match="give input_size="):
+        net.graph  # noqa: B018
+    ask(net)
+    assert [node.kind for node in net.graph][-1] == "Conv2d"
+
+
+class Powered(Rectifier):
+    """A rule with a function that its text does not tell from another."""
+
+    name = "powered"
+
+    def __init__(self, of):
+        self.of = of
+
+    def remember(self, z, a, activation):
+        return a
+
+    def signal(self, R, kept):
+        return R * self.of(kept)
+
+
+def test_two_instances_of_a_rule_are_two_rules():
+    one, other = Powered(lambda a: a), Powered(lambda a: a**3)
+    assert str(one) == str(other)
+    net, images = DeconvNet(small(), one), noise(2, 3, 30, 30).float()
+    found = net.with_rectifier(other).project(images, layer="3", channel=1)
+    expected = DeconvNet(net.model, other).project(images, layer="3", channel=1)
+    assert torch.equal(found, expected)
+    assert net.with_rectifier(one).policies is net.policies
+
+
+def test_policies_are_no_rectifier():
+    """Their fallback would be ignored in silence."""
+    with pytest.raises(ValueError, match="no rectifier is called Policies"):
+        DeconvNet(small()).with_rectifier(Policies.of("guided", "derivative"))
 
 
 def tensors(value):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from deconvnet.graph.graph import Graph
-from deconvnet.graph.hooks import Hooks, hooked, make_weights, revoke
+from deconvnet.graph.hooks import Hooks, hooked, make_weights, revoke, without_hooks
 from deconvnet.graph.inplace import refuse_shared, refuse_written
 from deconvnet.graph.interpreter import execute
 from deconvnet.graph.modes import evaluation
@@ -267,11 +267,13 @@ def _bind(graph: Graph, node: Node, call: Call, carried: Mapping[str, Any]) -> B
 
     ``carried``: {node: value} of those that carry a signal.
     """
-    args, kwargs = call
-    if node.module is None:
+    (args, kwargs), module = call, node.module
+    if module is None:
         reader = graph.mirrors.of_call(node.call.target)
     else:
-        reader, args = graph.mirrors.of_module(node.module), (node.module, *args)
+        if graph.mirrors.is_own(module) and hooked(module):
+            module = without_hooks(module)  # a user's mirror may call it; they are steps themselves
+        reader, args = graph.mirrors.of_module(module), (module, *args)
     if reader is None or not fits(reader, args, kwargs):
         return None
     read = reader(*args, **kwargs)

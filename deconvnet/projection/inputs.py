@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -197,6 +198,20 @@ def _refuse_inference(model: nn.Module) -> None:
                 f"{name} of the model was made within torch.inference_mode(), where nothing has a "
                 "derivative; make or load the model outside of it"
             )
+
+
+def size_of(given: Sequence[int]) -> tuple[int, ...]:
+    """The (channels, *size) of an image.
+
+    Raises:
+        ValueError: it is something else than positive integers.
+    """
+    numbers = list(given) if isinstance(given, Iterable) else []
+    if not numbers or not all(_index(n) and n > 0 for n in numbers):
+        raise ValueError(
+            f"the size of an image was {reprlib.repr(given)}; give positive integers: (channels, *size)"
+        )
+    return tuple(map(operator.index, numbers))
 
 
 def channels_of(graphs: Graphs) -> int:

@@ -11,8 +11,10 @@ from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import refuse_backward_hooks, watched, without_onlookers
 from deconvnet.graph.model_state import hooks_of
+from deconvnet.graph.user_call import Unguardable
 
 from .check.checked_graphs import Checked, named_or_none
+from .check.module_calls import untouched
 from .forward import geometry_of
 from .geometry import Geometry
 from .recording import Recording
@@ -84,22 +86,25 @@ class Readings:
             KeyError: no such layer.
             ValueError: the images do not fit the model; a backward hook may change gradients.
         """
-        names = None
         if recorded:
-            held = self.graphs.held(images.shape)
-            assert held is not None, "a DeconvNet of this model has made the recording"
-            graph = held
-        else:
-            graph = read = self._latest = self.graphs.of(images)
-            if self._checked is not None:
-                names = named_or_none(read, layers)
-                refuse_backward_hooks(read.model, read.upto(names or ()))  # before they would run
-                graph = self._latest = self._checked.of(images, layers)
-                names = names if graph is read else None
-        if names is None:
+            # read again where hooks came since, after which graphs of sizes are forgotten
+            graph = self.graphs.held(images.shape) or self.graphs.of(images)
             names = graph.named(layers)
-            refuse_backward_hooks(graph.model, graph.upto(names))
+        else:
+            graph, names = self._of(images, layers)
+        refuse_backward_hooks(graph.model, graph.upto(names))
         return graph, names
+
+    def _of(
+        self, images: Tensor, layers: Sequence[str | nn.Module] | None
+    ) -> tuple[Graph, list[str]]:
+        graph = self._latest = self.graphs.of(images)
+        if self._checked is None:
+            return graph, graph.named(layers)
+        known = named_or_none(graph, layers)
+        refuse_backward_hooks(graph.model, graph.upto(known or ()))  # before they would run
+        checked = self._latest = self._checked.of(images, layers)
+        return checked, known if known and checked is graph else checked.named(layers)
 
     def resolved(
         self, images: Tensor, layers: Sequence[str | nn.Module], recording: Recording | None
@@ -135,10 +140,20 @@ class Readings:
             self.graphs.of(empty), empty.shape, empty.dtype, layers and tuple(layers),
             settings(self.model), [hooks_of(module) for module in modules],
         )  # fmt: skip
-        self._latest = asked[0]
+        if self._latest is None and self.graphs.any_size is None:
+            self._latest = asked[0]  # the one graph there is so far
         known = [geometry for key, geometry in self._geometries if key == asked]
         if not known or any(map(watched, modules)):
-            with without_onlookers(self.model):  # they are not to see empty images
-                known = [geometry_of(asked[0], empty, layers)]
+            known = [self._measured(asked[0], empty, layers)]
             self._geometries = [*self._geometries[1 - KEPT :], (asked, known[0])]
         return known[0]
+
+    def _measured(self, graph: Graph, empty: Tensor, layers: Sequence[str] | None) -> Geometry:
+        """Hooks that look on do not see these images, and what is written is taken back."""
+        for guarded in (True, False):
+            try:
+                with without_onlookers(self.model), untouched(self.model, guarded=guarded):
+                    return geometry_of(graph, empty, layers)
+            except Unguardable:
+                continue
+        raise AssertionError("without a guard it runs")

@@ -188,3 +188,34 @@ def test_the_law_catches_a_change_of(change):
     assert state(made) == before
     PLANTED[change](made)
     assert state(made) != before
+
+
+class Writes(nn.Module):
+    """It writes into a parameter and a buffer of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.scale = nn.Conv2d(3, 4, 3), nn.Parameter(torch.ones(()))
+        self.register_buffer("mean", torch.ones(()))
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.scale.clamp_(max=0.5)
+            self.conv.weight.data.mul_(0.5)
+        self.mean.copy_(x.mean().detach())
+        return self.conv(x) * self.scale
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda net: net.layers,
+        lambda net: net.layers_at((3, 12, 14)),
+        lambda net: net.geometry((3, 9, 9)),
+    ],
+)
+def test_sizes_and_fields_write_into_nothing(call):
+    model = Writes()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    call(DeconvNet(model, input_size=(3, 16, 16)))
+    assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())

@@ -82,3 +82,21 @@ def test_what_is_no_weight_may_change():
     net.record(IMAGES + 1)
     model[0].register_forward_hook(lambda *args: None)
     assert torch.equal(net.project(recording, layer="4", channel=0), first)
+
+
+class Branching(Net):
+    """Only torch.export can follow it, for one size at a time."""
+
+    def forward(self, x):
+        return x if x.shape[2] > 99 else super().forward(x)
+
+
+def test_a_recording_outlives_the_graphs_of_its_model():
+    """They are read again when hooks have come, and those of other sizes are forgotten."""
+    model = Branching()
+    net = DeconvNet(model, "gradient")
+    recording = net.record(IMAGES)
+    first = net.project(recording, layer="4", channel=0)
+    model[0].register_forward_hook(lambda *args: None)
+    net.record(noise(1, 3, 12, 12))
+    assert torch.equal(net.project(recording, layer="4", channel=0), first)

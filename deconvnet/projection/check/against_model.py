@@ -147,8 +147,7 @@ class _Beside:
         self.graph, self.images, self.inputs, self.cloned = graph, images, inputs, cloned
         self.tell = tell
         self.calls = calls_of(graph)
-        last = [name for name in graph.nodes if any(name in c for c in self.calls.values())][-1:]
-        self.gradient, self.seeds = seeds is not None, tuple(seeds or graph.returned or last)
+        self.gradient, self.seeds = seeds is not None, tuple(seeds or _tops(graph, self.calls))
         wanted = [*graph.returned, *(name for names in self.calls.values() for name in names)]
         self.recorder = ForwardPass(graph, Policies(rectifier("gradient")))
         run: Run = self.recorder.run if self.gradient else plain(graph)
@@ -272,6 +271,20 @@ class _Beside:
 
 class _NotDifferentiated(Exception):
     """Autograd cannot go through the model as it is written."""
+
+
+def _tops(graph: Graph, calls: Mapping[Any, Sequence[str]]) -> list[str]:
+    """Where a gradient starts: what is returned; below mirrors of the user's own, if it is above.
+
+    Else the comparison would have to be made again from lower nodes, and hooks would see it.
+    """
+    own = set[str]()
+    for node in graph:
+        if graph.mirrors.is_own(node.module, node.call.target) or not own.isdisjoint(node.sources):
+            own.add(node.name)
+    seen = [name for name in graph.nodes if any(name in names for names in calls.values())]
+    free = [name for name in seen if name not in own]
+    return [name for name in graph.returned if name not in own] or free[-1:] or seen[-1:]
 
 
 def _of_the_user(graph: Graph, steps: Sequence[Step]) -> set[str]:

@@ -16,7 +16,6 @@ from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import Hooks, observed, without_onlookers
 from deconvnet.graph.signatures import called, image_argument
 from deconvnet.graph.user_call import Traces, parameters_kept, without_traces
-from deconvnet.layers import reader_for
 
 from .tolerance import agrees, difference, tensors
 
@@ -48,7 +47,8 @@ def captured(
     tells whether it is the model that runs now, and not the graph beside it.
     """
     thread = threading.get_ident()
-    sealed = {n.module for n in graph if n.module is not None and not reader_for(n.module)}
+    reader = graph.mirrors.of_module
+    sealed = {n.module for n in graph if n.module is not None and not reader(n.module)}
 
     def quiet() -> bool:
         return not heed() and threading.get_ident() == thread
