@@ -21,14 +21,14 @@ INFINITY = float("inf")
 
 
 @dataclass(frozen=True, eq=False)
-class Remembered(Record):
+class Kept(Record):
     """What the rectifier keeps of an activation: nothing, a tensor, or a tuple of tensors."""
 
     kept: Any
 
-    def within(self, output: Crop, inputs: Sequence[Crop]) -> Remembered:
+    def within(self, output: Crop, inputs: Sequence[Crop]) -> Kept:
         """What was kept of the same places."""
-        return Remembered(pytree.tree_map_only(Tensor, output.of, self.kept))
+        return Kept(pytree.tree_map_only(Tensor, output.of, self.kept))
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Rectification(SamePlaces):
         """As the field calls it."""
         return self.activation.name
 
-    def record(self, input: Tensor) -> tuple[Tensor, Remembered]:
+    def record(self, input: Tensor) -> tuple[Tensor, Kept]:
         """Activate, and let the policy remember what it needs."""
         output = self.activation.function(input)
         if self.rectifier is None:
@@ -57,14 +57,14 @@ class Rectification(SamePlaces):
                 f"{self.activation.name} was run without a rectifier; call "
                 "layer.under(Policies(rectifier(...))) first"
             )
-        return output, Remembered(self.rectifier.remember(input, output, self.activation))
+        return output, Kept(self.rectifier.remember(input, output, self.activation))
 
-    def mirror(self, signal: Tensor, record: Remembered) -> tuple[Tensor]:
+    def mirror(self, signal: Tensor, record: Kept) -> tuple[Tensor]:
         """As the policy says."""
         assert self.rectifier is not None, "record() refuses layers without a rectifier"
         return (self.rectifier.signal(signal, record.kept),)
 
-    def inside(self, record: Remembered) -> Inside | None:
+    def inside(self, record: Kept) -> Inside | None:
         """The layer itself, if the policy looks at one place at a time."""
         return Inside(self) if self.channelwise else None
 
