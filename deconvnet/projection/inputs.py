@@ -221,7 +221,8 @@ def size_of(given: Sequence[int]) -> tuple[int, ...]:
     numbers = list(given) if isinstance(given, Iterable) else []
     if not numbers or not all(_index(n) and n > 0 for n in numbers):
         raise ValueError(
-            f"the size of an image was {reprlib.repr(given)}; give positive integers: (channels, *size)"
+            f"the size of an image was {reprlib.repr(given)}; give positive integers: "
+            "(channels, *size)"
         )
     return tuple(map(operator.index, numbers))
 
