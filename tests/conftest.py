@@ -16,7 +16,7 @@ FLOORS = (
     "graph/test_export.py",
     "graph/test_frontends.py",
     "mining/run/test_microbatches.py",
-    "mining/run/test_part_file.py",
+    "mining/run/test_part.py",
     "mining/run/test_readers.py",
     "mining/run/test_reread.py",
     "mining/run/test_resume.py",

@@ -16,7 +16,7 @@ from .cone import Cone
 from .forward import record
 from .geometry import Step
 from .inputs import Request
-from .plan import Plan, parts_of
+from .plan import Part, Plan, parts_of
 from .recording import Recording
 from .result import Result
 from .seeds import isolated, located
@@ -45,9 +45,9 @@ def from_images(
             numbers = [members[i] for i in part.numbers]
             chosen = [units[i] for i in numbers]
             used, every = sorted({unit.image for unit in chosen}), range(len(images))
-            assert part.cone is not None, "these units have cones"
-            some = used if part.cone.wholes else every
-            cone = part.cone.among(some)
+            some = used if part.cone and part.cone.wholes else every
+            cone = _among(part, some)
+            assert cone is not None, "these units have cones"
             recording = recorded(some, [layer], cone)
             top = recording.activations[layer].flatten(1)
             values = top.gather(1, _channels(chosen, top)[:, None])[:, 0]
@@ -91,14 +91,19 @@ def from_recording(
         for part in parts_of(recording, some, seed=seed):
             own = list(part.numbers)
             chosen, values_there = [some[i] for i in own], values[own]
-            if part.cone is None:
+            cone, steps = _among(part, there), recording.steps
+            if cone is None:
                 signal = _whole(recording, chosen, rows[own], seed)
                 crop = Crop.whole(rows[own].numpy(), signal.shape[2:])
             else:
-                cone, steps = part.cone.among(there), recording.steps
                 signal = _windows(steps, cone, chosen, values_there, seed=seed, recorded=True)
                 crop = cone.lies[cone.input]
             yield Result([members[i] for i in own], chosen, values_there, signal, crop)
+
+
+def _among(part: Part, images: Sequence[int]) -> Cone | None:
+    """The cone of a part where only these images are there; None where it has none."""
+    return None if part.cone is None else part.cone.among(images)
 
 
 def _whole(recording: Recording, units: Sequence[Unit], rows: Tensor, seed: str) -> Tensor:
