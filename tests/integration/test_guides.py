@@ -3,15 +3,15 @@
 import ast
 import re
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-GUIDES = [
-    path for path in ROOT.glob("**/*.md") if not {".git", ".venv", "node_modules"} & {*path.parts}
-]
-EVERY = sorted(str(path.relative_to(ROOT)) for path in GUIDES)
+from tests.support.house import ROOT, files, name_of
+
+FOLDERS = ("deconvnet", "layers", "scripts", "tests", "outputs")
+EVERY = sorted(  # of this repository, whatever environments and builds lie beside it
+    name_of(path) for path in (*ROOT.glob("*.md"), *files(*FOLDERS, suffixes=(".md",)))
+)
 
 
 def missing(text, folder):

@@ -138,6 +138,7 @@ def test_no_more_than_eight_levels():
     graph = arrows(MODULES, PACKAGES)
     between = {a: {b for b in graph[a] if b in FOLDERS | {"net"}} for a in graph}
     assert height("cli", between) <= 8
+    assert height("cli", {**between, "layers": {"deeper"}, "deeper": {"a"}, "a": set()}) > 8
     with pytest.raises(ValueError, match="layers -> cli"):
         height("cli", {**between, "layers": {"cli"}})
 
