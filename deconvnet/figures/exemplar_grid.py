@@ -3,12 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from deconvnet.figures.canvas.lettering import shorten
-from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, captioned, snap
+from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, captioned, room, snap
 from deconvnet.figures.canvas.style import LABEL, PAGE, QUIET, paper
-from deconvnet.figures.canvas.style import width as inches
 from deconvnet.figures.canvas.tiles import BLANK, enlarge, pad_to, pair, tile
 from deconvnet.units import Exemplar
 
@@ -24,7 +23,8 @@ def figure2(
     *,
     width: str | float = "cvpr-full",
     title: str | None = None,
-    subtitle: str | None = None,
+    caption: bool | str = False,
+    parent: Figure | SubFigure | None = None,
 ) -> Figure:
     """For every channel a square of projections beside the square of the patches they explain.
 
@@ -35,8 +35,9 @@ def figure2(
     Args:
         channels: {channel: exemplars, strongest first}, in the order they are drawn, row by row.
         width: a name in ``WIDTHS``, or inches.
-        title: usually the layer; with it comes a line that states the rule of contrast.
-        subtitle: stands beside the title.
+        title: stands above, in bold.
+        caption: stands below: a text before the rule of contrast, or True for the rule alone.
+        parent: to draw into, in its width.
 
     Returns:
         The figure, as wide as asked; its height follows.
@@ -51,13 +52,14 @@ def figure2(
     most = max(map(len, channels.values()))
     tiles = max(1, math.isqrt(most - 1) + 1) if most else 3  # along a side of a block
     canvas = _canvas([one for those in channels.values() for one in those])
-    full, aspect = inches(width), canvas[0] / canvas[1]
+    full, aspect = room(width, parent), canvas[0] / canvas[1]
     columns = _columns(len(channels), full, aspect)
     side = _block(full, columns)
     height, cell = snap(side * aspect), 2 * side + _INNER
     pitch = LABEL_LINE + height + _BETWEEN_ROWS
     rows = math.ceil(len(channels) / columns)
-    sheet, start = captioned(full, rows * pitch - _BETWEEN_ROWS, title=title, subtitle=subtitle)
+    total = rows * pitch - _BETWEEN_ROWS
+    sheet, start = captioned(full, total, title=title, caption=caption, parent=parent)
     step = (full - cell) / max(columns - 1, 1)
     for place, (channel, those) in enumerate(channels.items()):
         row, column = divmod(place, columns)

@@ -17,7 +17,7 @@ from deconvnet.net import DeconvNet
 from deconvnet.units import Exemplar, Unit
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 METHODS = ("gradient", "deconvnet", "guided")
 
@@ -43,10 +43,18 @@ class Comparison:
         """The unit of each image, under the first rectifier."""
         return next(iter(self.exemplars.values()))
 
-    def figure(self, *, width: str | float = "cvpr-full") -> Figure:
+    def figure(
+        self,
+        *,
+        width: str | float = "cvpr-full",
+        title: str | None = None,
+        caption: bool = False,
+        parent: Figure | SubFigure | None = None,
+    ) -> Figure:
         """A row for each image: the image with the box of its unit, and every projection.
 
-        ``width`` is a name in ``deconvnet.figures.WIDTHS``, or inches.
+        ``width`` is a name in ``deconvnet.figures.WIDTHS``, or inches; ``parent`` a figure to
+        draw into. With ``caption`` a line below tells what is shown, and the rule of contrast.
         """
         rows = []
         for picture, *made in zip(self.pictures, *self.exemplars.values(), strict=True):
@@ -54,7 +62,14 @@ class Comparison:
             shown = [_whole(one, picture.shape[:2]) for one in made]
             label = self._label(made[0])
             rows.append(ComparisonRow(picture, shown, label, None if box.edges == whole else box))
-        return comparison(rows, columns=["photograph", *self.exemplars], width=width)
+        return comparison(
+            rows,
+            columns=["photograph", *self.exemplars],
+            width=width,
+            title=title,
+            caption=caption,
+            parent=parent,
+        )
 
     def table(self) -> list[dict[str, object]]:
         """One row an image: image, unit, activation, and box in pixels."""

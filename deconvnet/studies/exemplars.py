@@ -19,7 +19,7 @@ from deconvnet.store.table import LayerTable
 from deconvnet.units import Exemplar
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +36,21 @@ class Exemplars:
     rectifier: str
     channels: Mapping[int, Sequence[Exemplar]]
 
-    def figure(self, *, width: str | float = "cvpr-full") -> Figure:
+    def figure(
+        self,
+        *,
+        width: str | float = "cvpr-full",
+        title: str | None = None,
+        caption: bool = False,
+        parent: Figure | SubFigure | None = None,
+    ) -> Figure:
         """The grid of Zeiler & Fergus 2014, figure 2: projections beside patches.
 
-        ``width`` is a name in ``deconvnet.figures.WIDTHS``, or inches.
+        ``width`` is a name in ``deconvnet.figures.WIDTHS``, or inches; ``parent`` a figure to
+        draw into. With ``caption`` a line below tells what is shown, and the rule of contrast.
         """
-        return figure2(self.channels, width=width, title=self.layer, subtitle=self.rectifier)
+        told = f"{self.layer}, {self.rectifier}" if caption else False
+        return figure2(self.channels, width=width, title=title, caption=told, parent=parent)
 
     def table(self) -> list[dict[str, object]]:
         """One row an exemplar: index of the image, unit, activation, and box in pixels."""

@@ -17,7 +17,7 @@ from deconvnet.net import DeconvNet
 from deconvnet.units import Unit
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +34,21 @@ class Visualization:
     layer: str
     rectifier: str
 
-    def figure(self, *, width: str | float = "cvpr-full") -> Figure:
+    def figure(
+        self,
+        *,
+        width: str | float = "cvpr-full",
+        title: str | None = None,
+        caption: bool = False,
+        parent: Figure | SubFigure | None = None,
+    ) -> Figure:
         """Each image with its fields outlined, and patch and projection of each unit.
 
-        ``width`` is a name in ``deconvnet.figures.WIDTHS``, or inches.
+        ``width`` is a name in ``deconvnet.figures.WIDTHS``, or inches; ``parent`` a figure to
+        draw into. With ``caption`` a line below tells what is shown, and the rule of contrast.
         """
-        return visualization(self.rows, width=width, title=self.layer, subtitle=self.rectifier)
+        told = f"{self.layer}, {self.rectifier}" if caption else False
+        return visualization(self.rows, width=width, title=title, caption=told, parent=parent)
 
     def table(self) -> list[dict[str, object]]:
         """One row a unit and image: image, unit, activation, and box in pixels."""

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
-from deconvnet.figures import RULE, figure2, signed, width
+from deconvnet.figures import RULE, PaperFigure, figure2, signed, width
 from deconvnet.figures.canvas.sheet import Sheet
 from deconvnet.figures.canvas.style import PAGE, paper
 from deconvnet.figures.canvas.tiles import BLANK, NEUTRAL, gap_for, pixels
@@ -28,7 +28,7 @@ def tile_of(block, place, *, side, height, width):
 @pytest.mark.parametrize("count", [1, 2, 5, 16, 17, 64])
 @pytest.mark.parametrize("wide", ["cvpr", "neurips", "cvpr-full"])
 def test_the_layout_of_any_number_of_channels(channels, faults, count, wide):
-    figure = figure2(channels(count), width=wide, title="features.28", subtitle="Top 9")
+    figure = figure2(channels(count), width=wide, title="features.28", caption="Top 9")
     assert figure.get_figwidth() == width(wide)
     assert figure.get_figheight() < PAGE + 0.5
     assert len(arrays(figure)) == 2 * count
@@ -121,13 +121,29 @@ def test_clipped_crops_stand_where_they_stood():
 
 def test_the_caption_states_layer_and_rule(channels):
     assert words(figure2(channels(1))) == ["0"]
-    title, *rest = words(figure2(channels(1), title="features.28", subtitle="Top 9"))[:-1]
-    assert title == "features.28"
-    assert " ".join(rest) == f"Top 9. {RULE}"
+    assert words(figure2(channels(1), title="features.28"))[:-1] == ["features.28"]
+    told = words(figure2(channels(1), caption="Top 9"))[:-1]
+    assert " ".join(told) == f"Top 9. {RULE}"
+    assert " ".join(words(figure2(channels(1), caption=True))[:-1]) == RULE
 
 
-def test_long_titles_are_cut(channels, faults):
-    assert faults(figure2(channels(4), width="cvpr", title="layer " * 40)) == []
+@pytest.mark.parametrize("name", ["layer " * 40, "denselayer" * 40])
+def test_long_titles_are_folded_and_not_cut(channels, faults, name):
+    figure = figure2(channels(4), width="cvpr", title=name, caption=name)
+    assert faults(figure) == []
+    assert "".join(words(figure)).replace(" ", "").count(name.replace(" ", "")) == 2
+
+
+def test_a_part_of_a_larger_figure(channels, faults):
+    whole = PaperFigure(6.0, 6.0)
+    for part in whole.subfigures(2, 2).flat:
+        assert figure2(channels(2), parent=part, title="features.28", caption=True) is whole
+    assert faults(whole) == []
+    assert len(arrays(whole)) == 4 * 4
+    low = PaperFigure(3.0, 0.6)  # all of it becomes smaller, the letters too
+    figure2(channels(2), parent=low)
+    assert faults(low) == []
+    assert all(text.get_fontsize() < 6.0 for text in low.findobj(Text) if text.get_text())
 
 
 def test_titles_are_as_typed(channels, faults):

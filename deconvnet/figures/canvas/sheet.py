@@ -1,20 +1,22 @@
 """A sheet of paper: pictures, text and boxes placed in inches from the top left corner."""
 
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
 from deconvnet.units import Box
 
 from .contrast import RULE
-from .lettering import families, fold, measure, printable, shorten
-from .style import INK, LABEL, QUIET, SMALL, TITLE
+from .exact_image import ExactImage
+from .figure import PaperFigure
+from .lettering import families, fold, measure, printable
+from .style import INK, LABEL, QUIET, SMALL, TITLE, width
 from .tiles import Picture, pixels
 
 LABEL_LINE = 0.135
 """Inches that a line of labels takes, at ``style.LABEL`` points."""
 BASELINE = LABEL_LINE - 0.035
 """Inches from the top of that line to the foot of its letters."""
-_LINE, _SPACE = 0.13, 0.12  # inches: a line of the caption, and between title and remark
+_LINE, _ROOM = 0.13, 0.06  # inches: a line of title or caption, and between it and the drawing
 _STEP = 0.01  # inches: whole pixels at 100, 200, 300 or 600 dpi
 
 
@@ -23,33 +25,48 @@ def snap(inches: float) -> float:
     return round(inches / _STEP) * _STEP
 
 
-class Sheet:
-    """A figure without axes, drawn on in inches.
+def room(asked: str | float, parent: Figure | SubFigure | None) -> float:
+    """Inches across: those of the parent to draw into, else the width asked for."""
+    return width(asked) if parent is None else parent.bbox.width / parent.figure.dpi
 
-    One axes covers the whole figure: a hundred axes would take seconds. The pictures keep their
-    pixels: with ``interpolation="none"`` matplotlib neither resamples nor composites them. To be
-    made and drawn on within ``style.paper()``. Width and height are in inches.
+
+class Sheet:
+    """A figure, or a part of one, that is drawn on in inches.
+
+    One axes covers it: a hundred axes would take seconds. To be made and drawn on within
+    ``style.paper()``.
+
+    Args:
+        width: in inches.
+        height: in inches.
+        parent: to draw into, at its top; where it is lower than ``height``, all becomes smaller.
     """
 
-    def __init__(self, width: float, height: float) -> None:
-        self.width, self.height = width, height
-        self.figure = Figure(figsize=(width, height))
-        self.figure.set_layout_engine("none")  # every place is given
-        self._axes = self.figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    def __init__(
+        self, width: float, height: float, *, parent: Figure | SubFigure | None = None
+    ) -> None:
+        self.width, self.height, self._scale = width, height, 1.0
+        if parent is None:
+            made: Figure | SubFigure = PaperFigure(width, height)
+        else:
+            made = parent
+            self._scale = min(1.0, parent.bbox.height / parent.figure.dpi / height)
+        self.figure: Figure = made.figure
+        self._axes = made.add_axes((0.0, 0.0, 1.0, 1.0))
         self._axes.set_axis_off()
         self._axes.set(xlim=(0.0, width), ylim=(height, 0.0), autoscale_on=False)
+        if parent is not None:
+            self._axes.set_aspect("equal", anchor="N")
 
     def image(
         self, picture: Picture, left: float, top: float, *, width: float, height: float
     ) -> None:
         """Draw a picture of ``(h, w, 3)`` into a rectangle."""
-        self._axes.imshow(
-            pixels(picture),
-            extent=(left, left + width, top + height, top),
-            interpolation="none",
-            aspect="auto",
-            origin="upper",
-        )
+        extent = (left, left + width, top + height, top)
+        drawn = ExactImage(self._axes, extent=extent, origin="upper")
+        drawn.set_data(pixels(picture))
+        drawn.set_clip_path(self._axes.patch)
+        self._axes.add_image(drawn)
 
     def text(
         self,
@@ -70,7 +87,7 @@ class Sheet:
             y,
             shown,
             family=[*families(shown), "sans-serif"],  # the last for readers of an SVG
-            fontsize=size,
+            fontsize=size * self._scale,
             color=colour,
             fontweight=weight,
             ha="center" if middle else align,
@@ -90,6 +107,7 @@ class Sheet:
                 f"box {box.edges} is empty, expected (top, left, bottom, right) in pixels"
             )
         line = min(0.9, max(0.6, 3.0 * scale * max(rows, columns)))  # points; less on small boxes
+        line *= self._scale
         for linewidth, shade in ((2 * line, "white"), (line, colour)):
             self._axes.add_patch(
                 Rectangle(
@@ -111,28 +129,33 @@ class Sheet:
 
 
 def captioned(
-    width: float, height: float, *, title: str | None, subtitle: str | None, rule: str = RULE
+    width: float,
+    height: float,
+    *,
+    title: str | None = None,
+    caption: bool | str = False,
+    rule: str = RULE,
+    parent: Figure | SubFigure | None = None,
 ) -> tuple[Sheet, float]:
-    """A sheet with a strip above the drawing: the title in bold, and how the figure was drawn.
+    """A sheet with a title in bold above the drawing and a caption below it, both if asked for.
 
-    The subtitle and the rule of contrast stand beside the title, or below it where the figure is
-    narrow. Without a title there is no strip. ``height`` is that of the drawing alone.
+    ``height`` is that of the drawing alone. The caption is the text given and the rule of
+    contrast; with True the rule alone.
 
     Returns:
         The sheet, and the inches from its top to the drawing.
     """
-    if not title:
-        return Sheet(width, snap(height)), 0.0
-    remark = f"{subtitle}. {rule}" if subtitle else rule
-    shown = shorten(title, width, size=TITLE, weight="bold")
-    beside = measure(shown, TITLE, weight="bold") + _SPACE
-    fits = beside + measure(remark, SMALL) <= width
-    below = [] if fits else fold(remark, width, size=SMALL)
-    top = (len(below) + 1) * _LINE + 0.06
-    sheet = Sheet(width, snap(top + height))
-    sheet.text(shown, 0.0, 0.1, size=TITLE, weight="bold")
-    if fits:
-        sheet.text(remark, beside, 0.1, size=SMALL, colour=QUIET)
-    for number, line in enumerate(below, start=1):
-        sheet.text(line, 0.0, 0.1 + number * _LINE, size=SMALL, colour=QUIET)
+    above = fold(title, width, size=TITLE, weight="bold") if title else []
+    words = f"{caption.rstrip('.')}. {rule}" if isinstance(caption, str) and caption else rule
+    below = fold(words, width, size=SMALL) if caption else []
+    top = len(above) * _LINE + (_ROOM if above else 0.0)
+    bottom = len(below) * _LINE + (_ROOM if below else 0.0)
+    sheet = Sheet(width, snap(top + height + bottom), parent=parent)
+    for number, line in enumerate(above):
+        sheet.text(line, 0.0, 0.1 + number * _LINE, size=TITLE, weight="bold")
+    for number, line in enumerate(below):
+        foot = top + height + _ROOM + 0.1 + number * _LINE
+        sheet.text(line, 0.0, foot, size=SMALL, colour=QUIET)
+    if isinstance(sheet.figure, PaperFigure):
+        sheet.figure.provenance.setdefault("contrast", rule)
     return sheet, top
