@@ -8,8 +8,9 @@ from matplotlib.figure import Figure, SubFigure
 
 from deconvnet.figures.canvas.contrast import signed
 from deconvnet.figures.canvas.lettering import measure
-from deconvnet.figures.canvas.sheet import captioned, room, snap
+from deconvnet.figures.canvas.sheet import captioned, snap
 from deconvnet.figures.canvas.style import QUIET, SMALL, paper
+from deconvnet.figures.canvas.style import width as inches
 from deconvnet.figures.canvas.tiles import enlarge, tile
 
 RULE = "Each filter is divided by its largest absolute weight; zero is mid-grey."
@@ -25,7 +26,7 @@ def filters(
     *,
     width: str | float = "cvpr",
     title: str | None = None,
-    caption: bool | str = False,
+    caption: str | None = None,
     parent: Figure | SubFigure | None = None,
 ) -> Figure:
     """All filters of a first layer in one grid, each on a scale of its own.
@@ -36,9 +37,9 @@ def filters(
     Args:
         weights: ``(C, 3, h, w)``, or ``(C, 1, h, w)``, drawn as grey.
         width: a name in ``WIDTHS``, or inches.
-        title: stands above, in bold.
-        caption: stands below: a text before the rule of contrast, or True for the rule alone.
-        parent: to draw into, in its width.
+        title: in bold above the drawing.
+        caption: stands below the drawing; the rule of contrast follows it.
+        parent: a figure, or a part of one, to draw into; its width counts then.
 
     Raises:
         ValueError: weights of another shape, or that are not finite.
@@ -52,7 +53,7 @@ def filters(
             "(channels, 3, height, width); give those of the first convolution, and project units "
             "of deeper layers instead"
         )
-    full = room(width, parent)
+    full = inches(width, parent)
     columns = _columns(len(values), full)
     rows = math.ceil(len(values) / columns)
     pictures = [enlarge(signed(one.transpose(1, 2, 0), quantile=1.0)) for one in values]
@@ -60,7 +61,7 @@ def filters(
     numbers = [str(row * columns) for row in range(rows)]
     left = snap(max(measure(number, SMALL) for number in numbers) + _ROOM)
     height = snap((full - left) * grid.shape[0] / grid.shape[1])
-    sheet, top = captioned(full, height, title=title, caption=caption, rule=RULE, parent=parent)
+    sheet, top = captioned(full, height, title=title, caption=caption, parent=parent, rule=RULE)
     sheet.image(grid, left, top, width=full - left, height=height)
     for row, number in enumerate(numbers):
         foot = top + (row + 0.5) / rows * height + 0.03

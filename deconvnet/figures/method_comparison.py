@@ -7,8 +7,9 @@ import numpy.typing as npt
 from matplotlib.figure import Figure, SubFigure
 
 from deconvnet.figures.canvas.lettering import shorten
-from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, captioned, room, snap
+from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, captioned, snap
 from deconvnet.figures.canvas.style import LABEL, paper
+from deconvnet.figures.canvas.style import width as inches
 from deconvnet.figures.canvas.tiles import Picture, as_picture, enlarge, pair
 from deconvnet.units import Box
 
@@ -40,7 +41,7 @@ def comparison(
     columns: Sequence[str],
     width: str | float = "cvpr-full",
     title: str | None = None,
-    caption: bool | str = False,
+    caption: str | None = None,
     parent: Figure | SubFigure | None = None,
 ) -> Figure:
     """A row for each image: the image, then its projections by several methods.
@@ -50,9 +51,9 @@ def comparison(
         columns: the heading of every column, the image's first:
             ``["image", "gradient", "deconvnet", "guided"]``.
         width: a name in ``WIDTHS``, or inches.
-        title: stands above, in bold.
-        caption: stands below: a text before the rule of contrast, or True for the rule alone.
-        parent: to draw into, in its width.
+        title: in bold above the drawing.
+        caption: stands below the drawing; the rule of contrast follows it.
+        parent: a figure, or a part of one, to draw into; its width counts then.
 
     Raises:
         ValueError: no rows, or a row that has not one projection for each method, of its size.
@@ -61,7 +62,7 @@ def comparison(
     """
     if not rows:
         raise ValueError("no rows to compare, expected at least one ComparisonRow")
-    full = room(width, parent)
+    full = inches(width, parent)
     pictures = [_pictures(row, columns) for row in rows]
     gutter = 0.15 if any(row.label for row in rows) else 0.0  # room for the upright labels
     panel = (full - gutter - (len(columns) - 1) * _GAP) / len(columns)

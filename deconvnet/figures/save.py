@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from deconvnet.arguments import expanded
 from deconvnet.atomic import write_whole
-from deconvnet.figures.canvas.figure import file_of
+from deconvnet.figures.canvas.figure import SCREEN, file_of
 from deconvnet.figures.canvas.metadata import READERS
 
 
@@ -47,6 +47,12 @@ def save(
     data = file_of(figure, suffix_of(target), provenance=told, options={"dpi": dpi})
     write_whole(target, data)
     return target
+
+
+def png(figure: Figure, *, dpi: float = SCREEN) -> bytes:
+    """The figure as the bytes of a PNG file, for a screen."""
+    told = getattr(figure, "provenance", {})
+    return file_of(figure, ".png", provenance=told, options={"dpi": dpi})
 
 
 def suffix_of(path: Path) -> str:

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from matplotlib.figure import Figure, SubFigure
 
 from deconvnet.figures.canvas.lettering import fold, measure, printable, shorten
-from deconvnet.figures.canvas.sheet import Sheet, captioned, room, snap
+from deconvnet.figures.canvas.sheet import Sheet, captioned, snap
 from deconvnet.figures.canvas.style import LABEL, PAGE, POINTS, QUIET, SMALL, paper
+from deconvnet.figures.canvas.style import width as inches
 from deconvnet.figures.canvas.tiles import Picture, as_picture, enlarge, pad_to, pair
 from deconvnet.units import Exemplar
 
@@ -54,7 +55,7 @@ def visualization(
     *,
     width: str | float = "cvpr-full",
     title: str | None = None,
-    caption: bool | str = False,
+    caption: str | None = None,
     parent: Figure | SubFigure | None = None,
 ) -> Figure:
     """Each image with the fields of its units outlined; for each unit, patch and projection.
@@ -65,16 +66,16 @@ def visualization(
     Args:
         rows: the images, each with at least one unit.
         width: a name in ``WIDTHS``, or inches.
-        title: stands above, in bold.
-        caption: stands below: a text before the rule of contrast, or True for the rule alone.
-        parent: to draw into, in its width.
+        title: in bold above the drawing.
+        caption: stands below the drawing; the rule of contrast follows it.
+        parent: a figure, or a part of one, to draw into; its width counts then.
 
     Raises:
         ValueError: no rows, a row without units, or pictures whose sizes do not agree.
     """
     if not rows or not all(row.units for row in rows):
         raise ValueError("an image without units cannot be drawn; give each row at least one unit")
-    full = room(width, parent)
+    full = inches(width, parent)
     images = [as_picture(row.image, what="an image") for row in rows]
     pairs = [[pair(e.patch, e.projection, of=str(e.unit)) for e in row.units] for row in rows]
     shapes = [picture.shape[:2] for those in pairs for picture, _ in those]

@@ -16,14 +16,16 @@ from deconvnet.mining.exemplars import project_units
 from deconvnet.net import DeconvNet
 from deconvnet.units import Exemplar, Unit
 
+from .result import Shown
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 METHODS = ("gradient", "deconvnet", "guided")
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Shown):
     """One unit in each image, projected under several rectifiers.
 
     Args:
@@ -53,8 +55,7 @@ class Comparison:
     ) -> Figure:
         """A row for each image: the image with the box of its unit, and every projection.
 
-        ``width`` is a name in ``deconvnet.figures.WIDTHS``, or inches; ``parent`` a figure to
-        draw into. With ``caption`` a line below tells what is shown, and the rule of contrast.
+        The arguments are those of every result, see ``Shown.figure``.
         """
         rows = []
         for picture, *made in zip(self.pictures, *self.exemplars.values(), strict=True):
@@ -62,13 +63,10 @@ class Comparison:
             shown = [_whole(one, picture.shape[:2]) for one in made]
             label = self._label(made[0])
             rows.append(ComparisonRow(picture, shown, label, None if box.edges == whole else box))
+        told = ", ".join(self.exemplars) if caption else None
+        columns = ["photograph", *self.exemplars]
         return comparison(
-            rows,
-            columns=["photograph", *self.exemplars],
-            width=width,
-            title=title,
-            caption=caption,
-            parent=parent,
+            rows, columns=columns, width=width, title=title, caption=told, parent=parent
         )
 
     def table(self) -> list[dict[str, object]]:

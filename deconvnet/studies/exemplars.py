@@ -18,12 +18,14 @@ from deconvnet.store.store import Store
 from deconvnet.store.table import LayerTable
 from deconvnet.units import Exemplar
 
+from .result import Shown
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 
-@dataclass(frozen=True, eq=False)
-class Exemplars:
+@dataclass(frozen=True, eq=False, repr=False)
+class Exemplars(Shown):
     """The exemplars of some channels of a layer.
 
     Args:
@@ -46,10 +48,9 @@ class Exemplars:
     ) -> Figure:
         """The grid of Zeiler & Fergus 2014, figure 2: projections beside patches.
 
-        ``width`` is a name in ``deconvnet.figures.WIDTHS``, or inches; ``parent`` a figure to
-        draw into. With ``caption`` a line below tells what is shown, and the rule of contrast.
+        The arguments are those of every result, see ``Shown.figure``.
         """
-        told = f"{self.layer}, {self.rectifier}" if caption else False
+        told = f"{self.layer} by {self.rectifier}" if caption else None
         return figure2(self.channels, width=width, title=title, caption=told, parent=parent)
 
     def table(self) -> list[dict[str, object]]:

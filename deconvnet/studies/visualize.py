@@ -16,12 +16,14 @@ from deconvnet.mining.exemplars import project_units
 from deconvnet.net import DeconvNet
 from deconvnet.units import Unit
 
+from .result import Shown
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 
-@dataclass(frozen=True, eq=False)
-class Visualization:
+@dataclass(frozen=True, eq=False, repr=False)
+class Visualization(Shown):
     """Units in images.
 
     Args:
@@ -44,10 +46,9 @@ class Visualization:
     ) -> Figure:
         """Each image with its fields outlined, and patch and projection of each unit.
 
-        ``width`` is a name in ``deconvnet.figures.WIDTHS``, or inches; ``parent`` a figure to
-        draw into. With ``caption`` a line below tells what is shown, and the rule of contrast.
+        The arguments are those of every result, see ``Shown.figure``.
         """
-        told = f"{self.layer}, {self.rectifier}" if caption else False
+        told = f"{self.layer} by {self.rectifier}" if caption else None
         return visualization(self.rows, width=width, title=title, caption=told, parent=parent)
 
     def table(self) -> list[dict[str, object]]:

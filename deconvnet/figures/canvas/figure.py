@@ -20,7 +20,7 @@ from deconvnet.atomic import write_whole
 from .metadata import CREATOR, IMAGE_DESCRIPTION, READERS, SOFTWARE, entries, exact, into_eps
 from .style import paper
 
-SCREEN = 150.0
+SCREEN = 144.0
 """Pixels per inch of a picture in a notebook."""
 
 

@@ -8,8 +8,8 @@ from deconvnet.units import Box
 from .contrast import RULE
 from .exact_image import ExactImage
 from .figure import PaperFigure
-from .lettering import families, fold, measure, printable
-from .style import INK, LABEL, QUIET, SMALL, TITLE, width
+from .lettering import families, fold, printable
+from .style import INK, LABEL, QUIET, SMALL, TITLE
 from .tiles import Picture, pixels
 
 LABEL_LINE = 0.135
@@ -25,11 +25,6 @@ def snap(inches: float) -> float:
     return round(inches / _STEP) * _STEP
 
 
-def room(asked: str | float, parent: Figure | SubFigure | None) -> float:
-    """Inches across: those of the parent to draw into, else the width asked for."""
-    return width(asked) if parent is None else parent.bbox.width / parent.figure.dpi
-
-
 class Sheet:
     """A figure, or a part of one, that is drawn on in inches.
 
@@ -39,24 +34,27 @@ class Sheet:
     Args:
         width: in inches.
         height: in inches.
-        parent: to draw into, at its top; where it is lower than ``height``, all becomes smaller.
+        parent: a figure, or a part of one, to draw into, at its top.
+
+    Raises:
+        ValueError: the parent is lower than the drawing.
     """
 
     def __init__(
-        self, width: float, height: float, *, parent: Figure | SubFigure | None = None
+        self, width: float, height: float, parent: Figure | SubFigure | None = None
     ) -> None:
-        self.width, self.height, self._scale = width, height, 1.0
-        if parent is None:
-            made: Figure | SubFigure = PaperFigure(width, height)
-        else:
-            made = parent
-            self._scale = min(1.0, parent.bbox.height / parent.figure.dpi / height)
-        self.figure: Figure = made.figure
-        self._axes = made.add_axes((0.0, 0.0, 1.0, 1.0))
+        self.width, self.height = width, height
+        whole = PaperFigure(width, height) if parent is None else parent
+        share = height / (whole.bbox.height / whole.dpi)
+        if share > 1.001:
+            raise ValueError(
+                f"the parent is {height / share:.2f} inches high, and the drawing "
+                f"{height:.2f}; make the parent higher"
+            )
+        self.figure: Figure = whole.figure
+        self._axes = whole.add_axes((0.0, 1.0 - share, 1.0, share))
         self._axes.set_axis_off()
         self._axes.set(xlim=(0.0, width), ylim=(height, 0.0), autoscale_on=False)
-        if parent is not None:
-            self._axes.set_aspect("equal", anchor="N")
 
     def image(
         self, picture: Picture, left: float, top: float, *, width: float, height: float
@@ -87,7 +85,7 @@ class Sheet:
             y,
             shown,
             family=[*families(shown), "sans-serif"],  # the last for readers of an SVG
-            fontsize=size * self._scale,
+            fontsize=size,
             color=colour,
             fontweight=weight,
             ha="center" if middle else align,
@@ -107,7 +105,6 @@ class Sheet:
                 f"box {box.edges} is empty, expected (top, left, bottom, right) in pixels"
             )
         line = min(0.9, max(0.6, 3.0 * scale * max(rows, columns)))  # points; less on small boxes
-        line *= self._scale
         for linewidth, shade in ((2 * line, "white"), (line, colour)):
             self._axes.add_patch(
                 Rectangle(
@@ -133,24 +130,22 @@ def captioned(
     height: float,
     *,
     title: str | None = None,
-    caption: bool | str = False,
+    caption: str | None = None,
     rule: str = RULE,
     parent: Figure | SubFigure | None = None,
 ) -> tuple[Sheet, float]:
     """A sheet with a title in bold above the drawing and a caption below it, both if asked for.
 
-    ``height`` is that of the drawing alone. The caption is the text given and the rule of
-    contrast; with True the rule alone.
+    ``height`` is that of the drawing alone. After the caption stands the rule of contrast.
 
     Returns:
         The sheet, and the inches from its top to the drawing.
     """
     above = fold(title, width, size=TITLE, weight="bold") if title else []
-    words = f"{caption.rstrip('.')}. {rule}" if isinstance(caption, str) and caption else rule
-    below = fold(words, width, size=SMALL) if caption else []
+    below = fold(f"{caption.rstrip('.')}. {rule}", width, size=SMALL) if caption else []
     top = len(above) * _LINE + (_ROOM if above else 0.0)
     bottom = len(below) * _LINE + (_ROOM if below else 0.0)
-    sheet = Sheet(width, snap(top + height + bottom), parent=parent)
+    sheet = Sheet(width, snap(top + height + bottom), parent)
     for number, line in enumerate(above):
         sheet.text(line, 0.0, 0.1 + number * _LINE, size=TITLE, weight="bold")
     for number, line in enumerate(below):
