@@ -13,9 +13,10 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.mining.embed import embed
     from deconvnet.mining.mine import mine
     from deconvnet.mining.verify.verify import verify
-    from deconvnet.net import DeconvNet, Layer
+    from deconvnet.net import DeconvNet
     from deconvnet.projection.recording import Recording
     from deconvnet.projection.result import Projection
+    from deconvnet.projection.tables import Layer
     from deconvnet.store.store import Store, open_store
     from deconvnet.units import Box, Unit
 
@@ -24,7 +25,7 @@ __version__ = metadata.version("deconvnet")  # of the installed package, as pypr
 _HOMES = {
     "Box": "units",
     "DeconvNet": "net",
-    "Layer": "net",
+    "Layer": "projection.tables",
     "Preprocessing": "data",
     "Projection": "projection.result",
     "Recording": "projection.recording",

@@ -43,6 +43,11 @@ class Traced(Record):
     tried: MutableMapping[Any, bool] = field(default_factory=dict)
     per_sample = False  # nothing is known of the operation: it may mix the samples of a batch
 
+    @property
+    def in_words(self) -> str:
+        """What it is."""
+        return "graph of autograd"
+
     @cached_property
     def apart(self) -> bool:
         """Whether they stay apart in the graph that was kept, tried once for each size."""

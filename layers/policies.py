@@ -13,13 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deconvnet.arguments import Brief
+
 
 class UnmirroredError(ValueError):
     """A policy has no rule for an activation that the signal has to pass."""
 
 
 @dataclass(frozen=True, eq=False)
-class Activation:
+class Activation(Brief):
     """An elementwise activation function ``a = f(z)``.
 
     Args:
@@ -52,7 +54,7 @@ RENAMED = {"rules": "supports", "placewise": "pointwise"}
 """{old name that a user's rule may still have: name now}; it would be ignored in silence."""
 
 
-class Rectifier(ABC):
+class Rectifier(Brief, ABC):
     """What an activation does to the signal ``R`` that arrives from above.
 
     To make a policy of your own, write a subclass with these two methods and pass an instance:
@@ -73,6 +75,7 @@ class Rectifier(ABC):
     """Whether the rule is the derivative, so that autograd itself may carry the signal."""
 
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         for old, new in RENAMED.items():
             if old in vars(cls):
                 raise TypeError(f"{cls.__name__}.{old} is now called {new}; rename it")
@@ -122,7 +125,8 @@ def _spelled(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_spelled, value))}]"
     own = getattr(value, "__qualname__", None)  # of functions and classes
-    if own is None and " at 0x" in repr(value):
+    said = not isinstance(value, Brief) or type(value).__str__ is not object.__str__
+    if own is None and (" at 0x" in repr(value) or not said):
         return f"{type(value).__qualname__} {_spelled(getattr(value, '__dict__', {}))}"
     return str(own or value)
 
@@ -138,7 +142,7 @@ class Gradient(Rectifier):
         return activation.derivative(z, a)
 
     def signal(self, R: Tensor, kept: Tensor) -> Tensor:
-        """``R`` where the unit was active."""
+        """``R`` where the unit was active: R · 1[z > 0] for a ReLU."""
         return R * kept
 
     def supports(self, activation: Activation) -> bool:
@@ -157,7 +161,7 @@ class DeconvNetRule(Rectifier):
         """Nothing: the rule does not look at the image."""
 
     def signal(self, R: Tensor, kept: None) -> Tensor:
-        """The positive part."""
+        """The positive part: max(R, 0)."""
         return R.clamp(min=0)
 
 
@@ -173,7 +177,7 @@ class Guided(Rectifier):
         return activation.derivative(z, a)
 
     def signal(self, R: Tensor, kept: Tensor) -> Tensor:
-        """The positive part, where the unit was active."""
+        """The positive part, where the unit was active: max(R, 0) · 1[z > 0]."""
         return R.clamp(min=0) * kept
 
 
@@ -187,7 +191,7 @@ class Identity(Rectifier):
         """Nothing."""
 
     def signal(self, R: Tensor, kept: None) -> Tensor:
-        """Unchanged."""
+        """``R``, unchanged."""
         return R
 
     def supports(self, activation: Activation) -> bool:
@@ -264,7 +268,7 @@ def rectifier(policy: str | Rectifier) -> Rectifier:
 
 
 @dataclass(frozen=True, eq=False)
-class Policies:
+class Policies(Brief):
     """The choices that define a mirror: rectifier, fallback, normalisation, unpooling.
 
     Args:

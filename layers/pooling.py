@@ -46,6 +46,12 @@ class Unpooled(WithoutFilters):
         cells = self.cells(record, signal.shape)
         return (spread(signal, record.size, cells, how=self.unpooling),)
 
+    @property
+    def mirror_in_words(self) -> str:
+        """Where the unpooling puts a value."""
+        places = {"switches": "to its switch", "centre": "to the centre of its window"}
+        return f"unpool: each value {places.get(self.unpooling, 'in equal parts to its window')}"
+
     def under(self, policies: Policies) -> Unpooled:
         """Unpooled as the policies say."""
         return replace(self, unpooling=policies.unpooling)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -25,6 +26,14 @@ class Kept(Record):
     """What the rectifier keeps of an activation: nothing, a tensor, or a tuple of tensors."""
 
     kept: Any
+
+    @property
+    def in_words(self) -> str:
+        """Nothing, a mask, or how many tensors."""
+        kept = [one for one in pytree.tree_leaves(self.kept) if isinstance(one, Tensor)]
+        if [one.dtype for one in kept] == [torch.bool]:
+            return "mask"
+        return f"{len(kept)} tensor{'s' * (len(kept) > 1)}" if kept else "nothing"
 
     def within(self, output: Crop, inputs: Sequence[Crop]) -> Kept:
         """What was kept of the same places."""
@@ -63,6 +72,14 @@ class Rectification(SamePlaces):
         """As the policy says."""
         assert self.rectifier is not None, "record() refuses layers without a rectifier"
         return (self.rectifier.signal(signal, record.kept),)
+
+    @property
+    def mirror_in_words(self) -> str:
+        """The name of the rule, and what it does to the signal R."""
+        if self.rectifier is None:
+            return super().mirror_in_words
+        told = (self.rectifier.signal.__doc__ or "").strip().partition(".")[0].replace("``", "")
+        return f"{self.rectifier}: {told}" if told else str(self.rectifier)
 
     def inside(self, record: Kept) -> Inside | None:
         """The layer itself, if the policy looks at one place at a time."""

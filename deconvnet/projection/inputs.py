@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deconvnet.arguments import listed
+from deconvnet.arguments import Brief, listed
 from deconvnet.graph.frontends import Graphs, taken
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.model_state import weights_of
@@ -28,7 +28,7 @@ _SEVERAL = ", or for several units=[Unit(layer, channel), …]"
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
+class Request(Brief):
     """What is to be projected: images as the model takes them, units by the names of nodes."""
 
     images: Tensor  # (batch, channels, *size); of no content where they were recorded

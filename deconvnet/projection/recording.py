@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from deconvnet.arguments import brief, cut
 from deconvnet.layers import Policies, Switches
 
 from .geometry import Geometry
@@ -32,6 +33,13 @@ class Recording(Geometry):
     empty: Tensor
     blocks: tuple[str, ...] = ()
     weights: tuple[tuple[str, object], ...] = ()
+
+    def __repr__(self) -> str:
+        kept = [f"{layer} {tuple(map(int, a.shape))}" for layer, a in self.activations.items()]
+        layers, switches = cut(", ".join(kept), 300), f"switches of {len(self.switches)} poolings"
+        return brief(
+            "Recording", self._said, f"layers {layers}", switches, cut(str(self.policies), 200)
+        )
 
     @property
     def switches(self) -> dict[str, Switches]:
