@@ -115,8 +115,9 @@ class DeconvNet:
     def with_rectifier(self, rectifier: str | Rectifier) -> DeconvNet:
         """The same model under another rule; its graphs, their check and its geometries are shared.
 
-        So are recordings, if the rule is the same: the same instance, or the name of the rule that
-        is there. Fallback, normalization and unpooling stay as they are.
+        So are recordings, where they hold what the other rule needs: one made under "gradient"
+        serves "guided", "deconvnet" and "identity" too. Fallback, normalization and unpooling stay
+        as they are.
 
         Args:
             rectifier: a name or an instance, as for ``DeconvNet``.
@@ -165,7 +166,7 @@ class DeconvNet:
         if not names:
             raise ValueError(f"{type(self.model).__name__} returns no tensor: name a layer")
         recording = record(graph, images, names, policies=self.policies)
-        return replace(recording, weights=weights_of(self.model))
+        return replace(recording, source=self._readings, weights=weights_of(self.model))
 
     @plain()
     def project(

@@ -197,6 +197,18 @@ class MirroredLayer(Brief, ABC):
         their derivative at the recorded inputs (the vector-Jacobian product).
         """
 
+    def reused(self, record: Any, policies: Policies) -> tuple[MirroredLayer, Any] | None:
+        """This layer and a record of it under other policies, with nothing run again.
+
+        None if that cannot be: the record does not hold what they need, or nothing is known of a
+        layer that the policies may change.
+
+        Raises:
+            UnmirroredError: the policies have no rule for it.
+        """
+        alike = type(self).under is MirroredLayer.under
+        return (self, record) if alike else None
+
     @property
     def mirror_in_words(self) -> str:
         """What the mirror does, for a reader: by default the first sentence that documents it."""

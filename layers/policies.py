@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from deconvnet.arguments import Brief
+
+from .parameters import written
 
 
 class UnmirroredError(ValueError):
@@ -74,6 +74,13 @@ class Rectifier(Brief, ABC):
     chain_rule: ClassVar[bool] = False
     """Whether the rule is the derivative, so that autograd itself may carry the signal."""
 
+    keeps: ClassVar[tuple[str, ...] | None] = None
+    """Names of what ``remember`` returns, in its order: () for nothing, ("derivative",), …
+
+    A recording made under another rule serves this one if that rule keeps all of these too. None:
+    only its own recordings do.
+    """
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for old, new in RENAMED.items():
@@ -106,35 +113,15 @@ class Rectifier(Brief, ABC):
 
         The parameters are what the instance holds under names without a leading underscore.
         """
-        told = [_spelled(value) for name, value in vars(self).items() if name[:1] != "_"]
+        told = [written(value) for name, value in vars(self).items() if name[:1] != "_"]
         return f"{self.name}({', '.join(told)})" if told else self.name
-
-
-def _spelled(value: Any) -> str:
-    """A parameter as text: other values give another text, and every process the same."""
-    if isinstance(value, float):
-        short = f"{value:g}"
-        return short if float(short) == value or value != value else repr(value)
-    if isinstance(value, Tensor):
-        value = value.detach().cpu().resolve_conj().resolve_neg().numpy()
-    if isinstance(value, np.ndarray):
-        digest = hashlib.sha256(value.tobytes()).hexdigest()[:8]
-        return f"{value.dtype} {'x'.join(map(str, value.shape))} {digest}"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {_spelled(one)}' for key, one in value.items())}}}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_spelled, value))}]"
-    own = getattr(value, "__qualname__", None)  # of functions and classes
-    said = not isinstance(value, Brief) or type(value).__str__ is not object.__str__
-    if own is None and (" at 0x" in repr(value) or not said):
-        return f"{type(value).__qualname__} {_spelled(getattr(value, '__dict__', {}))}"
-    return str(own or value)
 
 
 class Gradient(Rectifier):
     """``R · f'(z)``: the chain rule, so that a projection is the gradient (Simonyan 2013)."""
 
     name = "gradient"
+    keeps = ("derivative",)
     pointwise = chain_rule = True
 
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> Tensor:
@@ -154,6 +141,7 @@ class DeconvNetRule(Rectifier):
     """``max(R, 0)``: the rectifier itself, applied to the signal (Zeiler & Fergus 2014, 2.1)."""
 
     name = "deconvnet"
+    keeps = ()
     pointwise = True
     normalization = "identity"
 
@@ -169,6 +157,7 @@ class Guided(Rectifier):
     """``max(R, 0) · 1[z > 0]``: both masks at once (Springenberg 2014, figure 1)."""
 
     name = "guided"
+    keeps = ("derivative",)
     pointwise = True
     normalization = "identity"
 
@@ -185,6 +174,7 @@ class Identity(Rectifier):
     """``R``: the activation is passed by, so that the whole mirror is linear (Mahendran 2016)."""
 
     name = "identity"
+    keeps = ()
     pointwise = True
 
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> None:
@@ -208,6 +198,7 @@ class RectGrad(Rectifier):
     """
 
     name = "rectgrad"
+    keeps = ("activation", "derivative")
     q: float = 98.0
 
     def __post_init__(self) -> None:

@@ -56,6 +56,16 @@ class Unpooled(WithoutFilters):
         """Unpooled as the policies say."""
         return replace(self, unpooling=policies.unpooling)
 
+    def reused(
+        self, record: Switches | InputSize, policies: Policies
+    ) -> tuple[Unpooled, Switches | InputSize] | None:
+        """By the size of the input, unless switches are wanted and there are none."""
+        wanted, there = policies.unpooling == "switches", isinstance(record, Switches)
+        if wanted and not there:
+            return None
+        kept = record if wanted else InputSize(record.size)
+        return self.under(policies), kept
+
 
 @dataclass(frozen=True, eq=False)
 class MaxPooling(Unpooled):

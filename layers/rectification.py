@@ -98,6 +98,14 @@ class Rectification(SamePlaces):
         """
         return replace(self, rectifier=policies.rectifier_for(self.activation))
 
+    def reused(self, record: Kept, policies: Policies) -> tuple[Rectification, Kept] | None:
+        """With what the other rule keeps, taken out of what this one kept."""
+        other = self.under(policies)
+        assert self.rectifier is not None, "it was recorded"
+        assert other.rectifier is not None, "it is under policies"
+        kept = _taken(other.rectifier, self.rectifier, record.kept)
+        return None if kept is None else (other, kept)
+
 
 def of_module(module: nn.Module, input: Tensor) -> tuple[Rectification, tuple[Tensor]]:
     """The layer and the inputs of a call of any activation module."""
@@ -108,6 +116,19 @@ def of_module(module: nn.Module, input: Tensor) -> tuple[Rectification, tuple[Te
     # ``forward``: its hooks are run by whoever runs the module
     activation = Activation(type(module).__name__, bare.forward, module_ceiling(module))
     return Rectification(activation), (input,)
+
+
+def _taken(rule: Rectifier, other: Rectifier, kept: Any) -> Kept | None:
+    """What a rule would have kept, out of what another one kept; None if that holds less."""
+    if rule is other:
+        return Kept(kept)
+    if rule.keeps is None or other.keeps is None:
+        return None
+    parts = dict(zip(other.keeps, kept if len(other.keeps) > 1 else (kept,), strict=False))
+    if not set(rule.keeps) <= set(parts):
+        return None
+    taken = tuple(parts[name] for name in rule.keeps)
+    return Kept(taken if len(taken) > 1 else taken[0] if taken else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +154,10 @@ class GatedLinearUnit(PerSample):
         """
         rule = policies.rectifier_for(Activation("GLU", self.function))
         return replace(self, rectified=isinstance(rule, DeconvNetRule))
+
+    def reused(self, record: Values, policies: Policies) -> tuple[GatedLinearUnit, Values]:
+        """Both halves are kept under every rule."""
+        return self.under(policies), record
 
 
 def glu(input: Tensor, dim: int = -1) -> Any:
