@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.projection.result import Projection
     from deconvnet.projection.tables import Layer
     from deconvnet.store.store import Store, open_store
+    from deconvnet.studies.relu_table import relu_table
     from deconvnet.units import Box, Unit
 
 __version__ = metadata.version("deconvnet")  # of the installed package, as pyproject.toml has it
@@ -37,6 +38,7 @@ _HOMES = {
     "embed": "mining.embed",
     "mine": "mining.mine",
     "open_store": "store.store",
+    "relu_table": "studies.relu_table",
     "verify": "mining.verify.verify",
 }
 
@@ -56,6 +58,7 @@ __all__ = [
     "embed",
     "mine",
     "open_store",
+    "relu_table",
     "verify",
 ]
 
