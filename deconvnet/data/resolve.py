@@ -19,7 +19,7 @@ LISTS = (".txt", ".lst")
 """What the name of a list of images ends in."""
 SPECS = f"a folder of images, a list of them (.txt), hf:PATH[:COLUMN], {FORMS}"
 _HUGGING_FACE = "hf:"
-_HOW = (
+HOW = (
     "give preprocessing=deconvnet.Preprocessing(...), or torchvision's weights, or put it on the "
     "model as model.preprocessing"
 )
@@ -47,7 +47,7 @@ def given_dataset(
         return HuggingFaceImages(data, known, identity=_identity(facts))
     if is_word:
         given = f"the data set was given as {fspath(data)!r}"
-        raise ValueError(f"{given}, without a preprocessing for its images; {_HOW}")
+        raise ValueError(f"{given}, without a preprocessing for its images; {HOW}")
     return data
 
 
@@ -181,5 +181,5 @@ def needed_preprocessing(
     """As ``known_preprocessing``, but ValueError if it is not known."""
     known = known_preprocessing(stated, data=data, model=model, attributes=attributes)
     if known is None:
-        raise ValueError(f"no preprocessing is known that turns tensors back into pictures; {_HOW}")
+        raise ValueError(f"no preprocessing is known that turns tensors back into pictures; {HOW}")
     return known
