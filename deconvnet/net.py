@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from deconvnet.data.given_images import given_images
@@ -25,32 +26,12 @@ from deconvnet.projection.project import from_images, from_recording
 from deconvnet.projection.readings import Readings
 from deconvnet.projection.recording import Recording
 from deconvnet.projection.result import Projection, cropped, dense
+from deconvnet.projection.tables import HEADS, Layer, Layers, mirror_table
 
-from .arguments import listed
+from .arguments import brief, by, html_table, listed
 from .layers import Policies, Rectifier
 from .layers import rectifier as named_rule
 from .units import Unit
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What a layer looks like for images of one size.
-
-    Args:
-        channels: number of feature maps.
-        size: size of a map; empty for layers without positions.
-        field: size of the receptive field in pixels, at most the image's; the largest one where
-            those of neighbouring units differ, as they do after up-sampling.
-        stride: pixels a cell, from the field of one unit to the next; on average, and maybe a
-            fraction, after up-sampling.
-        kind: "Conv2d", "ReLU", "add".
-    """
-
-    channels: int
-    size: tuple[int, ...]
-    field: tuple[int, ...]
-    stride: tuple[float, ...]
-    kind: str
 
 
 class DeconvNet:
@@ -114,11 +95,30 @@ class DeconvNet:
         self._readings = Readings(model, inputs, mirrors, size=self._input_size, check=check)
         self.model = self._readings.model
 
+    def __repr__(self) -> str:
+        graph = self._readings.graphs.any_size
+        nodes = f"{len(graph.nodes)} nodes" if graph else "read for each size of images"
+        return brief("DeconvNet", type(self.model).__name__, str(self.policies), nodes)
+
+    def _repr_html_(self) -> str | None:
+        """For notebooks: the mirror from top to bottom, for images of the size of ``layers``."""
+        try:
+            layers = self.layers
+            size = self._input_size or self._usual_size()
+            graph, geometry = self._readings.graphs.of_size(size), self.geometry(size)
+        except ValueError:
+            return None  # no size is known that fits, so there is nothing beside the repr
+        like = next(self.model.parameters(), torch.empty(0))
+        rows = mirror_table(graph, geometry, self.policies, layers=layers, like=like)
+        note = f"for images of {by(size)}; a signal passes the table from top to bottom"
+        return html_table(repr(self), HEADS, rows, note=note)
+
     def with_rectifier(self, rectifier: str | Rectifier) -> DeconvNet:
         """The same model under another rule; its graphs, their check and its geometries are shared.
 
-        So are recordings, if the rule is the same: the same instance, or the name of the rule that
-        is there. Fallback, normalization and unpooling stay as they are.
+        So are recordings, where they hold what the other rule needs: one made under "gradient"
+        serves "guided", "deconvnet" and "identity" too. Fallback, normalization and unpooling stay
+        as they are.
 
         Args:
             rectifier: a name or an instance, as for ``DeconvNet``.
@@ -180,7 +180,7 @@ class DeconvNet:
         if not names:
             raise ValueError(f"{type(self.model).__name__} returns no tensor: name a layer")
         recording = record(graph, images, names, policies=self.policies)
-        return replace(recording, weights=weights_of(self.model))
+        return replace(recording, source=self._readings, weights=weights_of(self.model))
 
     @plain()
     def project(
@@ -316,7 +316,7 @@ class DeconvNet:
             raise ValueError(f"the size was {size}; expected (channels, *size), of {axes} axes")
         geometry, nodes = self.geometry(size), graphs.of_size(size).nodes
         names = [s.name for s in geometry.steps if len(geometry.sizes.get(s.name, ())) >= 2]
-        layers = {}
+        layers = Layers()
         for name, field in receptive_field.of_layers(geometry, names).items():
             _, channels, *places = geometry.sizes[name]
             kind = nodes[name].kind

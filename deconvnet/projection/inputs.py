@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deconvnet.arguments import listed
+from deconvnet.arguments import Brief, listed
 from deconvnet.graph.frontends import Graphs, taken
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.model_state import weights_of
@@ -28,7 +28,7 @@ _SEVERAL = ", or for several units=[Unit(layer, channel), …]"
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
+class Request(Brief):
     """What is to be projected: images as the model takes them, units by the names of nodes."""
 
     images: Tensor  # (batch, channels, *size); of no content where they were recorded
@@ -77,7 +77,8 @@ def resolve(
             raise ValueError(f"the {name} was {word!r}; use one of {', '.join(map(str, known))}")
     recording = images if isinstance(images, Recording) else None
     if isinstance(images, Recording):
-        _check_own(images, policies, readings.model)
+        _check_own(images, policies, readings)
+        recording = images.under(policies)
         images = images.empty.expand(images.sizes[images.input])
     else:
         images = accepted(images, readings.graphs)
@@ -118,9 +119,10 @@ def _index(value: object) -> bool:
     return not isinstance(value, bool)
 
 
-def _check_own(recording: Recording, policies: Policies, model: nn.Module) -> None:
-    """Refuse a recording made under other policies, or before the model's weights changed."""
-    if recording.policies is not policies:
+def _check_own(recording: Recording, policies: Policies, readings: Readings) -> None:
+    """Refuse a recording made of another graph, or before the model's weights changed."""
+    model = readings.model
+    if recording.source is not readings:
         raise ValueError(
             f"this recording was made by another DeconvNet (its policy is '{recording.policies}', "
             f"here it is '{policies}'); record the images with this one"

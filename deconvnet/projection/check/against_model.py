@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deconvnet.arguments import Brief
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.interpreter import Run, execute, plain
 from deconvnet.graph.node import filled
@@ -41,7 +42,7 @@ class Row:
 
 
 @dataclass
-class Comparison:
+class Comparison(Brief):
     """The result of running a graph beside its model."""
 
     rows: list[Row] = field(default_factory=list)  # in the order in which the model made the values
