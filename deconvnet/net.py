@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from deconvnet.data.given_images import given_images
 from deconvnet.data.pictures import Prepares
 from deconvnet.data.resolve import accepted as accepted_preprocessing
 from deconvnet.data.resolve import known_preprocessing
@@ -20,7 +21,7 @@ from deconvnet.graph.modes import plain
 from deconvnet.projection import receptive_field
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
-from deconvnet.projection.inputs import accepted, axes_of, channels_of, resolve, size_of
+from deconvnet.projection.inputs import accepted, resolve, size_of
 from deconvnet.projection.plan import Plan, plan_of
 from deconvnet.projection.project import from_images, from_recording
 from deconvnet.projection.readings import Readings
@@ -158,14 +159,27 @@ class DeconvNet:
         """
         return self._readings.graph
 
+    @property
+    def axes(self) -> int:
+        """How many axes of a size the model's images have, 2 for height and width.
+
+        It is taken from the first operation that says; 2 if none does.
+        """
+        return self._readings.graphs.axes
+
+    def _tensor(self, images: Any) -> Tensor:
+        return given_images(images, axes=self.axes, model=self).tensor
+
     @plain()
     def record(
-        self, images: Tensor, layer: str | nn.Module | Sequence[str | nn.Module] | None = None
+        self, images: Any, layer: str | nn.Module | Sequence[str | nn.Module] | None = None
     ) -> Recording:
         """Run images up to a layer and remember what the mirror needs.
 
         Args:
-            images: (batch, channels, *size), preprocessed as the model wants them.
+            images: (batch, channels, *size), or (channels, *size) of one: floats, preprocessed as
+                the model wants them. Or paths, PIL images or uint8 arrays, one or a list, which
+                ``preprocessing`` makes tensors of (see ``data.given_images``).
             layer: node name or module, or several; by default what the model returns.
 
         Raises:
@@ -174,7 +188,7 @@ class DeconvNet:
             ValueError: the images do not fit the model.
         """
         chosen = None if layer is None else listed(layer, str, nn.Module)
-        images = accepted(images, self._readings.graphs)
+        images = accepted(self._tensor(images), self._readings.graphs)
         graph, names = self._readings.named(images, chosen or None)
         if not names:
             raise ValueError(f"{type(self.model).__name__} returns no tensor: name a layer")
@@ -184,7 +198,7 @@ class DeconvNet:
     @plain()
     def project(
         self,
-        images: Tensor | Recording,
+        images: Any,
         *,
         layer: str | nn.Module | None = None,
         channel: int | None = None,
@@ -202,7 +216,7 @@ class DeconvNet:
         Images without units are left out, so that a model must not count the images of a batch.
 
         Args:
-            images: (batch, channels, *size), or a recording of them.
+            images: as for ``record``, or a recording of them.
             layer: node name, as in ``layers``, or the module.
             channel: index of the feature map.
             position: (row, col) in the map.
@@ -222,6 +236,7 @@ class DeconvNet:
             UnmirroredError: an activation on the way has no rule under the policy.
             ValueError: the images do not fit the model, or the arguments each other.
         """
+        images = images if isinstance(images, Recording) else self._tensor(images)
         for _ in range(2):
             changes = revoked(self.model)
             request = resolve(
@@ -244,12 +259,12 @@ class DeconvNet:
 
     @plain()
     def plan(
-        self, images: Tensor, units: Unit | Sequence[Unit], *, strategy: str | None = None
+        self, images: Any, units: Unit | Sequence[Unit], *, strategy: str | None = None
     ) -> Plan:
         """How ``project`` treats these images and units, and what it costs; nothing is projected.
 
         Args:
-            images: (batch, channels, *size), preprocessed as the model wants them.
+            images: as for ``record``.
             units: of these images, one or several.
             strategy: as for ``project``.
 
@@ -261,7 +276,11 @@ class DeconvNet:
             As ``project``.
         """
         request = resolve(
-            images, units=units, strategy=strategy, readings=self._readings, policies=self.policies
+            self._tensor(images),
+            units=units,
+            strategy=strategy,
+            readings=self._readings,
+            policies=self.policies,
         )
         return plan_of(request, self.policies)
 
@@ -290,8 +309,8 @@ class DeconvNet:
     def _usual_size(self) -> tuple[int, ...]:
         """(channels, *size): as the preprocessing makes it, else 224 along each axis."""
         graphs, known = self._readings.graphs, self.preprocessing
-        size = [224] * min(2, axes_of(graphs))
-        return (channels_of(graphs), *(known.shape[1:] if known and known.shape else size))
+        size = [224] * min(2, graphs.axes)
+        return (graphs.channels, *(known.shape[1:] if known and known.shape else size))
 
     @plain()
     def layers_at(self, size: Sequence[int]) -> Mapping[str, Layer]:
@@ -304,8 +323,7 @@ class DeconvNet:
             UntraceableError: the graph of the model cannot be read for it.
             ValueError: images of this size do not fit the model.
         """
-        axes, graphs = axes_of(self._readings.graphs), self._readings.graphs
-        size = size_of(size)
+        axes, graphs, size = self.axes, self._readings.graphs, size_of(size)
         if len(size) <= axes:
             raise ValueError(f"the size was {size}; expected (channels, *size), of {axes} axes")
         geometry, nodes = self.geometry(size), graphs.of_size(size).nodes
