@@ -34,7 +34,7 @@ class Request(Brief):
     """What is to be projected: images as the model takes them, units by the names of nodes."""
 
     images: Tensor  # (batch, channels, *size); of no content where they were recorded
-    recording: Recording | None  # of the images, if that was given
+    recording: Recording | None  # of the images, if that was given, or made for want of a geometry
     graph: Graph  # the model, for these images
     geometry: Geometry  # of the images, up to the layers of the units
     units: list[Unit]  # all of them exist; their positions may be left open
@@ -97,9 +97,10 @@ def resolve(
     else:
         units = [_checked(unit) for unit in listed(units, Unit)]
         wanted = list(dict.fromkeys(unit.layer for unit in units))
-    graph, names, geometry = readings.resolved(images, wanted, recording)
+    graph, names, geometry = readings.resolved(images, wanted, recording, policies=policies)
     name_of = dict(zip(wanted, names, strict=True))
     units = [unit.moved(unit.position or (), name_of[unit.layer]) for unit in units]
+    recording = geometry if isinstance(geometry, Recording) else None
     for name in names if recording is not None else ():
         recording[name]  # type: ignore[index]  # raises where it was not recorded
     vectors = None if direction is None else directions_of(geometry, names, direction)
