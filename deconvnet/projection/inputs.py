@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import operator
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from .geometry import Geometry
 from .readings import Readings
 from .recording import Recording
 from .seeds import SEEDS
+from .way import Way, directions_of, gates, places
 
 STRATEGIES = ("cone", "shared")
 _SEVERAL = ", or for several units=[Unit(layer, channel), …]"
@@ -36,7 +38,7 @@ class Request(Brief):
     graph: Graph  # the model, for these images
     geometry: Geometry  # of the images, up to the layers of the units
     units: list[Unit]  # all of them exist; their positions may be left open
-    seed: str  # "activation", "one" or "map"
+    way: Way  # of their signals
     strategy: str | None  # "cone" or "shared"; None for the cheaper one
 
 
@@ -52,16 +54,22 @@ def resolve(
     seed: str = "activation",
     crop: bool = False,
     strategy: str | None = None,
+    direction: Any = None,
+    through: Mapping[str | nn.Module, int | Sequence[int]] = MappingProxyType({}),
+    at: str | nn.Module | Sequence[str | nn.Module] | None = (),
 ) -> Request:
-    """Validate what ``DeconvNet.project`` was given; resolve names and positions, once.
+    """Validate what ``DeconvNet.project`` or ``signals`` was given; resolve names, once.
+
+    ``at``: where the signals are taken; () for the images, None for wherever they come.
 
     Raises:
         KeyError, IndexError: no such layer, channel, position or image.
         TypeError: several layers or channels were given where one is expected; or no units.
         ValueError: the images do not fit the model, or the arguments each other.
     """
-    if (units is None) == (layer is None) or (layer is None) != (channel is None):
-        raise ValueError("give either layer= and channel=, or units=")
+    parts = (layer is not None, (channel is not None) + (units is None and direction is not None))
+    if parts != ((0, 0) if units is not None else (1, 1)):
+        raise ValueError("give either layer= and channel=, or layer= and direction=, or units=")
     if units is not None and position is not None:
         raise ValueError(
             f"position={position} was given beside units=; each unit has its own position"
@@ -94,9 +102,14 @@ def resolve(
     units = [unit.moved(unit.position or (), name_of[unit.layer]) for unit in units]
     for name in names if recording is not None else ():
         recording[name]  # type: ignore[index]  # raises where it was not recorded
+    vectors = None if direction is None else directions_of(geometry, names, direction)
     for unit in units:
-        _check_place(unit, (len(images), *geometry.sizes[unit.layer][1:]))
-    return Request(images, recording, graph, geometry, units, seed, strategy)
+        shape = (len(images), *geometry.sizes[unit.layer][1:])
+        _check_place(unit, shape if vectors is None else (shape[0], len(vectors), *shape[2:]))
+    taken = (graph.input,) if at == () else places(graph, geometry, names, at)
+    gated = gates(graph, geometry, names, through)
+    way = Way(taken, seed, vectors, gated, strict=at is not None)
+    return Request(images, recording, graph, geometry, units, way, strategy)
 
 
 def _checked(unit: Unit) -> Unit:

@@ -118,7 +118,7 @@ def plan_of(request: Request, policies: Policies) -> Plan:
 def _cost(request: Request, units: Sequence[Unit], policies: Policies) -> _Cost:
     """The cost of units of one layer by each strategy."""
     geometry, graph, layer = request.geometry, request.graph, units[0].layer
-    free = request.seed != "map" and graph.reader == "torch.fx" and not hooks_see(graph)
+    free = request.way.seed != "map" and graph.reader == "torch.fx" and not hooks_see(graph)
     count, images, full = len(units), {unit.image for unit in units}, _whole(request, [layer])
     if not geometry.apart:  # each signal goes down through the whole batch
         return _Cost(count, images, full, count * full * len(request.images))
