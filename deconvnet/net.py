@@ -123,8 +123,9 @@ class DeconvNet:
         Raises:
             ValueError: no policy has this name.
         """
-        other = copy.copy(self)
-        other.policies = replace(self.policies, rectifier=named_rule(rectifier))
+        other, rule = copy.copy(self), named_rule(rectifier)
+        if rule is not self.policies.rectifier:
+            other.policies = replace(self.policies, rectifier=rule)
         return other
 
     @property
@@ -140,10 +141,7 @@ class DeconvNet:
 
     @property
     def axes(self) -> int:
-        """How many axes of a size the model's images have, 2 for height and width.
-
-        It is taken from the first operation that says; 2 if none does.
-        """
+        """Spatial axes of the model's images, by the first operation that says; 2 if none does."""
         return self._readings.graphs.axes
 
     def _tensor(self, images: Any) -> Any:
