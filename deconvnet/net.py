@@ -19,7 +19,6 @@ from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.model_state import weights_of
 from deconvnet.graph.modes import plain
-from deconvnet.projection import receptive_field
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
 from deconvnet.projection.inputs import accepted, resolve, size_of
@@ -28,9 +27,9 @@ from deconvnet.projection.project import answered
 from deconvnet.projection.readings import Readings
 from deconvnet.projection.recording import Recording
 from deconvnet.projection.result import Projection, cropped, pixels, signals
-from deconvnet.projection.tables import HEADS, Layer, Layers, mirror_table
+from deconvnet.projection.tables import Layer, layers_of, mirror_html
 
-from .arguments import brief, by, html_table, listed
+from .arguments import brief, listed
 from .layers import Policies, Rectifier
 from .layers import rectifier as named_rule
 from .units import Unit
@@ -117,9 +116,7 @@ class DeconvNet:
         except ValueError:
             return None  # no size is known that fits, so there is nothing beside the repr
         like = next(self.model.parameters(), torch.empty(0))
-        rows = mirror_table(graph, geometry, self.policies, layers=layers, like=like)
-        note = f"for images of {by(size)}; a signal passes the table from top to bottom"
-        return html_table(repr(self), HEADS, rows, note=note)
+        return mirror_html(repr(self), graph, geometry, self.policies, layers=layers, like=like)
 
     def with_rectifier(self, rectifier: str | Rectifier) -> DeconvNet:
         """The same model under another rule; its graphs, their check and its geometries are shared.
@@ -134,12 +131,8 @@ class DeconvNet:
         Raises:
             ValueError: no policy has this name.
         """
-        other, own = copy.copy(self), self.policies.rectifier
-        rule = named_rule(rectifier)
-        named = isinstance(rectifier, str) and (type(rule), str(rule)) == (type(own), str(own))
-        if (
-            rule is not own and not named
-        ):  # two instances may differ in what their text does not say
+        other, rule = copy.copy(self), named_rule(rectifier)
+        if rule is not self.policies.rectifier:
             other.policies = replace(self.policies, rectifier=rule)
         return other
 
@@ -161,13 +154,12 @@ class DeconvNet:
 
     @property
     def axes(self) -> int:
-        """How many axes of a size the model's images have, 2 for height and width.
-
-        It is taken from the first operation that says; 2 if none does.
-        """
+        """Spatial axes of the model's images, by the first operation that says; 2 if none does."""
         return self._readings.graphs.axes
 
-    def _tensor(self, images: Any) -> Tensor:
+    def _tensor(self, images: Any) -> Any:
+        if isinstance(images, Recording):
+            return images
         return given_images(images, axes=self.axes, model=self).tensor
 
     @plain()
@@ -244,10 +236,9 @@ class DeconvNet:
             UnmirroredError: an activation on the way has no rule under the policy.
             ValueError: the images do not fit the model, or the arguments each other.
         """
-        images = images if isinstance(images, Recording) else self._tensor(images)
         ask = partial(
-            resolve, images, layer, channel, position=position, units=units, seed=seed, crop=crop,
-            strategy=strategy, direction=direction, through=through or {},
+            resolve, self._tensor(images), layer, channel, position=position, units=units,
+            seed=seed, crop=crop, strategy=strategy, direction=direction, through=through or {},
         )  # fmt: skip
         gather: Callable[..., Tensor | list[Projection]] = cropped if crop else pixels
         return answered(ask, gather, readings=self._readings, policies=self.policies)
@@ -284,10 +275,10 @@ class DeconvNet:
         Raises:
             ValueError: a layer is not below the units, or no signal arrives; else as ``project``.
         """
-        images = images if isinstance(images, Recording) else self._tensor(images)
         ask = partial(
-            resolve, images, units=units, seed=seed, strategy=strategy, direction=direction, at=at
-        )
+            resolve, self._tensor(images), units=units, seed=seed, strategy=strategy,
+            direction=direction, at=at,
+        )  # fmt: skip
         made = answered(ask, signals, readings=self._readings, policies=self.policies)
         return next(iter(made.values())) if isinstance(at, (str, nn.Module)) else made
 
@@ -310,12 +301,9 @@ class DeconvNet:
             As ``project``.
         """
         request = resolve(
-            self._tensor(images),
-            units=units,
-            strategy=strategy,
-            readings=self._readings,
+            self._tensor(images), units=units, strategy=strategy, readings=self._readings,
             policies=self.policies,
-        )
+        )  # fmt: skip
         return plan_of(request, self.policies)
 
     @property
@@ -360,14 +348,7 @@ class DeconvNet:
         axes, graphs, size = self.axes, self._readings.graphs, size_of(size)
         if len(size) <= axes:
             raise ValueError(f"the size was {size}; expected (channels, *size), of {axes} axes")
-        geometry, nodes = self.geometry(size), graphs.of_size(size).nodes
-        names = [s.name for s in geometry.steps if len(geometry.sizes.get(s.name, ())) >= 2]
-        layers = Layers()
-        for name, field in receptive_field.of_layers(geometry, names).items():
-            _, channels, *places = geometry.sizes[name]
-            kind = nodes[name].kind
-            layers[name] = Layer(channels, tuple(places), field.size, field.stride, kind)
-        return layers
+        return layers_of(graphs.of_size(size), self.geometry(size))
 
     @plain()
     def geometry(self, size: Sequence[int], layers: Sequence[str] | None = None) -> Geometry:

@@ -13,6 +13,7 @@ from deconvnet.graph.graph import Graph
 from deconvnet.graph.modes import evaluation
 from deconvnet.layers import Policies, UnmirroredError
 
+from . import receptive_field
 from .geometry import Geometry, Step
 
 HEADS = ("node", "kind", "its mirror", "remembers", "size", "field")
@@ -56,6 +57,22 @@ class Layers(dict[str, Layer]):
         return html_table(f"{len(self)} layers", heads, rows, note="field and stride in pixels")
 
 
+def layers_of(graph: Graph, geometry: Geometry) -> Layers:
+    """Every node that has feature maps, in forward order.
+
+    Args:
+        graph: the model.
+        geometry: of images of one size, of all nodes.
+    """
+    names = [s.name for s in geometry.steps if len(geometry.sizes.get(s.name, ())) >= 2]
+    layers = Layers()
+    for name, field in receptive_field.of_layers(geometry, names).items():
+        _, channels, *places = geometry.sizes[name]
+        kind = graph.nodes[name].kind
+        layers[name] = Layer(channels, tuple(places), field.size, field.stride, kind)
+    return layers
+
+
 def mirror_table(
     graph: Graph,
     geometry: Geometry,
@@ -93,3 +110,19 @@ def _mirror_of(step: Step, geometry: Geometry, policies: Policies, like: Tensor)
     if layer is not step.layer and None not in sources:  # the policies decide what is remembered
         record = layer.record(*(like.new_zeros(size) for size in sources if size is not None))[1]
     return layer.mirror_in_words, record.in_words
+
+
+def mirror_html(
+    title: str,
+    graph: Graph,
+    geometry: Geometry,
+    policies: Policies,
+    *,
+    layers: Mapping[str, Layer],
+    like: Tensor,
+) -> str:
+    """``mirror_table`` as HTML for a notebook."""
+    rows = mirror_table(graph, geometry, policies, layers=layers, like=like)
+    size = by(geometry.sizes[geometry.input][1:])
+    note = f"for images of {size}; a signal passes the table from top to bottom"
+    return html_table(title, HEADS, rows, note=note)
