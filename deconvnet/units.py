@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -135,6 +137,25 @@ class Box:
     def slices(self) -> tuple[slice, ...]:
         """To cut an image: ``image[(..., *box.slices)]``."""
         return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Some positions of a feature map, whose units are projected together.
+
+    Args:
+        layer: node name, as in ``DeconvNet.layers``.
+        channel: index of the feature map.
+        mask: booleans of the map's size, True at the positions; or a ``Box`` of positions, half
+            open: ``Box((2, 3), (5, 7))`` holds the rows 2 to 4 and the columns 3 to 6.
+    """
+
+    layer: str
+    channel: int
+    mask: Any
+
+    def __str__(self) -> str:
+        return f"{self.layer}:{self.channel}"
 
 
 @dataclass(frozen=True, eq=False)
