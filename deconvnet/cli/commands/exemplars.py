@@ -8,6 +8,7 @@ from typing import Any
 
 from deconvnet.data.resolve import mined_dataset
 from deconvnet.figures import suffix_of
+from deconvnet.graph.frontends import blank
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.mining import fingerprint
 from deconvnet.mining.source import the_model
@@ -66,7 +67,7 @@ def _recomputed(
     fingerprint.check_mined(
         store.attributes,
         "model",
-        fingerprint.of_model(net.graph),
+        fingerprint.of_model(net.graph, blank(net.model, size)),
         advice="the model and weights it was mined with",
     )
     data = mined_dataset(store.attributes, prepared, options.data)
