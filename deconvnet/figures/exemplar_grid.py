@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from deconvnet.figures.canvas.lettering import shorten
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, captioned, snap
@@ -24,7 +24,8 @@ def figure2(
     *,
     width: str | float = "cvpr-full",
     title: str | None = None,
-    subtitle: str | None = None,
+    caption: str | None = None,
+    parent: Figure | SubFigure | None = None,
 ) -> Figure:
     """For every channel a square of projections beside the square of the patches they explain.
 
@@ -35,8 +36,9 @@ def figure2(
     Args:
         channels: {channel: exemplars, strongest first}, in the order they are drawn, row by row.
         width: a name in ``WIDTHS``, or inches.
-        title: usually the layer; with it comes a line that states the rule of contrast.
-        subtitle: stands beside the title.
+        title: in bold above the drawing.
+        caption: stands beside the title; the rule of contrast follows it.
+        parent: a figure, or a part of one, to draw into; its width counts then.
 
     Returns:
         The figure, as wide as asked; its height follows.
@@ -51,13 +53,15 @@ def figure2(
     most = max(map(len, channels.values()))
     tiles = max(1, math.isqrt(most - 1) + 1) if most else 3  # along a side of a block
     canvas = _canvas([one for those in channels.values() for one in those])
-    full, aspect = inches(width), canvas[0] / canvas[1]
+    full, aspect = inches(width, parent), canvas[0] / canvas[1]
     columns = _columns(len(channels), full, aspect)
     side = _block(full, columns)
     height, cell = snap(side * aspect), 2 * side + _INNER
     pitch = LABEL_LINE + height + _BETWEEN_ROWS
     rows = math.ceil(len(channels) / columns)
-    sheet, start = captioned(full, rows * pitch - _BETWEEN_ROWS, title=title, subtitle=subtitle)
+    sheet, start = captioned(
+        full, rows * pitch - _BETWEEN_ROWS, title=title, caption=caption, parent=parent
+    )
     step = (full - cell) / max(columns - 1, 1)
     for place, (channel, those) in enumerate(channels.items()):
         row, column = divmod(place, columns)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from deconvnet.figures.canvas.contrast import signed
 from deconvnet.figures.canvas.lettering import measure
@@ -26,7 +26,8 @@ def filters(
     *,
     width: str | float = "cvpr",
     title: str | None = None,
-    subtitle: str | None = None,
+    caption: str | None = None,
+    parent: Figure | SubFigure | None = None,
 ) -> Figure:
     """All filters of a first layer in one grid, each on a scale of its own.
 
@@ -36,8 +37,9 @@ def filters(
     Args:
         weights: ``(C, 3, h, w)``, or ``(C, 1, h, w)``, drawn as grey.
         width: a name in ``WIDTHS``, or inches.
-        title: usually the layer; with it comes a line that states the rule of contrast.
-        subtitle: stands beside the title.
+        title: in bold above the drawing.
+        caption: stands beside the title; the rule of contrast follows it.
+        parent: a figure, or a part of one, to draw into; its width counts then.
 
     Raises:
         ValueError: weights of another shape, or that are not finite.
@@ -51,7 +53,7 @@ def filters(
             "(channels, 3, height, width); give those of the first convolution, and project units "
             "of deeper layers instead"
         )
-    full = inches(width)
+    full = inches(width, parent)
     columns = _columns(len(values), full)
     rows = math.ceil(len(values) / columns)
     pictures = [enlarge(signed(one.transpose(1, 2, 0), quantile=1.0)) for one in values]
@@ -59,7 +61,7 @@ def filters(
     numbers = [str(row * columns) for row in range(rows)]
     left = snap(max(measure(number, SMALL) for number in numbers) + _ROOM)
     height = snap((full - left) * grid.shape[0] / grid.shape[1])
-    sheet, top = captioned(full, height, title=title, subtitle=subtitle, rule=RULE)
+    sheet, top = captioned(full, height, title=title, caption=caption, parent=parent, rule=RULE)
     sheet.image(grid, left, top, width=full - left, height=height)
     for row, number in enumerate(numbers):
         foot = top + (row + 0.5) / rows * height + 0.03

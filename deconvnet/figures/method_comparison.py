@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy.typing as npt
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from deconvnet.figures.canvas.lettering import shorten
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, captioned, snap
@@ -41,7 +41,8 @@ def comparison(
     columns: Sequence[str],
     width: str | float = "cvpr-full",
     title: str | None = None,
-    subtitle: str | None = None,
+    caption: str | None = None,
+    parent: Figure | SubFigure | None = None,
 ) -> Figure:
     """A row for each image: the image, then its projections by several methods.
 
@@ -50,8 +51,9 @@ def comparison(
         columns: the heading of every column, the image's first:
             ``["image", "gradient", "deconvnet", "guided"]``.
         width: a name in ``WIDTHS``, or inches.
-        title: with it comes a line that states the rule of contrast.
-        subtitle: stands beside the title.
+        title: in bold above the drawing.
+        caption: stands beside the title; the rule of contrast follows it.
+        parent: a figure, or a part of one, to draw into; its width counts then.
 
     Raises:
         ValueError: no rows, or a row that has not one projection for each method, of its size.
@@ -60,13 +62,13 @@ def comparison(
     """
     if not rows:
         raise ValueError("no rows to compare, expected at least one ComparisonRow")
-    full = inches(width)
+    full = inches(width, parent)
     pictures = [_pictures(row, columns) for row in rows]
     gutter = 0.15 if any(row.label for row in rows) else 0.0  # room for the upright labels
     panel = (full - gutter - (len(columns) - 1) * _GAP) / len(columns)
     heights = [snap(panel * image.shape[0] / image.shape[1]) for image, *_ in pictures]
     total = LABEL_LINE + sum(heights) + (len(rows) - 1) * _GAP
-    sheet, top = captioned(full, total, title=title, subtitle=subtitle)
+    sheet, top = captioned(full, total, title=title, caption=caption, parent=parent)
     lefts = [gutter + number * (panel + _GAP) for number in range(len(columns))]
     for left, heading in zip(lefts, columns, strict=True):
         words = shorten(heading, panel, size=LABEL)

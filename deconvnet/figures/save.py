@@ -49,12 +49,22 @@ def save(
     """
     target = Path(expanded(path))
     suffix = suffix_of(target)
-    entries = _metadata(suffix, provenance)
+    write_whole(target, _encoded(figure, suffix, _metadata(suffix, provenance), dpi=dpi))
+    return target
+
+
+def png(figure: Figure, *, dpi: float = 144) -> bytes:
+    """The figure as the bytes of a PNG file, for a screen."""
+    return _encoded(figure, ".png", {}, dpi=dpi)
+
+
+def _encoded(
+    figure: Figure, suffix: str, metadata: Mapping[str, str | None], *, dpi: float
+) -> bytes:
     buffer = io.BytesIO()
     with paper(), _averaged(figure) if suffix == ".png" else nullcontext():
-        figure.savefig(buffer, format=suffix[1:], dpi=dpi, metadata=entries)
-    write_whole(target, buffer.getvalue())
-    return target
+        figure.savefig(buffer, format=suffix[1:], dpi=dpi, metadata=dict(metadata))
+    return buffer.getvalue()
 
 
 @contextmanager

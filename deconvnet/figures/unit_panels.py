@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy.typing as npt
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from deconvnet.figures.canvas.lettering import fold, measure, printable, shorten
 from deconvnet.figures.canvas.sheet import Sheet, captioned, snap
@@ -55,7 +55,8 @@ def visualization(
     *,
     width: str | float = "cvpr-full",
     title: str | None = None,
-    subtitle: str | None = None,
+    caption: str | None = None,
+    parent: Figure | SubFigure | None = None,
 ) -> Figure:
     """Each image with the fields of its units outlined; for each unit, patch and projection.
 
@@ -65,15 +66,16 @@ def visualization(
     Args:
         rows: the images, each with at least one unit.
         width: a name in ``WIDTHS``, or inches.
-        title: with it comes a line that states the rule of contrast.
-        subtitle: stands beside the title.
+        title: in bold above the drawing.
+        caption: stands beside the title; the rule of contrast follows it.
+        parent: a figure, or a part of one, to draw into; its width counts then.
 
     Raises:
         ValueError: no rows, a row without units, or pictures whose sizes do not agree.
     """
     if not rows or not all(row.units for row in rows):
         raise ValueError("an image without units cannot be drawn; give each row at least one unit")
-    full = inches(width)
+    full = inches(width, parent)
     images = [as_picture(row.image, what="an image") for row in rows]
     pairs = [[pair(e.patch, e.projection, of=str(e.unit)) for e in row.units] for row in rows]
     shapes = [picture.shape[:2] for those in pairs for picture, _ in those]
@@ -83,7 +85,7 @@ def visualization(
         image=max(image.shape[0] / image.shape[1] for image in images),
         panel=max(height for height, _ in shapes) / max(width for _, width in shapes),
     )
-    sheet, start = captioned(full, plan.total, title=title, subtitle=subtitle)
+    sheet, start = captioned(full, plan.total, title=title, caption=caption, parent=parent)
     for place, (row, image, drawn) in enumerate(zip(rows, images, pairs, strict=True)):
         line, column = divmod(place, plan.abreast)
         left = snap(column * (plan.band + _ABREAST))

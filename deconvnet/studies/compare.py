@@ -16,14 +16,16 @@ from deconvnet.mining.exemplars import project_units
 from deconvnet.net import DeconvNet
 from deconvnet.units import Exemplar, Unit
 
+from .result import Shown
+
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 METHODS = ("gradient", "deconvnet", "guided")
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Shown):
     """One unit in each image, projected under several rectifiers.
 
     Args:
@@ -43,10 +45,17 @@ class Comparison:
         """The unit of each image, under the first rectifier."""
         return next(iter(self.exemplars.values()))
 
-    def figure(self, *, width: str | float = "cvpr-full") -> Figure:
+    def figure(
+        self,
+        *,
+        width: str | float = "cvpr-full",
+        title: str | None = None,
+        caption: bool = False,
+        parent: Figure | SubFigure | None = None,
+    ) -> Figure:
         """A row for each image: the image with the box of its unit, and every projection.
 
-        ``width`` is a name in ``deconvnet.figures.WIDTHS``, or inches.
+        The arguments are those of every result, see ``Shown.figure``.
         """
         rows = []
         for picture, *made in zip(self.pictures, *self.exemplars.values(), strict=True):
@@ -54,7 +63,11 @@ class Comparison:
             shown = [_whole(one, picture.shape[:2]) for one in made]
             label = self._label(made[0])
             rows.append(ComparisonRow(picture, shown, label, None if box.edges == whole else box))
-        return comparison(rows, columns=["photograph", *self.exemplars], width=width)
+        told = ", ".join(self.exemplars) if caption else None
+        columns = ["photograph", *self.exemplars]
+        return comparison(
+            rows, columns=columns, width=width, title=title, caption=told, parent=parent
+        )
 
     def table(self) -> list[dict[str, object]]:
         """One row an image: image, unit, activation, and box in pixels."""

@@ -18,12 +18,14 @@ from deconvnet.store.store import Store
 from deconvnet.store.table import LayerTable
 from deconvnet.units import Exemplar
 
+from .result import Shown
+
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 
-@dataclass(frozen=True, eq=False)
-class Exemplars:
+@dataclass(frozen=True, eq=False, repr=False)
+class Exemplars(Shown):
     """The exemplars of some channels of a layer.
 
     Args:
@@ -36,12 +38,20 @@ class Exemplars:
     rectifier: str
     channels: Mapping[int, Sequence[Exemplar]]
 
-    def figure(self, *, width: str | float = "cvpr-full") -> Figure:
+    def figure(
+        self,
+        *,
+        width: str | float = "cvpr-full",
+        title: str | None = None,
+        caption: bool = False,
+        parent: Figure | SubFigure | None = None,
+    ) -> Figure:
         """The grid of Zeiler & Fergus 2014, figure 2: projections beside patches.
 
-        ``width`` is a name in ``deconvnet.figures.WIDTHS``, or inches.
+        The arguments are those of every result, see ``Shown.figure``.
         """
-        return figure2(self.channels, width=width, title=self.layer, subtitle=self.rectifier)
+        told = f"{self.layer} by {self.rectifier}" if caption else None
+        return figure2(self.channels, width=width, title=title, caption=told, parent=parent)
 
     def table(self) -> list[dict[str, object]]:
         """One row an exemplar: index of the image, unit, activation, and box in pixels."""

@@ -8,19 +8,17 @@ from pathlib import Path
 
 import torch
 
-from deconvnet.figures import RULE
 
+def provenance_of(entries: Mapping[str, object]) -> dict[str, str]:
+    """The provenance of a figure: these entries as text, and versions.
 
-def provenance_of(model: str, weights: str, entries: Mapping[str, object]) -> dict[str, str]:
-    """The provenance of a figure: its model, these entries, the rule of contrast and versions.
-
-    Of the path of the weights only the file name is kept.
+    Of the path of the ``weights`` only the file name is kept: a path would tell of somebody's disk.
     """
+    told = {name: str(value) for name, value in entries.items()}
+    if "weights" in told:
+        told["weights"] = Path(told["weights"]).name
     return {
-        "model": model,
-        "weights": Path(weights).name,
-        **{name: str(value) for name, value in entries.items()},
-        "contrast": RULE,
+        **told,
         "deconvnet": version("deconvnet"),
         "torch": torch.__version__,
         "matplotlib": version("matplotlib"),

@@ -16,12 +16,14 @@ from deconvnet.mining.exemplars import project_units
 from deconvnet.net import DeconvNet
 from deconvnet.units import Unit
 
+from .result import Shown
+
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 
-@dataclass(frozen=True, eq=False)
-class Visualization:
+@dataclass(frozen=True, eq=False, repr=False)
+class Visualization(Shown):
     """Units in images.
 
     Args:
@@ -34,12 +36,20 @@ class Visualization:
     layer: str
     rectifier: str
 
-    def figure(self, *, width: str | float = "cvpr-full") -> Figure:
+    def figure(
+        self,
+        *,
+        width: str | float = "cvpr-full",
+        title: str | None = None,
+        caption: bool = False,
+        parent: Figure | SubFigure | None = None,
+    ) -> Figure:
         """Each image with its fields outlined, and patch and projection of each unit.
 
-        ``width`` is a name in ``deconvnet.figures.WIDTHS``, or inches.
+        The arguments are those of every result, see ``Shown.figure``.
         """
-        return visualization(self.rows, width=width, title=self.layer, subtitle=self.rectifier)
+        told = f"{self.layer} by {self.rectifier}" if caption else None
+        return visualization(self.rows, width=width, title=title, caption=told, parent=parent)
 
     def table(self) -> list[dict[str, object]]:
         """One row a unit and image: image, unit, activation, and box in pixels."""

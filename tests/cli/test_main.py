@@ -107,7 +107,7 @@ def test_exemplars(store, tmp_path, capfd, layer, channels, count, suffix):
     assert len(told["channels"]) == count
     how = read_provenance(path)
     assert how["layer"] == layer
-    assert how["channels"] == ",".join(map(str, told["channels"]))
+    assert how["channels"] == ", ".join(map(str, told["channels"]))
     assert how["rectifier"] == "guided"
     assert how["model_fingerprint"] == open_store(store).attributes["model_fingerprint"]
 

@@ -28,7 +28,7 @@ def tile_of(block, place, *, side, height, width):
 @pytest.mark.parametrize("count", [1, 2, 5, 16, 17, 64])
 @pytest.mark.parametrize("wide", ["cvpr", "neurips", "cvpr-full"])
 def test_the_layout_of_any_number_of_channels(channels, faults, count, wide):
-    figure = figure2(channels(count), width=wide, title="features.28", subtitle="Top 9")
+    figure = figure2(channels(count), width=wide, title="features.28", caption="Top 9")
     assert figure.get_figwidth() == width(wide)
     assert figure.get_figheight() < PAGE + 0.5
     assert len(arrays(figure)) == 2 * count
@@ -121,7 +121,7 @@ def test_clipped_crops_stand_where_they_stood():
 
 def test_the_caption_states_layer_and_rule(channels):
     assert words(figure2(channels(1))) == ["0"]
-    title, *rest = words(figure2(channels(1), title="features.28", subtitle="Top 9"))[:-1]
+    title, *rest = words(figure2(channels(1), title="features.28", caption="Top 9"))[:-1]
     assert title == "features.28"
     assert " ".join(rest) == f"Top 9. {RULE}"
 

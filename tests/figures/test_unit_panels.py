@@ -44,7 +44,7 @@ def labels(figure):
 @pytest.mark.parametrize("channels", [1, 2, 5, 8])
 def test_the_layout_of_any_number_of_images_and_channels(faults, images, channels):
     given = rows(images, channels)
-    figure = visualization(given, title="features.28", subtitle="VGG-16, guided")
+    figure = visualization(given, title="features.28", caption="VGG-16, guided")
     assert figure.get_figheight() < PAGE + 0.5
     assert len(figure.findobj(AxesImage)) == images * (1 + 2 * channels)
     assert faults(figure) == []

@@ -48,7 +48,7 @@ def test_their_figure_and_table(work):
     store, _ = work
     result = exemplars(store, "conv1", "0-4", rectifier="guided")
     assert result.channels[1] == []  # never positive
-    figure = result.figure(width=WIDTH)
+    figure = result.figure(width=WIDTH, title="conv1", caption=True)
     words = [text.get_text() for text in figure.axes[0].texts]
     assert words[0] == "conv1"
     assert any("guided" in text for text in words)

@@ -7,7 +7,9 @@ from deconvnet.studies.provenance import provenance_of
 
 
 def test_provenance_says_how_a_figure_was_made():
-    found = provenance_of("net.py:make", "elsewhere/w.pth", {"layer": "relu", "channels": 3})
+    found = provenance_of(
+        {"model": "net.py:make", "weights": "elsewhere/w.pth", "layer": "relu", "channels": 3}
+    )
     assert found["model"] == "net.py:make"
     assert found["weights"] == "w.pth"  # the name: a path would tell of somebody's disk
     assert (found["layer"], found["channels"]) == ("relu", "3")

@@ -45,7 +45,7 @@ def test_units_and_their_numbers(channels, position):
 def test_its_figure_and_names_by_default():
     result = visualize(DeconvNet(MODEL), IMAGES, layer="relu", channel=2, preprocessing=PREPARED)
     assert [row.name for row in result.rows] == ["0", "1", "2"]
-    figure = result.figure(width=WIDTH)
+    figure = result.figure(width=WIDTH, title="relu", caption=True)
     assert figure.get_size_inches()[0] == WIDTH
     words = [text.get_text() for text in figure.axes[0].texts]
     assert "relu" in words

@@ -54,11 +54,8 @@ def drawn(
     how: dict[str, str],
 ) -> dict[str, Any]:
     """Save the figure of a result with its provenance, and print its table."""
-    from deconvnet.figures import save
-    from deconvnet.studies.provenance import provenance_of
-
-    made = provenance_of(loaded.spec, loaded.weights, how)
-    save(result.figure(width=options.width), options.output, provenance=made)
+    made = {"model": loaded.spec, "weights": loaded.weights, **how}
+    result.save(options.output, width=options.width, provenance=made)
     rows = result.table()
     for row in rows:
         said(f"{row['image']}: {row['unit']} = {row['activation']:.4g}, box {row['box']}", options)

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for figure, name, what, how in itertools.chain(
         _grids(store, loaded.model, tiles), _in_images(store, loaded)
     ):
-        told = provenance_of(MODEL, loaded.weights, how)
+        told = provenance_of({"model": MODEL, "weights": loaded.weights, "contrast": RULE, **how})
         for suffix in ("pdf", "png"):  # for the paper, and for the page
             file = save(figure, folder / f"{name}.{suffix}", provenance=told)
             made[str(file)] = what
@@ -94,7 +94,7 @@ def _grids(store: Store, model: nn.Module, tiles: Any) -> Iterator[_Drawn]:
                 "model_fingerprint": store.attributes["model_fingerprint"],
             }
             what = f"{layer}: nine projections beside the nine patches, for 12 channels"
-            yield result.figure(), f"figure2_{layer}", what, how
+            yield result.figure(title=layer, caption=True), f"figure2_{layer}", what, how
             report(done, len(GRIDS))
 
 
@@ -116,5 +116,5 @@ def _in_images(store: Store, loaded: LoadedModel) -> Iterator[_Drawn]:
         )
         what = f"one unit, relu4:{channel}, where it is strongest in one image"
         how = {"layer": "relu4", "channels": channel, "rectifier": "deconvnet"}
-        yield unit.figure(width="cvpr"), "unit", what, how
+        yield unit.figure(width="cvpr", title="relu4", caption=True), "unit", what, how
         report(2, 2)

@@ -8,13 +8,12 @@ from typing import Any
 
 from deconvnet.cli.store_source import the_model
 from deconvnet.data.resolve import mined_dataset
-from deconvnet.figures import save, suffix_of
+from deconvnet.figures import suffix_of
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.mining import fingerprint
 from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store, open_store
 from deconvnet.studies.exemplars import Exemplars, choose, exemplars
-from deconvnet.studies.provenance import provenance_of
 from deconvnet.zoo.load import LoadedModel
 
 from . import said
@@ -43,14 +42,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             raise ValueError(f"{error}; {hint}") from error
         model, weights = loaded.spec, loaded.weights
     how = {
-        "layer": layer,
-        "channels": ",".join(map(str, channels)),
-        "rectifier": rectifier,
+        "model": model,
+        "weights": weights,
         "dataset": store.attributes.get("dataset", ""),
         "model_fingerprint": store.attributes.get("model_fingerprint", ""),
     }
-    figure = result.figure(width=options.width)
-    save(figure, options.output, provenance=provenance_of(model, weights, how))
+    result.save(options.output, width=options.width, provenance=how)
     said(f"{options.output}: {len(channels)} channels of {layer}", options)
     if stored:
         said("drawn from the pictures in the store; --recompute uses model and data", options)

@@ -1,6 +1,6 @@
 """A sheet of paper: pictures, text and boxes placed in inches from the top left corner."""
 
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
 from deconvnet.units import Box
@@ -28,14 +28,28 @@ class Sheet:
 
     One axes covers the whole figure: a hundred axes would take seconds. The pictures keep their
     pixels: with ``interpolation="none"`` matplotlib neither resamples nor composites them. To be
-    made and drawn on within ``style.paper()``. Width and height are in inches.
+    made and drawn on within ``style.paper()``. Width and height are in inches. In a ``parent`` the
+    sheet lies at the top.
+
+    Raises:
+        ValueError: the parent is lower than the drawing.
     """
 
-    def __init__(self, width: float, height: float) -> None:
+    def __init__(
+        self, width: float, height: float, parent: Figure | SubFigure | None = None
+    ) -> None:
         self.width, self.height = width, height
-        self.figure = Figure(figsize=(width, height))
-        self.figure.set_layout_engine("none")  # every place is given
-        self._axes = self.figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        if parent is None:
+            parent = Figure(figsize=(width, height))
+            parent.set_layout_engine("none")  # every place is given
+        share = height / (parent.bbox.height / parent.dpi)
+        if share > 1.001:
+            raise ValueError(
+                f"the parent is {height / share:.2f} inches high, and the drawing "
+                f"{height:.2f}; make the parent higher"
+            )
+        self.figure: Figure = parent.figure
+        self._axes = parent.add_axes((0.0, 1.0 - share, 1.0, share))
         self._axes.set_axis_off()
         self._axes.set(xlim=(0.0, width), ylim=(height, 0.0), autoscale_on=False)
 
@@ -111,28 +125,36 @@ class Sheet:
 
 
 def captioned(
-    width: float, height: float, *, title: str | None, subtitle: str | None, rule: str = RULE
+    width: float,
+    height: float,
+    *,
+    title: str | None,
+    caption: str | None,
+    parent: Figure | SubFigure | None = None,
+    rule: str = RULE,
 ) -> tuple[Sheet, float]:
     """A sheet with a strip above the drawing: the title in bold, and how the figure was drawn.
 
-    The subtitle and the rule of contrast stand beside the title, or below it where the figure is
-    narrow. Without a title there is no strip. ``height`` is that of the drawing alone.
+    The caption and the rule of contrast stand beside the title, or below it where the figure is
+    narrow. Without both there is no strip. ``height`` is that of the drawing alone.
 
     Returns:
         The sheet, and the inches from its top to the drawing.
     """
-    if not title:
-        return Sheet(width, snap(height)), 0.0
-    remark = f"{subtitle}. {rule}" if subtitle else rule
-    shown = shorten(title, width, size=TITLE, weight="bold")
-    beside = measure(shown, TITLE, weight="bold") + _SPACE
+    if not title and not caption:
+        return Sheet(width, snap(height), parent), 0.0
+    remark = f"{caption}. {rule}" if caption else ""
+    shown = shorten(title or "", width, size=TITLE, weight="bold")
+    beside = measure(shown, TITLE, weight="bold") + _SPACE if title else 0.0
     fits = beside + measure(remark, SMALL) <= width
     below = [] if fits else fold(remark, width, size=SMALL)
-    top = (len(below) + 1) * _LINE + 0.06
-    sheet = Sheet(width, snap(top + height))
-    sheet.text(shown, 0.0, 0.1, size=TITLE, weight="bold")
-    if fits:
+    first = 1 if title else 0
+    top = max(1, first + len(below)) * _LINE + 0.06
+    sheet = Sheet(width, snap(top + height), parent)
+    if title:
+        sheet.text(shown, 0.0, 0.1, size=TITLE, weight="bold")
+    if fits and remark:
         sheet.text(remark, beside, 0.1, size=SMALL, colour=QUIET)
-    for number, line in enumerate(below, start=1):
+    for number, line in enumerate(below, start=first):
         sheet.text(line, 0.0, 0.1 + number * _LINE, size=SMALL, colour=QUIET)
     return sheet, top

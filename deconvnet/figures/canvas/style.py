@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from importlib.resources import as_file, files
 
 import matplotlib.style
+from matplotlib.figure import Figure, SubFigure
 
 WIDTHS: dict[str, float] = {
     "aistats": 3.25,
@@ -36,8 +37,10 @@ INK, QUIET = "#1a1a1a", "#5c5c5c"
 """Colours of text: labels, and what stands beside them."""
 
 
-def width(name_or_inches: str | float) -> float:
+def width(name_or_inches: str | float, parent: Figure | SubFigure | None = None) -> float:
     """Width of a figure in inches, from the name of a venue or from the inches themselves.
+
+    Within a ``parent`` it is the parent's width.
 
     >>> width("neurips"), width("cvpr-full"), width("4.5"), width(4.5)
     (5.5, 6.875, 4.5, 4.5)
@@ -47,6 +50,8 @@ def width(name_or_inches: str | float) -> float:
     Raises:
         ValueError: neither a name in ``WIDTHS`` nor inches between 1 and 50.
     """
+    if parent is not None:
+        return float(parent.bbox.width / parent.dpi)
     if isinstance(name_or_inches, str) and name_or_inches.lower() in WIDTHS:
         return WIDTHS[name_or_inches.lower()]
     try:

@@ -110,6 +110,6 @@ def test_names_in_any_script_are_drawn_without_a_word(tmp_path, suffix, name):
     crop = picture[2:8, 2:8]
     one = Exemplar(Unit(name, 0), 1.0, Box((2, 2), (8, 8)), (0, 0), crop, crop)
     row = ImageRow(picture, [one], name)
-    figure = visualization([row], width="cvpr", title=name, subtitle=name)
+    figure = visualization([row], width="cvpr", title=name, caption=name)
     save(figure, tmp_path / f"a{suffix}", provenance={})
     assert (tmp_path / f"a{suffix}").stat().st_size > 500
