@@ -148,17 +148,18 @@ def _check_images(store: Store, net: DeconvNet, dataset: Any) -> None:
 def overhangs(
     geometry: Geometry, layer: str, table: LayerTable, entries: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Rows above and columns left of the box where the field of an entry leaves the image.
+    """Pixels before the box, such as rows above, where the field of an entry leaves the image.
 
-    Of the chosen ``entries`` (channels, k) of a layer's table; (chosen, 2).
+    Of the chosen ``entries`` (channels, k) of a layer's table; (chosen, D).
     """
-    places = np.stack([table.row[entries], table.col[entries]], 1)
+    places = table.positions[entries]
     unique, which = np.unique(places, axis=0, return_inverse=True)
     positions = unique[:, : len(table.size)].tolist()
     over = np.array(receptive_field.overhang(geometry, layer, positions))
     starts, _ = receptive_field.boxes(geometry, layer, positions)
     # one channel of a join sees less than the layer's whole field
-    return np.asarray((over - starts)[which.reshape(-1), -2:] + table.box[entries][:, :2])
+    over, axes = (over - starts)[which.reshape(-1)], table.axes
+    return np.asarray(over + table.box[entries][:, :axes])
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +180,7 @@ class _Pictures:
         """Write all pictures of a layer into its group."""
         table = self.store[layer]
         shown = table.has_picture
-        overhang = np.full((*shown.shape, 2), -1, dtype="<i4")
+        overhang = np.full((*shown.shape, table.axes), -1, dtype="<i4")
         if shown.any():
             overhang[shown] = overhangs(self.geometry, layer, table, shown)
         group["overhang"] = overhang

@@ -19,7 +19,7 @@ from deconvnet.graph.modes import plain
 from deconvnet.layers import Policies, Rectifier
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
-from deconvnet.store.format import COLUMNS, COUNTERS
+from deconvnet.store.format import COUNTERS, columns
 from deconvnet.store.picture_codec import encode
 from deconvnet.units import Unit
 
@@ -148,7 +148,8 @@ def _store_bytes(job: Job) -> int:
     """The bytes of the tables, and of the paths of as many images as may be in them."""
     request = job.request
     channels = sum(request.channels.values())
-    entry = sum(np.dtype(kind).itemsize * int(np.prod(rest)) for kind, rest in COLUMNS.values())
+    table = columns(len(job.image.shape) - 2, "max")
+    entry = sum(np.dtype(kind).itemsize * int(np.prod(rest)) for kind, rest in table.values())
     channel = sum(np.dtype(kind).itemsize for kind in COUNTERS.values())
     few = range(0, request.images, max(1, request.images // 64))
     paths = (path_of(job.dataset, index) for index in few)

@@ -88,9 +88,9 @@ def _overhangs(
     """(channels, k, 2); -1 for all entries but these, and for those that are nowhere in the map."""
     table, entries = store[layer], np.zeros(store[layer].image.shape, dtype=bool)
     entries[tuple(np.transpose(places))] = True
-    for axis, length in zip((table.row, table.col), table.size, strict=False):
-        entries &= (axis >= 0) & (axis < length)
-    over = np.full((*entries.shape, 2), -1, dtype=np.int64)
+    there = table.positions[..., : len(table.size)]
+    entries &= ((there >= 0) & (there < table.size)).all(-1)
+    over = np.full((*entries.shape, table.axes), -1, dtype=np.int64)
     if entries.any():
         geometry = net.geometry(tuple(first_image(dataset).shape), [layer])
         over[entries] = overhangs(geometry, layer, table, entries)
@@ -118,7 +118,7 @@ def _compare(
     new = preprocessing.picture(image)[top:bottom, left:right]
     patch = read_patch(store, layer, group, place)
     allowed = LEVEL + FAR * float(new.std((0, 1)).mean())
-    position = (int(table.row[place]), int(table.col[place])) if table.size else None
+    position = tuple(table.positions[place].tolist()) if table.size else None
     # of equal shapes, compared by the root mean square of the difference
     same = patch.shape == new.shape and float(np.sqrt(np.square(patch - new).mean())) <= allowed
     yield None if same else Mismatch("picture", f"the patch {where} is not what it sees")
