@@ -3,6 +3,7 @@
 from deconvnet.figures.canvas import backend as backend  # before anything imports matplotlib
 from deconvnet.figures.canvas.contrast import RULE as RULE
 from deconvnet.figures.canvas.contrast import signed as signed
+from deconvnet.figures.canvas.figure import PaperFigure as PaperFigure
 from deconvnet.figures.canvas.style import WIDTHS as WIDTHS
 from deconvnet.figures.canvas.style import paper as paper
 from deconvnet.figures.canvas.style import width as width
