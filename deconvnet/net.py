@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from deconvnet.data.pictures import Prepares
+from deconvnet.data.resolve import accepted as accepted_preprocessing
 from deconvnet.data.resolve import known_preprocessing
 from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
@@ -70,7 +72,11 @@ class DeconvNet:
         unpooling: the value of a max pooling goes back to where its maximum stood ("switches"),
             to the "centre" of its window, or in equal parts to all of it ("uniform").
         input_size: (channels, *size) of one image, for ``layers`` and for models that only
-            torch.export can read; by default that of ``model.preprocessing``, else 224 x 224.
+            torch.export can read; by default that of the preprocessing, else 224 x 224.
+        preprocessing: makes tensors of images and pictures of tensors, where a call and its data
+            set state none: a ``Preprocessing``, torchvision's weights or transforms, timm's
+            ``pretrained_cfg``, or a callable (see ``deconvnet.data.Transform``). By default
+            ``model.preprocessing``, else timm's ``model.pretrained_cfg``.
         inputs: {argument of forward: value} of a model that takes more than the images.
         mirrors: {module class or function: mirror} for operations of your own, each of which
             becomes one node: see ``layers/README.md``. A model may bring them along in an
@@ -105,7 +111,9 @@ class DeconvNet:
         inputs: Mapping[str, Any] | None = None,
         mirrors: Mapping[Any, Any] | None = None,
         check: bool = True,
+        preprocessing: Any = None,
     ) -> None:
+        self._stated = None if preprocessing is None else accepted_preprocessing(preprocessing)
         self.policies = Policies.of(
             rectifier, fallback, normalization=normalization, unpooling=unpooling
         )
@@ -133,6 +141,11 @@ class DeconvNet:
         ):  # two instances may differ in what their text does not say
             other.policies = replace(self.policies, rectifier=rule)
         return other
+
+    @property
+    def preprocessing(self) -> Prepares | None:
+        """What makes tensors of images, as it was given or as the model states it; else None."""
+        return self._stated or known_preprocessing(model=self.model)
 
     @property
     def graph(self) -> Graph:
@@ -289,7 +302,7 @@ class DeconvNet:
     def layers(self) -> Mapping[str, Layer]:
         """{node name: Layer} of every node that has feature maps, for images of one size.
 
-        The size is ``input_size``, else that of ``model.preprocessing``, else 224 x 224 (with as
+        The size is ``input_size``, else that of the preprocessing, else 224 x 224 (with as
         many channels as the model's first layer takes); no call changes it.
 
         Raises:
@@ -308,11 +321,10 @@ class DeconvNet:
             ) from error
 
     def _usual_size(self) -> tuple[int, ...]:
-        """(channels, *size): as ``model.preprocessing`` makes it, else 224 along each axis."""
-        graphs = self._readings.graphs
-        known = known_preprocessing(model=graphs.model)
-        size = [224] * min(2, axes_of(graphs)) if known is None else known.size
-        return (channels_of(graphs), *size)
+        """(channels, *size): as the preprocessing makes it, else 224 along each axis."""
+        graphs, known = self._readings.graphs, self.preprocessing
+        size = [224] * min(2, axes_of(graphs))
+        return (channels_of(graphs), *(known.shape[1:] if known and known.shape else size))
 
     @plain()
     def layers_at(self, size: Sequence[int]) -> Mapping[str, Layer]:

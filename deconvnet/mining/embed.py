@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from deconvnet.arguments import expanded, listed
-from deconvnet.data import Preprocessing
+from deconvnet.data.pictures import Prepares
 from deconvnet.data.resolve import given_dataset, needed_preprocessing
 from deconvnet.data.samples import checked, first_image, read_item
 from deconvnet.graph.frontends import Graphs, blank
@@ -171,7 +171,7 @@ class _Pictures:
     """by the name of the policy"""
     geometry: Geometry
     dataset: Any
-    preprocessing: Preprocessing
+    preprocessing: Prepares
     folder: Path
     report: Callable[[int], None]
     """called with every few pictures that are made"""

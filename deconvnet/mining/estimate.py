@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from deconvnet.arguments import listed
-from deconvnet.data import Preprocessing
+from deconvnet.data.pictures import Prepares
 from deconvnet.data.samples import checked, first_image, path_of, read_item
 from deconvnet.graph.modes import plain
 from deconvnet.layers import Policies, Rectifier
@@ -61,7 +61,7 @@ def estimate(
     nan: str = "skip",
     workers: int = 0,
     threads: int | None = None,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Prepares | None = None,
     projections: str | Rectifier | Policies | Sequence[str | Rectifier | Policies] = (),
     fallback: str | None = None,
 ) -> Estimate:
@@ -161,7 +161,7 @@ def _store_bytes(job: Job) -> int:
 
 def _patches(
     job: Job,
-    preprocessing: Preprocessing,
+    preprocessing: Prepares,
     entries: Mapping[str, int],
     sizes: Mapping[str, tuple[int, int]],
 ) -> tuple[int, float]:

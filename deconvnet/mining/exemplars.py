@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deconvnet.data import Preprocessing
+from deconvnet.data.pictures import Prepares
 from deconvnet.data.resolve import given_dataset, needed_preprocessing
 from deconvnet.data.samples import checked, first_image
 from deconvnet.net import DeconvNet
@@ -83,7 +83,7 @@ def project_units(
     images: Tensor,
     units: Sequence[Unit],
     *,
-    preprocessing: Preprocessing,
+    preprocessing: Prepares,
     seed: str = "activation",
 ) -> list[Exemplar]:
     """Project units of one layer, and cut the patches that they see from their images.

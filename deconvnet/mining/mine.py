@@ -14,8 +14,8 @@ from torch import nn
 from deconvnet.arguments import expanded, integer
 from deconvnet.atomic import check_writable
 from deconvnet.data.image_folder import may_be_images, said_of
-from deconvnet.data.preprocessing import Preprocessing
-from deconvnet.data.resolve import anchored, given_dataset, known_preprocessing
+from deconvnet.data.pictures import Prepares
+from deconvnet.data.resolve import UNKNOWN, anchored, given_dataset, known_preprocessing
 from deconvnet.graph.modes import plain
 from deconvnet.mining.run.bad_images import DEFAULT, Limit, TooManyBad
 from deconvnet.mining.run.job import Job, Settings
@@ -27,6 +27,12 @@ from deconvnet.store.format import check_attributes
 from deconvnet.store.store import Store
 
 __all__ = ["ReaderDied", "Reporter", "Source", "TooManyBad", "Unfinished", "minable", "mine"]
+
+_UNSTATED = (
+    'the store records the preprocessing of its images as "unknown", since neither the call nor '
+    "the data set states it; state it with --mean and --std, mine(preprocessing=...) or an "
+    "attribute preprocessing of the data set, or state it for each figure"
+)
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,10 @@ class Source:
     model: str | PathLike[str] = ""
     weights: str | PathLike[str] = ""
     dataset: str | PathLike[str] = ""
-    transform: str | Preprocessing = ""
+    transform: str | Prepares = ""
 
     def __post_init__(self) -> None:
-        if isinstance(self.transform, Preprocessing):
+        if isinstance(self.transform, Prepares):
             object.__setattr__(self, "transform", self.transform.to_json())
         for name, given in vars(self).copy().items():
             if not isinstance(given, str | PathLike):
@@ -194,6 +200,8 @@ def mine(
             return store
         check_writable(path)
         _tell_passed_over(dataset, tell)
+        if tell is not None and job.request.attributes["transform"] == UNKNOWN:
+            tell(_UNSTATED)
         return work.run(save_every=save_every, report=report, stop=stop, tell=tell)
     except ReaderDied:  # of the signal that we were sent too
         if stop is None or not stop():

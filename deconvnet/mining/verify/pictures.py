@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deconvnet.data import Preprocessing
+from deconvnet.data.pictures import Prepares
+from deconvnet.data.resolve import recorded
 from deconvnet.data.samples import checked, first_image, read_item
 from deconvnet.mining.embed import overhangs
 from deconvnet.net import DeconvNet
@@ -19,7 +20,6 @@ from deconvnet.store.picture_reading import opened_layer, read_patch, read_proje
 from deconvnet.store.store import Store
 from deconvnet.units import Unit
 
-from .attributes import known_preprocessing
 from .compare import Mismatch
 from .recompute import Chosen
 
@@ -37,7 +37,7 @@ def compare_pictures(
         None for a picture that is right, a mismatch for one that is not; as text, what could not
         be compared: all, where the store does not tell its preprocessing.
     """
-    preprocessing = known_preprocessing(store)
+    preprocessing = recorded(store.attributes)
     if preprocessing is None:
         if store.pictures:
             yield "patches and projections: the store does not tell its preprocessing"
@@ -108,7 +108,7 @@ def _compare(
     place: tuple[int, int],
     group: h5py.Group,
     image: Tensor,
-    preprocessing: Preprocessing,
+    preprocessing: Prepares,
     nets: dict[tuple[str, str], DeconvNet],
 ) -> Iterator[Mismatch | None]:
     """The patch of an entry, and its projections."""
