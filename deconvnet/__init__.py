@@ -13,10 +13,12 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.mining.embed import embed
     from deconvnet.mining.mine import mine
     from deconvnet.mining.verify.verify import verify
-    from deconvnet.net import DeconvNet, Layer
+    from deconvnet.net import DeconvNet
     from deconvnet.projection.recording import Recording
     from deconvnet.projection.result import Projection
+    from deconvnet.projection.tables import Layer
     from deconvnet.store.store import Store, open_store
+    from deconvnet.studies.relu_table import relu_table
     from deconvnet.units import Box, Unit
 
 __version__ = metadata.version("deconvnet")  # of the installed package, as pyproject.toml has it
@@ -24,7 +26,7 @@ __version__ = metadata.version("deconvnet")  # of the installed package, as pypr
 _HOMES = {
     "Box": "units",
     "DeconvNet": "net",
-    "Layer": "net",
+    "Layer": "projection.tables",
     "Preprocessing": "data",
     "Projection": "projection.result",
     "Recording": "projection.recording",
@@ -36,6 +38,7 @@ _HOMES = {
     "embed": "mining.embed",
     "mine": "mining.mine",
     "open_store": "store.store",
+    "relu_table": "studies.relu_table",
     "verify": "mining.verify.verify",
 }
 
@@ -55,6 +58,7 @@ __all__ = [
     "embed",
     "mine",
     "open_store",
+    "relu_table",
     "verify",
 ]
 

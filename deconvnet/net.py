@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from deconvnet.data.given_images import given_images
 from deconvnet.data.pictures import Prepares
 from deconvnet.data.resolve import accepted as accepted_preprocessing
 from deconvnet.data.resolve import known_preprocessing
@@ -17,41 +19,22 @@ from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.model_state import weights_of
 from deconvnet.graph.modes import plain
+from deconvnet.graph.observed_hooks import revoked
 from deconvnet.projection import receptive_field
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
-from deconvnet.projection.inputs import accepted, axes_of, channels_of, resolve, size_of
+from deconvnet.projection.inputs import accepted, resolve, size_of
 from deconvnet.projection.plan import Plan, plan_of
 from deconvnet.projection.project import answered
 from deconvnet.projection.readings import Readings
 from deconvnet.projection.recording import Recording
 from deconvnet.projection.result import Projection, cropped, pixels, signals
+from deconvnet.projection.tables import HEADS, Layer, Layers, mirror_table
 
-from .arguments import listed
+from .arguments import brief, by, html_table, listed
 from .layers import Policies, Rectifier
 from .layers import rectifier as named_rule
 from .units import Unit
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What a layer looks like for images of one size.
-
-    Args:
-        channels: number of feature maps.
-        size: size of a map; empty for layers without positions.
-        field: size of the receptive field in pixels, at most the image's; the largest one where
-            those of neighbouring units differ, as they do after up-sampling.
-        stride: pixels a cell, from the field of one unit to the next; on average, and maybe a
-            fraction, after up-sampling.
-        kind: "Conv2d", "ReLU", "add".
-    """
-
-    channels: int
-    size: tuple[int, ...]
-    field: tuple[int, ...]
-    stride: tuple[float, ...]
-    kind: str
 
 
 class DeconvNet:
@@ -121,11 +104,30 @@ class DeconvNet:
         self._readings = Readings(model, inputs, mirrors, size=self._input_size, check=check)
         self.model = self._readings.model
 
+    def __repr__(self) -> str:
+        graph = self._readings.graphs.any_size
+        nodes = f"{len(graph.nodes)} nodes" if graph else "read for each size of images"
+        return brief("DeconvNet", type(self.model).__name__, str(self.policies), nodes)
+
+    def _repr_html_(self) -> str | None:
+        """For notebooks: the mirror from top to bottom, for images of the size of ``layers``."""
+        try:
+            layers = self.layers
+            size = self._input_size or self._usual_size()
+            graph, geometry = self._readings.graphs.of_size(size), self.geometry(size)
+        except ValueError:
+            return None  # no size is known that fits, so there is nothing beside the repr
+        like = next(self.model.parameters(), torch.empty(0))
+        rows = mirror_table(graph, geometry, self.policies, layers=layers, like=like)
+        note = f"for images of {by(size)}; a signal passes the table from top to bottom"
+        return html_table(repr(self), HEADS, rows, note=note)
+
     def with_rectifier(self, rectifier: str | Rectifier) -> DeconvNet:
         """The same model under another rule; its graphs, their check and its geometries are shared.
 
-        So are recordings, if the rule is the same: the same instance, or the name of the rule that
-        is there. Fallback, normalization and unpooling stay as they are.
+        So are recordings, where they hold what the other rule needs: one made under "gradient"
+        serves "guided", "deconvnet" and "identity" too. Fallback, normalization and unpooling stay
+        as they are.
 
         Args:
             rectifier: a name or an instance, as for ``DeconvNet``.
@@ -158,14 +160,27 @@ class DeconvNet:
         """
         return self._readings.graph
 
+    @property
+    def axes(self) -> int:
+        """How many axes of a size the model's images have, 2 for height and width.
+
+        It is taken from the first operation that says; 2 if none does.
+        """
+        return self._readings.graphs.axes
+
+    def _tensor(self, images: Any) -> Tensor:
+        return given_images(images, axes=self.axes, model=self).tensor
+
     @plain()
     def record(
-        self, images: Tensor, layer: str | nn.Module | Sequence[str | nn.Module] | None = None
+        self, images: Any, layer: str | nn.Module | Sequence[str | nn.Module] | None = None
     ) -> Recording:
         """Run images up to a layer and remember what the mirror needs.
 
         Args:
-            images: (batch, channels, *size), preprocessed as the model wants them.
+            images: (batch, channels, *size), or (channels, *size) of one: floats, preprocessed as
+                the model wants them. Or paths, PIL images or uint8 arrays, one or a list, which
+                ``preprocessing`` makes tensors of (see ``data.given_images``).
             layer: node name or module, or several; by default what the model returns.
 
         Raises:
@@ -174,17 +189,17 @@ class DeconvNet:
             ValueError: the images do not fit the model.
         """
         chosen = None if layer is None else listed(layer, str, nn.Module)
-        images = accepted(images, self._readings.graphs)
+        images = accepted(self._tensor(images), self._readings.graphs)
         graph, names = self._readings.named(images, chosen or None)
         if not names:
             raise ValueError(f"{type(self.model).__name__} returns no tensor: name a layer")
         recording = record(graph, images, names, policies=self.policies)
-        return replace(recording, weights=weights_of(self.model))
+        return replace(recording, source=self._readings, weights=weights_of(self.model))
 
     @plain()
     def project(
         self,
-        images: Tensor | Recording,
+        images: Any,
         *,
         layer: str | nn.Module | None = None,
         channel: int | None = None,
@@ -204,7 +219,7 @@ class DeconvNet:
         Images without units are left out, so that a model must not count the images of a batch.
 
         Args:
-            images: (batch, channels, *size), or a recording of them.
+            images: as for ``record``, or a recording of them.
             layer: node name, as in ``layers``, or the module.
             channel: index of the feature map.
             position: (row, col) in the map.
@@ -230,6 +245,7 @@ class DeconvNet:
             UnmirroredError: an activation on the way has no rule under the policy.
             ValueError: the images do not fit the model, or the arguments each other.
         """
+        images = images if isinstance(images, Recording) else self._tensor(images)
         ask = partial(
             resolve, images, layer, channel, position=position, units=units, seed=seed, crop=crop,
             strategy=strategy, direction=direction, through=through or {},
@@ -240,7 +256,7 @@ class DeconvNet:
     @plain()
     def signals(
         self,
-        images: Tensor | Recording,
+        images: Any,
         units: Unit | Sequence[Unit],
         at: str | nn.Module | Sequence[str | nn.Module] | None = None,
         *,
@@ -269,6 +285,7 @@ class DeconvNet:
         Raises:
             ValueError: a layer is not below the units, or no signal arrives; else as ``project``.
         """
+        images = images if isinstance(images, Recording) else self._tensor(images)
         ask = partial(
             resolve, images, units=units, seed=seed, strategy=strategy, direction=direction, at=at
         )
@@ -277,12 +294,12 @@ class DeconvNet:
 
     @plain()
     def plan(
-        self, images: Tensor, units: Unit | Sequence[Unit], *, strategy: str | None = None
+        self, images: Any, units: Unit | Sequence[Unit], *, strategy: str | None = None
     ) -> Plan:
         """How ``project`` treats these images and units, and what it costs; nothing is projected.
 
         Args:
-            images: (batch, channels, *size), preprocessed as the model wants them.
+            images: as for ``record``.
             units: of these images, one or several.
             strategy: as for ``project``.
 
@@ -294,7 +311,11 @@ class DeconvNet:
             As ``project``.
         """
         request = resolve(
-            images, units=units, strategy=strategy, readings=self._readings, policies=self.policies
+            self._tensor(images),
+            units=units,
+            strategy=strategy,
+            readings=self._readings,
+            policies=self.policies,
         )
         return plan_of(request, self.policies)
 
@@ -323,8 +344,8 @@ class DeconvNet:
     def _usual_size(self) -> tuple[int, ...]:
         """(channels, *size): as the preprocessing makes it, else 224 along each axis."""
         graphs, known = self._readings.graphs, self.preprocessing
-        size = [224] * min(2, axes_of(graphs))
-        return (channels_of(graphs), *(known.shape[1:] if known and known.shape else size))
+        size = [224] * min(2, graphs.axes)
+        return (graphs.channels, *(known.shape[1:] if known and known.shape else size))
 
     @plain()
     def layers_at(self, size: Sequence[int]) -> Mapping[str, Layer]:
@@ -337,13 +358,12 @@ class DeconvNet:
             UntraceableError: the graph of the model cannot be read for it.
             ValueError: images of this size do not fit the model.
         """
-        axes, graphs = axes_of(self._readings.graphs), self._readings.graphs
-        size = size_of(size)
+        axes, graphs, size = self.axes, self._readings.graphs, size_of(size)
         if len(size) <= axes:
             raise ValueError(f"the size was {size}; expected (channels, *size), of {axes} axes")
         geometry, nodes = self.geometry(size), graphs.of_size(size).nodes
         names = [s.name for s in geometry.steps if len(geometry.sizes.get(s.name, ())) >= 2]
-        layers = {}
+        layers = Layers()
         for name, field in receptive_field.of_layers(geometry, names).items():
             _, channels, *places = geometry.sizes[name]
             kind = nodes[name].kind

@@ -99,6 +99,8 @@ LAYERS = (
     Option("--depth", "one line for each module at this depth of names", type=int),
     Option("--check", "compare every node with the model itself, on noise", False),
 )
+_METHODS = "gradient,deconvnet,guided"
+RECTIFIERS = Option("--rectifiers", "rules to compare", _METHODS, words, metavar=_POLICIES)
 IMAGES = Option("images", "image files", type=expanded, metavar="IMAGE", nargs="+")
 FIGURE = (
     Option("--output", "figure to write: .pdf, .png or .svg", type=expanded),
@@ -211,6 +213,12 @@ COMMANDS = {
         "torchvision:vgg16 --weights DEFAULT cat.jpg dog.jpg -o methods.pdf",
         [*MODEL, IMAGES, *TARGET, RULE[1], *FIGURE],
         "outputs/methods.pdf",
+    ),
+    "relu-table": Command(
+        "Show with numbers what each rule does at a ReLU (Springenberg et al., figure 1).",
+        "-o relu.pdf",
+        [RECTIFIERS, *FIGURE],
+        "outputs/relu_table.pdf",
     ),
     "info": Command(
         "Describe a store: how it was made, and what it holds.", "outputs/top9.h5", [STORE]

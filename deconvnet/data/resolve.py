@@ -26,7 +26,7 @@ SPECS = f"a folder of images, a list of them (.txt), hf:PATH[:COLUMN], {FORMS}"
 UNKNOWN = "unknown"
 """What a store says of a preprocessing that nobody stated."""
 _HUGGING_FACE = "hf:"
-_HOW = (
+HOW = (
     "give preprocessing=deconvnet.Preprocessing(...), torchvision's weights or transforms, timm's "
     "model.pretrained_cfg, or a callable; to this call, to DeconvNet, or put it on the data set or "
     "the model as their attribute preprocessing; on the command line give --mean and --std"
@@ -55,7 +55,7 @@ def given_dataset(
         return HuggingFaceImages(data, known, identity=_identity(facts))
     if is_word:
         given = f"the data set was given as {fspath(data)!r}"
-        raise ValueError(f"{given}, without a preprocessing for its images; {_HOW}")
+        raise ValueError(f"{given}, without a preprocessing for its images; {HOW}")
     return data
 
 
@@ -250,5 +250,5 @@ def needed_preprocessing(
     """As ``known_preprocessing``, but ValueError if it is not known."""
     known = known_preprocessing(stated, data=data, model=model, attributes=attributes)
     if known is None:
-        raise ValueError(f"no preprocessing is known that turns tensors back into pictures; {_HOW}")
+        raise ValueError(f"no preprocessing is known that turns tensors back into pictures; {HOW}")
     return known

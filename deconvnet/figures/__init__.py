@@ -15,6 +15,8 @@ from .exemplar_grid import figure2 as figure2
 from .filter_tiles import filters as filters
 from .method_comparison import ComparisonRow as ComparisonRow
 from .method_comparison import comparison as comparison
+from .relu_diagram import Pass as Pass
+from .relu_diagram import relu_diagram as relu_diagram
 from .save import png as png
 from .save import read_provenance as read_provenance
 from .save import save as save

@@ -13,6 +13,7 @@ import torch
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
+from deconvnet.arguments import brief, cut
 from deconvnet.layers import Mirrors
 
 from .errors import NotFollowed, UntraceableError
@@ -49,6 +50,13 @@ class Graph:
     def __post_init__(self) -> None:
         places = [node.name for node in self if node.call.op == "placeholder"]
         self.input, self.extra_inputs = places[0], places[1:]
+
+    def __repr__(self) -> str:
+        ways = f"{self.input} -> {', '.join(self.returned) or 'nothing'}"
+        return brief(
+            "Graph", type(self.model).__name__, f"{len(self.nodes)} nodes", cut(ways, 300),
+            f"read by {self.reader}",
+        )  # fmt: skip
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from deconvnet.arguments import listed
+from deconvnet.arguments import Brief, listed
 from deconvnet.data.pictures import Prepares
 from deconvnet.data.samples import checked, first_image, path_of, read_item
 from deconvnet.graph.modes import plain
@@ -35,7 +35,7 @@ _HALVES = 3 * 2  # bytes of a pixel of a projection
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Brief):
     """What a run takes, on this machine, in one process."""
 
     images: int  # of the data set

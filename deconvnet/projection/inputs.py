@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deconvnet.arguments import listed
+from deconvnet.arguments import Brief, listed
 from deconvnet.graph.frontends import Graphs, taken
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.model_state import weights_of
@@ -30,11 +30,11 @@ _SEVERAL = ", or for several units=[Unit(layer, channel), …]"
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
+class Request(Brief):
     """What is to be projected: images as the model takes them, units by the names of nodes."""
 
     images: Tensor  # (batch, channels, *size); of no content where they were recorded
-    recording: Recording | None  # of the images, if that was given
+    recording: Recording | None  # of the images, if that was given, or made for want of a geometry
     graph: Graph  # the model, for these images
     geometry: Geometry  # of the images, up to the layers of the units
     units: list[Unit]  # all of them exist; their positions may be left open
@@ -85,7 +85,8 @@ def resolve(
             raise ValueError(f"the {name} was {word!r}; use one of {', '.join(map(str, known))}")
     recording = images if isinstance(images, Recording) else None
     if isinstance(images, Recording):
-        _check_own(images, policies, readings.model)
+        _check_own(images, policies, readings)
+        recording = images.under(policies)
         images = images.empty.expand(images.sizes[images.input])
     else:
         images = accepted(images, readings.graphs)
@@ -96,9 +97,10 @@ def resolve(
     else:
         units = [_checked(unit) for unit in listed(units, Unit)]
         wanted = list(dict.fromkeys(unit.layer for unit in units))
-    graph, names, geometry = readings.resolved(images, wanted, recording)
+    graph, names, geometry = readings.resolved(images, wanted, recording, policies=policies)
     name_of = dict(zip(wanted, names, strict=True))
     units = [unit.moved(unit.position or (), name_of[unit.layer]) for unit in units]
+    recording = geometry if isinstance(geometry, Recording) else None
     for name in names if recording is not None else ():
         recording[name]  # type: ignore[index]  # raises where it was not recorded
     vectors = None if direction is None else directions_of(geometry, names, direction)
@@ -131,9 +133,10 @@ def _index(value: object) -> bool:
     return not isinstance(value, bool)
 
 
-def _check_own(recording: Recording, policies: Policies, model: nn.Module) -> None:
-    """Refuse a recording made under other policies, or before the model's weights changed."""
-    if recording.policies is not policies:
+def _check_own(recording: Recording, policies: Policies, readings: Readings) -> None:
+    """Refuse a recording made of another graph, or before the model's weights changed."""
+    model = readings.model
+    if recording.source is not readings:
         raise ValueError(
             f"this recording was made by another DeconvNet (its policy is '{recording.policies}', "
             f"here it is '{policies}'); record the images with this one"
@@ -171,24 +174,14 @@ def accepted(images: Tensor, graphs: Graphs) -> Tensor:
     """Validate images and move them to the model's device and dtype.
 
     Raises:
-        TypeError: they are no tensor.
         ValueError: they have no batch axis, or are not preprocessed.
     """
-    if not isinstance(images, Tensor):
-        expected = "give a tensor (batch, channels, *size), for photographs as "
-        expected += "deconvnet.Preprocessing makes it"
-        if isinstance(images, (dict, list, tuple)):
-            expected += (
-                "; a model that takes a dictionary or a list is wrapped in a module whose forward "
-                "takes the images alone and makes it of them"
-            )
-        raise TypeError(f"images were {type(images).__name__}; {expected}")
     if images.layout != torch.strided or images.is_nested:
         raise ValueError(
             f"images of layout {images.layout} were given; expected a dense tensor (batch, "
             "channels, *size): use images.to_dense()"
         )
-    if images.ndim < 3 or (images.ndim == 3 and axes_of(graphs) >= 2):
+    if images.ndim < 3 or (images.ndim == 3 and graphs.axes >= 2):
         raise ValueError(
             f"images of shape {tuple(images.shape)} have no batch axis; expected "
             "(batch, channels, *size): use images[None] for a single one"
@@ -225,23 +218,3 @@ def size_of(given: Sequence[int]) -> tuple[int, ...]:
             f"the size of an image was {reprlib.repr(given)}; give (channels, *size), all positive"
         )
     return tuple(map(operator.index, numbers))
-
-
-def channels_of(graphs: Graphs) -> int:
-    """How many channels the model's first layer takes; 3 if none says."""
-    known = (getattr(module, "in_channels", None) for module in _modules(graphs))
-    return next((int(n) for n in known if n is not None), 3)
-
-
-def axes_of(graphs: Graphs) -> int:
-    """Number of spatial axes, by the first operation that says; 2 if none does."""
-    graph = graphs.any_size
-    kinds = [n.kind for n in graph] if graph else [type(m).__name__ for m in _modules(graphs)]
-    return next((axes for kind in kinds for axes in (1, 2, 3) if kind.endswith(f"{axes}d")), 2)
-
-
-def _modules(graphs: Graphs) -> list[nn.Module]:
-    """The modules in the order in which they run, or were made if that is not known yet."""
-    if graphs.any_size is None:
-        return list(graphs.model.modules())
-    return [node.module for node in graphs.any_size if node.module is not None]

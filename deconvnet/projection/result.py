@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deconvnet.arguments import Brief
 from deconvnet.layers import Crop
 from deconvnet.units import Box, Unit
 
@@ -17,7 +18,7 @@ from .receptive_field import boxes_of
 
 
 @dataclass(frozen=True, eq=False)
-class Projection:
+class Projection(Brief):
     """What one unit responds to, cut at its receptive field.
 
     Args:
@@ -34,7 +35,7 @@ class Projection:
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class Result(Brief):
     """The signals of some units of one layer."""
 
     numbers: Sequence[int]  # which of the units that were asked for

@@ -9,13 +9,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from deconvnet.arguments import Brief
+
 from .checked_hdf5 import Room, dataset_in, group_in, lazy_dataset_in, read_attributes
 from .format import unescape
 from .table import LayerTable
 
 
 @dataclass(frozen=True, eq=False)
-class Patches:
+class Patches(Brief):
     """Where the patches of a layer stand in its bytes."""
 
     offset: NDArray[np.int64]
@@ -25,7 +27,7 @@ class Patches:
 
 
 @dataclass(frozen=True, eq=False)
-class Projections:
+class Projections(Brief):
     """Where the projections of a layer under one policy stand in its values."""
 
     offset: NDArray[np.int64]
@@ -39,7 +41,7 @@ class Projections:
 
 
 @dataclass(frozen=True, eq=False)
-class PictureIndex:
+class PictureIndex(Brief):
     """What is stored of a layer's pictures."""
 
     overhang: NDArray[np.int32]

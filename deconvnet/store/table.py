@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deconvnet.arguments import listed
+from deconvnet.arguments import brief, by, listed
 from deconvnet.units import Box, Unit
 
 from .format import AXES, COUNTERS, MAX, MEAN, columns
@@ -71,6 +71,11 @@ class Entries:
                 raise ValueError(f"{name} was given, and boxes of {self.axes} axes; leave one out")
         for reason in self._faults():
             raise ValueError(f"a table of {self.channels} channels {reason}; mine it again")
+
+    def __repr__(self) -> str:
+        of = f"of {by(self.size)} units" if self.size else "of one unit each"
+        sees = f"field {by(self.field)}, stride {by(self.stride)}"
+        return brief("LayerTable", f"{self.channels} channels {of}, k={self.k}, {sees}")
 
     @property
     def k(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from deconvnet.arguments import Brief
 from deconvnet.data.resolve import given_dataset
 from deconvnet.data.samples import first_image
 from deconvnet.graph.frontends import Graphs, blank
@@ -26,7 +27,7 @@ from .recompute import ACROSS, TOLERANCE, Recomputation
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Brief):
     """What was compared, and what was not as the store says.
 
     Args:
