@@ -19,7 +19,6 @@ from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.model_state import weights_of
 from deconvnet.graph.modes import plain
-from deconvnet.graph.observed_hooks import revoked
 from deconvnet.projection import receptive_field
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
