@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -124,9 +124,9 @@ class Box:
         return self.stop[-1]
 
     @property
-    def edges(self) -> tuple[int, int, int, int]:
-        """Top, left, bottom and right, half-open."""
-        return self.top, self.left, self.bottom, self.right
+    def edges(self) -> tuple[int, ...]:
+        """The starts, then the stops: top, left, bottom and right of an image, half-open."""
+        return (*self.start, *self.stop)
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -147,9 +147,11 @@ class Exemplar:
         unit: its ``image`` is the index in the data set or in the batch.
         activation: the value of the unit.
         box: receptive field in pixels, clipped to the image.
-        overhang: rows above and columns left of the box where the receptive field leaves the image.
-        patch: (height, width, 3) in [0, 1], the image within the box.
-        projection: (height, width, channels), signed, of the same height and width.
+        overhang: pixels before the box, such as rows above and columns left of it, where the
+            receptive field leaves the image; one number for each axis.
+        patch: (*box.size, bands) in [0, 1], the image within the box; of a signal, (length,
+            bands), its values.
+        projection: (*box.size, bands), signed.
     """
 
     unit: Unit
@@ -158,6 +160,13 @@ class Exemplar:
     overhang: tuple[int, int]
     patch: NDArray[np.float32]
     projection: NDArray[np.float32]
+
+    def shown(self, bands: Sequence[int] | None = None) -> Exemplar:
+        """The exemplar with these bands as colours, see ``shown``; a signal keeps all bands."""
+        if self.patch.ndim == 2:
+            return self
+        patch, projection = shown(self.patch, bands), shown(self.projection, bands)
+        return replace(self, patch=patch, projection=projection)
 
     def row(self, image: str | int) -> dict[str, object]:
         """A row of a table: the image by this name, the unit, its activation and its box."""
