@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from deconvnet.store.store import Store
 from deconvnet.store.table import LayerTable
 from deconvnet.units import Exemplar
 
+from .channels import numbered, ranked
 from .result import Shown
 
 if TYPE_CHECKING:
@@ -107,29 +107,21 @@ def choose(table: LayerTable, text: str) -> list[int]:
         ValueError: the text has another form.
         IndexError: a channel does not exist.
     """
-    named = re.fullmatch(r"(strongest|random):([1-9]\d*)", text)
-    alive = np.flatnonzero(table.nonzero > 0)
-    if named and not len(alive):
+    named, alive = ranked(text), np.flatnonzero(table.nonzero > 0)
+    if named is None:
+        chosen = numbered(text)
+        if max(chosen) >= table.channels:
+            raise IndexError(
+                f"there is no channel {max(chosen)}; the layer's are 0 to {table.channels - 1}"
+            )
+        return chosen
+    if not len(alive):
         raise ValueError(
             f"no channel of this layer was ever positive, of which {text!r} could be drawn; name "
             f"channels: 0-{min(table.channels, 12) - 1}"
         )
-    if named:
-        order = np.argsort(-np.nanmean(table.activation[alive], axis=1), kind="stable")
-        if named[1] == "random":
-            order = np.random.default_rng(0).permutation(len(alive))
-        return sorted(alive[order[: int(named[2])]].tolist())
-    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
-        raise ValueError(f"channels were {text!r}; write 0-15, 3,7,9, strongest:12 or random:12")
-    chosen: list[int] = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        start, stop = int(first), int(last or first)
-        if stop < start:
-            raise ValueError(f"channels were {part!r}; write the smaller first: {stop}-{start}")
-        if stop >= table.channels:
-            raise IndexError(
-                f"there is no channel {stop}; the layer's are 0 to {table.channels - 1}"
-            )
-        chosen.extend(range(start, stop + 1))
-    return list(dict.fromkeys(chosen))
+    how, most = named
+    order = np.argsort(-np.nanmean(table.activation[alive], axis=1), kind="stable")
+    if how == "random":
+        order = np.random.default_rng(0).permutation(len(alive))
+    return sorted(alive[order[:most]].tolist())

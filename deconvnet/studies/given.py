@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from deconvnet.data.given_images import GivenImages, given_images
 from deconvnet.layers import Rectifier
 from deconvnet.net import DeconvNet
+from deconvnet.projection.unruled import activations
 
 
 def net_of(net: DeconvNet | nn.Module, rectifier: str | Rectifier | None = None) -> DeconvNet:
@@ -22,6 +24,32 @@ def net_of(net: DeconvNet | nn.Module, rectifier: str | Rectifier | None = None)
     if not isinstance(net, DeconvNet):
         return DeconvNet(net, rectifier or "deconvnet")
     return net if rectifier is None else net.with_rectifier(rectifier)
+
+
+def usual_layer(net: DeconvNet, size: Sequence[int]) -> str:
+    """The layer of a call that names none: the last activation whose maps have positions.
+
+    Where there is no such activation it is the last layer whose maps have positions.
+
+    Args:
+        net: of the model.
+        size: (channels, *size) of its images.
+
+    Raises:
+        ValueError: no layer has positions.
+    """
+    layers = {name: one for name, one in net.layers_at(size).items() if prod(one.size) > 1}
+    if not layers:
+        raise ValueError("no layer of this model has maps with positions; name one: layer=")
+    rectified = [name for name in activations(net.geometry(size)) if name in layers]
+    return (rectified or list(layers))[-1]
+
+
+def layer_of(layer: str | nn.Module | None, net: DeconvNet, images: Tensor) -> str:
+    """The name of the layer of a call; see ``usual_layer``."""
+    if layer is None:
+        return usual_layer(net, images.shape[1:])
+    return layer if isinstance(layer, str) else next(iter(net.record(images, layer).activations))
 
 
 def images_of(
