@@ -157,14 +157,17 @@ class Exemplar:
     unit: Unit
     activation: float
     box: Box
-    overhang: tuple[int, int]
+    overhang: tuple[int, ...]
     patch: NDArray[np.float32]
     projection: NDArray[np.float32]
 
+    @property
+    def axes(self) -> int:
+        """How many axes the image has: 1 for signals, 2, or 3 for videos."""
+        return len(self.box.start)
+
     def shown(self, bands: Sequence[int] | None = None) -> Exemplar:
-        """The exemplar with these bands as colours, see ``shown``; a signal keeps all bands."""
-        if self.patch.ndim == 2:
-            return self
+        """The exemplar with these bands alone, as ``shown`` takes them."""
         patch, projection = shown(self.patch, bands), shown(self.projection, bands)
         return replace(self, patch=patch, projection=projection)
 
@@ -182,21 +185,26 @@ def by_layer(units: Sequence[Unit]) -> dict[str, list[int]]:
     return dict(groups)
 
 
-def check_bands(bands: Sequence[int] | None, there: int) -> tuple[int, ...]:
+def check_bands(
+    bands: Sequence[int] | None, there: int, *, axes: int | None = None
+) -> tuple[int, ...]:
     """The bands that are shown of an image with so many, counted from 0.
 
     Args:
-        bands: three, shown as red, green and blue, or one, shown as grey. None: the first three
-            bands, or the first one if there are fewer than three.
+        bands: three, shown as red, green and blue, or one, shown as grey; of a signal any number.
+            None: the first three bands, or the first one if there are fewer than three; of a
+            signal all.
         there: how many bands the image has.
+        axes: 1 for a signal.
 
     Raises:
         ValueError: another number of bands, or one that is not there.
     """
     if bands is None:
-        return (0, 1, 2) if there >= 3 else (0,)
+        return tuple(range(there)) if axes == 1 else (0, 1, 2) if there >= 3 else (0,)
     chosen = tuple(bands)
-    if len(chosen) not in (1, 3) or not all(0 <= band < there for band in chosen):
+    usual = len(chosen) in (1, 3) or (axes == 1 and len(chosen) > 0)
+    if not usual or not all(0 <= band < there for band in chosen):
         raise ValueError(
             f"bands={chosen} was given for an image of {there} bands, expected three of 0 to "
             f"{there - 1}, shown as red, green and blue, or one, shown as grey"
@@ -207,10 +215,13 @@ def check_bands(bands: Sequence[int] | None, there: int) -> tuple[int, ...]:
 def shown(
     values: NDArray[np.floating[Any]], bands: Sequence[int] | None = None
 ) -> NDArray[np.floating[Any]]:
-    """The colours (…, 3) that are shown of an image or a projection (…, bands).
+    """The colours (*size, 3) that are shown of an image or a projection (*size, bands).
+
+    Of a signal, (length, bands), the bands that are named, or all.
 
     Raises:
         ValueError: as ``check_bands``.
     """
-    picked = values[..., list(check_bands(bands, values.shape[-1]))]
-    return picked if picked.shape[-1] == 3 else picked.repeat(3, axis=-1)
+    axes = values.ndim - 1
+    picked = values[..., list(check_bands(bands, values.shape[-1], axes=axes))]
+    return picked if picked.shape[-1] == 3 or axes == 1 else picked.repeat(3, axis=-1)

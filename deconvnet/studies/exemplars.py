@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deconvnet.figures import figure2
+from deconvnet.data.resolve import known_preprocessing
+from deconvnet.figures import exemplar_rows, figure2
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.net import DeconvNet
@@ -17,6 +18,7 @@ from deconvnet.store.store import Store
 from deconvnet.store.table import LayerTable
 from deconvnet.units import Exemplar
 
+from .bands import bands_of, captioned
 from .channels import numbered, ranked
 from .result import Shown
 
@@ -32,11 +34,15 @@ class Exemplars(Shown):
         layer: name of the layer.
         rectifier: the rule of the projections.
         channels: {channel: exemplars}, strongest first; of a dead channel an empty list.
+        bands: the bands that figures show, see ``deconvnet.units.shown``.
+        note: what is to be known of the pictures; empty if they show what was read.
     """
 
     layer: str
     rectifier: str
     channels: Mapping[int, Sequence[Exemplar]]
+    bands: tuple[int, ...] | None = None
+    note: str = ""
 
     def figure(
         self,
@@ -48,10 +54,15 @@ class Exemplars(Shown):
     ) -> Figure:
         """The grid of Zeiler & Fergus 2014, figure 2: projections beside patches.
 
-        The arguments are those of every result, see ``Shown.figure``.
+        Signals and videos are drawn below each other, see ``exemplar_rows``. The arguments are
+        those of every result, see ``Shown.figure``.
         """
-        told = f"{self.layer} by {self.rectifier}" if caption else None
-        return figure2(self.channels, width=width, title=title, caption=told, parent=parent)
+        how = f"{self.layer} by {self.rectifier}"
+        told = captioned(how, self.bands, self.note) if caption else None
+        shown = {c: [one.shown(self.bands) for one in those] for c, those in self.channels.items()}
+        images = all(one.axes == 2 for those in shown.values() for one in those)
+        draw = figure2 if images else exemplar_rows
+        return draw(shown, width=width, title=title, caption=told, parent=parent)
 
     def table(self) -> list[dict[str, object]]:
         """One row an exemplar: index of the image, unit, activation, and box in pixels."""
@@ -67,6 +78,7 @@ def exemplars(
     data: Any = None,
     rectifier: str = "deconvnet",
     preprocessing: Any = None,
+    bands: Sequence[int] | None = None,
 ) -> Exemplars:
     """The exemplars of channels: recomputed with a net, else from the pictures in the store.
 
@@ -79,13 +91,16 @@ def exemplars(
         data: the data set that was mined, or its path; with a net.
         rectifier: which of the projections in the store; a net has its own.
         preprocessing: turns tensors back into pictures; by default the data set's own, else the
-            model's, else that of the store.
+            net's, else that of the store.
+        bands: of images of more than three bands, the three that are shown as red, green and blue,
+            or one, counted from 0; by default those of the preprocessing, else the first three.
 
     Raises:
         KeyError, IndexError: no such layer or channel, or no such pictures in the store.
         ValueError: model or data set have changed since they were mined, or the store is damaged.
     """
     chosen = choose(store[layer], channels) if isinstance(channels, str) else channels
+    known = known_preprocessing(preprocessing, data=data, model=net, attributes=store.attributes)
     if net is None:
         rule = str(rectifier_named(rectifier))
         made = stored_exemplars(store, layer, chosen, rectifier=rule)
@@ -94,7 +109,8 @@ def exemplars(
         made = project_exemplars(
             store, layer, chosen, net=net, dataset=data, preprocessing=preprocessing
         )
-    return Exemplars(layer, rule, made)
+    bands = bands_of(bands, known, [one for those in made.values() for one in those])
+    return Exemplars(layer, rule, made, bands, known.note if known else "")
 
 
 def choose(table: LayerTable, text: str) -> list[int]:
