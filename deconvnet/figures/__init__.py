@@ -23,5 +23,8 @@ from .save import png as png
 from .save import read_provenance as read_provenance
 from .save import save as save
 from .save import suffix_of as suffix_of
+from .strip_rows import comparison_rows as comparison_rows
+from .strip_rows import exemplar_rows as exemplar_rows
+from .strip_rows import unit_rows as unit_rows
 from .unit_panels import ImageRow as ImageRow
 from .unit_panels import visualization as visualization
