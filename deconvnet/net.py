@@ -9,6 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from deconvnet.data.given_images import given_images
+from deconvnet.data.pictures import Prepares
+from deconvnet.data.resolve import accepted as accepted_preprocessing
 from deconvnet.data.resolve import known_preprocessing
 from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
@@ -18,7 +21,7 @@ from deconvnet.graph.modes import plain
 from deconvnet.projection import receptive_field
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
-from deconvnet.projection.inputs import accepted, axes_of, channels_of, resolve, size_of
+from deconvnet.projection.inputs import accepted, resolve, size_of
 from deconvnet.projection.plan import Plan, plan_of
 from deconvnet.projection.project import from_images, from_recording
 from deconvnet.projection.readings import Readings
@@ -70,7 +73,11 @@ class DeconvNet:
         unpooling: the value of a max pooling goes back to where its maximum stood ("switches"),
             to the "centre" of its window, or in equal parts to all of it ("uniform").
         input_size: (channels, *size) of one image, for ``layers`` and for models that only
-            torch.export can read; by default that of ``model.preprocessing``, else 224 x 224.
+            torch.export can read; by default that of the preprocessing, else 224 x 224.
+        preprocessing: makes tensors of images and pictures of tensors, where a call and its data
+            set state none: a ``Preprocessing``, torchvision's weights or transforms, timm's
+            ``pretrained_cfg``, or a callable (see ``deconvnet.data.Transform``). By default
+            ``model.preprocessing``, else timm's ``model.pretrained_cfg``.
         inputs: {argument of forward: value} of a model that takes more than the images.
         mirrors: {module class or function: mirror} for operations of your own, each of which
             becomes one node: see ``layers/README.md``. A model may bring them along in an
@@ -105,7 +112,9 @@ class DeconvNet:
         inputs: Mapping[str, Any] | None = None,
         mirrors: Mapping[Any, Any] | None = None,
         check: bool = True,
+        preprocessing: Any = None,
     ) -> None:
+        self._stated = None if preprocessing is None else accepted_preprocessing(preprocessing)
         self.policies = Policies.of(
             rectifier, fallback, normalization=normalization, unpooling=unpooling
         )
@@ -135,6 +144,11 @@ class DeconvNet:
         return other
 
     @property
+    def preprocessing(self) -> Prepares | None:
+        """What makes tensors of images, as it was given or as the model states it; else None."""
+        return self._stated or known_preprocessing(model=self.model)
+
+    @property
     def graph(self) -> Graph:
         """The nodes of the model; of one that torch.export reads, for the latest images.
 
@@ -145,14 +159,27 @@ class DeconvNet:
         """
         return self._readings.graph
 
+    @property
+    def axes(self) -> int:
+        """How many axes of a size the model's images have, 2 for height and width.
+
+        It is taken from the first operation that says; 2 if none does.
+        """
+        return self._readings.graphs.axes
+
+    def _tensor(self, images: Any) -> Tensor:
+        return given_images(images, axes=self.axes, model=self).tensor
+
     @plain()
     def record(
-        self, images: Tensor, layer: str | nn.Module | Sequence[str | nn.Module] | None = None
+        self, images: Any, layer: str | nn.Module | Sequence[str | nn.Module] | None = None
     ) -> Recording:
         """Run images up to a layer and remember what the mirror needs.
 
         Args:
-            images: (batch, channels, *size), preprocessed as the model wants them.
+            images: (batch, channels, *size), or (channels, *size) of one: floats, preprocessed as
+                the model wants them. Or paths, PIL images or uint8 arrays, one or a list, which
+                ``preprocessing`` makes tensors of (see ``data.given_images``).
             layer: node name or module, or several; by default what the model returns.
 
         Raises:
@@ -161,7 +188,7 @@ class DeconvNet:
             ValueError: the images do not fit the model.
         """
         chosen = None if layer is None else listed(layer, str, nn.Module)
-        images = accepted(images, self._readings.graphs)
+        images = accepted(self._tensor(images), self._readings.graphs)
         graph, names = self._readings.named(images, chosen or None)
         if not names:
             raise ValueError(f"{type(self.model).__name__} returns no tensor: name a layer")
@@ -171,7 +198,7 @@ class DeconvNet:
     @plain()
     def project(
         self,
-        images: Tensor | Recording,
+        images: Any,
         *,
         layer: str | nn.Module | None = None,
         channel: int | None = None,
@@ -189,7 +216,7 @@ class DeconvNet:
         Images without units are left out, so that a model must not count the images of a batch.
 
         Args:
-            images: (batch, channels, *size), or a recording of them.
+            images: as for ``record``, or a recording of them.
             layer: node name, as in ``layers``, or the module.
             channel: index of the feature map.
             position: (row, col) in the map.
@@ -209,6 +236,7 @@ class DeconvNet:
             UnmirroredError: an activation on the way has no rule under the policy.
             ValueError: the images do not fit the model, or the arguments each other.
         """
+        images = images if isinstance(images, Recording) else self._tensor(images)
         for _ in range(2):
             changes = revoked(self.model)
             request = resolve(
@@ -231,12 +259,12 @@ class DeconvNet:
 
     @plain()
     def plan(
-        self, images: Tensor, units: Unit | Sequence[Unit], *, strategy: str | None = None
+        self, images: Any, units: Unit | Sequence[Unit], *, strategy: str | None = None
     ) -> Plan:
         """How ``project`` treats these images and units, and what it costs; nothing is projected.
 
         Args:
-            images: (batch, channels, *size), preprocessed as the model wants them.
+            images: as for ``record``.
             units: of these images, one or several.
             strategy: as for ``project``.
 
@@ -248,7 +276,11 @@ class DeconvNet:
             As ``project``.
         """
         request = resolve(
-            images, units=units, strategy=strategy, readings=self._readings, policies=self.policies
+            self._tensor(images),
+            units=units,
+            strategy=strategy,
+            readings=self._readings,
+            policies=self.policies,
         )
         return plan_of(request, self.policies)
 
@@ -256,7 +288,7 @@ class DeconvNet:
     def layers(self) -> Mapping[str, Layer]:
         """{node name: Layer} of every node that has feature maps, for images of one size.
 
-        The size is ``input_size``, else that of ``model.preprocessing``, else 224 x 224 (with as
+        The size is ``input_size``, else that of the preprocessing, else 224 x 224 (with as
         many channels as the model's first layer takes); no call changes it.
 
         Raises:
@@ -275,11 +307,10 @@ class DeconvNet:
             ) from error
 
     def _usual_size(self) -> tuple[int, ...]:
-        """(channels, *size): as ``model.preprocessing`` makes it, else 224 along each axis."""
-        graphs = self._readings.graphs
-        known = known_preprocessing(model=graphs.model)
-        size = [224] * min(2, axes_of(graphs)) if known is None else known.size
-        return (channels_of(graphs), *size)
+        """(channels, *size): as the preprocessing makes it, else 224 along each axis."""
+        graphs, known = self._readings.graphs, self.preprocessing
+        size = [224] * min(2, graphs.axes)
+        return (graphs.channels, *(known.shape[1:] if known and known.shape else size))
 
     @plain()
     def layers_at(self, size: Sequence[int]) -> Mapping[str, Layer]:
@@ -292,8 +323,7 @@ class DeconvNet:
             UntraceableError: the graph of the model cannot be read for it.
             ValueError: images of this size do not fit the model.
         """
-        axes, graphs = axes_of(self._readings.graphs), self._readings.graphs
-        size = size_of(size)
+        axes, graphs, size = self.axes, self._readings.graphs, size_of(size)
         if len(size) <= axes:
             raise ValueError(f"the size was {size}; expected (channels, *size), of {axes} axes")
         geometry, nodes = self.geometry(size), graphs.of_size(size).nodes

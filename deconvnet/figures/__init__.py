@@ -5,6 +5,8 @@ from deconvnet.figures.canvas.contrast import RULE as RULE
 from deconvnet.figures.canvas.contrast import scale as scale
 from deconvnet.figures.canvas.contrast import signed as signed
 from deconvnet.figures.canvas.figure import PaperFigure as PaperFigure
+from deconvnet.figures.canvas.parts import SIGNS as SIGNS
+from deconvnet.figures.canvas.parts import part as part
 from deconvnet.figures.canvas.style import WIDTHS as WIDTHS
 from deconvnet.figures.canvas.style import paper as paper
 from deconvnet.figures.canvas.style import width as width

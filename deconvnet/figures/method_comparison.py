@@ -8,6 +8,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure, SubFigure
 
 from deconvnet.figures.canvas.lettering import fold, measure
+from deconvnet.figures.canvas.parts import part
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, captioned, snap
 from deconvnet.figures.canvas.style import LABEL, paper
 from deconvnet.figures.canvas.style import width as inches
@@ -28,12 +29,17 @@ class ComparisonRow:
         projections: signed arrays (H, W, 3), one per method.
         label: stands at the left of the row, upright; may be empty.
         box: receptive field in pixels, which is outlined.
+        sign: which values are drawn, see ``part``: "all", "positive", "negative" or
+            "absolute_value".
+        repeated: the image stands in the row above: it is left out.
     """
 
     image: npt.ArrayLike
     projections: Sequence[npt.ArrayLike]
     label: str = ""
     box: Box | None = None
+    sign: str = "all"
+    repeated: bool = False
 
 
 @paper()
@@ -84,11 +90,13 @@ def comparison(
             across = _UPRIGHT * (number + 0.5)
             sheet.text(line, across, top + (pitch - _GAP) / 2, align="middle", rotation=90.0)
         for place, (left, picture) in enumerate(zip(lefts, drawn, strict=True)):
+            if not place and row.repeated:
+                continue
             if place and is_zero(picture):
                 sheet.blank("no signal", left, top, width=panel, height=height)
             else:
                 sheet.image(enlarge(picture), left, top, width=panel, height=height)
-        if row.box is not None:
+        if row.box is not None and not row.repeated:
             size = panel / drawn[0].shape[1]
             sheet.outline(row.box, gutter, top, scale=size, colour=_OUTLINE)
         top += pitch
@@ -127,4 +135,7 @@ def _pictures(row: ComparisonRow, columns: Sequence[str]) -> list[Picture]:
             "each of the others"
         )
     image = as_picture(row.image, what="an image")
-    return [image, *(pair(image, one, of=f"row {row.label!r}")[1] for one in row.projections)]
+    drawn = [pair(image, one, of=f"row {row.label!r}")[1] for one in row.projections]
+    if row.sign != "all":
+        drawn = [part(one, row.sign) for one in row.projections]
+    return [image, *drawn]

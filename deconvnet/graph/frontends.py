@@ -60,6 +60,26 @@ class Graphs:
         self.mirrors.refuse_unmatched(self.model)
         self._begin()
 
+    @property
+    def axes(self) -> int:
+        """Number of spatial axes of images, by the first operation that says; 2 if none does."""
+        graph = self.any_size
+        kinds = [n.kind for n in graph] if graph else [type(m).__name__ for m in self._modules]
+        return next((axes for kind in kinds for axes in (1, 2, 3) if kind.endswith(f"{axes}d")), 2)
+
+    @property
+    def channels(self) -> int:
+        """How many channels the model's first layer takes; 3 if none says."""
+        known = (getattr(module, "in_channels", None) for module in self._modules)
+        return next((int(n) for n in known if n is not None), 3)
+
+    @property
+    def _modules(self) -> list[nn.Module]:
+        """The modules in the order in which they run, or were made if that is not known yet."""
+        if self.any_size is None:
+            return list(self.model.modules())
+        return [node.module for node in self.any_size if node.module is not None]
+
     def _begin(self) -> None:
         """Read the model by torch.fx, as it is now."""
         self._hooks = [hooks_of(module) for module in self.model.modules()]

@@ -158,24 +158,14 @@ def accepted(images: Tensor, graphs: Graphs) -> Tensor:
     """Validate images and move them to the model's device and dtype.
 
     Raises:
-        TypeError: they are no tensor.
         ValueError: they have no batch axis, or are not preprocessed.
     """
-    if not isinstance(images, Tensor):
-        expected = "give a tensor (batch, channels, *size), for photographs as "
-        expected += "deconvnet.Preprocessing makes it"
-        if isinstance(images, (dict, list, tuple)):
-            expected += (
-                "; a model that takes a dictionary or a list is wrapped in a module whose forward "
-                "takes the images alone and makes it of them"
-            )
-        raise TypeError(f"images were {type(images).__name__}; {expected}")
     if images.layout != torch.strided or images.is_nested:
         raise ValueError(
             f"images of layout {images.layout} were given; expected a dense tensor (batch, "
             "channels, *size): use images.to_dense()"
         )
-    if images.ndim < 3 or (images.ndim == 3 and axes_of(graphs) >= 2):
+    if images.ndim < 3 or (images.ndim == 3 and graphs.axes >= 2):
         raise ValueError(
             f"images of shape {tuple(images.shape)} have no batch axis; expected "
             "(batch, channels, *size): use images[None] for a single one"
@@ -212,23 +202,3 @@ def size_of(given: Sequence[int]) -> tuple[int, ...]:
             f"the size of an image was {reprlib.repr(given)}; give (channels, *size), all positive"
         )
     return tuple(map(operator.index, numbers))
-
-
-def channels_of(graphs: Graphs) -> int:
-    """How many channels the model's first layer takes; 3 if none says."""
-    known = (getattr(module, "in_channels", None) for module in _modules(graphs))
-    return next((int(n) for n in known if n is not None), 3)
-
-
-def axes_of(graphs: Graphs) -> int:
-    """Number of spatial axes, by the first operation that says; 2 if none does."""
-    graph = graphs.any_size
-    kinds = [n.kind for n in graph] if graph else [type(m).__name__ for m in _modules(graphs)]
-    return next((axes for kind in kinds for axes in (1, 2, 3) if kind.endswith(f"{axes}d")), 2)
-
-
-def _modules(graphs: Graphs) -> list[nn.Module]:
-    """The modules in the order in which they run, or were made if that is not known yet."""
-    if graphs.any_size is None:
-        return list(graphs.model.modules())
-    return [node.module for node in graphs.any_size if node.module is not None]

@@ -146,9 +146,7 @@ def test_a_model_that_takes_a_container_is_one_clear_error(take):
     ):
         DeconvNet(model).record(IMAGES)
     for images in ({"image": IMAGES}, [IMAGES], (IMAGES,)):
-        with pytest.raises(
-            TypeError, match=r"images were .*; give a tensor .* is wrapped in a module"
-        ):
+        with pytest.raises(TypeError, match=r"images were .* is wrapped in a module"):
             DeconvNet(model).record(images)
 
 

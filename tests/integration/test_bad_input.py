@@ -139,18 +139,17 @@ BAD = {
     "no tensor": (
         lambda: NET.record([[1.0]]),
         TypeError,
-        "images were list; give a tensor (batch, channels, *size)",
+        "image 0 was list; give a float tensor (batch, channels, *size)",
     ),
     "no batch axis": (
-        lambda: NET.record(IMAGES[0]),
+        lambda: NET.record(IMAGES[0, 0]),
         ValueError,
-        "images of shape (3, 12, 12) have no batch axis; expected (batch, channels, *size): use "
-        "images[None] for a single one",
+        "images of shape (12, 12) have no batch axis; expected (batch, channels, *size)",
     ),
     "pixels as bytes": (
         lambda: NET.record((IMAGES * 50).to(torch.uint8)),
         ValueError,
-        "images of type torch.uint8 are not preprocessed; the model takes floats",
+        "images were given as Tensor of torch.uint8 and shape (3, 12, 12), without a preprocessing",
     ),
     "channels of the images": (
         lambda: NET.record(IMAGES[:, :1]),

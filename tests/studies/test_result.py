@@ -92,7 +92,7 @@ def test_a_bad_name_or_width_is_told_before_anything_is_drawn(shown, tmp_path, m
 
 def test_its_repr_is_short_and_names_what_it_holds(shown):
     lines = repr(shown).splitlines()
-    assert lines[0] == "Visualization(layer=relu, rectifier=deconvnet)"
+    assert lines[0] == "Visualization(layer=relu, rectifier=deconvnet, seed=activation, model=Ties)"
     assert lines[1].startswith("  image 0.jpg, unit relu:2@")
     assert lines[-1] == "  … and 3 more rows in table()"
     assert len(lines) == 5
