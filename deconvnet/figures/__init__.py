@@ -2,6 +2,7 @@
 
 from deconvnet.figures.canvas import backend as backend  # before anything imports matplotlib
 from deconvnet.figures.canvas.contrast import RULE as RULE
+from deconvnet.figures.canvas.contrast import scale as scale
 from deconvnet.figures.canvas.contrast import signed as signed
 from deconvnet.figures.canvas.figure import PaperFigure as PaperFigure
 from deconvnet.figures.canvas.parts import SIGNS as SIGNS
@@ -14,6 +15,7 @@ from deconvnet.figures.canvas.tiles import pad_to as pad_to
 from deconvnet.figures.canvas.tiles import tile as tile
 
 from .exemplar_grid import figure2 as figure2
+from .exemplar_grid import pages as pages
 from .filter_tiles import filters as filters
 from .method_comparison import ComparisonRow as ComparisonRow
 from .method_comparison import comparison as comparison
@@ -22,6 +24,7 @@ from .relu_diagram import relu_diagram as relu_diagram
 from .save import png as png
 from .save import read_provenance as read_provenance
 from .save import save as save
+from .save import save_pages as save_pages
 from .save import suffix_of as suffix_of
 from .unit_panels import ImageRow as ImageRow
 from .unit_panels import visualization as visualization
