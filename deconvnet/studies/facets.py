@@ -27,6 +27,7 @@ from .result import Shown
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
+SHOWN = 9  # exemplars of a facet in the figure
 STARTS = 20  # of k-means, of which the closest clusters are kept
 
 
@@ -79,7 +80,9 @@ class Facets(Shown):
         blocks = {}
         for facet in range(int(self.labels.max()) + 1):
             those, fed = self.of(facet), ", ".join(map(str, self.feeding(facet)))
-            blocks[f"facet {facet + 1}: {len(those)} of {len(self.labels)}, fed by {fed}"] = those
+            blocks[f"facet {facet + 1}: {len(those)} of {len(self.labels)}, fed by {fed}"] = those[
+                :SHOWN
+            ]
         told = (
             f"Exemplars of {self.unit}, by k-means on what the channels of {self.at} add to each "
             f"(random_state {self.random_state}); projections by {self.rectifier}"

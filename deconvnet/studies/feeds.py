@@ -25,7 +25,7 @@ from .result import Shown
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
-SHOWN = 9  # images of a channel, where the store does not say which
+SHOWN = 9  # exemplars of a channel
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,11 +73,13 @@ class Feeds(Shown):
         The arguments are those of every result, see ``Shown.figure``.
         """
         shares = self.shares
-        blocks = {f"{c}: {shares[c]:+.0%}".replace("-", "−"): e for c, e in self.channels.items()}
+        blocks = {
+            f"{c}: {shares[c]:+.0%}".replace("-", "−"): e[:SHOWN] for c, e in self.channels.items()
+        }
         told = (
             f"Channels of {self.at} by their share of {self.unit}, mean of {len(self.images)} "
-            f"images; all together {shares.sum():.0%}, the rest are biases or paths round the "
-            f"layer; projections by {self.rectifier}"
+            f"images; all channels add {shares.sum():.0%}, biases and paths round the layer the rest; "
+            f"projections by {self.rectifier}"
         )
         return figure2(
             blocks, width=width, title=title, caption=told if caption else None, parent=parent
