@@ -37,6 +37,7 @@ from . import fingerprint
 from .exemplars import project_exemplars, same_size
 from .progress import reporting
 from .source import source_of
+from .stored_rules import stored_name
 
 _IMAGES = ("image", "activation")  # mismatches that tell of other images
 _RECOMPUTED = 100  # entries
@@ -111,7 +112,7 @@ def embed(
     fingerprint.check_mined(store.attributes, "dataset", fingerprint.of_dataset(dataset))
     if not rules:
         _check_images(store, plain, dataset)
-    nets = {str(one.rectifier): DeconvNet(model, one, input_size=size) for one in rules}
+    nets = {stored_name(one): DeconvNet(model, one, input_size=size) for one in rules}
     total = sum(int(table.has_picture.sum()) for table in store.values()) * (1 + len(nets))
     done = 0
 
