@@ -80,10 +80,18 @@ _WEIGHTS = "state dict or checkpoint (.pth, .safetensors), or torchvision's: DEF
 _DATA = "folder of images, list of images (.txt), hf:PATH[:COLUMN], or a factory like MODEL's"
 _FILES = ("size", "content")
 _RULES = ("derivative", "rectify")
+_UNPOOLINGS, _NORMALIZATIONS = ("switches", "centre", "uniform"), ("exact", "identity")
+_METHODS, _SIGNS = "gradient,deconvnet,guided", "all, positive, negative, absolute_value"
 _POLICIES = "RECTIFIER[,RECTIFIER]"
+_TARGET = "classes 7, units LAYER:C[@ROW,COL], regions LAYER:C@TOP:BOTTOM,LEFT:RIGHT of a map"
+CHOICES = (
+    Option("--fallback", "what to do at activations without a rule", choices=_RULES),
+    Option("--unpooling", "where max pooling's signal goes", "switches", choices=_UNPOOLINGS),
+    Option("--normalization", "of local responses; default: as the paper", choices=_NORMALIZATIONS),
+)
 RULE = (
     Option("--rectifier", "deconvnet, gradient, guided, identity, rectgrad(98)", "deconvnet"),
-    Option("--fallback", "what to do at activations without a rule", choices=_RULES),
+    *CHOICES,
 )
 MODEL = (
     Option("model", _MODEL, type=expanded, metavar="MODEL"),
@@ -107,15 +115,18 @@ FIGURE = (
     Option("--width", "inches, or a venue's text width: icml, neurips, …", "cvpr-full"),
 )
 UNITS = (
-    Option("--layer", "node name, see `deconvnet layers`", required=True),
-    Option("--channel", "one or several channels: C[,C...]", type=numbers, required=True),
+    Option("--layer", "node name, see `deconvnet layers`; default: the last activation"),
+    Option("--channel", "channels: C[,C...], C-C, or strongest:N in each image", "strongest:3"),
     Option("--position", "ROW,COL in the map; default: the strongest", type=numbers),
     Option("--seed", "value to start from: activation, one or map", "activation"),
 )
 TARGET = (
     Option("--layer", "node name, see `deconvnet layers`"),
-    Option("--channel", "channel of the layer", type=int),
+    Option("--channel", "channel of the layer; default: its strongest", type=int),
     Option("--class", "class; default: the likeliest", type=int, metavar="INDEX", dest="class_"),
+    Option("--target", _TARGET, nargs="+", metavar="TARGET"),
+    Option("--rectifiers", "rules, one or several", _METHODS, words, metavar=_POLICIES),
+    Option("--sign", f"which values are drawn: {_SIGNS}", "all", words, metavar="SIGN[,SIGN]"),
 )
 OUTPUT = Option("--output", "store to write", type=expanded)
 _MAX_BAD = "unreadable images allowed: a number or a percentage"
@@ -192,7 +203,7 @@ COMMANDS = {
         "Find each channel's top-k images in a data set and write them to an HDF5 store.",
         "torchvision:vgg16 --weights DEFAULT photos/ -o outputs/top9.h5 "
         "--layers features.22,features.29",
-        [*MODEL, *MINE, RULE[1], MAX_BAD, DEVICE, OUTPUT],
+        [*MODEL, *MINE, *CHOICES, MAX_BAD, DEVICE, OUTPUT],
         "outputs/top9.h5",
     ),
     "merge": Command(
@@ -209,9 +220,9 @@ COMMANDS = {
         aliases=["figure"],
     ),
     "compare": Command(
-        "Compare gradient, deconvnet and guided on a unit or a class score.",
+        "Compare rectifiers on classes, units or regions of feature maps.",
         "torchvision:vgg16 --weights DEFAULT cat.jpg dog.jpg -o methods.pdf",
-        [*MODEL, IMAGES, *TARGET, RULE[1], *FIGURE],
+        [*MODEL, IMAGES, *TARGET, *CHOICES, *FIGURE],
         "outputs/methods.pdf",
     ),
     "relu-table": Command(
@@ -234,7 +245,7 @@ COMMANDS = {
         [
             STORE,
             Option("--projections", _POLICIES, [], words),
-            RULE[1],
+            *CHOICES,
             *MINED_MODEL,
             MINED_DATA,
             replace(OUTPUT, help="new store; default: replace STORE"),

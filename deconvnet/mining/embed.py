@@ -37,6 +37,7 @@ from . import fingerprint
 from .exemplars import project_exemplars, same_size
 from .progress import reporting
 from .source import source_of
+from .stored_rules import stored_name
 
 _IMAGES = ("image", "activation")  # mismatches that tell of other images
 _RECOMPUTED = 100  # entries
@@ -147,10 +148,11 @@ def _by_name(policies: Iterable[Policies]) -> dict[str, Policies]:
     """{name in the store: policies}; the same ones may be given twice."""
     rules: dict[str, Policies] = {}
     for one in policies:
-        other = rules.setdefault(str(one.rectifier), one)
+        name = stored_name(one)
+        other = rules.setdefault(name, one)
         if _alike(one) != _alike(other):
             raise ValueError(
-                f"two projections by different policies are both called {str(one.rectifier)!r}, "
+                f"two projections by different policies are both called {name!r}, "
                 "and the store keeps one of each name; give the rules different texts (__str__), "
                 "or embed them into two stores (path=)"
             )

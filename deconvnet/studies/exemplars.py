@@ -13,7 +13,6 @@ from torch import nn
 from deconvnet.data.resolve import known_preprocessing
 from deconvnet.figures import exemplar_rows, figure2
 from deconvnet.layers import Rectifier
-from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.mining.progress import reporting
 from deconvnet.mining.source import source_of
@@ -101,7 +100,8 @@ def exemplars(
         channels: numbers, or as ``choose`` reads them: "0-15", "strongest:12".
         net: a DeconvNet, or the model.
         data: the data set that was mined, or its path.
-        rectifier: as for ``DeconvNet``; by default that of ``net``, without one "deconvnet".
+        rectifier: as for ``DeconvNet``; by default that of ``net``, without one "deconvnet". Of
+            stored pictures their name, such as "guided, unpooling centre".
         preprocessing: turns tensors back into pictures; by default the data set's own, else the
             net's, else that of the store.
         bands: of images of more than three bands, the three that are shown as red, green and blue,
@@ -115,7 +115,7 @@ def exemplars(
     """
     store = store if isinstance(store, Store) else open_store(store)
     chosen = choose(store[layer], channels) if isinstance(channels, str) else channels
-    rule = str(rectifier_named(rectifier or "deconvnet"))
+    rule = rectifier if isinstance(rectifier, str) else str(rectifier or "deconvnet")
     pictures = store.pictures.get(layer)
     stored = sorted(pictures.projections) if pictures else []
     if net is None and data is None and rule in stored:
@@ -144,7 +144,7 @@ def exemplars(
             preprocessing=preprocessing,
             report=told,
         )
-    kind, rule = type(mirrored.model).__name__, str(mirrored.policies.rectifier)
+    kind, rule = type(mirrored.model).__name__, str(mirrored.policies)
     bands = bands_of(bands, known, [one for those in made.values() for one in those])
     return Exemplars(layer, rule, made, kind, bands, known.note if known else "")
 
@@ -168,12 +168,7 @@ def choose(table: LayerTable, text: str) -> list[int]:
     """
     named, alive = ranked(text), np.flatnonzero(table.nonzero > 0)
     if named is None:
-        chosen = numbered(text)
-        if max(chosen) >= table.channels:
-            raise IndexError(
-                f"there is no channel {max(chosen)}; the layer's are 0 to {table.channels - 1}"
-            )
-        return chosen
+        return numbered(text, table.channels)
     if not len(alive):
         raise ValueError(
             f"no channel of this layer was ever positive, of which {text!r} could be drawn; name "

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from deconvnet.data.resolve import mined_dataset
-from deconvnet.figures import suffix_of
+from deconvnet.data.samples import first_image
 from deconvnet.graph.frontends import blank
-from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.mining import fingerprint
 from deconvnet.mining.source import the_model
-from deconvnet.net import DeconvNet
+from deconvnet.mining.stored_rules import stored_name
 from deconvnet.store.store import Store, open_store
+from deconvnet.studies.channels import read
 from deconvnet.studies.exemplars import Exemplars, choose, exemplars, has_pictures
 from deconvnet.zoo.load import LoadedModel
 
-from . import said
+from . import check, mirrored, policies, said
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Draw and save."""
-    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
-    store = open_store(options.store)
-    layer, rectifier = options.layer, str(rectifier_named(options.rectifier))
+    check(options)
+    read(options.channels)
+    store, layer = open_store(options.store), options.layer
+    rectifier = stored_name(policies(options.rectifier, options))
     channels = choose(store[layer], options.channels)
     recompute = options.recompute or options.model or options.weights or options.data
     stored = not recompute and has_pictures(store, layer, rectifier, fallback=options.fallback)
@@ -61,14 +61,13 @@ def _recomputed(
     store: Store, loaded: LoadedModel, options: argparse.Namespace, *, channels: list[int]
 ) -> Exemplars:
     """Compute the exemplars from the model and the data set."""
-    prepared = loaded.preprocessing
-    size = (3, *prepared.size)
-    net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
+    prepared, net = loaded.preprocessing, mirrored(loaded, options)
+    data = mined_dataset(store.attributes, prepared, options.data)
+    image = blank(net.model, tuple(first_image(data).shape))
     fingerprint.check_mined(
         store.attributes,
         "model",
-        fingerprint.of_model(net.graph, blank(net.model, size)),
+        fingerprint.of_model(net.graph, image),
         advice="the model and weights it was mined with",
     )
-    data = mined_dataset(store.attributes, prepared, options.data)
     return exemplars(store, options.layer, channels, net=net, data=data, preprocessing=prepared)
