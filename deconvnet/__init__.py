@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.projection.tables import Layer
     from deconvnet.store.store import Store, open_store
     from deconvnet.studies.relu_table import relu_table
+    from deconvnet.studies.trace import trace
     from deconvnet.units import Box, Unit
 
 __version__ = metadata.version("deconvnet")  # of the installed package, as pyproject.toml has it
@@ -39,6 +40,7 @@ _HOMES = {
     "mine": "mining.mine",
     "open_store": "store.store",
     "relu_table": "studies.relu_table",
+    "trace": "studies.trace",
     "verify": "mining.verify.verify",
 }
 
@@ -59,6 +61,7 @@ __all__ = [
     "mine",
     "open_store",
     "relu_table",
+    "trace",
     "verify",
 ]
 

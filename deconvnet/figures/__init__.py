@@ -20,5 +20,7 @@ from .save import png as png
 from .save import read_provenance as read_provenance
 from .save import save as save
 from .save import suffix_of as suffix_of
+from .trace_column import TraceRow as TraceRow
+from .trace_column import trace_column as trace_column
 from .unit_panels import ImageRow as ImageRow
 from .unit_panels import visualization as visualization
