@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.studies.compare import compare
     from deconvnet.studies.exemplars import exemplars
     from deconvnet.studies.relu_table import relu_table
+    from deconvnet.studies.trace import trace
     from deconvnet.studies.visualize import visualize
     from deconvnet.units import Box, Region, Unit
 
@@ -47,6 +48,7 @@ _HOMES = {
     "mine": "mining.mine",
     "open_store": "store.store",
     "relu_table": "studies.relu_table",
+    "trace": "studies.trace",
     "verify": "mining.verify.verify",
     "visualize": "studies.visualize",
 }
@@ -73,6 +75,7 @@ __all__ = [
     "mine",
     "open_store",
     "relu_table",
+    "trace",
     "verify",
     "visualize",
 ]

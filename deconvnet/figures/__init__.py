@@ -29,5 +29,7 @@ from .save import suffix_of as suffix_of
 from .strip_rows import comparison_rows as comparison_rows
 from .strip_rows import exemplar_rows as exemplar_rows
 from .strip_rows import unit_rows as unit_rows
+from .trace_column import TraceRow as TraceRow
+from .trace_column import trace_column as trace_column
 from .unit_panels import ImageRow as ImageRow
 from .unit_panels import visualization as visualization

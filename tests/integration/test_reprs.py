@@ -205,12 +205,12 @@ def test_the_mirror_is_shown_from_top_to_bottom(things):
     pool = [row for row in rows if row[1] == "MaxPool2d"]
     assert pool[0][2:] == ["unpool: each value to its switch", "switches", "3 x 8 x 8", "16 x 16"]
     assert told["relu1"][2:4] == ["nothing", "3 x 16 x 16"]
-    assert told["relu1"][1] == "deconvnet: The positive part: max(R, 0)"
+    assert told["relu1"][1] == "deconvnet: the positive part, max(R, 0)"
     assert told["relu0"][4] == "3 x 3"
     conv = "a_layer_of_some_length_1"
     assert told[conv] == [
         "Conv2d",
-        "The same filters, transposed",
+        "the same filters, transposed",
         "input size",
         "3 x 16 x 16",
         "5 x 5",
@@ -221,7 +221,7 @@ def test_the_mirror_is_shown_from_top_to_bottom(things):
 @pytest.mark.parametrize(
     ("rule", "does", "remembers"),
     [
-        ("gradient", "gradient: R where the unit was active: R · 1[z > 0] for a ReLU", "mask"),
+        ("gradient", "gradient: R where the unit was active, R · 1[z > 0]", "mask"),
         (
             "rectgrad(98)",
             "rectgrad(98): R where its importance a·R passes the threshold",
