@@ -14,7 +14,7 @@ from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.model_state import weights_of
 from deconvnet.graph.modes import plain
-from deconvnet.graph.observed_hooks import revoked
+from deconvnet.graph.observed_hooks import hooks_in, revoked
 from deconvnet.projection import receptive_field
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
@@ -166,7 +166,7 @@ class DeconvNet:
         if not names:
             raise ValueError(f"{type(self.model).__name__} returns no tensor: name a layer")
         recording = record(graph, images, names, policies=self.policies)
-        return replace(recording, weights=weights_of(self.model))
+        return replace(recording, weights=weights_of(self.model), hooks=hooks_in(self.model))
 
     @plain()
     def project(

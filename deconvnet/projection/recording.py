@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -23,8 +24,9 @@ class Recording(Geometry):
         policies: under which it was made; they decided what is remembered.
         empty: a number of the images' type, on their device.
         blocks: the nodes that read what carries a signal and give tensors that carry none.
-        weights: which parameters and buffers it was made with (``versions.weights_of``); empty
+        weights: which parameters and buffers it was made with (``model_state.weights_of``); empty
             for recordings that live no longer than a call.
+        hooks: the model's then, and which may change values (``observed_hooks.hooks_in``).
     """
 
     activations: dict[str, Tensor]
@@ -32,6 +34,7 @@ class Recording(Geometry):
     empty: Tensor
     blocks: tuple[str, ...] = ()
     weights: tuple[tuple[str, object], ...] = ()
+    hooks: Mapping[tuple[str, int], bool] = field(default_factory=dict)
 
     @property
     def switches(self) -> dict[str, Switches]:
