@@ -19,6 +19,7 @@ from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.model_state import weights_of
 from deconvnet.graph.modes import plain
+from deconvnet.graph.observed_hooks import hooks_in
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
 from deconvnet.projection.inputs import accepted, resolve, size_of
@@ -185,7 +186,12 @@ class DeconvNet:
         if not names:
             raise ValueError(f"{type(self.model).__name__} returns no tensor: name a layer")
         recording = record(graph, images, names, policies=self.policies)
-        return replace(recording, source=self._readings, weights=weights_of(self.model))
+        return replace(
+            recording,
+            source=self._readings,
+            weights=weights_of(self.model),
+            hooks=hooks_in(self.model),
+        )
 
     @plain()
     def project(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
-from deconvnet.figures.canvas.lettering import measure
+from deconvnet.figures.canvas.lettering import fitting
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, Sheet, captioned
 from deconvnet.figures.canvas.strips import COLOURS, Curves, Film, Place
 from deconvnet.figures.canvas.style import LABEL, QUIET, paper
@@ -112,7 +112,7 @@ def unit_rows(
         full, sum(bands) - _GROUP, title=title, caption=caption, parent=parent, rule=drawn.rule
     )
     for row, whole, high, band in zip(rows, wholes, highs, bands, strict=True):
-        size = _size(row.name, full)
+        size = fitting(row.name, full, size=LABEL)
         sheet.text(row.name, 0.0, top + BASELINE, size=size, colour=QUIET)
         place = Place(0.0, top + LABEL_LINE, full, high)
         _whole(sheet, drawn, whole, place)
@@ -126,7 +126,7 @@ def unit_rows(
             foot = start + BASELINE
             sheet.fill(left, foot - _MARK, width=_MARK, height=_MARK, colour=colour)
             name = label(one)
-            sheet.text(name, left + _INDENT, foot, size=_size(name, cell - _INDENT))
+            sheet.text(name, left + _INDENT, foot, size=fitting(name, cell - _INDENT, size=LABEL))
             corner = Place(left, start + LABEL_LINE, panel, height)
             _pair(sheet, drawn, one, canvas, corner, first="patch")
         top += band
@@ -164,7 +164,7 @@ def comparison_rows(
     )
     for row, whole, high in zip(rows, wholes, highs, strict=True):
         name = f"{columns[0]}: {row.label}"
-        sheet.text(name, 0.0, top + BASELINE, size=_size(name, full))
+        sheet.text(name, 0.0, top + BASELINE, size=fitting(name, full, size=LABEL))
         place = Place(0.0, top + LABEL_LINE, full, high)
         _whole(sheet, drawn, whole, place)
         if row.box is not None:
@@ -172,18 +172,13 @@ def comparison_rows(
             top += drawn.room(1)
         for heading, projection in zip(columns[1:], row.projections, strict=True):
             top += LABEL_LINE + high
-            sheet.text(heading, 0.0, top + BASELINE, size=_size(heading, full))
+            sheet.text(heading, 0.0, top + BASELINE, size=fitting(heading, full, size=LABEL))
             place = Place(0.0, top + LABEL_LINE, full, high)
             values = np.asarray(projection)
             start: Any = 0 if values.ndim == 2 else (0, 0, 0)
             drawn.projection(sheet, values, place, canvas=values.shape[:-1], start=start)
         top += LABEL_LINE + high + _GROUP
     return sheet.figure
-
-
-def _size(text: str, width: float) -> float:
-    """The size of a label in points: smaller than usual where it is wider than its place."""
-    return LABEL * min(1.0, width / max(measure(text, LABEL), 1e-9))
 
 
 def _strips(values: Sequence[Any]) -> Curves | Film:

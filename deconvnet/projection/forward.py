@@ -13,6 +13,7 @@ from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import Hooks, hooked, make_weights, without_hooks
 from deconvnet.graph.inplace import refuse_shared, refuse_written
 from deconvnet.graph.interpreter import execute
+from deconvnet.graph.kept_parameters import run_kept
 from deconvnet.graph.modes import evaluation
 from deconvnet.graph.node import Node, arguments, run_call
 from deconvnet.graph.observed_hooks import revoke, without_onlookers
@@ -123,6 +124,12 @@ class ForwardPass:
         Raises:
             ValueError: the images do not fit the model, or a layer has no feature maps.
         """
+        return run_kept(self.graph, nodes, lambda: self._of(images, layers, nodes))
+
+    def _of(
+        self, images: Tensor, layers: Sequence[str], nodes: Sequence[Node]
+    ) -> tuple[dict[str, torch.Size], dict[str, Tensor]]:
+        self.steps, self.carriers, self.blocks = [], {self.graph.input}, []
         sizes: dict[str, torch.Size] = {}
         activations: dict[str, Tensor] = {}
         if self.cone is None:

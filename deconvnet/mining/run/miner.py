@@ -11,6 +11,7 @@ from torch import Tensor
 
 from deconvnet.data.samples import path_of
 from deconvnet.graph.graph import Graph
+from deconvnet.graph.kept_parameters import kept
 from deconvnet.mining.topk import TopK
 from deconvnet.store.store import Failed
 
@@ -69,12 +70,13 @@ class Miner:
         if self._graph is None:
             images, checked = laid_out(batch.images.to(device), layout), self.job.checked
             self._graph = checked.of(images, names, gradient=False) if checked else self.job.graph
-        for name, maps in activations(self._graph, batch, names, layout=layout, device=device):
-            top = self.tops[name]
-            before = top.nans
-            top.update(maps, batch.indices)
-            if top.nans > before and self.first_nan is None:
-                self._note(name, maps, batch)
+        with kept(self._graph, self._graph.upto(names)):
+            for name, maps in activations(self._graph, batch, names, layout=layout, device=device):
+                top = self.tops[name]
+                before = top.nans
+                top.update(maps, batch.indices)
+                if top.nans > before and self.first_nan is None:
+                    self._note(name, maps, batch)
         self.failed |= self._failed(batch)
         self.done.append(batch.number)
 
