@@ -129,7 +129,10 @@ EDITS = {
     ),
     "wrong type": (replaced("activation", MAXIMA.astype("f8")), "float64.*expected <f4"),
     "big-endian": (replaced("mean", np.zeros(2, ">f8")), "expected <f8"),
-    "wrong shape": (replaced("box", np.zeros((2, 2, 3), "i4")), r"expected two columns for each axis"),
+    "wrong shape": (
+        replaced("box", np.zeros((2, 2, 3), "i4")),
+        r"expected two columns for each axis",
+    ),
     "scalar": (replaced("mean", 1.0), r"float64 \(\), expected <f8 \(2,\)"),
     "no shape": (replaced("mean", h5py.Empty("<f8")), "float64 None"),
     "no such image": (replaced("image", IMAGES + [[0, 8], [0, 0]]), "image 9, which has no path"),

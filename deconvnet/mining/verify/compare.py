@@ -95,7 +95,7 @@ class Comparison:
 
     def absent(self, values: Tensor, images: Sequence[int]) -> Iterator[Mismatch]:
         """Yield images missing from a channel's table, by values (images, channels, *positions)."""
-        maxima = strongest(values).numpy()
+        maxima = strongest(values.detach().float()).cpu().numpy()
         if self.slack:
             self._undecided += (np.abs(maxima) <= self.slack).sum(0)
         last, last_image = self.table.activation[:, -1], self.table.image[:, -1]
