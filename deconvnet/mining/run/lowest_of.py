@@ -21,7 +21,7 @@ def lowest_of(geometry: Geometry, layer: str) -> str:
     steps: dict[str, list[Step]] = {}
     for step in geometry.steps:
         steps.setdefault(step.node, []).append(step)
-    node, found = layer, layer
+    node, best = layer, layer
     while len(steps.get(node, [])) == 1:  # more where hooks of the user change the value
         (step,) = steps[node]
         sources = [source.rstrip("<=") for source in step.sources if source is not None]
@@ -30,8 +30,8 @@ def lowest_of(geometry: Geometry, layer: str) -> str:
             break
         node = sources[0]
         if rectifies and _alike(geometry, node, layer):
-            found = node
-    return found
+            best = node
+    return best
 
 
 def _alike(geometry: Geometry, node: str, layer: str) -> bool:
