@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.projection.recording import Recording
     from deconvnet.projection.result import Projection
     from deconvnet.store.store import Store, open_store
+    from deconvnet.studies.occlusion import occlusion
     from deconvnet.units import Box, Unit
 
 __version__ = metadata.version("deconvnet")  # of the installed package, as pyproject.toml has it
@@ -35,6 +36,7 @@ _HOMES = {
     "UntraceableError": "graph.errors",
     "embed": "mining.embed",
     "mine": "mining.mine",
+    "occlusion": "studies.occlusion",
     "open_store": "store.store",
     "verify": "mining.verify.verify",
 }
@@ -54,6 +56,7 @@ __all__ = [
     "__version__",
     "embed",
     "mine",
+    "occlusion",
     "open_store",
     "verify",
 ]

@@ -14,6 +14,10 @@ from .exemplar_grid import figure2 as figure2
 from .filter_tiles import filters as filters
 from .method_comparison import ComparisonRow as ComparisonRow
 from .method_comparison import comparison as comparison
+from .panels import CurvePanel as CurvePanel
+from .panels import HeatPanel as HeatPanel
+from .panels import Panel as Panel
+from .panels import panels as panels
 from .save import png as png
 from .save import read_provenance as read_provenance
 from .save import save as save

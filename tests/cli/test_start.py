@@ -22,7 +22,7 @@ COMMANDS = (
     "info",
     "verify",
 )
-COMMANDS += ("embed",)
+COMMANDS += ("embed", "occlusion")
 
 
 def python(*arguments, cwd=ROOT, **options):

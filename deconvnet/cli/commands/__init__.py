@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from deconvnet.net import DeconvNet
     from deconvnet.studies.compare import Comparison
+    from deconvnet.studies.result import Shown
     from deconvnet.studies.visualize import Visualization
     from deconvnet.zoo.load import LoadedModel
 
@@ -61,3 +64,44 @@ def drawn(
         said(f"{row['image']}: {row['unit']} = {row['activation']:.4g}, box {row['box']}", options)
     said(options.output, options)
     return {"figure": options.output, "units": rows}
+
+
+def study(options: argparse.Namespace) -> tuple[LoadedModel, DeconvNet]:
+    """The model and its net under the rule of the options, after a look at the figure's name."""
+    from pathlib import Path
+
+    from deconvnet.figures import suffix_of
+    from deconvnet.net import DeconvNet
+
+    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
+    loaded = load_model(options)
+    size = (3, *loaded.preprocessing.size)
+    rule, fallback = options.rectifier, options.fallback
+    return loaded, DeconvNet(loaded.model, rule, fallback=fallback, input_size=size)
+
+
+def class_names(loaded: LoadedModel) -> Sequence[str] | None:
+    """The names of a model's classes, as far as known; None if its scores are still random."""
+    from deconvnet import zoo
+
+    if loaded.untrained:
+        return None
+    return zoo.class_names() if loaded.spec == "zoo:zfnet_mini" else ()
+
+
+def mined(options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
+    """The store of the options and its data set, for exemplars beside a study."""
+    from deconvnet.data.resolve import dataset
+    from deconvnet.store.store import open_store
+
+    store = open_store(options.store) if options.store else None
+    data = dataset(options.data, loaded.preprocessing) if options.data else None
+    return {"store": store, "data": data}
+
+
+def finished(result: Shown, options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
+    """Save the figure of a study, say in a few lines what it holds, and give all of its rows."""
+    made = {"model": loaded.spec, "weights": loaded.weights}
+    result.save(options.output, width=options.width, provenance=made)
+    said(f"{result!r}\n{options.output}", options)
+    return {"figure": options.output, "rows": result.table()}

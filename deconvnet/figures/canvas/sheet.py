@@ -1,5 +1,6 @@
 """A sheet of paper: pictures, text and boxes placed in inches from the top left corner."""
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
@@ -116,6 +117,12 @@ class Sheet:
                     joinstyle="miter",
                 )
             )
+
+    def axes(self, left: float, top: float, *, width: float, height: float) -> Axes:
+        """Axes of their own in a rectangle, for curves."""
+        share = (left / self.width, 1 - (top + height) / self.height)
+        bounds = (*share, width / self.width, height / self.height)
+        return self._axes.inset_axes(bounds)
 
     def fill(self, left: float, top: float, *, width: float, height: float, colour: str) -> None:
         """Fill a rectangle."""
