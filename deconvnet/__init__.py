@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.store.store import Store, open_store
     from deconvnet.studies.compare import compare
     from deconvnet.studies.exemplars import exemplars
+    from deconvnet.studies.occlusion import occlusion
     from deconvnet.studies.relu_table import relu_table
     from deconvnet.studies.trace import trace
     from deconvnet.studies.visualize import visualize
@@ -46,6 +47,7 @@ _HOMES = {
     "exemplars": "studies.exemplars",
     "merge": "mining.run.merge",
     "mine": "mining.mine",
+    "occlusion": "studies.occlusion",
     "open_store": "store.store",
     "relu_table": "studies.relu_table",
     "trace": "studies.trace",
@@ -73,6 +75,7 @@ __all__ = [
     "exemplars",
     "merge",
     "mine",
+    "occlusion",
     "open_store",
     "relu_table",
     "trace",

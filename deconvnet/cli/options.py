@@ -35,6 +35,18 @@ def count(text: str) -> int | None:
     return None if text == "all" else int(_parsed(text, int, "a number or all"))
 
 
+def class_(text: str) -> int | str:
+    """A class, by its index or its name."""
+    return int(text) if text.isdigit() else text
+
+
+def fill(text: str) -> str | list[float]:
+    """What covers a part of an image: grey, mean, or numbers."""
+    if text in ("grey", "mean"):
+        return text
+    return list(_parsed(text, lambda all_: list(map(float, all_.split(","))), "grey, mean or 0,0"))
+
+
 def limit(text: str) -> str:
     """How many images may be unreadable: 20 or 1%."""
     _parsed(text, Limit, "20 or 1%")
@@ -127,6 +139,21 @@ TARGET = (
     Option("--target", _TARGET, nargs="+", metavar="TARGET"),
     Option("--rectifiers", "rules, one or several", _METHODS, words, metavar=_POLICIES),
     Option("--sign", f"which values are drawn: {_SIGNS}", "all", words, metavar="SIGN[,SIGN]"),
+)
+IMAGE = Option("image", "image file", type=expanded, metavar="IMAGE")
+CLASS = Option("--target", "class, by index or name; default: the likeliest", type=class_)
+LAYER = Option("--layer", "node name; default: the last rectifier with maps")
+EXAMPLES = (
+    Option("--store", "store of this model, for exemplars beside", type=expanded),
+    Option("--data", "DATA of the store, if it holds no projections", type=expanded),
+)
+OCCLUSION = (
+    CLASS,
+    LAYER,
+    Option("--channel", "feature map; default: the one with the greatest sum", type=int),
+    Option("--square", "side of the square in pixels; default: a fifth of the image", type=int),
+    Option("--stride", "pixels between positions; default: a quarter of that", type=int),
+    Option("--value", "what fills the square: grey, mean or V[,V...]", "grey", fill),
 )
 OUTPUT = Option("--output", "store to write", type=expanded)
 _MAX_BAD = "unreadable images allowed: a number or a percentage"
@@ -234,6 +261,12 @@ COMMANDS = {
         "-o relu.pdf",
         [RECTIFIERS, *FIGURE],
         "outputs/relu_table.pdf",
+    ),
+    "occlusion": Command(
+        "Hide parts of an image and see what the model loses (Zeiler & Fergus, figure 7).",
+        "torchvision:vgg16 --weights DEFAULT dog.jpg -o occlusion.pdf",
+        [*MODEL, IMAGE, *OCCLUSION, *EXAMPLES, *RULE, *FIGURE],
+        "outputs/occlusion.pdf",
     ),
     "info": Command(
         "Describe a store: how it was made, and what it holds.", "outputs/top9.h5", [STORE]

@@ -19,6 +19,10 @@ from .exemplar_grid import pages as pages
 from .filter_tiles import filters as filters
 from .method_comparison import ComparisonRow as ComparisonRow
 from .method_comparison import comparison as comparison
+from .panels import CurvePanel as CurvePanel
+from .panels import HeatPanel as HeatPanel
+from .panels import Panel as Panel
+from .panels import panels as panels
 from .relu_diagram import Pass as Pass
 from .relu_diagram import relu_diagram as relu_diagram
 from .save import png as png

@@ -215,7 +215,7 @@ class ForwardPass:
             if alone is None:
                 return {}
             call, entry, steps[f"{name}<"] = first.value, {f"{name}<": alone[0]}, alone[1]
-        bound = _bind(self.graph, node, call, entry)
+        bound = bind(self.graph, node, call, entry)
         if bound is None:
             revoke(node.module)  # its hooks run where nobody sees what they change
             return {}
@@ -238,7 +238,7 @@ class ForwardPass:
         self, node: Node, values: dict[str, Any], carried: dict[str, Any], call: Call
     ) -> Bound:
         """The mirrored layer of a node, its inputs, and the nodes they came from."""
-        known = _bind(self.graph, node, call, carried)
+        known = bind(self.graph, node, call, carried)
         if known is not None:
             return known
         held = {source: values[source] for source in node.sources}
@@ -266,7 +266,7 @@ def _cut(node: Node, values: Mapping[str, Any], cone: Cone) -> dict[str, Any]:
     return cut
 
 
-def _bind(graph: Graph, node: Node, call: Call, carried: Mapping[str, Any]) -> Bound | None:
+def bind(graph: Graph, node: Node, call: Call, carried: Mapping[str, Any]) -> Bound | None:
     """The mirrored layer of a call; None if the table does not know it, or not all that it takes.
 
     ``carried``: {node: value} of those that carry a signal.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -96,3 +97,30 @@ def drawn(result: Shown, options: argparse.Namespace, loaded: LoadedModel) -> di
         said(f"{row['image']}: {row['unit']} = {row['activation']:.4g}, box {row['box']}", options)
     said(options.output, options)
     return {"figure": options.output, "units": rows}
+
+
+def class_names(loaded: LoadedModel) -> Sequence[str] | None:
+    """The names of a model's classes, as far as known; None if its scores are still random."""
+    from deconvnet import zoo
+
+    if loaded.untrained:
+        return None
+    return zoo.class_names() if loaded.spec == "zoo:zfnet_mini" else ()
+
+
+def mined(options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
+    """The store of the options and its data set, for exemplars beside a study."""
+    from deconvnet.data.resolve import dataset
+    from deconvnet.store.store import open_store
+
+    store = open_store(options.store) if options.store else None
+    data = dataset(options.data, loaded.preprocessing) if options.data else None
+    return {"store": store, "data": data}
+
+
+def finished(result: Shown, options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
+    """Save the figure of a study, say in a few lines what it holds, and give all of its rows."""
+    made = {"model": loaded.spec, "weights": loaded.weights}
+    result.save(options.output, width=options.width, provenance=made)
+    said(f"{result!r}\n{options.output}", options)
+    return {"figure": options.output, "rows": result.table()}

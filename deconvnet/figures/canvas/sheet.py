@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
@@ -141,6 +142,12 @@ class Sheet:
     def area(self, xs: Sequence[float], ys: Sequence[float], base: float, *, colour: str) -> None:
         """Fill what lies between a line through points and the height ``base``."""
         self._axes.fill_between(xs, ys, base, color=colour, linewidth=0)
+
+    def axes(self, left: float, top: float, *, width: float, height: float) -> Axes:
+        """Axes of their own in a rectangle, for curves."""
+        share = (left / self.width, 1 - (top + height) / self.height)
+        bounds = (*share, width / self.width, height / self.height)
+        return self._axes.inset_axes(bounds)
 
     def fill(self, left: float, top: float, *, width: float, height: float, colour: str) -> None:
         """Fill a rectangle."""
