@@ -12,12 +12,16 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.layers import Rectifier, UnmirroredError
     from deconvnet.mining.embed import embed
     from deconvnet.mining.mine import mine
+    from deconvnet.mining.run.merge import merge
     from deconvnet.mining.verify.verify import verify
     from deconvnet.net import DeconvNet, Layer
     from deconvnet.projection.recording import Recording
     from deconvnet.projection.result import Projection
     from deconvnet.store.store import Store, open_store
-    from deconvnet.units import Box, Unit
+    from deconvnet.studies.compare import compare
+    from deconvnet.studies.exemplars import exemplars
+    from deconvnet.studies.visualize import visualize
+    from deconvnet.units import Box, Region, Unit
 
 __version__ = metadata.version("deconvnet")  # of the installed package, as pyproject.toml has it
 
@@ -29,15 +33,21 @@ _HOMES = {
     "Projection": "projection.result",
     "Recording": "projection.recording",
     "Rectifier": "layers",
+    "Region": "units",
     "Store": "store.store",
     "Unit": "units",
     "UnmirroredError": "layers",
     "UntraceableError": "graph.errors",
+    "compare": "studies.compare",
     "embed": "mining.embed",
+    "exemplars": "studies.exemplars",
+    "merge": "mining.run.merge",
     "mine": "mining.mine",
     "open_store": "store.store",
     "verify": "mining.verify.verify",
+    "visualize": "studies.visualize",
 }
+_MODULES = ("testing", "zoo")
 
 __all__ = [
     "Box",
@@ -47,21 +57,26 @@ __all__ = [
     "Projection",
     "Recording",
     "Rectifier",
+    "Region",
     "Store",
     "Unit",
     "UnmirroredError",
     "UntraceableError",
     "__version__",
+    "compare",
     "embed",
+    "exemplars",
+    "merge",
     "mine",
     "open_store",
     "verify",
+    "visualize",
 ]
 
 
 def __getattr__(name: str) -> object:
-    if name == "testing":
-        return import_module("deconvnet.testing")
+    if name in _MODULES:
+        return import_module(f"deconvnet.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'deconvnet' has no attribute {name!r}")
     return getattr(import_module(f"deconvnet.{_HOMES[name]}"), name)

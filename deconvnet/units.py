@@ -140,6 +140,25 @@ class Box:
 
 
 @dataclass(frozen=True, eq=False)
+class Region:
+    """Some positions of a feature map, whose units are projected together.
+
+    Args:
+        layer: node name, as in ``DeconvNet.layers``.
+        channel: index of the feature map.
+        mask: booleans of the map's size, True at the positions; or a ``Box`` of positions, half
+            open: ``Box((2, 3), (5, 7))`` holds the rows 2 to 4 and the columns 3 to 6.
+    """
+
+    layer: str
+    channel: int
+    mask: Any
+
+    def __str__(self) -> str:
+        return f"{self.layer}:{self.channel}"
+
+
+@dataclass(frozen=True, eq=False)
 class Exemplar:
     """One unit in one image: its activation, the pixels it sees and what it responds to in them.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from deconvnet.store.user_content import check_additions
 
 from . import fingerprint
 from .exemplars import project_exemplars, same_size
+from .progress import reporting
+from .source import source_of
 
 _IMAGES = ("image", "activation")  # mismatches that tell of other images
 _RECOMPUTED = 100  # entries
@@ -44,14 +46,15 @@ AT_ONCE = 64 * 2**20  # bytes of pictures that are in memory together
 @plain()
 def embed(
     store: Store,
-    model: nn.Module,
-    dataset: Any,
+    model: nn.Module | DeconvNet | None = None,
+    dataset: Any = None,
     *,
     preprocessing: Any = None,
     projections: str | Rectifier | Policies | Sequence[str | Rectifier | Policies] = (),
     fallback: str | None = None,
     path: str | PathLike[str] | None = None,
     report: Callable[[int, int], None] | None = None,
+    progress: bool = True,
 ) -> Store:
     """Write a store again, with the patches of its entries, and their projections if asked.
 
@@ -66,8 +69,9 @@ def embed(
 
     Args:
         store: as ``open_store`` gives it; it may hold pictures already.
-        model: the one that was mined.
-        dataset: the one that was mined, or its path.
+        model: the one that was mined, or its DeconvNet; by default what this process has mined,
+            else what the store names (see ``mining.source``).
+        dataset: the one that was mined, or its path; by default likewise.
         preprocessing: turns tensors back into pictures, and images into tensors where the data
             set is given as a path: a ``Preprocessing``, or torchvision's weights; by default the
             data set's own, else the model's, else that of the store.
@@ -75,6 +79,7 @@ def embed(
         fallback: of those that are not given as ``Policies``: "derivative" or "rectify".
         path: where the new file goes; by default it takes the old one's place.
         report: called with how many patches and projections are done, of how many.
+        progress: show a bar after a second, if there is no ``report``.
 
     Returns:
         The new store, opened.
@@ -85,6 +90,7 @@ def embed(
         UnmirroredError: a policy has no rule for an activation on the way.
         OSError: the file cannot be written; whatever was there before is intact.
     """
+    model, dataset = source_of(store, model, dataset, preprocessing=preprocessing)
     dataset = given_dataset(
         dataset, preprocessing=preprocessing, model=model, attributes=store.attributes
     )
@@ -92,6 +98,7 @@ def embed(
     preprocessing = needed_preprocessing(
         preprocessing, data=dataset, model=model, attributes=store.attributes, axes=len(size) - 1
     )
+    model = model.model if isinstance(model, DeconvNet) else model
     rules = [Policies.of(one, fallback) for one in listed(projections, str, Rectifier, Policies)]
     check_additions(store.path)
     same_size(store, dataset)
@@ -112,22 +119,24 @@ def embed(
     def made(count: int) -> None:
         nonlocal done
         done += count
-        if report is not None:
-            report(done, total)
+        if told is not None:
+            told(done, total)
 
     pictures = _Pictures(
         store, nets, plain.geometry(size), dataset, preprocessing, size[0],
         target.parent, made,
     )  # fmt: skip
-    return write_store(
-        target,
-        attributes=store.attributes,
-        layers=store.layers,
-        images=store.images,
-        failed=store.failed,
-        draw=pictures.write,
-        keep=store.path,
-    )
+    with reporting(report, "embedding", progress=progress, unit="picture") as told:
+        written = write_store(
+            target,
+            attributes=store.attributes,
+            layers=store.layers,
+            images=store.images,
+            failed=store.failed,
+            draw=pictures.write,
+            keep=store.path,
+        )
+    return replace(written, mined_from=(model, dataset))
 
 
 def _check_images(store: Store, net: DeconvNet, dataset: Any) -> None:

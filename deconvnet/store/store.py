@@ -62,6 +62,8 @@ class Store(Mapping[str, LayerTable]):
     """the images that could not be used"""
     pictures: dict[str, PictureIndex] = field(default_factory=dict)
     """by layer: where its patches and projections stand in the file, if it holds any"""
+    mined_from: tuple[Any, Any] | None = None
+    """the model and the data set of this process, of a store that ``mine`` has returned"""
 
     def __getitem__(self, name: str) -> LayerTable:
         """The table of a layer.
