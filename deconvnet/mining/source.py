@@ -29,7 +29,10 @@ def source_of(
     if model is None:
         model = the_model(store, None, None).model
     if data is None:
-        prepared = needed_preprocessing(preprocessing, model=model, attributes=store.attributes)
+        axes = next((table.axes for table in store.values()), 2)
+        prepared = needed_preprocessing(
+            preprocessing, model=model, attributes=store.attributes, axes=axes
+        )
         data = mined_dataset(store.attributes, prepared)
     return model, data
 
