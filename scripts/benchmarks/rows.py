@@ -5,8 +5,9 @@ from __future__ import annotations
 from .memory import ManyUnits
 from .mining import Mining
 from .projections import Projections
+from .ranges import Deep, Ranges
 
-Row = Projections | Mining | ManyUnits  # a class each, whose rows share a table
+Row = Projections | Mining | ManyUnits | Ranges | Deep  # a class each, whose rows share a table
 
 
 def _layer(network: str, layer: str, module: str = "") -> list[Row]:
@@ -31,4 +32,9 @@ ROWS: list[Row] = [
     ManyUnits(100),
     ManyUnits(1_000),
     ManyUnits(10_000),
+    Ranges("alexnet", batches=12, batch=64),
+    Ranges("vgg16", batches=4, batch=16),
+    Deep("vgg16", 9),
+    Deep("vgg16", 1_000),
+    Deep("vgg16", 1_000, lowest=1_000, sample=1_000),
 ]
