@@ -27,6 +27,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         target=_unit(options, loaded),
         fallback=options.fallback,
         preprocessing=loaded.preprocessing,
+        bands=options.bands,
         names=names,
         classes=zoo.class_names() if loaded.spec == "zoo:zfnet_mini" else (),
     )
@@ -41,7 +42,7 @@ def _unit(options: argparse.Namespace, loaded: LoadedModel) -> Unit | None:
         raise ValueError("--layer and --channel go together; give both, or --class, or neither")
     if options.layer is not None and options.class_ is not None:
         raise ValueError("give --layer and --channel, or --class, not both")
-    image = blank(loaded.model, (3, *loaded.preprocessing.size))
+    image = blank(loaded.model, loaded.shape)
     graph = settled(Graphs(loaded.model), image)
     if options.layer is not None:
         return Unit(graph.find(options.layer), options.channel)

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from deconvnet.data.resolve import mined_dataset
+from deconvnet.data.pictures import Prepares
+from deconvnet.data.resolve import mined_dataset, needed_preprocessing
+from deconvnet.data.samples import first_image
 from deconvnet.graph.frontends import blank
 from deconvnet.layers import rectifier
 from deconvnet.mining.embed import embed
@@ -22,10 +24,20 @@ from . import said
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Write the pictures, and print what the store then holds."""
     store = open_store(options.store)
-    loaded = the_model(store, options.model, options.weights)
+    stated = {"mean": options.mean, "std": options.std}
+    loaded = the_model(store, options.model, options.weights, stated=stated)
     data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
     target = options.output or options.store
-    made = _embedded(store, loaded, data, options.projections, options=options, path=target)
+    prepared = loaded.preprocessing if loaded.stated else None
+    made = embed(
+        store,
+        loaded.model,
+        data,
+        preprocessing=prepared,
+        projections=options.projections,
+        fallback=options.fallback,
+        path=target,
+    )
     policies = sorted({name for each in made.pictures.values() for name in each.projections})
     projections = f"projections by {', '.join(policies)}" if policies else "no projections"
     size, layers = made.path.stat().st_size, len(made.pictures)
@@ -34,11 +46,24 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {"store": target, "bytes": size, "projections": policies}
 
 
+def prepared_of(loaded: LoadedModel, data: Any, options: argparse.Namespace) -> Prepares:
+    """What turns the tensors of a data set into pictures, by the rule of preprocessing.
+
+    Raises:
+        ValueError: the images are a factory's, and nobody says how they were preprocessed.
+    """
+    stated = loaded.preprocessing if options.mean or options.std else None
+    axes = len(loaded.shape) - 1
+    return needed_preprocessing(stated, data=data, model=loaded.model, axes=axes)
+
+
 def check_policies(
-    loaded: LoadedModel, layers: Sequence[str] | None, options: argparse.Namespace
+    loaded: LoadedModel, layers: Sequence[str] | None, data: Any, options: argparse.Namespace
 ) -> None:
-    """Check before a long run that the projections after it can be made."""
-    size = (3, *loaded.preprocessing.size)
+    """Check before a long run that the pictures after it can be made."""
+    if options.store_patches or options.store_projections:
+        prepared_of(loaded, data, options)
+    size = tuple(first_image(data).shape) if options.store_projections else ()
     for policy in options.store_projections:
         net = DeconvNet(loaded.model, policy, fallback=options.fallback, input_size=size)
         net.record(blank(loaded.model, size), layers)
@@ -50,33 +75,20 @@ def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.N
     if all(_holds(store, layer, asked, options.fallback or "") for layer in store):
         return store
     try:
-        return _embedded(store, loaded, data, list(asked.values()), options=options)
+        return embed(
+            store,
+            loaded.model,
+            data,
+            preprocessing=prepared_of(loaded, data, options),
+            projections=list(asked.values()),
+            fallback=options.fallback,
+        )
     except KeyboardInterrupt:
         sys.stderr.write(
             f"deconvnet: stopped: {store.path} is finished, but without pictures; the same command "
             "adds them\n"
         )
         raise SystemExit(130) from None
-
-
-def _embedded(
-    store: Store,
-    loaded: LoadedModel,
-    data: Any,
-    projections: list[str],
-    *,
-    options: argparse.Namespace,
-    path: str | None = None,
-) -> Store:
-    return embed(
-        store,
-        loaded.model,
-        data,
-        preprocessing=loaded.preprocessing,
-        projections=projections,
-        fallback=options.fallback,
-        path=path,
-    )
 
 
 def _holds(store: Store, layer: str, asked: Iterable[str], fallback: str) -> bool:

@@ -26,13 +26,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     layer, rectifier = options.layer, str(rectifier_named(options.rectifier))
     channels = choose(store[layer], options.channels)
     recompute = options.recompute or options.model or options.weights or options.data
+    recompute = recompute or options.mean or options.std
     stored = not recompute and has_pictures(store, layer, rectifier, fallback=options.fallback)
     model, weights = (str(store.attributes.get(name) or "") for name in ("model", "weights"))
     if stored:
-        result = exemplars(store, layer, channels, rectifier=rectifier)
+        result = exemplars(store, layer, channels, rectifier=rectifier, bands=options.bands)
     else:
         try:
-            loaded = the_model(store, options.model, options.weights)
+            stated = {"mean": options.mean, "std": options.std}
+            loaded = the_model(store, options.model, options.weights, stated=stated)
             result = _recomputed(store, loaded, options, channels=channels)
         except (ValueError, OSError) as error:
             pictures = store.pictures.get(layer)
@@ -60,8 +62,7 @@ def _recomputed(
     store: Store, loaded: LoadedModel, options: argparse.Namespace, *, channels: list[int]
 ) -> Exemplars:
     """Compute the exemplars from the model and the data set."""
-    prepared = loaded.preprocessing
-    size = (3, *prepared.size)
+    size = loaded.shape
     net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
     fingerprint.check_mined(
         store.attributes,
@@ -69,5 +70,13 @@ def _recomputed(
         fingerprint.of_model(net.graph),
         advice="the model and weights it was mined with",
     )
-    data = mined_dataset(store.attributes, prepared, options.data)
-    return exemplars(store, options.layer, channels, net=net, data=data, preprocessing=prepared)
+    data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
+    return exemplars(
+        store,
+        options.layer,
+        channels,
+        net=net,
+        data=data,
+        preprocessing=loaded.preprocessing if loaded.stated else None,
+        bands=options.bands,
+    )

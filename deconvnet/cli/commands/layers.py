@@ -24,7 +24,7 @@ _Rows = dict[str, dict[str, Any]]
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Print the table of layers."""
     loaded = load_model(options)
-    size = (3, *loaded.preprocessing.size)
+    size = loaded.shape
     if options.check:
         return _checked(options, loaded, size)
     net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)

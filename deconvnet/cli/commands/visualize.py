@@ -17,7 +17,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Project, draw and save."""
     suffix_of(Path(options.output))  # a wrong one is said before the work, not after
     loaded, names, images = load_images(options)
-    size = (3, *loaded.preprocessing.size)
+    size = loaded.shape
     net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
     result = visualize(
         net,
@@ -27,6 +27,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         position=options.position,
         seed=options.seed,
         preprocessing=loaded.preprocessing,
+        bands=options.bands,
         names=names,
     )
     return drawn(
