@@ -20,9 +20,7 @@ def load_model(options: argparse.Namespace) -> LoadedModel:
     changed: dict[str, object] = {"mean": options.mean, "std": options.std, "white": options.white}
     if options.exif_transpose:
         changed["orientation"] = "exif"
-    if options.size is not None:
-        size = options.size
-        changed |= {"size": (size, size), "resize": round(size * 256 / 224)}
+    changed |= {"size": options.size, "bands": getattr(options, "bands", None)}
     return load(options.model, options.weights, preprocessing=changed)
 
 

@@ -6,8 +6,9 @@ import argparse
 from typing import Any
 
 from deconvnet import zoo
-from deconvnet.graph.frontends import blank
+from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.net import DeconvNet
+from deconvnet.projection.check.checked_graphs import settled
 from deconvnet.studies.compare import check_signs, compare
 from deconvnet.studies.targets import Target, check_exclusive, target_of
 from deconvnet.zoo.load import LoadedModel
@@ -30,6 +31,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         target=targets,
         rectifiers=options.rectifiers,
         sign=signs,
+        bands=options.bands,
         classes=zoo.class_names() if loaded.spec == "zoo:zfnet_mini" else (),
     )
     return drawn(result, options, loaded)
@@ -48,8 +50,7 @@ def _check_trained(loaded: LoadedModel, net: DeconvNet) -> None:
     """Refuse the class scores of a model whose weights do not reach them."""
     if not loaded.untrained:
         return
-    shape = loaded.preprocessing.shape
-    output = next(iter(net.record(blank(net.model, shape)).activations)) if shape else ""
+    output = settled(Graphs(net.model), blank(net.model, loaded.shape)).returned[0]
     if not loaded.trained(output):
         raise ValueError(
             f"the class scores ({output}) are not covered by the weights; give --layer and "

@@ -27,13 +27,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     rectifier = stored_name(policies(options.rectifier, options))
     channels = choose(store[layer], options.channels)
     recompute = options.recompute or options.model or options.weights or options.data
+    recompute = recompute or options.mean or options.std
     stored = not recompute and has_pictures(store, layer, rectifier, fallback=options.fallback)
     model, weights = (str(store.attributes.get(name) or "") for name in ("model", "weights"))
     if stored:
-        result = exemplars(store, layer, channels, rectifier=rectifier)
+        result = exemplars(store, layer, channels, rectifier=rectifier, bands=options.bands)
     else:
         try:
-            loaded = the_model(store, options.model, options.weights)
+            stated = {"mean": options.mean, "std": options.std}
+            loaded = the_model(store, options.model, options.weights, stated=stated)
             result = _recomputed(store, loaded, options, channels=channels)
         except (ValueError, OSError) as error:
             pictures = store.pictures.get(layer)
@@ -70,4 +72,12 @@ def _recomputed(
         fingerprint.of_model(net.graph, image),
         advice="the model and weights it was mined with",
     )
-    return exemplars(store, options.layer, channels, net=net, data=data, preprocessing=prepared)
+    return exemplars(
+        store,
+        options.layer,
+        channels,
+        net=net,
+        data=data,
+        preprocessing=prepared if loaded.stated else None,
+        bands=options.bands,
+    )

@@ -21,5 +21,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         channel=options.channel,
         position=options.position,
         seed=options.seed,
+        bands=options.bands,
     )
     return drawn(result, options, loaded)
