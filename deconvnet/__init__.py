@@ -21,7 +21,11 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.store.store import Store, open_store
     from deconvnet.studies.compare import compare
     from deconvnet.studies.exemplars import exemplars
+    from deconvnet.studies.facets import facets
+    from deconvnet.studies.feeds import feeds
     from deconvnet.studies.relu_table import relu_table
+    from deconvnet.studies.similarity import similarity
+    from deconvnet.studies.spectrum import spectrum
     from deconvnet.studies.visualize import visualize
     from deconvnet.units import Box, Region, Unit
 
@@ -43,10 +47,14 @@ _HOMES = {
     "compare": "studies.compare",
     "embed": "mining.embed",
     "exemplars": "studies.exemplars",
+    "facets": "studies.facets",
+    "feeds": "studies.feeds",
     "merge": "mining.run.merge",
     "mine": "mining.mine",
     "open_store": "store.store",
     "relu_table": "studies.relu_table",
+    "similarity": "studies.similarity",
+    "spectrum": "studies.spectrum",
     "verify": "mining.verify.verify",
     "visualize": "studies.visualize",
 }
@@ -69,10 +77,14 @@ __all__ = [
     "compare",
     "embed",
     "exemplars",
+    "facets",
+    "feeds",
     "merge",
     "mine",
     "open_store",
     "relu_table",
+    "similarity",
+    "spectrum",
     "verify",
     "visualize",
 ]

@@ -114,7 +114,7 @@ def _histogram(sheet: Sheet, row: SpectrumRow, top: float, height: float) -> Non
         tall = room * count / max(1, counts.max())
         wide = max((right - left) * scale - 0.005, 0.005)
         sheet.fill((left - low) * scale, foot - tall, width=wide, height=tall, colour=_BAR)
-    sheet.fill(0.0, foot, width=_HISTOGRAM, height=0.005, colour=INK)
+    sheet.fill(0.0, foot, width=_HISTOGRAM, height=0.01, colour=INK)
     for mark in marks:
         sheet.fill((mark - low) * scale - 0.006, foot + 0.012, width=0.012, height=_TICKS - 0.02,
                    colour=_MARK)  # fmt: skip

@@ -41,7 +41,7 @@ class Similarity(Shown):
     channels: tuple[int, ...]
     constant: tuple[int, ...]
     correlation: NDArray[np.float64]
-    pairs: int = 8
+    pairs: int = 12
 
     rule: ClassVar[str] = RULE
 
@@ -95,7 +95,7 @@ class Similarity(Shown):
         ]
 
 
-def similarity(store: Store | str | PathLike[str], layer: str, *, pairs: int = 8) -> Similarity:
+def similarity(store: Store | str | PathLike[str], layer: str, *, pairs: int = 12) -> Similarity:
     """Correlate the channels of a layer over the sample of a store.
 
     The sample holds the activation of every channel in the same images, which were drawn at

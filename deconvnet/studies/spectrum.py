@@ -75,8 +75,10 @@ class Spectrum(Shown):
             f"random (random_state {self.random_state}); projections by {self.rectifier}"
         )
         if self.lowest_of:
-            told += f"; the lowest are of {self.lowest_of}"
-            told += ", seeded with what is negative: it shows what holds the unit down"
+            told += (
+                f"; the lowest have the smallest minimum in {self.lowest_of}, and a negative seed"
+            )
+            told += " shows what holds the unit down"
         return spectrum_rows(
             list(self.channels.values()), width=width, title=title,
             caption=told if caption else None, parent=parent,

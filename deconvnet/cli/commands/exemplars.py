@@ -6,15 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from deconvnet.data.resolve import mined_dataset
+from deconvnet.cli.mined import mined
 from deconvnet.figures import suffix_of
 from deconvnet.layers import rectifier as rectifier_named
-from deconvnet.mining import fingerprint
-from deconvnet.mining.source import the_model
-from deconvnet.net import DeconvNet
-from deconvnet.store.store import Store, open_store
-from deconvnet.studies.exemplars import Exemplars, choose, exemplars, has_pictures
-from deconvnet.zoo.load import LoadedModel
+from deconvnet.store.store import open_store
+from deconvnet.studies.exemplars import choose, exemplars, has_pictures
 
 from . import said
 
@@ -32,8 +28,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         result = exemplars(store, layer, channels, rectifier=rectifier)
     else:
         try:
-            loaded = the_model(store, options.model, options.weights)
-            result = _recomputed(store, loaded, options, channels=channels)
+            net, data, loaded = mined(store, options)
+            prepared = loaded.preprocessing
+            result = exemplars(store, layer, channels, net=net, data=data, preprocessing=prepared)
         except (ValueError, OSError) as error:
             pictures = store.pictures.get(layer)
             names = " or ".join(sorted(pictures.projections)) if pictures else ""
@@ -54,20 +51,3 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         said("drawn from the pictures in the store; --recompute uses model and data", options)
     source = "stored" if stored else "recomputed"
     return {"figure": options.output, "layer": layer, "channels": channels, "pictures": source}
-
-
-def _recomputed(
-    store: Store, loaded: LoadedModel, options: argparse.Namespace, *, channels: list[int]
-) -> Exemplars:
-    """Compute the exemplars from the model and the data set."""
-    prepared = loaded.preprocessing
-    size = (3, *prepared.size)
-    net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
-    fingerprint.check_mined(
-        store.attributes,
-        "model",
-        fingerprint.of_model(net.graph),
-        advice="the model and weights it was mined with",
-    )
-    data = mined_dataset(store.attributes, prepared, options.data)
-    return exemplars(store, options.layer, channels, net=net, data=data, preprocessing=prepared)
