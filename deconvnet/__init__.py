@@ -21,8 +21,12 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.store.store import Store, open_store
     from deconvnet.studies.compare import compare
     from deconvnet.studies.exemplars import exemplars
+    from deconvnet.studies.facets import facets
+    from deconvnet.studies.feeds import feeds
     from deconvnet.studies.occlusion import occlusion
     from deconvnet.studies.relu_table import relu_table
+    from deconvnet.studies.similarity import similarity
+    from deconvnet.studies.spectrum import spectrum
     from deconvnet.studies.trace import trace
     from deconvnet.studies.visualize import visualize
     from deconvnet.units import Box, Region, Unit
@@ -45,11 +49,15 @@ _HOMES = {
     "compare": "studies.compare",
     "embed": "mining.embed",
     "exemplars": "studies.exemplars",
+    "facets": "studies.facets",
+    "feeds": "studies.feeds",
     "merge": "mining.run.merge",
     "mine": "mining.mine",
     "occlusion": "studies.occlusion",
     "open_store": "store.store",
     "relu_table": "studies.relu_table",
+    "similarity": "studies.similarity",
+    "spectrum": "studies.spectrum",
     "trace": "studies.trace",
     "verify": "mining.verify.verify",
     "visualize": "studies.visualize",
@@ -73,11 +81,15 @@ __all__ = [
     "compare",
     "embed",
     "exemplars",
+    "facets",
+    "feeds",
     "merge",
     "mine",
     "occlusion",
     "open_store",
     "relu_table",
+    "similarity",
+    "spectrum",
     "trace",
     "verify",
     "visualize",

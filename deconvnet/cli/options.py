@@ -169,6 +169,10 @@ OCCLUSION = (
     Option("--stride", "pixels between positions; default: a quarter of that", type=int),
     Option("--value", "what fills the square: grey, mean or V[,V...]", "grey", fill),
 )
+BELOW = (
+    Option("--unit", "LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COL", required=True),
+    Option("--at", "a layer below the unit's", required=True),
+)
 OUTPUT = Option("--output", "store to write", type=expanded)
 _MAX_BAD = "unreadable images allowed: a number or a percentage"
 MAX_BAD = Option("--max-bad", _MAX_BAD, DEFAULT, limit, metavar="N")
@@ -269,6 +273,60 @@ COMMANDS = {
         "torchvision:vgg16 --weights DEFAULT cat.jpg dog.jpg -o methods.pdf",
         [*MODEL, IMAGES, *TARGET, *CHOICES, BANDS, *FIGURE],
         "outputs/methods.pdf",
+    ),
+    "spectrum": Command(
+        "Draw channels from their lowest images over a random sample to their strongest.",
+        "outputs/top9.h5 --layer features.22 --channels strongest:4 -o spectrum.pdf",
+        [
+            STORE,
+            EXEMPLARS[0],
+            replace(EXEMPLARS[1], default="strongest:4"),
+            *MINED_MODEL,
+            MINED_DATA,
+            *RULE,
+            *FIGURE,
+        ],
+        "outputs/spectrum.pdf",
+    ),
+    "similarity": Command(
+        "Correlate a layer's channels over the random sample of a store.",
+        "outputs/top9.h5 --layer features.22 -o similarity.pdf",
+        [
+            STORE,
+            EXEMPLARS[0],
+            Option("--pairs", "most similar and most opposite pairs to tell", 12, int),
+            *FIGURE,
+        ],
+        "outputs/similarity.pdf",
+    ),
+    "feeds": Command(
+        "Find the channels of a layer below that add most to a unit.",
+        "torchvision:vgg16 --weights DEFAULT cat.jpg --unit features.22:42 --at features.15",
+        [
+            *MODEL,
+            replace(IMAGES, help="image files; or a store, for the images that were mined"),
+            *BELOW,
+            Option("--channels", "how many channels to show", 8, int),
+            MINED_DATA,
+            *RULE,
+            *FIGURE,
+        ],
+        "outputs/feeds.pdf",
+    ),
+    "facets": Command(
+        "Split a unit's top images into groups that the same channels below feed.",
+        "outputs/top50.h5 --unit features.22:42 --at features.15 --clusters 3",
+        [
+            STORE,
+            *BELOW,
+            Option("--clusters", "how many groups", 2, int),
+            Option("--random-state", "seed of the groups", 0, int),
+            *MINED_MODEL,
+            MINED_DATA,
+            *RULE,
+            *FIGURE,
+        ],
+        "outputs/facets.pdf",
     ),
     "relu-table": Command(
         "Show with numbers what each rule does at a ReLU (Springenberg et al., figure 1).",

@@ -78,9 +78,8 @@ class Feeds(Shown):
         }
         told = (
             f"Channels of {self.at} by their share of {self.unit}, mean of {len(self.images)} "
-            f"images; all channels add {shares.sum():.0%}, biases and paths round the layer "
-            f"the rest; "
-            f"projections by {self.rectifier}"
+            f"images; all channels add {shares.sum():.0%}, biases and paths round the layer the "
+            f"rest; projections by {self.rectifier}"
         )
         return figure2(
             blocks, width=width, title=title, caption=told if caption else None, parent=parent

@@ -5,18 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from deconvnet.data.resolve import mined_dataset
-from deconvnet.data.samples import first_image
-from deconvnet.graph.frontends import blank
-from deconvnet.mining import fingerprint
-from deconvnet.mining.source import the_model
+from deconvnet.cli.mined import mined
 from deconvnet.mining.stored_rules import stored_name
-from deconvnet.store.store import Store, open_store
+from deconvnet.store.store import open_store
 from deconvnet.studies.channels import read
-from deconvnet.studies.exemplars import Exemplars, choose, exemplars, has_pictures
-from deconvnet.zoo.load import LoadedModel
+from deconvnet.studies.exemplars import choose, exemplars, has_pictures
 
-from . import check, mirrored, policies, said
+from . import check, policies, said
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -34,9 +29,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         result = exemplars(store, layer, channels, rectifier=rectifier, bands=options.bands)
     else:
         try:
-            stated = {"mean": options.mean, "std": options.std}
-            loaded = the_model(store, options.model, options.weights, stated=stated)
-            result = _recomputed(store, loaded, options, channels=channels)
+            net, data, loaded = mined(store, options)
+            result = exemplars(
+                store,
+                layer,
+                channels,
+                net=net,
+                data=data,
+                preprocessing=loaded.preprocessing if loaded.stated else None,
+                bands=options.bands,
+            )
         except (ValueError, OSError) as error:
             pictures = store.pictures.get(layer)
             names = " or ".join(sorted(pictures.projections)) if pictures else ""
@@ -57,27 +59,3 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         said("drawn from the pictures in the store; --recompute uses model and data", options)
     source = "stored" if stored else "recomputed"
     return {"figure": options.output, "layer": layer, "channels": channels, "pictures": source}
-
-
-def _recomputed(
-    store: Store, loaded: LoadedModel, options: argparse.Namespace, *, channels: list[int]
-) -> Exemplars:
-    """Compute the exemplars from the model and the data set."""
-    prepared, net = loaded.preprocessing, mirrored(loaded, options)
-    data = mined_dataset(store.attributes, prepared, options.data)
-    image = blank(net.model, tuple(first_image(data).shape))
-    fingerprint.check_mined(
-        store.attributes,
-        "model",
-        fingerprint.of_model(net.graph, image),
-        advice="the model and weights it was mined with",
-    )
-    return exemplars(
-        store,
-        options.layer,
-        channels,
-        net=net,
-        data=data,
-        preprocessing=prepared if loaded.stated else None,
-        bands=options.bands,
-    )
