@@ -14,12 +14,14 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.mining.mine import mine
     from deconvnet.mining.run.merge import merge
     from deconvnet.mining.verify.verify import verify
-    from deconvnet.net import DeconvNet, Layer
+    from deconvnet.net import DeconvNet
     from deconvnet.projection.recording import Recording
     from deconvnet.projection.result import Projection
+    from deconvnet.projection.tables import Layer
     from deconvnet.store.store import Store, open_store
     from deconvnet.studies.compare import compare
     from deconvnet.studies.exemplars import exemplars
+    from deconvnet.studies.relu_table import relu_table
     from deconvnet.studies.visualize import visualize
     from deconvnet.units import Box, Region, Unit
 
@@ -28,7 +30,7 @@ __version__ = metadata.version("deconvnet")  # of the installed package, as pypr
 _HOMES = {
     "Box": "units",
     "DeconvNet": "net",
-    "Layer": "net",
+    "Layer": "projection.tables",
     "Preprocessing": "data",
     "Projection": "projection.result",
     "Recording": "projection.recording",
@@ -44,6 +46,7 @@ _HOMES = {
     "merge": "mining.run.merge",
     "mine": "mining.mine",
     "open_store": "store.store",
+    "relu_table": "studies.relu_table",
     "verify": "mining.verify.verify",
     "visualize": "studies.visualize",
 }
@@ -69,6 +72,7 @@ __all__ = [
     "merge",
     "mine",
     "open_store",
+    "relu_table",
     "verify",
     "visualize",
 ]

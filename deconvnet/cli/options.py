@@ -81,7 +81,7 @@ _DATA = "folder of images, list of images (.txt), hf:PATH[:COLUMN], or a factory
 _FILES = ("size", "content")
 _RULES = ("derivative", "rectify")
 _UNPOOLINGS, _NORMALIZATIONS = ("switches", "centre", "uniform"), ("exact", "identity")
-_METHODS, _SIGNS = "gradient,deconvnet,guided", "all, positive, negative, absolute_value"
+_SIGNS = "all, positive, negative, absolute_value"
 _POLICIES = "RECTIFIER[,RECTIFIER]"
 _TARGET = "classes 7, units LAYER:C[@ROW,COL], regions LAYER:C@TOP:BOTTOM,LEFT:RIGHT of a map"
 CHOICES = (
@@ -107,6 +107,8 @@ LAYERS = (
     Option("--depth", "one line for each module at this depth of names", type=int),
     Option("--check", "compare every node with the model itself, on noise", False),
 )
+_METHODS = "gradient,deconvnet,guided"
+RECTIFIERS = Option("--rectifiers", "rules to compare", _METHODS, words, metavar=_POLICIES)
 IMAGES = Option("images", "image files", type=expanded, metavar="IMAGE", nargs="+")
 FIGURE = (
     Option("--output", "figure to write: .pdf, .png or .svg", type=expanded),
@@ -123,7 +125,7 @@ TARGET = (
     Option("--channel", "channel of the layer; default: its strongest", type=int),
     Option("--class", "class; default: the likeliest", type=int, metavar="INDEX", dest="class_"),
     Option("--target", _TARGET, nargs="+", metavar="TARGET"),
-    Option("--rectifiers", "rules, one or several", _METHODS, words, metavar=_POLICIES),
+    RECTIFIERS,
     Option("--sign", f"which values are drawn: {_SIGNS}", "all", words, metavar="SIGN[,SIGN]"),
 )
 OUTPUT = Option("--output", "store to write", type=expanded)
@@ -222,6 +224,12 @@ COMMANDS = {
         "torchvision:vgg16 --weights DEFAULT cat.jpg dog.jpg -o methods.pdf",
         [*MODEL, IMAGES, *TARGET, *CHOICES, *FIGURE],
         "outputs/methods.pdf",
+    ),
+    "relu-table": Command(
+        "Show with numbers what each rule does at a ReLU (Springenberg et al., figure 1).",
+        "-o relu.pdf",
+        [RECTIFIERS, *FIGURE],
+        "outputs/relu_table.pdf",
     ),
     "info": Command(
         "Describe a store: how it was made, and what it holds.", "outputs/top9.h5", [STORE]

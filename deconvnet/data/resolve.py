@@ -18,7 +18,7 @@ from .image_folder import SUFFIXES, ImageFolder
 from .pictures import Prepares
 from .preprocessing import Preprocessing
 from .samples import check_map_style
-from .transform import Transform, normalization_of
+from .transform import SIGNALS, Transform, normalization_of
 
 LISTS = (".txt", ".lst")
 """What the name of a list of images ends in."""
@@ -265,10 +265,20 @@ def recorded(attributes: Mapping[str, Any]) -> Preprocessing | None:
 
 
 def needed_preprocessing(
-    stated: Any, *, data: Any = None, model: Any = None, attributes: Mapping[str, Any] | None = None
+    stated: Any,
+    *,
+    data: Any = None,
+    model: Any = None,
+    attributes: Mapping[str, Any] | None = None,
+    axes: int = 2,
 ) -> Prepares:
-    """As ``known_preprocessing``, but ValueError if it is not known."""
+    """As ``known_preprocessing``, but ValueError if it is not known.
+
+    Signals (``axes`` = 1) need none to be drawn: the values that the model sees are.
+    """
     known = known_preprocessing(stated, data=data, model=model, attributes=attributes)
+    if known is None and axes == 1:
+        return SIGNALS
     if known is None:
         raise ValueError(f"no preprocessing is known that turns tensors back into pictures; {HOW}")
     return known

@@ -37,7 +37,7 @@ def figure2(
         channels: {channel: exemplars, strongest first}, in the order they are drawn, row by row.
         width: a name in ``WIDTHS``, or inches.
         title: in bold above the drawing.
-        caption: stands beside the title; the rule of contrast follows it.
+        caption: stands below the drawing; the rule of contrast follows it.
         parent: a figure, or a part of one, to draw into; its width counts then.
 
     Returns:

@@ -58,7 +58,7 @@ def comparison(
             ``["image", "gradient", "deconvnet", "guided"]``.
         width: a name in ``WIDTHS``, or inches.
         title: in bold above the drawing.
-        caption: stands beside the title; the rule of contrast follows it.
+        caption: stands below the drawing; the rule of contrast follows it.
         parent: a figure, or a part of one, to draw into; its width counts then.
 
     Raises:

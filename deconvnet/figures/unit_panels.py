@@ -67,7 +67,7 @@ def visualization(
         rows: the images, each with at least one unit.
         width: a name in ``WIDTHS``, or inches.
         title: in bold above the drawing.
-        caption: stands beside the title; the rule of contrast follows it.
+        caption: stands below the drawing; the rule of contrast follows it.
         parent: a figure, or a part of one, to draw into; its width counts then.
 
     Raises:

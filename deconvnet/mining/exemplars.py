@@ -51,7 +51,7 @@ def project_exemplars(
         dataset, preprocessing=preprocessing, model=net, attributes=store.attributes
     )
     preprocessing = needed_preprocessing(
-        preprocessing, data=dataset, model=net, attributes=store.attributes
+        preprocessing, data=dataset, model=net, attributes=store.attributes, axes=store[layer].axes
     )
     table = store[layer]
     same_size(store, dataset)
@@ -91,7 +91,7 @@ def project_units(
 ) -> list[Exemplar]:
     """Project units of one layer, and cut the patches that they see from their images.
 
-    The images are (batch, channels, height, width), preprocessed. Of a unit without a position the
+    The images are (batch, channels, *size), preprocessed. Of a unit without a position the
     strongest position of its channel is taken. Errors are those of ``DeconvNet.project``.
     """
     projections = net.project(images, units=units, seed=seed, crop=True)
@@ -100,14 +100,14 @@ def project_units(
     geometry = net.geometry(images.shape[1:], [layer])
     hang = receptive_field.overhang(geometry, layer, positions)
     starts, _ = receptive_field.boxes(geometry, layer, positions)
-    pictures = {unit.image: preprocessing.picture(images[unit.image]) for unit in units}
+    pictures = {unit.image: preprocessing.pixels(images[unit.image]) for unit in units}
     made = []
     for cut, over, start in zip(cuts, hang, starts.tolist(), strict=True):
         box = cut.box
         # one channel of a join sees less than the layer's whole field
-        overhang = (over[-2] + box.top - start[-2], over[-1] + box.left - start[-1])
+        overhang = tuple(np.add(over, np.subtract(box.start, start)).tolist())
         patch = pictures[cut.unit.image][box.slices]
-        projection = cut.pixels.permute(1, 2, 0).float().cpu().numpy()
+        projection = np.ascontiguousarray(cut.pixels.movedim(0, -1).float().cpu().numpy())
         made.append(Exemplar(cut.unit, cut.activation, box, overhang, patch, projection))
     return made
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from deconvnet.figures import figure2
+from deconvnet.data.resolve import known_preprocessing
+from deconvnet.figures import exemplar_rows, figure2
 from deconvnet.layers import Rectifier
 from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.mining.progress import reporting
@@ -21,6 +22,7 @@ from deconvnet.store.store import Store, open_store
 from deconvnet.store.table import LayerTable
 from deconvnet.units import Exemplar
 
+from .bands import bands_of, captioned
 from .channels import numbered, ranked
 from .given import net_of
 from .result import Shown
@@ -38,12 +40,16 @@ class Exemplars(Shown):
         rectifier: the rule of the projections.
         channels: {channel: exemplars}, strongest first; of a dead channel an empty list.
         model: the class of the model, if they were recomputed.
+        bands: the bands that figures show, see ``deconvnet.units.shown``.
+        note: what is to be known of the pictures; empty if they show what was read.
     """
 
     layer: str
     rectifier: str
     channels: Mapping[int, Sequence[Exemplar]]
     model: str = ""
+    bands: tuple[int, ...] | None = None
+    note: str = ""
 
     def figure(
         self,
@@ -55,10 +61,15 @@ class Exemplars(Shown):
     ) -> Figure:
         """The grid of Zeiler & Fergus 2014, figure 2: projections beside patches.
 
-        The arguments are those of every result, see ``Shown.figure``.
+        Signals and videos are drawn below each other, see ``exemplar_rows``. The arguments are
+        those of every result, see ``Shown.figure``.
         """
-        told = f"{self.layer} by {self.rectifier}" if caption else None
-        return figure2(self.channels, width=width, title=title, caption=told, parent=parent)
+        how = f"{self.layer} by {self.rectifier}"
+        told = captioned(how, self.bands, self.note) if caption else None
+        shown = {c: [one.shown(self.bands) for one in those] for c, those in self.channels.items()}
+        images = all(one.axes == 2 for those in shown.values() for one in those)
+        draw = figure2 if images else exemplar_rows
+        return draw(shown, width=width, title=title, caption=told, parent=parent)
 
     def table(self) -> list[dict[str, object]]:
         """One row an exemplar: index of the image, unit, activation, and box in pixels."""
@@ -74,6 +85,7 @@ def exemplars(
     data: Any = None,
     rectifier: str | Rectifier | None = None,
     preprocessing: Any = None,
+    bands: Sequence[int] | None = None,
     progress: bool = True,
 ) -> Exemplars:
     """The exemplars of channels: recomputed, or from the pictures in the store.
@@ -91,7 +103,9 @@ def exemplars(
         rectifier: as for ``DeconvNet``; by default that of ``net``, without one "deconvnet". Of
             stored pictures their name, such as "guided, unpooling centre".
         preprocessing: turns tensors back into pictures; by default the data set's own, else the
-            model's, else that of the store.
+            net's, else that of the store.
+        bands: of images of more than three bands, the three that are shown as red, green and blue,
+            or one, counted from 0; by default those of the preprocessing, else the first three.
         progress: show a bar after a second.
 
     Raises:
@@ -105,7 +119,10 @@ def exemplars(
     pictures = store.pictures.get(layer)
     stored = sorted(pictures.projections) if pictures else []
     if net is None and data is None and rule in stored:
-        return Exemplars(layer, rule, stored_exemplars(store, layer, chosen, rectifier=rule))
+        made = stored_exemplars(store, layer, chosen, rectifier=rule)
+        known = known_preprocessing(preprocessing, attributes=store.attributes)
+        bands = bands_of(bands, known, [one for those in made.values() for one in those])
+        return Exemplars(layer, rule, made, bands=bands, note=known.note if known else "")
     try:
         model, data = source_of(store, net, data, preprocessing=preprocessing)
     except (ValueError, OSError) as error:
@@ -114,6 +131,9 @@ def exemplars(
         hint = f"the store has pictures that need neither: rectifier={' or '.join(stored)}"
         raise ValueError(f"{error}; {hint}") from error
     mirrored = net_of(model, rectifier)
+    known = known_preprocessing(
+        preprocessing, data=data, model=mirrored, attributes=store.attributes
+    )
     with reporting(None, "projecting", progress=progress, unit="unit") as told:
         made = project_exemplars(
             store,
@@ -124,8 +144,9 @@ def exemplars(
             preprocessing=preprocessing,
             report=told,
         )
-    kind = type(mirrored.model).__name__
-    return Exemplars(layer, str(mirrored.policies), made, kind)
+    kind, rule = type(mirrored.model).__name__, str(mirrored.policies)
+    bands = bands_of(bands, known, [one for those in made.values() for one in those])
+    return Exemplars(layer, rule, made, kind, bands, known.note if known else "")
 
 
 def has_pictures(store: Store, layer: str, rectifier: str, *, fallback: str | None = None) -> bool:

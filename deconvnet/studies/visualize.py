@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from deconvnet.arguments import listed
-from deconvnet.figures import ImageRow, visualization
+from deconvnet.figures import ImageRow, unit_rows, visualization
 from deconvnet.layers import Rectifier
 from deconvnet.mining.exemplars import project_units
 from deconvnet.net import DeconvNet
 from deconvnet.projection.seeds import SEEDS
 from deconvnet.units import Box, Exemplar, Unit
 
+from .bands import bands_of, captioned
 from .channels import read
 from .given import layer_of, net_and_images
 from .result import Shown
@@ -38,6 +39,8 @@ class Visualization(Shown):
         rectifier: the rule of the projections, and every choice that is not the default.
         seed: what their signals start with.
         model: the class of the model.
+        bands: the bands that figures show, see ``deconvnet.units.shown``.
+        note: what is to be known of the pictures; empty if they show what was read.
     """
 
     rows: Sequence[ImageRow]
@@ -45,6 +48,8 @@ class Visualization(Shown):
     rectifier: str
     seed: str = "activation"
     model: str = ""
+    bands: tuple[int, ...] | None = None
+    note: str = ""
 
     def figure(
         self,
@@ -56,10 +61,15 @@ class Visualization(Shown):
     ) -> Figure:
         """Each image with its fields outlined, and patch and projection of each unit.
 
-        The arguments are those of every result, see ``Shown.figure``.
+        Signals and videos are drawn by ``unit_rows``. The arguments are those of every result, see
+        ``Shown.figure``.
         """
-        told = f"{self.layer} by {self.rectifier}" if caption else None
-        return visualization(self.rows, width=width, title=title, caption=told, parent=parent)
+        how = f"{self.layer} by {self.rectifier}"
+        told = captioned(how, self.bands, self.note) if caption else None
+        rows = [replace(r, units=[one.shown(self.bands) for one in r.units]) for r in self.rows]
+        images = all(one.axes == 2 for row in rows for one in row.units)
+        draw = visualization if images else unit_rows
+        return draw(rows, width=width, title=title, caption=told, parent=parent)
 
     def table(self) -> list[dict[str, object]]:
         """One row a unit and image: image, unit, activation, and box in pixels."""
@@ -77,6 +87,7 @@ def visualize(
     seed: str = "activation",
     preprocessing: Any = None,
     names: Sequence[str] = (),
+    bands: Sequence[int] | None = None,
 ) -> Visualization:
     """Project channels of a layer in every image.
 
@@ -96,6 +107,8 @@ def visualize(
         preprocessing: reads images and turns tensors back into pictures; by default that of the
             net or model.
         names: of the images, instead of those of their files.
+        bands: of images of more than three bands, the three that are shown as red, green and blue,
+            or one, counted from 0; by default those of the preprocessing, else the first three.
 
     Raises:
         KeyError, IndexError: no such layer, channel or position.
@@ -105,7 +118,7 @@ def visualize(
     """
     check_units(channel, position, seed)
     net, given = net_and_images(net, images, rectifier, preprocessing=preprocessing, names=names)
-    shown = given.pictures
+    shown = [given.prepared.picture(image, bands) for image in given.tensor]
     layer = layer_of(layer, net, given.tensor)
     units = [
         Unit.at(layer, one, position=position, image=image)
@@ -120,8 +133,9 @@ def visualize(
         ImageRow(picture, [one for one in made if one.unit.image == number], name)
         for number, (picture, name) in enumerate(zip(shown, given.names, strict=True))
     ]
-    rule, kind = str(net.policies), type(net.model).__name__
-    return Visualization(rows, made[0].unit.layer, rule, seed, kind)
+    rule, kind, known = str(net.policies), type(net.model).__name__, given.prepared
+    chosen = bands_of(bands, known, made)
+    return Visualization(rows, made[0].unit.layer, rule, seed, kind, chosen, known.note)
 
 
 def check_units(
@@ -169,11 +183,12 @@ def _whole_maps(net: DeconvNet, given: GivenImages, units: Sequence[Unit]) -> li
     projections = net.project(recording, units=units, seed="map")
     assert isinstance(projections, Tensor), "without crop it is one"
     ((name, maps),) = recording.activations.items()
-    shown, size = given.pictures, tuple(given.tensor.shape[2:])
+    shown = [given.prepared.pixels(image) for image in given.tensor]
+    size = tuple(given.tensor.shape[2:])
     made = []
     for unit, pixels in zip(units, projections, strict=True):
         value = float(torch.as_tensor(maps[unit.image, unit.channel]).max())
         box, projection = Box((0,) * len(size), size), pixels.movedim(0, -1).float().cpu().numpy()
         unit = replace(unit, layer=name)
-        made.append(Exemplar(unit, value, box, (0, 0), shown[unit.image], projection))
+        made.append(Exemplar(unit, value, box, (0,) * len(size), shown[unit.image], projection))
     return made

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from deconvnet import zoo
+from deconvnet.arguments import Brief
 from deconvnet.data import Preprocessing
 from deconvnet.data.factories import FORMS, made_by
 
@@ -22,7 +23,7 @@ SPECS = f"torchvision:NAME, zoo:NAME, {FORMS}"
 
 
 @dataclass(frozen=True, eq=False)
-class LoadedModel:
+class LoadedModel(Brief):
     """A model with its weights and preprocessing."""
 
     model: nn.Module  # in evaluation mode

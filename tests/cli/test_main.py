@@ -166,3 +166,12 @@ def test_numbers_of_the_command_line_are_those_of_python(files, tmp_path, capfd)
     assert told["activation"] == pytest.approx(float(maps.max()), rel=1e-5)
     place = divmod(int(maps.argmax()), maps.shape[1])
     assert told["unit"] == f"relu4:30@{place[0]},{place[1]}"
+
+
+def test_relu_table(capfd, tmp_path):
+    path = tmp_path / "relu.pdf"
+    found = result(capfd, "relu-table", "-o", path, "--rectifiers", "guided,identity")
+    assert [row["pass"] for row in found["passes"]] == ["forward", "guided", "identity"]
+    assert found["passes"][1]["input"] == [[0, 0, 0], [6, 0, 0], [0, 0, 3]]
+    assert read_provenance(path)["study"] == "ReluTable"
+    assert said(capfd, "relu-table", "-o", path, "--rectifiers", "guide")[0] == 2

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
-from deconvnet.figures import RULE, figure2, signed, width
+from deconvnet.figures import RULE, PaperFigure, figure2, signed, width
 from deconvnet.figures.canvas.sheet import Sheet
 from deconvnet.figures.canvas.style import PAGE, paper
 from deconvnet.figures.canvas.tiles import BLANK, NEUTRAL, gap_for, pixels
@@ -121,13 +121,26 @@ def test_clipped_crops_stand_where_they_stood():
 
 def test_the_caption_states_layer_and_rule(channels):
     assert words(figure2(channels(1))) == ["0"]
-    title, *rest = words(figure2(channels(1), title="features.28", caption="Top 9"))[:-1]
-    assert title == "features.28"
-    assert " ".join(rest) == f"Top 9. {RULE}"
+    assert words(figure2(channels(1), title="features.28"))[:-1] == ["features.28"]
+    told = words(figure2(channels(1), caption="Top 9"))[:-1]
+    assert " ".join(told) == f"Top 9. {RULE}"
 
 
-def test_long_titles_are_cut(channels, faults):
-    assert faults(figure2(channels(4), width="cvpr", title="layer " * 40)) == []
+@pytest.mark.parametrize("name", ["layer " * 40, "denselayer" * 40])
+def test_long_titles_are_folded_and_not_cut(channels, faults, name):
+    figure = figure2(channels(4), width="cvpr", title=name, caption=name)
+    assert faults(figure) == []
+    assert "".join(words(figure)).replace(" ", "").count(name.replace(" ", "")) == 2
+
+
+def test_a_part_of_a_larger_figure(channels, faults):
+    whole = PaperFigure(6.0, 9.0)
+    for part in whole.subfigures(2, 2).flat:
+        assert figure2(channels(2), parent=part, title="features.28", caption="Top 9") is whole
+    assert faults(whole) == []
+    assert len(arrays(whole)) == 4 * 4
+    with pytest.raises(ValueError, match=r"parent is 0\.60 inches high"):
+        figure2(channels(2), parent=PaperFigure(3.0, 0.6))
 
 
 def test_titles_are_as_typed(channels, faults):

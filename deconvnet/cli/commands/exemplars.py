@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, cast
 
 from deconvnet.data.resolve import mined_dataset
+from deconvnet.graph.frontends import blank
 from deconvnet.mining import fingerprint
 from deconvnet.mining.source import the_model
 from deconvnet.mining.stored_rules import stored_name
@@ -60,10 +61,11 @@ def _recomputed(
 ) -> Exemplars:
     """Compute the exemplars from the model and the data set."""
     prepared, net = loaded.preprocessing, mirrored(loaded, options)
+    _, *shape = cast(tuple[int, ...], store.attributes["batch_shape"])
     fingerprint.check_mined(
         store.attributes,
         "model",
-        fingerprint.of_model(net.graph),
+        fingerprint.of_model(net.graph, blank(net.model, shape)),
         advice="the model and weights it was mined with",
     )
     data = mined_dataset(store.attributes, prepared, options.data)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from deconvnet.cli.text import by, columns, first, printable
+from deconvnet.arguments import by
+from deconvnet.cli.text import columns, first, printable
 from deconvnet.store.picture_index import PictureIndex
 from deconvnet.store.store import Store, open_store
 from deconvnet.store.table import LayerTable

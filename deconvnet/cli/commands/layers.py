@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from deconvnet.cli.text import by, columns
+from deconvnet.arguments import by
+from deconvnet.cli.text import columns
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field, unruled
 from deconvnet.projection.check.report import check_model

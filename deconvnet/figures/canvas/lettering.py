@@ -60,22 +60,26 @@ def shorten(text: str, width: float, *, size: float, weight: str = "normal") -> 
     return "…" + text[cut:].lstrip()
 
 
-def fold(text: str, width: float, *, size: float) -> list[str]:
-    """The text broken into lines of at most ``width`` inches.
+def fold(text: str, width: float, *, size: float, weight: str = "normal") -> list[str]:
+    """The text broken into lines of at most ``width`` inches; nothing is left out.
 
     It is broken at spaces, but not after ``@`` or ``=``; within a word only where that is wider
-    than a line, after a dot or a colon: ``features.28:`` / ``42 @ 7,7``.
+    than a line, after a dot or a colon if possible: ``features.28:`` / ``42 @ 7,7``.
     """
+
+    def fits(line: str) -> bool:
+        return measure(line, size, weight=weight) <= width
+
     lines: list[str] = []
     for word in re.split(r"(?<![@=]) ", printable(text)):
         space = " "
-        for piece in [word] if measure(word, size) <= width else re.split(r"(?<=[.:])", word):
-            longer = f"{lines[-1]}{space}{piece}" if lines else piece
-            if lines and measure(longer, size) <= width:
-                lines[-1] = longer
-            elif piece:
-                lines.append(shorten(piece, width, size=size))
-            space = ""
+        for part in [word] if fits(word) else re.split(r"(?<=[.:/_-])", word):
+            for piece in [part] if fits(part) else part:  # letter by letter
+                if lines and fits(f"{lines[-1]}{space}{piece}"):
+                    lines[-1] += f"{space}{piece}"
+                elif piece:
+                    lines.append(piece)
+                space = ""
     return lines
 
 

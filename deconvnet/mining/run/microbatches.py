@@ -13,6 +13,7 @@ from deconvnet.data.samples import checked, read_item
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.interpreter import execute, plain
 from deconvnet.graph.modes import evaluation
+from deconvnet.graph.observed_hooks import without_onlookers
 from deconvnet.layers.crop import layout as layout_of
 
 from .readers import Handed, ignore_interrupts, reading
@@ -162,7 +163,7 @@ def layout_for(graph: Graph, image: Tensor) -> str:
     if layout_of(image) != torch.channels_last:
         return CONTIGUOUS
     try:
-        with torch.no_grad(), evaluation(graph.model):
+        with torch.no_grad(), evaluation(graph.model), without_onlookers(graph.model):
             for _ in execute(graph, laid_out(image, CHANNELS_LAST), list(graph), plain(graph)):
                 pass
     except ValueError:  # what ``execute`` makes of whatever the model says

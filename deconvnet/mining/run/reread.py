@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from deconvnet.graph.errors import NotTheModel
+from deconvnet.graph.observed_hooks import without_onlookers
 from deconvnet.mining.topk import Table
 from deconvnet.mining.topk.maxima import strongest
 from deconvnet.projection.check.checked_graphs import differs
@@ -49,7 +50,7 @@ def reread(
     slack = max(_SLACK.get(device.type, _SLACK_ELSEWHERE), 8 * torch.finfo(dtype).eps)
     again = job.microbatches(groups_of(numbers, request.batch, request.images), workers=1)
     graph, layout = job.graph, str(request.attributes["layout"])
-    with readers_die(), closing(again), job.running():
+    with readers_die(), closing(again), job.running(), without_onlookers(graph.model):
         for batch in again:  # an image that cannot be read this time tells nothing
             for layer, maps in activations(
                 graph, batch, list(tables), layout=layout, device=device

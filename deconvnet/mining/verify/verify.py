@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from deconvnet.arguments import Brief
 from deconvnet.data.resolve import given_dataset
 from deconvnet.data.samples import first_image
 from deconvnet.graph.frontends import Graphs, blank
@@ -28,7 +29,7 @@ from .recompute import ACROSS, TOLERANCE, Recomputation
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Brief):
     """What was compared, and what was not as the store says.
 
     Args:
@@ -115,7 +116,7 @@ def verify(
     graphs = Graphs(model.model if isinstance(model, DeconvNet) else model)
     image = blank(graphs.model, first_image(dataset).shape)
     graph = settled(graphs, image, list(store))
-    here = fingerprint.of_model(graph)  # before any forward, which may leave something behind
+    here = fingerprint.of_model(graph, image)
     geometry = geometry_of(graph, image)
     if tolerance is None:
         devices = {str(store.attributes.get("device", "cpu")).partition(":")[0], image.device.type}
