@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from deconvnet.cli.commands import mirrored
 from deconvnet.data.resolve import mined_dataset
-from deconvnet.data.samples import first_image
 from deconvnet.graph.frontends import blank
 from deconvnet.mining import fingerprint
 from deconvnet.mining.source import the_model
@@ -42,12 +41,11 @@ def mined(store: Store, options: argparse.Namespace) -> Mined:
     stated = {name: getattr(options, name, None) for name in ("mean", "std")}
     loaded = the_model(store, options.model, options.weights, stated=stated)
     net, prepared = mirrored(loaded, options), loaded.preprocessing
-    data = mined_dataset(store.attributes, prepared, options.data)
-    image = blank(net.model, tuple(first_image(data).shape))
+    _, *shape = cast(tuple[int, ...], store.attributes["batch_shape"])
     fingerprint.check_mined(
         store.attributes,
         "model",
-        fingerprint.of_model(net.graph, image),
+        fingerprint.of_model(net.graph, blank(net.model, tuple(shape))),
         advice="the model and weights it was mined with",
     )
-    return Mined(net, data, loaded)
+    return Mined(net, mined_dataset(store.attributes, prepared, options.data), loaded)

@@ -103,7 +103,7 @@ _DATA = "folder of images, list of images (.txt), hf:PATH[:COLUMN], or a factory
 _FILES = ("size", "content")
 _RULES = ("derivative", "rectify")
 _UNPOOLINGS, _NORMALIZATIONS = ("switches", "centre", "uniform"), ("exact", "identity")
-_METHODS, _SIGNS = "gradient,deconvnet,guided", "all, positive, negative, absolute_value"
+_SIGNS = "all, positive, negative, absolute_value"
 _POLICIES = "RECTIFIER[,RECTIFIER]"
 _TARGET = "classes 7, units LAYER:C[@ROW,COL], regions LAYER:C@TOP:BOTTOM,LEFT:RIGHT of a map"
 CHOICES = (
@@ -151,7 +151,7 @@ TARGET = (
     Option("--channel", "channel of the layer; default: its strongest", type=int),
     Option("--class", "class; default: the likeliest", type=int, metavar="INDEX", dest="class_"),
     Option("--target", _TARGET, nargs="+", metavar="TARGET"),
-    Option("--rectifiers", "rules, one or several", _METHODS, words, metavar=_POLICIES),
+    RECTIFIERS,
     Option("--sign", f"which values are drawn: {_SIGNS}", "all", words, metavar="SIGN[,SIGN]"),
 )
 IMAGE = Option("image", "image file", type=expanded, metavar="IMAGE")

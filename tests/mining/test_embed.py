@@ -264,7 +264,6 @@ class Halved(Rectifier):
     [
         [Halved(0.5), Halved(0.25)],
         [Policies(rectifier("guided")), Policies(rectifier("guided"), "derivative")],
-        [Policies(rectifier("guided")), Policies(rectifier("guided"), unpooling="uniform")],
     ],
 )
 def test_two_projections_of_one_name(work, rules, tmp_path):
