@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from deconvnet.data.samples import checked, first_image
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
 from deconvnet.projection.result import Projection
+from deconvnet.store.sources import strongest_slots
 from deconvnet.store.store import Store
 from deconvnet.units import Exemplar, Unit
 
@@ -31,6 +31,8 @@ def project_exemplars(
     net: DeconvNet,
     dataset: Any,
     preprocessing: Any = None,
+    k: int | None = None,
+    per_source: int | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> dict[int, list[Exemplar]]:
     """Recompute the exemplars of a store; ``studies.exemplars`` explains the arguments.
@@ -59,7 +61,7 @@ def project_exemplars(
     mined = {
         table.unit(layer, channel, slot): float(table.activation[channel, slot])
         for channel in channels
-        for slot in np.flatnonzero(table.has_picture[channel]).tolist()
+        for slot in strongest_slots(store, layer, channel, k=k, per_source=per_source)
     }
     made: dict[Unit, Exemplar] = {}
     images = sorted({unit.image for unit in mined})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from deconvnet.figures import figure2
+from deconvnet.figures import figure2, pages
 from deconvnet.layers import Rectifier
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.mining.exemplars import project_exemplars
@@ -39,12 +39,16 @@ class Exemplars(Shown):
         rectifier: the rule of the projections.
         channels: {channel: exemplars}, strongest first; of a dead channel an empty list.
         model: the class of the model, if they were recomputed.
+        rows: of channels on a page of its file; None: as many as fit.
+        columns: channels in a row; None: as many as are read without a lens.
     """
 
     layer: str
     rectifier: str
     channels: Mapping[int, Sequence[Exemplar]]
     model: str = ""
+    rows: int | None = None
+    columns: int | None = None
 
     def figure(
         self,
@@ -59,7 +63,32 @@ class Exemplars(Shown):
         The arguments are those of every result, see ``Shown.figure``.
         """
         told = f"{self.layer} by {self.rectifier}" if caption else None
-        return figure2(self.channels, width=width, title=title, caption=told, parent=parent)
+        return figure2(
+            self.channels,
+            width=width,
+            columns=self.columns,
+            title=title,
+            caption=told,
+            parent=parent,
+        )
+
+    def pages(
+        self,
+        *,
+        width: str | float = "cvpr-full",
+        title: str | None = None,
+        caption: bool = False,
+    ) -> list[Figure]:
+        """The grid on as many pages as it takes; the arguments are those of ``figure``."""
+        told = f"{self.layer} by {self.rectifier}" if caption else None
+        return pages(
+            self.channels,
+            width=width,
+            rows=self.rows,
+            columns=self.columns,
+            title=title,
+            caption=told,
+        )
 
     def table(self) -> list[dict[str, object]]:
         """One row an exemplar: index of the image, unit, activation, and box in pixels."""
@@ -75,6 +104,10 @@ def exemplars(
     data: Any = None,
     rectifier: str | Rectifier | None = None,
     preprocessing: Any = None,
+    k: int | None = None,
+    per_source: int | None = None,
+    rows: int | None = None,
+    columns: int | None = None,
     progress: bool = True,
 ) -> Exemplars:
     """The exemplars of channels: recomputed, or from the pictures in the store.
@@ -92,6 +125,11 @@ def exemplars(
         rectifier: as for ``DeconvNet``; by default that of ``net``, without one "deconvnet".
         preprocessing: turns tensors back into pictures; by default the data set's own, else the
             model's, else that of the store.
+        k: how many of a channel; by default all that were mined.
+        per_source: how many of a channel may come from one photograph; by default any number. It
+            takes a store with more exemplars than are drawn, to have a choice.
+        rows: of channels on a page, see ``Exemplars``.
+        columns: channels in a row, likewise.
         progress: show a bar after a second.
 
     Raises:
@@ -105,7 +143,8 @@ def exemplars(
     pictures = store.pictures.get(layer)
     stored = sorted(pictures.projections) if pictures else []
     if net is None and data is None and rule in stored:
-        return Exemplars(layer, rule, stored_exemplars(store, layer, chosen, rectifier=rule))
+        held = stored_exemplars(store, layer, chosen, rectifier=rule, k=k, per_source=per_source)
+        return Exemplars(layer, rule, held, rows=rows, columns=columns)
     try:
         model, data = source_of(store, net, data, preprocessing=preprocessing)
     except (ValueError, OSError) as error:
@@ -122,10 +161,12 @@ def exemplars(
             net=mirrored,
             dataset=data,
             preprocessing=preprocessing,
+            k=k,
+            per_source=per_source,
             report=told,
         )
     kind = type(mirrored.model).__name__
-    return Exemplars(layer, str(mirrored.policies.rectifier), made, kind)
+    return Exemplars(layer, str(mirrored.policies.rectifier), made, kind, rows, columns)
 
 
 def has_pictures(store: Store, layer: str, rectifier: str, *, fallback: str | None = None) -> bool:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from deconvnet.studies.compare import Comparison
+    from deconvnet.studies.result import Shown
     from deconvnet.studies.visualize import Visualization
     from deconvnet.zoo.load import LoadedModel
 
@@ -47,6 +48,31 @@ def said(text: str, options: argparse.Namespace) -> None:
     print(printable(text, kept="\n"), file=sys.stderr if options.json else sys.stdout)
 
 
+def check_figure(options: argparse.Namespace) -> None:
+    """Check the name and the width of the figure to write, before the work and not after it.
+
+    Raises:
+        ValueError: another suffix than those of figures, or no such width.
+    """
+    from pathlib import Path
+
+    from deconvnet.figures import suffix_of, width
+
+    suffix_of(Path(options.output))
+    width(options.width)
+
+
+def saved(result: Shown, options: argparse.Namespace, how: dict[str, Any]) -> None:
+    """Save the figure of a result as the options say, with its provenance."""
+    result.save(
+        options.output,
+        width=options.width,
+        title=options.title,
+        caption=options.caption,
+        provenance=how,
+    )
+
+
 def drawn(
     result: Visualization | Comparison,
     options: argparse.Namespace,
@@ -55,7 +81,7 @@ def drawn(
 ) -> dict[str, Any]:
     """Save the figure of a result with its provenance, and print its table."""
     made = {"model": loaded.spec, "weights": loaded.weights, **how}
-    result.save(options.output, width=options.width, provenance=made)
+    saved(result, options, made)
     rows = result.table()
     for row in rows:
         said(f"{row['image']}: {row['unit']} = {row['activation']:.4g}, box {row['box']}", options)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from deconvnet import zoo
-from deconvnet.figures import suffix_of
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.projection.check.checked_graphs import settled
 from deconvnet.studies.compare import METHODS, compare
 from deconvnet.units import Unit
 from deconvnet.zoo.load import LoadedModel
 
-from . import drawn, load_images
+from . import check_figure, drawn, load_images
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Compare, draw and save."""
-    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
+    check_figure(options)
     loaded, names, images = load_images(options)
     result = compare(
         loaded.model,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from deconvnet.data.resolve import mined_dataset
-from deconvnet.figures import suffix_of
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.mining import fingerprint
 from deconvnet.mining.source import the_model
@@ -16,12 +15,12 @@ from deconvnet.store.store import Store, open_store
 from deconvnet.studies.exemplars import Exemplars, choose, exemplars, has_pictures
 from deconvnet.zoo.load import LoadedModel
 
-from . import said
+from . import check_figure, said, saved
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Draw and save."""
-    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
+    check_figure(options)
     store = open_store(options.store)
     layer, rectifier = options.layer, str(rectifier_named(options.rectifier))
     channels = choose(store[layer], options.channels)
@@ -29,7 +28,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     stored = not recompute and has_pictures(store, layer, rectifier, fallback=options.fallback)
     model, weights = (str(store.attributes.get(name) or "") for name in ("model", "weights"))
     if stored:
-        result = exemplars(store, layer, channels, rectifier=rectifier)
+        result = exemplars(
+            store,
+            layer,
+            channels,
+            rectifier=rectifier,
+            k=options.k,
+            per_source=options.per_source,
+            rows=options.rows,
+            columns=options.columns,
+        )
     else:
         try:
             loaded = the_model(store, options.model, options.weights)
@@ -48,7 +56,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "dataset": store.attributes.get("dataset", ""),
         "model_fingerprint": store.attributes.get("model_fingerprint", ""),
     }
-    result.save(options.output, width=options.width, provenance=how)
+    saved(replace(result, rows=options.rows, columns=options.columns), options, how)
     said(f"{options.output}: {len(channels)} channels of {layer}", options)
     if stored:
         said("drawn from the pictures in the store; --recompute uses model and data", options)
@@ -70,4 +78,13 @@ def _recomputed(
         advice="the model and weights it was mined with",
     )
     data = mined_dataset(store.attributes, prepared, options.data)
-    return exemplars(store, options.layer, channels, net=net, data=data, preprocessing=prepared)
+    return exemplars(
+        store,
+        options.layer,
+        channels,
+        net=net,
+        data=data,
+        preprocessing=prepared,
+        k=options.k,
+        per_source=options.per_source,
+    )

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from deconvnet.figures import suffix_of
 from deconvnet.net import DeconvNet
 from deconvnet.studies.visualize import visualize
 
-from . import drawn, load_images
+from . import check_figure, drawn, load_images
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Project, draw and save."""
-    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
+    check_figure(options)
     loaded, names, images = load_images(options)
     size = (3, *loaded.preprocessing.size)
     net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
