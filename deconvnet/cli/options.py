@@ -137,8 +137,10 @@ _METHODS = "gradient,deconvnet,guided"
 RECTIFIERS = Option("--rectifiers", "rules to compare", _METHODS, words, metavar=_POLICIES)
 IMAGES = Option("images", "image files", type=expanded, metavar="IMAGE", nargs="+")
 FIGURE = (
-    Option("--output", "figure to write: .pdf, .png or .svg", type=expanded),
-    Option("--width", "inches, or a venue's text width: icml, neurips, …", "cvpr-full"),
+    Option("--output", "figure to write: .pdf, .png, .svg, .eps or .tiff", type=expanded),
+    Option("--width", "ieee, nature-full, neurips, …, 89mm, 3.5in", "cvpr-full"),
+    Option("--title", "title above the figure"),
+    Option("--caption", "say below the figure how it was drawn", False),
 )
 UNITS = (
     Option("--layer", "node name, see `deconvnet layers`; default: the last activation"),
@@ -204,6 +206,10 @@ STORE = Option("store", "store that `deconvnet mine` wrote", type=expanded, meta
 EXEMPLARS = (
     Option("--layer", "one of the store's layers", required=True),
     Option("--channels", "0-15, 3,7,9, strongest:N or random:N", "strongest:12"),
+    Option("-k", "images per channel; default: all that were mined", type=int),
+    Option("--per-source", "images per channel from one photograph; default: any number", type=int),
+    Option("--rows", "rows of channels on a page; default: as many as fit", type=int),
+    Option("--columns", "channels in a row; default: as many as can be read", type=int),
     Option("--recompute", "ignore the pictures in the store; use model and data", False),
 )
 VERIFY = (

@@ -16,6 +16,7 @@ from deconvnet.figures.canvas.tiles import tile as tile
 
 from .exemplar_grid import figure2 as figure2
 from .exemplar_grid import pages as pages
+from .exemplar_grid import tile_places as tile_places
 from .filter_tiles import filters as filters
 from .method_comparison import ComparisonRow as ComparisonRow
 from .method_comparison import comparison as comparison

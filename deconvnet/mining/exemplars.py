@@ -16,6 +16,7 @@ from deconvnet.data.samples import checked, first_image
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
 from deconvnet.projection.result import Projection
+from deconvnet.store.sources import strongest_slots
 from deconvnet.store.store import Store
 from deconvnet.store.table import Entries
 from deconvnet.units import Exemplar, Unit
@@ -32,6 +33,8 @@ def project_exemplars(
     net: DeconvNet,
     dataset: Any,
     preprocessing: Any = None,
+    k: int | None = None,
+    per_source: int | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> dict[int, list[Exemplar]]:
     """Recompute the exemplars of a store; ``studies.exemplars`` explains the arguments.
@@ -50,11 +53,14 @@ def project_exemplars(
     """
     table = store[layer]
     channels = table.listed_channels(layer, channels)
-    places = np.argwhere(table.has_picture)
-    places = places[np.isin(places[:, 0], channels)]
+    places = [
+        (channel, slot)
+        for channel in channels
+        for slot in strongest_slots(store, layer, channel, k=k, per_source=per_source)
+    ]
     made = project_entries(
-        store, table, layer, [(c, slot) for c, slot in places.tolist()], net=net, dataset=dataset,
-        preprocessing=preprocessing, report=report,
+        store, table, layer, places, net=net, dataset=dataset, preprocessing=preprocessing,
+        report=report,
     )  # fmt: skip
     exemplars: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
     for one in made:

@@ -86,10 +86,20 @@ def said(text: str, options: argparse.Namespace) -> None:
     print(printable(text, kept="\n"), file=sys.stderr if options.json else sys.stdout)
 
 
+def saved(result: Shown, options: argparse.Namespace, how: dict[str, Any]) -> None:
+    """Save the figure of a result as the options say, with its provenance."""
+    result.save(
+        options.output,
+        width=options.width,
+        title=options.title,
+        caption=options.caption,
+        provenance=how,
+    )
+
+
 def drawn(result: Shown, options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
     """Save the figure of a result with its provenance, and print its table."""
-    made = {"model": loaded.spec, "weights": loaded.weights}
-    result.save(options.output, width=options.width, provenance=made)
+    saved(result, options, {"model": loaded.spec, "weights": loaded.weights})
     rows = result.table()
     for row in rows:
         said(f"{row['image']}: {row['unit']} = {row['activation']:.4g}, box {row['box']}", options)
@@ -118,7 +128,6 @@ def mined(options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
 
 def finished(result: Shown, options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
     """Save the figure of a study, say in a few lines what it holds, and give all of its rows."""
-    made = {"model": loaded.spec, "weights": loaded.weights}
-    result.save(options.output, width=options.width, provenance=made)
+    saved(result, options, {"model": loaded.spec, "weights": loaded.weights})
     said(f"{result!r}\n{options.output}", options)
     return {"figure": options.output, "rows": result.table()}

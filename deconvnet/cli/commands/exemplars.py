@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from deconvnet.cli.mined import mined
+from deconvnet.cli.mined import Mined, mined
 from deconvnet.mining.stored_rules import stored_name
-from deconvnet.store.store import open_store
+from deconvnet.store.store import Store, open_store
 from deconvnet.studies.channels import read
-from deconvnet.studies.exemplars import choose, exemplars, has_pictures
+from deconvnet.studies.exemplars import Exemplars, choose, exemplars, has_pictures
 
-from . import check, policies, said
+from . import check, policies, said, saved
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -26,19 +26,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     stored = not recompute and has_pictures(store, layer, rectifier, fallback=options.fallback)
     model, weights = (str(store.attributes.get(name) or "") for name in ("model", "weights"))
     if stored:
-        result = exemplars(store, layer, channels, rectifier=rectifier, bands=options.bands)
+        result = _result(store, options, channels, rectifier=rectifier)
     else:
         try:
-            net, data, loaded = mined(store, options)
-            result = exemplars(
-                store,
-                layer,
-                channels,
-                net=net,
-                data=data,
-                preprocessing=loaded.preprocessing if loaded.stated else None,
-                bands=options.bands,
-            )
+            source = mined(store, options)
+            result = _result(store, options, channels, source=source)
         except (ValueError, OSError) as error:
             pictures = store.pictures.get(layer)
             names = " or ".join(sorted(pictures.projections)) if pictures else ""
@@ -46,16 +38,42 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 raise
             hint = f"the store has pictures that need neither: --rectifier {names}"
             raise ValueError(f"{error}; {hint}") from error
-        model, weights = loaded.spec, loaded.weights
+        model, weights = source.loaded.spec, source.loaded.weights
     how = {
         "model": model,
         "weights": weights,
         "dataset": store.attributes.get("dataset", ""),
         "model_fingerprint": store.attributes.get("model_fingerprint", ""),
     }
-    result.save(options.output, width=options.width, provenance=how)
+    saved(result, options, how)
     said(f"{options.output}: {len(channels)} channels of {layer}", options)
     if stored:
         said("drawn from the pictures in the store; --recompute uses model and data", options)
-    source = "stored" if stored else "recomputed"
-    return {"figure": options.output, "layer": layer, "channels": channels, "pictures": source}
+    made = "stored" if stored else "recomputed"
+    return {"figure": options.output, "layer": layer, "channels": channels, "pictures": made}
+
+
+def _result(
+    store: Store,
+    options: argparse.Namespace,
+    channels: list[int],
+    *,
+    rectifier: str | None = None,
+    source: Mined | None = None,
+) -> Exemplars:
+    """The exemplars, from the pictures in the store or from model and data set."""
+    loaded = source.loaded if source else None
+    return exemplars(
+        store,
+        options.layer,
+        channels,
+        rectifier=rectifier,
+        net=source.net if source else None,
+        data=source.data if source else None,
+        preprocessing=loaded.preprocessing if loaded and loaded.stated else None,
+        bands=options.bands,
+        k=options.k,
+        per_source=options.per_source,
+        rows=options.rows,
+        columns=options.columns,
+    )
