@@ -12,15 +12,19 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.layers import Rectifier, UnmirroredError
     from deconvnet.mining.embed import embed
     from deconvnet.mining.mine import mine
+    from deconvnet.mining.run.merge import merge
     from deconvnet.mining.verify.verify import verify
     from deconvnet.net import DeconvNet
     from deconvnet.projection.recording import Recording
     from deconvnet.projection.result import Projection
     from deconvnet.projection.tables import Layer
     from deconvnet.store.store import Store, open_store
+    from deconvnet.studies.compare import compare
+    from deconvnet.studies.exemplars import exemplars
     from deconvnet.studies.relu_table import relu_table
     from deconvnet.studies.trace import trace
-    from deconvnet.units import Box, Unit
+    from deconvnet.studies.visualize import visualize
+    from deconvnet.units import Box, Region, Unit
 
 __version__ = metadata.version("deconvnet")  # of the installed package, as pyproject.toml has it
 
@@ -32,17 +36,23 @@ _HOMES = {
     "Projection": "projection.result",
     "Recording": "projection.recording",
     "Rectifier": "layers",
+    "Region": "units",
     "Store": "store.store",
     "Unit": "units",
     "UnmirroredError": "layers",
     "UntraceableError": "graph.errors",
+    "compare": "studies.compare",
     "embed": "mining.embed",
+    "exemplars": "studies.exemplars",
+    "merge": "mining.run.merge",
     "mine": "mining.mine",
     "open_store": "store.store",
     "relu_table": "studies.relu_table",
     "trace": "studies.trace",
     "verify": "mining.verify.verify",
+    "visualize": "studies.visualize",
 }
+_MODULES = ("testing", "zoo")
 
 __all__ = [
     "Box",
@@ -52,23 +62,28 @@ __all__ = [
     "Projection",
     "Recording",
     "Rectifier",
+    "Region",
     "Store",
     "Unit",
     "UnmirroredError",
     "UntraceableError",
     "__version__",
+    "compare",
     "embed",
+    "exemplars",
+    "merge",
     "mine",
     "open_store",
     "relu_table",
     "trace",
     "verify",
+    "visualize",
 ]
 
 
 def __getattr__(name: str) -> object:
-    if name == "testing":
-        return import_module("deconvnet.testing")
+    if name in _MODULES:
+        return import_module(f"deconvnet.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'deconvnet' has no attribute {name!r}")
     return getattr(import_module(f"deconvnet.{_HOMES[name]}"), name)

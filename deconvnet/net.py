@@ -8,10 +8,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from deconvnet.data.given_images import given_images
+from deconvnet.data.pictures import Prepares
+from deconvnet.data.resolve import accepted as accepted_preprocessing
 from deconvnet.data.resolve import known_preprocessing
 from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
@@ -51,7 +52,11 @@ class DeconvNet:
         unpooling: the value of a max pooling goes back to where its maximum stood ("switches"),
             to the "centre" of its window, or in equal parts to all of it ("uniform").
         input_size: (channels, *size) of one image, for ``layers`` and for models that only
-            torch.export can read; by default that of ``model.preprocessing``, else 224 x 224.
+            torch.export can read; by default that of the preprocessing, else 224 x 224.
+        preprocessing: makes tensors of images and pictures of tensors, where a call and its data
+            set state none: a ``Preprocessing``, torchvision's weights or transforms, timm's
+            ``pretrained_cfg``, or a callable (see ``deconvnet.data.Transform``). By default
+            ``model.preprocessing``, else timm's ``model.pretrained_cfg``.
         inputs: {argument of forward: value} of a model that takes more than the images.
         mirrors: {module class or function: mirror} for operations of your own, each of which
             becomes one node: see ``layers/README.md``. A model may bring them along in an
@@ -86,7 +91,9 @@ class DeconvNet:
         inputs: Mapping[str, Any] | None = None,
         mirrors: Mapping[Any, Any] | None = None,
         check: bool = True,
+        preprocessing: Any = None,
     ) -> None:
+        self._stated = None if preprocessing is None else accepted_preprocessing(preprocessing)
         self.policies = Policies.of(
             rectifier, fallback, normalization=normalization, unpooling=unpooling
         )
@@ -102,13 +109,11 @@ class DeconvNet:
     def _repr_html_(self) -> str | None:
         """For notebooks: the mirror from top to bottom, for images of the size of ``layers``."""
         try:
-            layers = self.layers
-            size = self._input_size or self._usual_size()
-            graph, geometry = self._readings.graphs.of_size(size), self.geometry(size)
+            layers, size = self.layers, self._input_size or self._usual_size()
         except ValueError:
             return None  # no size is known that fits, so there is nothing beside the repr
-        like = next(self.model.parameters(), torch.empty(0))
-        return mirror_html(repr(self), graph, geometry, self.policies, layers=layers, like=like)
+        graph = self._readings.graphs.of_size(size)
+        return mirror_html(repr(self), graph, self.geometry(size), self.policies, layers)
 
     def with_rectifier(self, rectifier: str | Rectifier) -> DeconvNet:
         """The same model under another rule; its graphs, their check and its geometries are shared.
@@ -127,6 +132,11 @@ class DeconvNet:
         if rule is not self.policies.rectifier:
             other.policies = replace(self.policies, rectifier=rule)
         return other
+
+    @property
+    def preprocessing(self) -> Prepares | None:
+        """What makes tensors of images, as it was given or as the model states it; else None."""
+        return self._stated or known_preprocessing(model=self.model)
 
     @property
     def graph(self) -> Graph:
@@ -248,13 +258,9 @@ class DeconvNet:
         times these, and summed, it is the unit if no bias is between them and no path goes round.
 
         Args:
-            images: as for ``project``.
-            units: as for ``project``.
+            images, units, seed, direction, strategy: as for ``project``.
             at: node name or module of a layer below all units, or several; None for every node
                 below them that has maps and is reached, from top to bottom.
-            seed: as for ``project``.
-            direction: as for ``project``.
-            strategy: as for ``project``.
 
         Returns:
             (units, channels, *size) in the whole maps of the layer; of several, {node: signal}.
@@ -276,16 +282,11 @@ class DeconvNet:
         """How ``project`` treats these images and units, and what it costs; nothing is projected.
 
         Args:
-            images: as for ``record``.
-            units: of these images, one or several.
-            strategy: as for ``project``.
+            images, units, strategy: as for ``project``.
 
         Returns:
             ``Plan(strategy, multiply_adds, …)``: "cone", "shared" or "mixed"; and the
             multiply-adds of each strategy, of what is "taken", and of "full" passes for every unit.
-
-        Raises:
-            As ``project``.
         """
         request = resolve(
             self._tensor(images), units=units, strategy=strategy, readings=self._readings,
@@ -297,7 +298,7 @@ class DeconvNet:
     def layers(self) -> Mapping[str, Layer]:
         """{node name: Layer} of every node that has feature maps, for images of one size.
 
-        The size is ``input_size``, else that of ``model.preprocessing``, else 224 x 224 (with as
+        The size is ``input_size``, else that of the preprocessing, else 224 x 224 (with as
         many channels as the model's first layer takes); no call changes it.
 
         Raises:
@@ -316,11 +317,10 @@ class DeconvNet:
             ) from error
 
     def _usual_size(self) -> tuple[int, ...]:
-        """(channels, *size): as ``model.preprocessing`` makes it, else 224 along each axis."""
-        graphs = self._readings.graphs
-        known = known_preprocessing(model=graphs.model)
-        size = [224] * min(2, graphs.axes) if known is None else known.size
-        return (graphs.channels, *size)
+        """(channels, *size): as the preprocessing makes it, else 224 along each axis."""
+        graphs, known = self._readings.graphs, self.preprocessing
+        size = [224] * min(2, graphs.axes)
+        return (graphs.channels, *(known.shape[1:] if known and known.shape else size))
 
     @plain()
     def layers_at(self, size: Sequence[int]) -> Mapping[str, Layer]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from .arguments import Brief
 
 if TYPE_CHECKING:
+    from typing import Any
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -140,6 +142,25 @@ class Box:
 
 
 @dataclass(frozen=True, eq=False)
+class Region(Brief):
+    """Some positions of a feature map, whose units are projected together.
+
+    Args:
+        layer: node name, as in ``DeconvNet.layers``.
+        channel: index of the feature map.
+        mask: booleans of the map's size, True at the positions; or a ``Box`` of positions, half
+            open: ``Box((2, 3), (5, 7))`` holds the rows 2 to 4 and the columns 3 to 6.
+    """
+
+    layer: str
+    channel: int
+    mask: Any
+
+    def __str__(self) -> str:
+        return f"{self.layer}:{self.channel}"
+
+
+@dataclass(frozen=True, eq=False)
 class Exemplar(Brief):
     """One unit in one image: its activation, the pixels it sees and what it responds to in them.
 
@@ -171,3 +192,37 @@ def by_layer(units: Sequence[Unit]) -> dict[str, list[int]]:
     for number, unit in enumerate(units):
         groups[unit.layer].append(number)
     return dict(groups)
+
+
+def check_bands(bands: Sequence[int] | None, there: int) -> tuple[int, ...]:
+    """The bands that are shown of an image with so many, counted from 0.
+
+    Args:
+        bands: three, shown as red, green and blue, or one, shown as grey. None: the first three
+            bands, or the first one if there are fewer than three.
+        there: how many bands the image has.
+
+    Raises:
+        ValueError: another number of bands, or one that is not there.
+    """
+    if bands is None:
+        return (0, 1, 2) if there >= 3 else (0,)
+    chosen = tuple(bands)
+    if len(chosen) not in (1, 3) or not all(0 <= band < there for band in chosen):
+        raise ValueError(
+            f"bands={chosen} was given for an image of {there} bands, expected three of 0 to "
+            f"{there - 1}, shown as red, green and blue, or one, shown as grey"
+        )
+    return chosen
+
+
+def shown(
+    values: NDArray[np.floating[Any]], bands: Sequence[int] | None = None
+) -> NDArray[np.floating[Any]]:
+    """The colours (…, 3) that are shown of an image or a projection (…, bands).
+
+    Raises:
+        ValueError: as ``check_bands``.
+    """
+    picked = values[..., list(check_bands(bands, values.shape[-1]))]
+    return picked if picked.shape[-1] == 3 else picked.repeat(3, axis=-1)

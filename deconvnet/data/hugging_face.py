@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from deconvnet.arguments import brief, cut, expanded
 
 from .image_files import ImageError
-from .preprocessing import Preprocessing
+from .pictures import Prepares
 from .samples import bytes_of, check_map_style, sampled
 
 
@@ -31,7 +31,7 @@ class HuggingFaceImages(Dataset[Any]):
     def __init__(
         self,
         dataset: Any,
-        preprocessing: Preprocessing,
+        preprocessing: Prepares,
         *,
         column: str | None = None,
         identity: str = "size",

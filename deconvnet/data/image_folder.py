@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from deconvnet.arguments import brief, cut, expanded
 
-from .preprocessing import Preprocessing
+from .pictures import Prepares
 from .samples import few_images
 
 SUFFIXES = tuple(
@@ -42,7 +42,7 @@ class ImageFolder(Dataset[Tensor]):
     def __init__(
         self,
         folder: str | PathLike[str] | Iterable[str | PathLike[str]],
-        preprocessing: Preprocessing,
+        preprocessing: Prepares,
         *,
         root: str | PathLike[str] = "",
         read: Callable[[str], Image.Image] | None = None,
@@ -89,7 +89,7 @@ class ImageFolder(Dataset[Tensor]):
 
     @classmethod
     def from_list(
-        cls, file: str | PathLike[str], preprocessing: Preprocessing, *, identity: str = "size"
+        cls, file: str | PathLike[str], preprocessing: Prepares, *, identity: str = "size"
     ) -> ImageFolder:
         """The images that a text file lists: one path per line, relative to its folder.
 

@@ -3,6 +3,8 @@
 from deconvnet.figures.canvas import backend as backend  # before anything imports matplotlib
 from deconvnet.figures.canvas.contrast import RULE as RULE
 from deconvnet.figures.canvas.contrast import signed as signed
+from deconvnet.figures.canvas.parts import SIGNS as SIGNS
+from deconvnet.figures.canvas.parts import part as part
 from deconvnet.figures.canvas.style import WIDTHS as WIDTHS
 from deconvnet.figures.canvas.style import paper as paper
 from deconvnet.figures.canvas.style import width as width

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure, SubFigure
 
 from deconvnet.figures.canvas.lettering import shorten
+from deconvnet.figures.canvas.parts import part
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, captioned, snap
 from deconvnet.figures.canvas.style import LABEL, paper
 from deconvnet.figures.canvas.style import width as inches
@@ -26,12 +27,17 @@ class ComparisonRow:
         projections: signed arrays (H, W, 3), one per method.
         label: stands at the left of the row, upright; may be empty.
         box: receptive field in pixels, which is outlined.
+        sign: which values are drawn, see ``part``: "all", "positive", "negative" or
+            "absolute_value".
+        repeated: the image stands in the row above: it is left out.
     """
 
     image: npt.ArrayLike
     projections: Sequence[npt.ArrayLike]
     label: str = ""
     box: Box | None = None
+    sign: str = "all"
+    repeated: bool = False
 
 
 @paper()
@@ -77,9 +83,10 @@ def comparison(
     for row, drawn, height in zip(rows, pictures, heights, strict=True):
         words = shorten(row.label, height - _GAP, size=LABEL)
         sheet.text(words, 0.06, top + height / 2, align="middle", rotation=90.0)
-        for left, picture in zip(lefts, drawn, strict=True):
+        skipped = 1 if row.repeated else 0
+        for left, picture in zip(lefts[skipped:], drawn[skipped:], strict=True):
             sheet.image(enlarge(picture), left, top, width=panel, height=height)
-        if row.box is not None:
+        if row.box is not None and not row.repeated:
             scale = panel / drawn[0].shape[1]
             sheet.outline(row.box, gutter, top, scale=scale, colour=_OUTLINE)
         top += height + _GAP
@@ -95,4 +102,7 @@ def _pictures(row: ComparisonRow, columns: Sequence[str]) -> list[Picture]:
             "each of the others"
         )
     image = as_picture(row.image, what="an image")
-    return [image, *(pair(image, one, of=f"row {row.label!r}")[1] for one in row.projections)]
+    drawn = [pair(image, one, of=f"row {row.label!r}")[1] for one in row.projections]
+    if row.sign != "all":
+        drawn = [part(one, row.sign) for one in row.projections]
+    return [image, *drawn]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from deconvnet.arguments import expanded, listed
-from deconvnet.data import Preprocessing
+from deconvnet.data.pictures import Prepares
 from deconvnet.data.resolve import given_dataset, needed_preprocessing
 from deconvnet.data.samples import checked, first_image, read_item
 from deconvnet.graph.frontends import Graphs, blank
@@ -35,6 +35,8 @@ from deconvnet.store.user_content import check_additions
 
 from . import fingerprint
 from .exemplars import project_exemplars, same_size
+from .progress import reporting
+from .source import source_of
 
 _IMAGES = ("image", "activation")  # mismatches that tell of other images
 _RECOMPUTED = 100  # entries
@@ -44,14 +46,15 @@ AT_ONCE = 64 * 2**20  # bytes of pictures that are in memory together
 @plain()
 def embed(
     store: Store,
-    model: nn.Module,
-    dataset: Any,
+    model: nn.Module | DeconvNet | None = None,
+    dataset: Any = None,
     *,
     preprocessing: Any = None,
     projections: str | Rectifier | Policies | Sequence[str | Rectifier | Policies] = (),
     fallback: str | None = None,
     path: str | PathLike[str] | None = None,
     report: Callable[[int, int], None] | None = None,
+    progress: bool = True,
 ) -> Store:
     """Write a store again, with the patches of its entries, and their projections if asked.
 
@@ -65,8 +68,9 @@ def embed(
 
     Args:
         store: as ``open_store`` gives it; it may hold pictures already.
-        model: the one that was mined.
-        dataset: the one that was mined, or its path.
+        model: the one that was mined, or its DeconvNet; by default what this process has mined,
+            else what the store names (see ``mining.source``).
+        dataset: the one that was mined, or its path; by default likewise.
         preprocessing: turns tensors back into pictures, and images into tensors where the data
             set is given as a path: a ``Preprocessing``, or torchvision's weights; by default the
             data set's own, else the model's, else that of the store.
@@ -74,6 +78,7 @@ def embed(
         fallback: of those that are not given as ``Policies``: "derivative" or "rectify".
         path: where the new file goes; by default it takes the old one's place.
         report: called with how many patches and projections are done, of how many.
+        progress: show a bar after a second, if there is no ``report``.
 
     Returns:
         The new store, opened.
@@ -84,12 +89,14 @@ def embed(
         UnmirroredError: a policy has no rule for an activation on the way.
         OSError: the file cannot be written; whatever was there before is intact.
     """
+    model, dataset = source_of(store, model, dataset, preprocessing=preprocessing)
     dataset = given_dataset(
         dataset, preprocessing=preprocessing, model=model, attributes=store.attributes
     )
     preprocessing = needed_preprocessing(
         preprocessing, data=dataset, model=model, attributes=store.attributes
     )
+    model = model.model if isinstance(model, DeconvNet) else model
     rules = [Policies.of(one, fallback) for one in listed(projections, str, Rectifier, Policies)]
     check_additions(store.path)
     same_size(store, dataset)
@@ -111,22 +118,24 @@ def embed(
     def made(count: int) -> None:
         nonlocal done
         done += count
-        if report is not None:
-            report(done, total)
+        if told is not None:
+            told(done, total)
 
     pictures = _Pictures(
         store, nets, plain.geometry(size), dataset, preprocessing,
         target.parent, made,
     )  # fmt: skip
-    return write_store(
-        target,
-        attributes=store.attributes,
-        layers=store.layers,
-        images=store.images,
-        failed=store.failed,
-        draw=pictures.write,
-        keep=store.path,
-    )
+    with reporting(report, "embedding", progress=progress, unit="picture") as told:
+        written = write_store(
+            target,
+            attributes=store.attributes,
+            layers=store.layers,
+            images=store.images,
+            failed=store.failed,
+            draw=pictures.write,
+            keep=store.path,
+        )
+    return replace(written, mined_from=(model, dataset))
 
 
 def _check_images(store: Store, net: DeconvNet, dataset: Any) -> None:
@@ -148,17 +157,18 @@ def _check_images(store: Store, net: DeconvNet, dataset: Any) -> None:
 def overhangs(
     geometry: Geometry, layer: str, table: LayerTable, entries: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Rows above and columns left of the box where the field of an entry leaves the image.
+    """Pixels before the box, such as rows above, where the field of an entry leaves the image.
 
-    Of the chosen ``entries`` (channels, k) of a layer's table; (chosen, 2).
+    Of the chosen ``entries`` (channels, k) of a layer's table; (chosen, D).
     """
-    places = np.stack([table.row[entries], table.col[entries]], 1)
+    places = table.positions[entries]
     unique, which = np.unique(places, axis=0, return_inverse=True)
     positions = unique[:, : len(table.size)].tolist()
     over = np.array(receptive_field.overhang(geometry, layer, positions))
     starts, _ = receptive_field.boxes(geometry, layer, positions)
     # one channel of a join sees less than the layer's whole field
-    return np.asarray((over - starts)[which.reshape(-1), -2:] + table.box[entries][:, :2])
+    over, axes = (over - starts)[which.reshape(-1)], table.axes
+    return np.asarray(over + table.box[entries][:, :axes])
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +180,7 @@ class _Pictures:
     """by the name of the policy"""
     geometry: Geometry
     dataset: Any
-    preprocessing: Preprocessing
+    preprocessing: Prepares
     folder: Path
     report: Callable[[int], None]
     """called with every few pictures that are made"""
@@ -179,7 +189,7 @@ class _Pictures:
         """Write all pictures of a layer into its group."""
         table = self.store[layer]
         shown = table.has_picture
-        overhang = np.full((*shown.shape, 2), -1, dtype="<i4")
+        overhang = np.full((*shown.shape, table.axes), -1, dtype="<i4")
         if shown.any():
             overhang[shown] = overhangs(self.geometry, layer, table, shown)
         group["overhang"] = overhang

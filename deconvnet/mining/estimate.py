@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from deconvnet.arguments import Brief, listed
-from deconvnet.data import Preprocessing
+from deconvnet.data.pictures import Prepares
 from deconvnet.data.samples import checked, first_image, path_of, read_item
 from deconvnet.graph.modes import plain
 from deconvnet.layers import Policies, Rectifier
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
-from deconvnet.store.format import COLUMNS, COUNTERS
+from deconvnet.store.format import COUNTERS, columns
 from deconvnet.store.picture_codec import encode
 from deconvnet.units import Unit
 
@@ -61,7 +61,7 @@ def estimate(
     nan: str = "skip",
     workers: int = 0,
     threads: int | None = None,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Prepares | None = None,
     projections: str | Rectifier | Policies | Sequence[str | Rectifier | Policies] = (),
     fallback: str | None = None,
 ) -> Estimate:
@@ -148,7 +148,8 @@ def _store_bytes(job: Job) -> int:
     """The bytes of the tables, and of the paths of as many images as may be in them."""
     request = job.request
     channels = sum(request.channels.values())
-    entry = sum(np.dtype(kind).itemsize * int(np.prod(rest)) for kind, rest in COLUMNS.values())
+    table = columns(len(job.image.shape) - 2, "max")
+    entry = sum(np.dtype(kind).itemsize * int(np.prod(rest)) for kind, rest in table.values())
     channel = sum(np.dtype(kind).itemsize for kind in COUNTERS.values())
     few = range(0, request.images, max(1, request.images // 64))
     paths = (path_of(job.dataset, index) for index in few)
@@ -160,7 +161,7 @@ def _store_bytes(job: Job) -> int:
 
 def _patches(
     job: Job,
-    preprocessing: Preprocessing,
+    preprocessing: Prepares,
     entries: Mapping[str, int],
     sizes: Mapping[str, tuple[int, int]],
 ) -> tuple[int, float]:

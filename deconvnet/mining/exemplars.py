@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deconvnet.data import Preprocessing
+from deconvnet.data.pictures import Prepares
 from deconvnet.data.resolve import given_dataset, needed_preprocessing
 from deconvnet.data.samples import checked, first_image
 from deconvnet.net import DeconvNet
@@ -31,6 +31,7 @@ def project_exemplars(
     net: DeconvNet,
     dataset: Any,
     preprocessing: Any = None,
+    report: Callable[[int, int], None] | None = None,
 ) -> dict[int, list[Exemplar]]:
     """Recompute the exemplars of a store; ``studies.exemplars`` explains the arguments.
 
@@ -72,6 +73,8 @@ def project_exemplars(
         ):
             _compare(one.activation, unit, mined[unit], torch.finfo(pixels.dtype).eps)
             made[unit] = replace(one, unit=unit, activation=mined[unit])
+        if report is not None:
+            report(len(made), len(mined))
     exemplars: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
     for unit in mined:
         exemplars[unit.channel].append(made[unit])
@@ -83,7 +86,7 @@ def project_units(
     images: Tensor,
     units: Sequence[Unit],
     *,
-    preprocessing: Preprocessing,
+    preprocessing: Prepares,
     seed: str = "activation",
 ) -> list[Exemplar]:
     """Project units of one layer, and cut the patches that they see from their images.

@@ -77,9 +77,7 @@ def mirror_table(
     graph: Graph,
     geometry: Geometry,
     policies: Policies,
-    *,
     layers: Mapping[str, Layer],
-    like: Tensor,
 ) -> Iterator[tuple[str, ...]]:
     """Rows of the mirrored network in the order in which a signal passes it: see ``HEADS``.
 
@@ -88,8 +86,8 @@ def mirror_table(
         geometry: of images of one size, of all nodes.
         policies: the rules of the mirror.
         layers: for the same size.
-        like: a tensor of the model's type, on its device.
     """
+    like = next(graph.model.parameters(), torch.empty(0))
     with torch.no_grad(), evaluation(graph.model):
         for step in reversed(geometry.steps):
             does, remembers = _mirror_of(step, geometry, policies, like)
@@ -117,12 +115,10 @@ def mirror_html(
     graph: Graph,
     geometry: Geometry,
     policies: Policies,
-    *,
     layers: Mapping[str, Layer],
-    like: Tensor,
 ) -> str:
     """``mirror_table`` as HTML for a notebook."""
-    rows = mirror_table(graph, geometry, policies, layers=layers, like=like)
+    rows = mirror_table(graph, geometry, policies, layers)
     size = by(geometry.sizes[geometry.input][1:])
     note = f"for images of {size}; a signal passes the table from top to bottom"
     return html_table(title, HEADS, rows, note=note)

@@ -45,7 +45,7 @@ class PictureIndex(Brief):
     """What is stored of a layer's pictures."""
 
     overhang: NDArray[np.int32]
-    """(channels, k, 2): rows above and columns left of the box, where the image cuts the field"""
+    """(channels, k, D): pixels before the box where the image cuts the field: rows above"""
     patches: Patches
     projections: Mapping[str, Projections] = field(default_factory=dict)
     """by the name of the policy"""
@@ -56,7 +56,7 @@ def read_index(group: h5py.Group, table: LayerTable, room: Room) -> PictureIndex
     if group.get("patch", getlink=True) is None:  # `in` would follow a link out of the file
         return None
     shape, shown = table.image.shape, table.has_picture
-    overhang = dataset_in(group, "overhang", kind="<i4", shape=(*shape, 2), room=room)
+    overhang = dataset_in(group, "overhang", kind="<i4", shape=(*shape, table.axes), room=room)
     part = group_in(group, "patch")
     offset = dataset_in(part, "offset", kind="<i8", shape=shape, room=room)
     length = dataset_in(part, "length", kind="<i4", shape=shape, room=room)
@@ -82,7 +82,8 @@ def _read_projections(part: h5py.Group, table: LayerTable, room: Room) -> Projec
     channels, fallback = how.get("channels"), how.get("elsewhere")
     if not isinstance(channels, int) or not 0 < channels < 2**16 or not isinstance(fallback, str):
         raise ValueError(f"{part.name} lacks its attributes `channels` or `elsewhere` (fallback)")
-    sides = np.clip(box[..., 2:].astype("i8") - box[..., :2], 0, 2**20)  # a product fits in i8
+    starts, ends = np.split(box.astype("i8"), 2, axis=-1)
+    sides = np.clip(ends - starts, 0, 2**20)  # a product fits in i8
     length = sides.prod(-1) * channels
     _check(part, offset, length, table.has_picture, stored=len(stored))
     there = offset >= 0

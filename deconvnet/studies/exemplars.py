@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import nn
 
 from deconvnet.figures import figure2
+from deconvnet.layers import Rectifier
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.mining.exemplars import project_exemplars
+from deconvnet.mining.progress import reporting
+from deconvnet.mining.source import source_of
 from deconvnet.net import DeconvNet
 from deconvnet.store.picture_reading import stored_exemplars
-from deconvnet.store.store import Store
+from deconvnet.store.store import Store, open_store
 from deconvnet.store.table import LayerTable
 from deconvnet.units import Exemplar
 
 from .channels import numbered, ranked
+from .given import net_of
 from .result import Shown
 
 if TYPE_CHECKING:
@@ -32,11 +38,13 @@ class Exemplars(Shown):
         layer: name of the layer.
         rectifier: the rule of the projections.
         channels: {channel: exemplars}, strongest first; of a dead channel an empty list.
+        model: the class of the model, if they were recomputed.
     """
 
     layer: str
     rectifier: str
     channels: Mapping[int, Sequence[Exemplar]]
+    model: str = ""
 
     def figure(
         self,
@@ -59,42 +67,72 @@ class Exemplars(Shown):
 
 
 def exemplars(
-    store: Store,
+    store: Store | str | PathLike[str],
     layer: str,
     channels: str | int | Sequence[int] = "strongest:12",
     *,
-    net: DeconvNet | None = None,
+    net: DeconvNet | nn.Module | None = None,
     data: Any = None,
-    rectifier: str = "deconvnet",
+    rectifier: str | Rectifier | None = None,
     preprocessing: Any = None,
+    progress: bool = True,
 ) -> Exemplars:
-    """The exemplars of channels: recomputed with a net, else from the pictures in the store.
+    """The exemplars of channels: recomputed, or from the pictures in the store.
+
+    They are read from the store if it holds pictures under the rule, and neither net nor data are
+    given. Else they are recomputed with what is given; by default with what this process has
+    mined, else with what the store names, which may be a Python file: of stores you trust.
 
     Args:
-        store: as ``mine`` or ``open_store`` gives it.
+        store: as ``mine`` or ``open_store`` gives it, or its path.
         layer: one of its layers.
         channels: numbers, or as ``choose`` reads them: "0-15", "strongest:12".
-        net: the mirrored model, under whose rectifier the projections are computed; without one,
-            the store must hold pictures (see ``deconvnet.embed``).
-        data: the data set that was mined, or its path; with a net.
-        rectifier: which of the projections in the store; a net has its own.
+        net: a DeconvNet, or the model.
+        data: the data set that was mined, or its path.
+        rectifier: as for ``DeconvNet``; by default that of ``net``, without one "deconvnet".
         preprocessing: turns tensors back into pictures; by default the data set's own, else the
             model's, else that of the store.
+        progress: show a bar after a second.
 
     Raises:
-        KeyError, IndexError: no such layer or channel, or no such pictures in the store.
-        ValueError: model or data set have changed since they were mined, or the store is damaged.
+        KeyError, IndexError: no such layer or channel.
+        ValueError: model or data set have changed since they were mined, the store does not say
+            where they are, or it is damaged.
     """
+    store = store if isinstance(store, Store) else open_store(store)
     chosen = choose(store[layer], channels) if isinstance(channels, str) else channels
-    if net is None:
-        rule = str(rectifier_named(rectifier))
-        made = stored_exemplars(store, layer, chosen, rectifier=rule)
-    else:
-        rule = str(net.policies.rectifier)
+    rule = str(rectifier_named(rectifier or "deconvnet"))
+    pictures = store.pictures.get(layer)
+    stored = sorted(pictures.projections) if pictures else []
+    if net is None and data is None and rule in stored:
+        return Exemplars(layer, rule, stored_exemplars(store, layer, chosen, rectifier=rule))
+    try:
+        model, data = source_of(store, net, data, preprocessing=preprocessing)
+    except (ValueError, OSError) as error:
+        if not stored:
+            raise
+        hint = f"the store has pictures that need neither: rectifier={' or '.join(stored)}"
+        raise ValueError(f"{error}; {hint}") from error
+    mirrored = net_of(model, rectifier)
+    with reporting(None, "projecting", progress=progress, unit="unit") as told:
         made = project_exemplars(
-            store, layer, chosen, net=net, dataset=data, preprocessing=preprocessing
+            store,
+            layer,
+            chosen,
+            net=mirrored,
+            dataset=data,
+            preprocessing=preprocessing,
+            report=told,
         )
-    return Exemplars(layer, rule, made)
+    kind = type(mirrored.model).__name__
+    return Exemplars(layer, str(mirrored.policies.rectifier), made, kind)
+
+
+def has_pictures(store: Store, layer: str, rectifier: str, *, fallback: str | None = None) -> bool:
+    """Whether a store holds patches and projections of a layer under a rule."""
+    pictures = store.pictures.get(layer)
+    projections = pictures.projections.get(rectifier) if pictures else None
+    return projections is not None and projections.fallback == (fallback or "")
 
 
 def choose(table: LayerTable, text: str) -> list[int]:

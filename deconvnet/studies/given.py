@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -14,16 +15,27 @@ from deconvnet.net import DeconvNet
 from deconvnet.projection.unruled import activations
 
 
-def net_of(net: DeconvNet | nn.Module, rectifier: str | Rectifier | None = None) -> DeconvNet:
+def net_of(
+    net: DeconvNet | nn.Module,
+    rectifier: str | Rectifier | None = None,
+    *,
+    fallback: str | None = None,
+) -> DeconvNet:
     """The DeconvNet of a call, under this rule.
 
     Args:
         net: a DeconvNet, whose rule is the default, or a model, whose default is "deconvnet".
         rectifier: as for ``DeconvNet``.
+        fallback: as for ``DeconvNet``; by default that of the net.
     """
     if not isinstance(net, DeconvNet):
-        return DeconvNet(net, rectifier or "deconvnet")
-    return net if rectifier is None else net.with_rectifier(rectifier)
+        return DeconvNet(net, rectifier or "deconvnet", fallback=fallback)
+    if rectifier is not None:
+        net = net.with_rectifier(rectifier)
+    if fallback not in (None, net.policies.fallback):
+        net = net.with_rectifier(net.policies.rectifier)  # a copy
+        net.policies = replace(net.policies, fallback=fallback)
+    return net
 
 
 def usual_layer(net: DeconvNet, size: Sequence[int]) -> str:

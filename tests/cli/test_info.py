@@ -50,8 +50,9 @@ def table(channels=3, nonzero=1.0):
     place = np.zeros((channels, 1), "i4")
     counts = np.zeros(channels)
     return LayerTable(
-        place.astype("f4"), place.astype("i8"), place, place, np.zeros((channels, 1, 4), "i4"),
-        counts, counts + nonzero, counts.astype("i8"), channels, (2, 2), (1, 1), (1, 1),
+        activation=place.astype("f4"), image=place.astype("i8"), row=place, col=place,
+        box=np.zeros((channels, 1, 4), "i4"), mean=counts, nonzero=counts + nonzero,
+        nan=counts.astype("i8"), channels=channels, size=(2, 2), field=(1, 1), stride=(1, 1),
     )  # fmt: skip
 
 

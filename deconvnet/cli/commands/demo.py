@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from deconvnet import zoo
-from deconvnet.cli.progress import bar
 from deconvnet.figures import RULE, filters, save
 from deconvnet.figures.html_page import Entry, write_page
 from deconvnet.mining.mine import Source, mine
+from deconvnet.mining.progress import bar
 from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store
 from deconvnet.studies.compare import METHODS, compare

@@ -7,12 +7,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from deconvnet.cli.progress import bar
-from deconvnet.cli.store_source import the_model
 from deconvnet.data.resolve import mined_dataset
 from deconvnet.graph.frontends import blank
 from deconvnet.layers import rectifier
 from deconvnet.mining.embed import embed
+from deconvnet.mining.source import the_model
 from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store, open_store
 from deconvnet.zoo.load import LoadedModel
@@ -69,17 +68,15 @@ def _embedded(
     options: argparse.Namespace,
     path: str | None = None,
 ) -> Store:
-    with bar(1, "embedding", unit="picture") as report:
-        return embed(
-            store,
-            loaded.model,
-            data,
-            preprocessing=loaded.preprocessing,
-            projections=projections,
-            fallback=options.fallback,
-            path=path,
-            report=report,
-        )
+    return embed(
+        store,
+        loaded.model,
+        data,
+        preprocessing=loaded.preprocessing,
+        projections=projections,
+        fallback=options.fallback,
+        path=path,
+    )
 
 
 def _holds(store: Store, layer: str, asked: Iterable[str], fallback: str) -> bool:

@@ -6,14 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from deconvnet.cli.store_source import the_model
 from deconvnet.data.resolve import mined_dataset
 from deconvnet.figures import suffix_of
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.mining import fingerprint
+from deconvnet.mining.source import the_model
 from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store, open_store
-from deconvnet.studies.exemplars import Exemplars, choose, exemplars
+from deconvnet.studies.exemplars import Exemplars, choose, exemplars, has_pictures
 from deconvnet.zoo.load import LoadedModel
 
 from . import said
@@ -25,7 +25,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     store = open_store(options.store)
     layer, rectifier = options.layer, str(rectifier_named(options.rectifier))
     channels = choose(store[layer], options.channels)
-    stored = has_pictures(store, options, rectifier)
+    recompute = options.recompute or options.model or options.weights or options.data
+    stored = not recompute and has_pictures(store, layer, rectifier, fallback=options.fallback)
     model, weights = (str(store.attributes.get(name) or "") for name in ("model", "weights"))
     if stored:
         result = exemplars(store, layer, channels, rectifier=rectifier)
@@ -53,15 +54,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         said("drawn from the pictures in the store; --recompute uses model and data", options)
     source = "stored" if stored else "recomputed"
     return {"figure": options.output, "layer": layer, "channels": channels, "pictures": source}
-
-
-def has_pictures(store: Store, options: argparse.Namespace, rectifier: str) -> bool:
-    """Whether the store has all the pictures needed and no option asks to recompute them."""
-    if options.recompute or options.model or options.weights or options.data:
-        return False
-    pictures = store.pictures.get(options.layer)
-    projections = pictures.projections.get(rectifier) if pictures else None
-    return projections is not None and projections.fallback == (options.fallback or "")
 
 
 def _recomputed(

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from itertools import takewhile
 from typing import Any
 
-from deconvnet.cli.long_runs import device_of, interruptible, progress, shard_of
+from deconvnet.cli.long_runs import device_of, interruptible, shard_of
 from deconvnet.cli.text import first
 from deconvnet.data.resolve import anchored, dataset
 from deconvnet.mining.estimate import Estimate, estimate
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     shard = shard_of(options)
     if shard.count > 1:
         said(f"shard {shard} (by {shard.origin})", options)
-    with interruptible(options) as stopping, progress(len(data), "mining") as report:
+    with interruptible(options) as stopping:
         store = mine(
             loaded.model,
             data,
@@ -57,7 +57,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             strict=options.strict,
             max_bad=options.max_bad,
             nan=options.nan,
-            report=report,
             resume=not options.restart,
             discard_groups=options.discard_groups,
             save_every=options.save_every,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from deconvnet.arguments import integer, listed
-from deconvnet.data import Preprocessing
+from deconvnet.data.resolve import UNKNOWN, preprocessing_of_data
 from deconvnet.data.samples import check_map_style, check_repeatable, first_image
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.graph import Graph
@@ -193,13 +193,12 @@ def _provenance(graph: Graph, dataset: Any, told: Mapping[str, str]) -> dict[str
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-    own = getattr(dataset, "preprocessing", None)
-    transform = own.to_json() if isinstance(own, Preprocessing) else ""
+    own = preprocessing_of_data(dataset)
     return {
         "model": told.get("model") or type(graph.model).__name__,
         "weights": told.get("weights", ""),
         "model_fingerprint": fingerprint.of_model(graph),
         "dataset": told.get("dataset") or type(dataset).__name__,
-        "transform": told.get("transform") or transform,
+        "transform": told.get("transform") or (own.to_json() if own else UNKNOWN),
         "versions": json.dumps(versions, sort_keys=True),
     }

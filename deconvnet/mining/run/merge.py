@@ -22,6 +22,7 @@ from deconvnet.projection.check.checked_graphs import settled
 from deconvnet.projection.field_probes import Field
 from deconvnet.projection.forward import geometry_of
 from deconvnet.projection.geometry import Geometry
+from deconvnet.store.format import AXES
 from deconvnet.store.store import Failed, LayerTable, Store, write_store
 
 from .bad_images import DEFAULT, Limit, check_failed
@@ -154,24 +155,23 @@ def assemble(
 
 def _table(geometry: Geometry, name: str, top: TopK, field: Field) -> LayerTable:
     table, size = top.table(), geometry.sizes[name]
-    mapped = len(size) == 4
+    mapped, axes = len(size) > 2, len(geometry.sizes[geometry.input]) - 2
     flat, missing = table.position.numpy(), table.image.numpy() < 0
-    place = np.stack(np.divmod(flat, size[3]) if mapped else (flat, flat), -1)
+    whole = size[2:] if mapped else (1,) * axes
+    place = np.stack(np.unravel_index(np.maximum(flat, 0), whole), -1)
     place[missing | (not mapped)] = -1
-    # top, left, bottom, right
     starts, stops = receptive_field.boxes(
         geometry,
         name,
-        place.reshape(-1, 2) if mapped else np.zeros((flat.size, 0)),
+        place.reshape(-1, axes) if mapped else np.zeros((flat.size, 0)),
         channels=np.repeat(np.arange(size[1]), top.k),
     )
-    box = np.concatenate([starts, stops], axis=1).reshape(*flat.shape, 4)
+    box = np.concatenate([starts, stops], axis=1).reshape(*flat.shape, 2 * axes)
     box[missing] = -1
     return LayerTable(
         activation=table.activation.numpy(),
         image=table.image.numpy(),
-        row=place[..., 0].astype(np.int32),
-        col=place[..., 1].astype(np.int32),
+        **dict(zip(AXES[-axes:], np.moveaxis(place.astype(np.int32), -1, 0), strict=True)),
         box=box.astype(np.int32),
         mean=table.mean.numpy(),
         nonzero=table.nonzero.numpy(),

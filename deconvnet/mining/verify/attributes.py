@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from deconvnet.data import Preprocessing
+from deconvnet.data.resolve import preprocessing_of_data, recorded
 from deconvnet.data.samples import first_image, read_item
 from deconvnet.mining import fingerprint
 from deconvnet.projection import receptive_field
@@ -42,8 +42,8 @@ def compare_attributes(store: Store, model: str, dataset: Any) -> Iterator[Misma
     elif told != (here := fingerprint.of_dataset(dataset)):
         yield Mismatch("data set", f"its fingerprint is {here[:12]}…, the store says {told!s:.12}…")
     yield from _images(store, dataset)
-    told, own = known_preprocessing(store), getattr(dataset, "preprocessing", None)
-    if told is None or not isinstance(own, Preprocessing):
+    told, own = recorded(store.attributes), preprocessing_of_data(dataset)
+    if told is None or own is None:
         yield "the preprocessing: store or data set do not tell theirs"
     elif told != own:
         what = f"the data set has {own.to_json()}, the store says {told.to_json()}"
@@ -93,14 +93,6 @@ def _images(store: Store, dataset: Any) -> Iterator[Mismatch]:
     if isinstance(shape, tuple) and (shape[1:] != size or shape[0] > len(dataset)):
         what = f"images are {size}, and {len(dataset)}; the store says they ran as {shape}"
         yield Mismatch("batch shape", what)
-
-
-def known_preprocessing(store: Store) -> Preprocessing | None:
-    """The preprocessing that a store records; None if it records none, or in words of its own."""
-    try:
-        return Preprocessing.from_json(str(store.attributes.get("transform") or ""))
-    except ValueError:
-        return None
 
 
 def _counters(store: Store, name: str, table: LayerTable) -> Iterator[Mismatch]:

@@ -65,16 +65,17 @@ class Comparison:
     def _position(
         self, at: tuple[int, int], where: str, maps: NDArray[np.float32]
     ) -> Iterator[Mismatch]:
-        row, col, width = int(self.table.row[at]), int(self.table.col[at]), self.table.size[1]
-        place, first = row * width + col, int(maps.argmax())
-        inside = 0 <= col < width and 0 <= place < len(maps)
+        told, size = tuple(self.table.positions[at].tolist()), self.table.size
+        inside = all(0 <= n < length for n, length in zip(told, size, strict=True))
+        place = int(np.ravel_multi_index(told, size)) if inside else -1
+        first = int(maps.argmax())
         # where the maximum has other last bits, another place may be the first of those that
         # were equal: then it is enough that the place is as strong as the maximum
         differs = self.table.activation[at] != maps[first]
         near = differs and inside and maps[place] >= maps[first] - self.slack
         if not inside or (place != first and not near):
-            best = divmod(first, width)
-            yield Mismatch("position", f"{where} is at {best}, the store says {(row, col)}")
+            best = tuple(map(int, np.unravel_index(first, size)))
+            yield Mismatch("position", f"{where} is at {best}, the store says {told}")
 
     def counts(self, counted: Table, images: int) -> Iterator[Mismatch]:
         """Compare the counters with those counted again over all images, given to ``absent``."""

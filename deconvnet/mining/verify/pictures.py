@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deconvnet.data import Preprocessing
+from deconvnet.data.pictures import Prepares
+from deconvnet.data.resolve import recorded
 from deconvnet.data.samples import checked, first_image, read_item
 from deconvnet.mining.embed import overhangs
 from deconvnet.net import DeconvNet
@@ -19,7 +20,6 @@ from deconvnet.store.picture_reading import opened_layer, read_patch, read_proje
 from deconvnet.store.store import Store
 from deconvnet.units import Unit
 
-from .attributes import known_preprocessing
 from .compare import Mismatch
 from .recompute import Chosen
 
@@ -37,7 +37,7 @@ def compare_pictures(
         None for a picture that is right, a mismatch for one that is not; as text, what could not
         be compared: all, where the store does not tell its preprocessing.
     """
-    preprocessing = known_preprocessing(store)
+    preprocessing = recorded(store.attributes)
     if preprocessing is None:
         if store.pictures:
             yield "patches and projections: the store does not tell its preprocessing"
@@ -88,9 +88,9 @@ def _overhangs(
     """(channels, k, 2); -1 for all entries but these, and for those that are nowhere in the map."""
     table, entries = store[layer], np.zeros(store[layer].image.shape, dtype=bool)
     entries[tuple(np.transpose(places))] = True
-    for axis, length in zip((table.row, table.col), table.size, strict=False):
-        entries &= (axis >= 0) & (axis < length)
-    over = np.full((*entries.shape, 2), -1, dtype=np.int64)
+    there = table.positions[..., : len(table.size)]
+    entries &= ((there >= 0) & (there < table.size)).all(-1)
+    over = np.full((*entries.shape, table.axes), -1, dtype=np.int64)
     if entries.any():
         geometry = net.geometry(tuple(first_image(dataset).shape), [layer])
         over[entries] = overhangs(geometry, layer, table, entries)
@@ -108,7 +108,7 @@ def _compare(
     place: tuple[int, int],
     group: h5py.Group,
     image: Tensor,
-    preprocessing: Preprocessing,
+    preprocessing: Prepares,
     nets: dict[tuple[str, str], DeconvNet],
 ) -> Iterator[Mismatch | None]:
     """The patch of an entry, and its projections."""
@@ -118,7 +118,7 @@ def _compare(
     new = preprocessing.picture(image)[top:bottom, left:right]
     patch = read_patch(store, layer, group, place)
     allowed = LEVEL + FAR * float(new.std((0, 1)).mean())
-    position = (int(table.row[place]), int(table.col[place])) if table.size else None
+    position = tuple(table.positions[place].tolist()) if table.size else None
     # of equal shapes, compared by the root mean square of the difference
     same = patch.shape == new.shape and float(np.sqrt(np.square(patch - new).mean())) <= allowed
     yield None if same else Mismatch("picture", f"the patch {where} is not what it sees")

@@ -165,7 +165,7 @@ def _boxes(store: Store, geometry: Geometry, chosen: Chosen) -> Iterator[Mismatc
     """Compare the boxes of entries whose position exists; of others the position is a mismatch."""
     for name, places in chosen.items():
         table, size = store[name], geometry.sizes[name][2:]
-        there = np.stack([table.row, table.col], -1) if size else np.empty((*table.row.shape, 0))
+        there = table.positions[..., : len(size)]
         inside = [p for p in places if (there[p] >= 0).all() and (there[p] < size).all()]
         at = [there[place] for place in inside]
         starts, stops = receptive_field.boxes(geometry, name, at, channels=[c for c, _ in inside])

@@ -15,6 +15,8 @@ from deconvnet.data.samples import first_image
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.modes import plain
 from deconvnet.mining import fingerprint
+from deconvnet.mining.progress import reporting
+from deconvnet.mining.source import source_of
 from deconvnet.net import DeconvNet
 from deconvnet.projection.check.checked_graphs import settled
 from deconvnet.projection.forward import geometry_of
@@ -59,14 +61,15 @@ class Verification(Brief):
 @plain()
 def verify(
     store: Store,
-    model: nn.Module | DeconvNet,
-    dataset: Any,
+    model: nn.Module | DeconvNet | None = None,
+    dataset: Any = None,
     *,
     n: int | None = 100,
     seed: int = 0,
     tolerance: float | None = None,
     preprocessing: Any = None,
     report: Callable[[int, int], None] | None = None,
+    progress: bool = True,
 ) -> Verification:
     """Recompute random entries of a store, and look for images that are missing from it.
 
@@ -84,8 +87,9 @@ def verify(
 
     Args:
         store: as ``open_store`` gives it.
-        model: the model, or its DeconvNet.
-        dataset: gives the images by index, as when it was mined; or its path.
+        model: the model, or its DeconvNet; by default what this process has mined, else what the
+            store names (see ``mining.source``).
+        dataset: gives the images by index, as when it was mined; or its path. By default likewise.
         n: how many entries; all, if there are no more; None: all, and all images.
         seed: which ones.
         tolerance: how far an activation may be off, as a share of its layer's greatest; 0 for
@@ -95,6 +99,7 @@ def verify(
             ``Preprocessing``, or torchvision's weights; by default the model's own, else that of
             the store.
         report: called after every microbatch.
+        progress: show a bar after a second, if there is no ``report``.
 
     Raises:
         ValueError: n is not positive, or the images do not fit the model.
@@ -104,6 +109,7 @@ def verify(
         raise ValueError(f"n={n} was given, expected at least one entry")
     if seed < 0:
         raise ValueError(f"seed={seed} was given, expected 0 or more")
+    model, dataset = source_of(store, model, dataset, preprocessing=preprocessing)
     dataset = given_dataset(
         dataset, preprocessing=preprocessing, model=model, attributes=store.attributes
     )
@@ -123,7 +129,8 @@ def verify(
         n=n, seed=seed, tolerance=tolerance,
     )  # fmt: skip
     attributes = list(compare_attributes(store, here, dataset))
-    recomputed = entries.mismatches(report)
+    with reporting(report, "verifying", progress=progress) as told:
+        recomputed = entries.mismatches(told)
     pictures = list(compare_pictures(store, graphs.model, dataset, chosen=entries.chosen))
     said = [*attributes, *layers.values(), *recomputed, *pictures]
     compared = entries.layers.values()
