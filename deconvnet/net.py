@@ -26,7 +26,7 @@ from deconvnet.projection.project import answered
 from deconvnet.projection.readings import Readings
 from deconvnet.projection.recording import Recording
 from deconvnet.projection.result import Projection, cropped, pixels, signals
-from deconvnet.projection.tables import Layer, layers_of, mirror_html
+from deconvnet.projection.tables import Layer, layers_of, mirror_html, unknown_size
 
 from .arguments import brief, listed
 from .layers import Policies, Rectifier
@@ -59,8 +59,7 @@ class DeconvNet:
             ``model.preprocessing``, else timm's ``model.pretrained_cfg``.
         inputs: {argument of forward: value} of a model that takes more than the images.
         mirrors: {module class or function: mirror} for operations of your own, each of which
-            becomes one node: see ``layers/README.md``. A model may bring them along in an
-            attribute ``mirrors``, which ``mine`` and the command line read as well.
+            becomes one node: see ``layers/README.md``; also as an attribute of the model.
         check: compare the graph with the model, values and one gradient, when images of a size
             come for the first time, and again when parameters or hooks have changed.
 
@@ -258,9 +257,13 @@ class DeconvNet:
         times these, and summed, it is the unit if no bias is between them and no path goes round.
 
         Args:
-            images, units, seed, direction, strategy: as for ``project``.
+            images: as for ``project``.
+            units: as for ``project``.
             at: node name or module of a layer below all units, or several; None for every node
                 below them that has maps and is reached, from top to bottom.
+            seed: as for ``project``.
+            direction: as for ``project``.
+            strategy: as for ``project``.
 
         Returns:
             (units, channels, *size) in the whole maps of the layer; of several, {node: signal}.
@@ -282,7 +285,9 @@ class DeconvNet:
         """How ``project`` treats these images and units, and what it costs; nothing is projected.
 
         Args:
-            images, units, strategy: as for ``project``.
+            images: as for ``record``.
+            units: of these images, one or several.
+            strategy: as for ``project``.
 
         Returns:
             ``Plan(strategy, multiply_adds, …)``: "cone", "shared" or "mixed"; and the
@@ -310,11 +315,7 @@ class DeconvNet:
         except ValueError as error:
             if self._input_size is not None or isinstance(error, UntraceableError):
                 raise
-            raise ValueError(
-                f"no size of images was given, and the model takes none of "
-                f"{' x '.join(map(str, size))}; give DeconvNet(model, input_size=(channels, "
-                f"*size)), or call net.layers_at((channels, *size)): {error}"
-            ) from error
+            raise unknown_size(size, error) from error
 
     def _usual_size(self) -> tuple[int, ...]:
         """(channels, *size): as the preprocessing makes it, else 224 along each axis."""

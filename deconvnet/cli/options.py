@@ -117,6 +117,14 @@ TARGET = (
     Option("--channel", "channel of the layer", type=int),
     Option("--class", "class; default: the likeliest", type=int, metavar="INDEX", dest="class_"),
 )
+TRACE = (
+    Option(
+        "--unit", "LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COL; default: the strongest", required=True
+    ),
+    Option(
+        "--nodes", "N[,N...]: nodes to show; default: those of filters, ReLUs, pools", type=words
+    ),
+)
 OUTPUT = Option("--output", "store to write", type=expanded)
 _MAX_BAD = "unreadable images allowed: a number or a percentage"
 MAX_BAD = Option("--max-bad", _MAX_BAD, DEFAULT, limit, metavar="N")
@@ -213,6 +221,12 @@ COMMANDS = {
         "torchvision:vgg16 --weights DEFAULT cat.jpg dog.jpg -o methods.pdf",
         [*MODEL, IMAGES, *TARGET, RULE[1], *FIGURE],
         "outputs/methods.pdf",
+    ),
+    "trace": Command(
+        "Follow the signal of one unit down to the pixels of one image, node by node.",
+        "torchvision:vgg16 --weights DEFAULT cat.jpg --unit features.22:155 -o trace.pdf",
+        [*MODEL, replace(IMAGES, name="image", nargs=None), *TRACE, *RULE, *FIGURE],
+        "outputs/trace.pdf",
     ),
     "relu-table": Command(
         "Show with numbers what each rule does at a ReLU (Springenberg et al., figure 1).",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -71,6 +71,14 @@ def layers_of(graph: Graph, geometry: Geometry) -> Layers:
         kind = graph.nodes[name].kind
         layers[name] = Layer(channels, tuple(places), field.size, field.stride, kind)
     return layers
+
+
+def unknown_size(size: Sequence[int], error: ValueError) -> ValueError:
+    """The error of a model whose images have another size than the usual one."""
+    return ValueError(
+        f"no size of images was given, and the model takes none of {by(size)}; give DeconvNet("
+        f"model, input_size=(channels, *size)), or call net.layers_at((channels, *size)): {error}"
+    )
 
 
 def mirror_table(

@@ -22,7 +22,7 @@ COMMANDS = (
     "info",
     "verify",
 )
-COMMANDS += ("embed", "relu-table")
+COMMANDS += ("embed", "relu-table", "trace")
 
 
 def python(*arguments, cwd=ROOT, **options):
