@@ -175,6 +175,14 @@ BELOW = (
     Option("--unit", "LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COL", required=True),
     Option("--at", "a layer below the unit's", required=True),
 )
+TRACE = (
+    Option(
+        "--unit", "LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COL; default: the strongest", required=True
+    ),
+    Option(
+        "--nodes", "N[,N...]: nodes to show; default: those of filters, ReLUs, pools", type=words
+    ),
+)
 OUTPUT = Option("--output", "store to write", type=expanded)
 _MAX_BAD = "unreadable images allowed: a number or a percentage"
 MAX_BAD = Option("--max-bad", _MAX_BAD, DEFAULT, limit, metavar="N")
@@ -333,6 +341,12 @@ COMMANDS = {
             *FIGURE,
         ],
         "outputs/facets.pdf",
+    ),
+    "trace": Command(
+        "Follow the signal of one unit down to the pixels of one image, node by node.",
+        "torchvision:vgg16 --weights DEFAULT cat.jpg --unit features.22:155 -o trace.pdf",
+        [*MODEL, IMAGE, *TRACE, *RULE, *FIGURE],
+        "outputs/trace.pdf",
     ),
     "relu-table": Command(
         "Show with numbers what each rule does at a ReLU (Springenberg et al., figure 1).",

@@ -22,7 +22,7 @@ COMMANDS = (
     "info",
     "verify",
 )
-COMMANDS += ("embed", "relu-table", "occlusion")
+COMMANDS += ("embed", "relu-table", "occlusion", "trace")
 
 
 def python(*arguments, cwd=ROOT, **options):

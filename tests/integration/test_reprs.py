@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import deconvnet as dn
-from deconvnet import DeconvNet, Preprocessing, Rectifier, Unit, zoo
+from deconvnet import DeconvNet, Preprocessing, Rectifier, Region, Unit, zoo
 from deconvnet.arguments import LONGEST_REPR, Brief, brief, html_table
 from deconvnet.data import ImageFolder
 from deconvnet.layers import Policies, rectifier
@@ -79,7 +79,8 @@ def everything(folder):
         "recording": recording, "record": recording.switches, "step": recording.steps[0],
         "mirror": recording.steps[0].layer, "geometry": net.geometry((3, 16, 16)),
         "node": next(iter(net.graph)), "projection": projection, "unit": units[0],
-        "box": projection.box, "store": store, "table": table(), "preprocessing": prepared,
+        "box": projection.box, "region": Region("relu1", 3, np.ones((50, 50), bool)),
+        "store": store, "table": table(), "preprocessing": prepared,
         "files": ImageFolder([f"{n}.png" for n in range(10**4)], prepared),
         "tiles": zoo.photographs("camera"), "report": check_model(model[:9], images[:2]),
         "policies": Policies.of("rectgrad(98)", "rectify"), "own": Soft(),
@@ -96,8 +97,8 @@ def things(tmp_path_factory):
 
 NAMES = (
     "net soft layers layer graph plan recording record step mirror geometry node projection unit "
-    "box store table preprocessing files tiles report policies own exemplar gradient deconvnet "
-    "guided identity rectgrad"
+    "box region store table preprocessing files tiles report policies own exemplar "
+    "gradient deconvnet guided identity rectgrad"
 ).split()
 
 
