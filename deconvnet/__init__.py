@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.projection.recording import Recording
     from deconvnet.projection.result import Projection
     from deconvnet.store.store import Store, open_store
+    from deconvnet.studies.class_model import class_model
     from deconvnet.studies.occlusion import occlusion
     from deconvnet.units import Box, Unit
 
@@ -34,6 +35,7 @@ _HOMES = {
     "Unit": "units",
     "UnmirroredError": "layers",
     "UntraceableError": "graph.errors",
+    "class_model": "studies.class_model",
     "embed": "mining.embed",
     "mine": "mining.mine",
     "occlusion": "studies.occlusion",
@@ -54,6 +56,7 @@ __all__ = [
     "UnmirroredError",
     "UntraceableError",
     "__version__",
+    "class_model",
     "embed",
     "mine",
     "occlusion",

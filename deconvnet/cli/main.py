@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             run: Callable[[argparse.Namespace], dict[str, Any]] = import_module(
-                f"deconvnet.cli.commands.{options.command}"
+                f"deconvnet.cli.commands.{options.command.replace('-', '_')}"
             ).run
             result = run(options)
         if options.json:

@@ -40,6 +40,11 @@ def class_(text: str) -> int | str:
     return int(text) if text.isdigit() else text
 
 
+def classes(text: str) -> list[int | str]:
+    """Classes, by their indices or names."""
+    return list(map(class_, words(text)))
+
+
 def fill(text: str) -> str | list[float]:
     """What covers a part of an image: grey, mean, or numbers."""
     if text in ("grey", "mean"):
@@ -142,6 +147,13 @@ OCCLUSION = (
     Option("--stride", "pixels between positions; default: a quarter of that", type=int),
     Option("--value", "what fills the square: grey, mean or V[,V...]", "grey", fill),
 )
+NATURAL = Option("images", "natural images", type=expanded, metavar="IMAGE", nargs="*")
+CLASS_MODEL = (
+    Option("--target", "classes, by index or name: C[,C...]", type=classes, required=True),
+    Option("--penalty", "weight of the squared norm; default: by the zero image", type=float),
+    Option("--steps", "of the ascent", 100, int),
+    Option("--rate", "share of the way that a step goes", 0.1, float),
+)
 OUTPUT = Option("--output", "store to write", type=expanded)
 _MAX_BAD = "unreadable images allowed: a number or a percentage"
 MAX_BAD = Option("--max-bad", _MAX_BAD, DEFAULT, limit, metavar="N")
@@ -238,6 +250,13 @@ COMMANDS = {
         "torchvision:vgg16 --weights DEFAULT cat.jpg dog.jpg -o methods.pdf",
         [*MODEL, IMAGES, *TARGET, RULE[1], *FIGURE],
         "outputs/methods.pdf",
+    ),
+    "class-model": Command(
+        "Find the image that a model scores highest for a class (Simonyan, figure 1).",
+        "torchvision:vgg16 --weights DEFAULT photos/a.jpg photos/b.jpg --target 151,207 "
+        "-o classes.pdf",
+        [*MODEL, NATURAL, *CLASS_MODEL, *EXAMPLES, *FIGURE],
+        "outputs/class_model.pdf",
     ),
     "occlusion": Command(
         "Hide parts of an image and see what the model loses (Zeiler & Fergus, figure 7).",

@@ -76,7 +76,8 @@ def study(options: argparse.Namespace) -> tuple[LoadedModel, DeconvNet]:
     suffix_of(Path(options.output))  # a wrong one is said before the work, not after
     loaded = load_model(options)
     size = (3, *loaded.preprocessing.size)
-    rule, fallback = options.rectifier, options.fallback
+    rule = getattr(options, "rectifier", "gradient")
+    fallback = getattr(options, "fallback", None)
     return loaded, DeconvNet(loaded.model, rule, fallback=fallback, input_size=size)
 
 
@@ -87,6 +88,17 @@ def class_names(loaded: LoadedModel) -> Sequence[str] | None:
     if loaded.untrained:
         return None
     return zoo.class_names() if loaded.spec == "zoo:zfnet_mini" else ()
+
+
+def trained_classes(loaded: LoadedModel) -> Sequence[str]:
+    """``class_names``, of a model whose scores must be trained."""
+    names = class_names(loaded)
+    if names is None:
+        raise ValueError(
+            f"the class scores are not covered by the weights, which end below "
+            f"{loaded.untrained[0]}; give weights of the whole model"
+        )
+    return names
 
 
 def mined(options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
