@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.projection.result import Projection
     from deconvnet.projection.tables import Layer
     from deconvnet.store.store import Store, open_store
+    from deconvnet.studies.class_model import class_model
     from deconvnet.studies.compare import compare
     from deconvnet.studies.exemplars import exemplars
     from deconvnet.studies.facets import facets
@@ -46,6 +47,7 @@ _HOMES = {
     "Unit": "units",
     "UnmirroredError": "layers",
     "UntraceableError": "graph.errors",
+    "class_model": "studies.class_model",
     "compare": "studies.compare",
     "embed": "mining.embed",
     "exemplars": "studies.exemplars",
@@ -78,6 +80,7 @@ __all__ = [
     "UnmirroredError",
     "UntraceableError",
     "__version__",
+    "class_model",
     "compare",
     "embed",
     "exemplars",

@@ -142,10 +142,8 @@ class DeconvNet:
     def graph(self) -> Graph:
         """The nodes of the model; of one that torch.export reads, for the latest images.
 
-        Before any images it is the graph of the first size whose layers were asked for.
-
-        Raises:
-            UntraceableError: only torch.export can read the model, and no size is known.
+        Before any images it is the graph of the first size whose layers were asked for; an
+        UntraceableError if only torch.export can read the model, and no size is known.
         """
         return self._readings.graph
 
@@ -182,12 +180,8 @@ class DeconvNet:
         if not names:
             raise ValueError(f"{type(self.model).__name__} returns no tensor: name a layer")
         recording = record(graph, images, names, policies=self.policies)
-        return replace(
-            recording,
-            source=self._readings,
-            weights=weights_of(self.model),
-            hooks=hooks_in(self.model),
-        )
+        state = {"weights": weights_of(self.model), "hooks": hooks_in(self.model)}
+        return replace(recording, source=self._readings, **state)
 
     @plain()
     def project(

@@ -1,14 +1,12 @@
-"""The commands and their options; nothing here imports torch, so that help is quick."""
+"""The options of the commands; nothing here imports torch, so that help is quick."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import dataclass
 from typing import Any
 
-import deconvnet
 from deconvnet.arguments import expanded
 from deconvnet.mining.run.bad_images import DEFAULT, Limit
 
@@ -48,6 +46,11 @@ def count(text: str) -> int | None:
 def class_(text: str) -> int | str:
     """A class, by its index or its name."""
     return int(text) if text.isdigit() else text
+
+
+def classes(text: str) -> list[int | str]:
+    """Classes, by their indices or names."""
+    return list(map(class_, words(text)))
 
 
 def fill(text: str) -> str | list[float]:
@@ -104,7 +107,7 @@ _FILES = ("size", "content")
 _RULES = ("derivative", "rectify")
 _UNPOOLINGS, _NORMALIZATIONS = ("switches", "centre", "uniform"), ("exact", "identity")
 _SIGNS = "all, positive, negative, absolute_value"
-_POLICIES = "RECTIFIER[,RECTIFIER]"
+POLICIES = "RECTIFIER[,RECTIFIER]"
 _TARGET = "classes 7, units LAYER:C[@ROW,COL], regions LAYER:C@TOP:BOTTOM,LEFT:RIGHT of a map"
 CHOICES = (
     Option("--fallback", "what to do at activations without a rule", choices=_RULES),
@@ -134,7 +137,7 @@ LAYERS = (
     Option("--check", "compare every node with the model itself, on noise", False),
 )
 _METHODS = "gradient,deconvnet,guided"
-RECTIFIERS = Option("--rectifiers", "rules to compare", _METHODS, words, metavar=_POLICIES)
+RECTIFIERS = Option("--rectifiers", "rules to compare", _METHODS, words, metavar=POLICIES)
 IMAGES = Option("images", "image files", type=expanded, metavar="IMAGE", nargs="+")
 FIGURE = (
     Option("--output", "figure to write: .pdf, .png, .svg, .eps or .tiff", type=expanded),
@@ -183,6 +186,13 @@ TRACE = (
         "--nodes", "N[,N...]: nodes to show; default: those of filters, ReLUs, pools", type=words
     ),
 )
+NATURAL = Option("images", "natural images", type=expanded, metavar="IMAGE", nargs="*")
+CLASS_MODEL = (
+    Option("--target", "classes, by index or name: C[,C...]", type=classes, required=True),
+    Option("--penalty", "weight of the squared norm; default: by the zero image", type=float),
+    Option("--steps", "of the ascent", 100, int),
+    Option("--rate", "share of the way that a step goes", 0.1, float),
+)
 OUTPUT = Option("--output", "store to write", type=expanded)
 _MAX_BAD = "unreadable images allowed: a number or a percentage"
 MAX_BAD = Option("--max-bad", _MAX_BAD, DEFAULT, limit, metavar="N")
@@ -203,7 +213,7 @@ MINE = (
     Option("--threads", "CPU threads; default: as the run began, or PyTorch's", type=int),
     Option("--shard", "process I of N, from 0; default: from torchrun or SLURM", metavar="I/N"),
     Option("--store-patches", "write patches into the store", False),
-    Option("--store-projections", "and projections", [], words, metavar=_POLICIES),
+    Option("--store-projections", "and projections", [], words, metavar=POLICIES),
     Option("--dry-run", "estimate time, memory and disk space; write nothing", False),
     Option("--strict", "stop at the first unreadable image", False),
     Option("--fingerprint", "identify files by size or by content", "size", choices=_FILES),
@@ -230,180 +240,3 @@ MINED_MODEL = (
     Option("--weights", "weights, if not where the store says", type=expanded),
 )
 MINED_DATA = Option("--data", "DATA, if not where the store says", type=expanded)
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command: description, example, options, default output and aliases."""
-
-    does: str
-    example: str
-    options: Sequence[Option]
-    output: str | None = None
-    aliases: Sequence[str] = ()
-
-
-COMMANDS = {
-    "demo": Command(
-        "Mine, project and draw with the embedded model and images; works offline.",
-        "",
-        [Option("--output", "folder to write", type=expanded)],
-        "outputs/demo",
-    ),
-    "layers": Command(
-        "List a model's layers: kind, channels, map size, receptive field, stride, rule.",
-        "torchvision:resnet50 --size 224 --kinds Conv2d,ReLU",
-        [*MODEL, *LAYERS, *RULE],
-    ),
-    "visualize": Command(
-        "Show what chosen channels of a layer respond to in images.",
-        "torchvision:vgg16 --weights DEFAULT cat.jpg --layer features.22 --channel 42,77 "
-        "-o cat.png",
-        [*MODEL, IMAGES, *UNITS, *RULE, BANDS, *FIGURE],
-        "outputs/visualize.png",
-    ),
-    "mine": Command(
-        "Find each channel's top-k images in a data set and write them to an HDF5 store.",
-        "torchvision:vgg16 --weights DEFAULT photos/ -o outputs/top9.h5 "
-        "--layers features.22,features.29",
-        [*MODEL, *MINE, *CHOICES, MAX_BAD, DEVICE, OUTPUT],
-        "outputs/top9.h5",
-    ),
-    "merge": Command(
-        "Merge the parts of several `mine` processes into a store.",
-        "outputs/top9.h5.parts -o outputs/top9.h5",
-        [PARTS, MAX_BAD, *MINED_MODEL, OUTPUT],
-        "outputs/top9.h5",
-    ),
-    "exemplars": Command(
-        "Draw channels' top images beside their projections (Zeiler & Fergus, figure 2).",
-        "outputs/top9.h5 --layer features.22 --channels strongest:12 -o fig2.pdf",
-        [STORE, *EXEMPLARS, *MINED_MODEL, MINED_DATA, *NORMALISED, *RULE, BANDS, *FIGURE],
-        "outputs/figure2.pdf",
-        aliases=["figure"],
-    ),
-    "compare": Command(
-        "Compare rectifiers on classes, units or regions of feature maps.",
-        "torchvision:vgg16 --weights DEFAULT cat.jpg dog.jpg -o methods.pdf",
-        [*MODEL, IMAGES, *TARGET, *CHOICES, BANDS, *FIGURE],
-        "outputs/methods.pdf",
-    ),
-    "spectrum": Command(
-        "Draw channels from their lowest images over a random sample to their strongest.",
-        "outputs/top9.h5 --layer features.22 --channels strongest:4 -o spectrum.pdf",
-        [
-            STORE,
-            EXEMPLARS[0],
-            replace(EXEMPLARS[1], default="strongest:4"),
-            *MINED_MODEL,
-            MINED_DATA,
-            *RULE,
-            *FIGURE,
-        ],
-        "outputs/spectrum.pdf",
-    ),
-    "similarity": Command(
-        "Correlate a layer's channels over the random sample of a store.",
-        "outputs/top9.h5 --layer features.22 -o similarity.pdf",
-        [
-            STORE,
-            EXEMPLARS[0],
-            Option("--pairs", "most similar and most opposite pairs to tell", 12, int),
-            *FIGURE,
-        ],
-        "outputs/similarity.pdf",
-    ),
-    "feeds": Command(
-        "Find the channels of a layer below that add most to a unit.",
-        "torchvision:vgg16 --weights DEFAULT cat.jpg --unit features.22:42 --at features.15",
-        [
-            *MODEL,
-            replace(IMAGES, help="image files; or a store, for the images that were mined"),
-            *BELOW,
-            Option("--channels", "how many channels to show", 8, int),
-            MINED_DATA,
-            *RULE,
-            *FIGURE,
-        ],
-        "outputs/feeds.pdf",
-    ),
-    "facets": Command(
-        "Split a unit's top images into groups that the same channels below feed.",
-        "outputs/top50.h5 --unit features.22:42 --at features.15 --clusters 3",
-        [
-            STORE,
-            *BELOW,
-            Option("--clusters", "how many groups", 2, int),
-            Option("--random-state", "seed of the groups", 0, int),
-            *MINED_MODEL,
-            MINED_DATA,
-            *RULE,
-            *FIGURE,
-        ],
-        "outputs/facets.pdf",
-    ),
-    "trace": Command(
-        "Follow the signal of one unit down to the pixels of one image, node by node.",
-        "torchvision:vgg16 --weights DEFAULT cat.jpg --unit features.22:155 -o trace.pdf",
-        [*MODEL, IMAGE, *TRACE, *RULE, *FIGURE],
-        "outputs/trace.pdf",
-    ),
-    "relu-table": Command(
-        "Show with numbers what each rule does at a ReLU (Springenberg et al., figure 1).",
-        "-o relu.pdf",
-        [RECTIFIERS, *FIGURE],
-        "outputs/relu_table.pdf",
-    ),
-    "occlusion": Command(
-        "Hide parts of an image and see what the model loses (Zeiler & Fergus, figure 7).",
-        "torchvision:vgg16 --weights DEFAULT dog.jpg -o occlusion.pdf",
-        [*MODEL, IMAGE, *OCCLUSION, *EXAMPLES, *RULE, *FIGURE],
-        "outputs/occlusion.pdf",
-    ),
-    "info": Command(
-        "Describe a store: how it was made, and what it holds.", "outputs/top9.h5", [STORE]
-    ),
-    "verify": Command(
-        "Recompute random entries of a store and compare; exit with 1 if any differs.",
-        "outputs/top9.h5 -n 100",
-        [STORE, *VERIFY, *MINED_MODEL, MINED_DATA, DEVICE],
-    ),
-    "embed": Command(
-        "Write patches, and projections on request, into an existing store.",
-        "outputs/top9.h5 --projections deconvnet,guided",
-        [
-            STORE,
-            Option("--projections", _POLICIES, [], words),
-            *CHOICES,
-            *MINED_MODEL,
-            MINED_DATA,
-            *NORMALISED,
-            replace(OUTPUT, help="new store; default: replace STORE"),
-        ],
-    ),
-}
-
-
-def command_line() -> argparse.ArgumentParser:
-    """The parser of the command line."""
-    made = argparse.ArgumentParser(
-        prog="deconvnet",
-        description=deconvnet.__doc__.splitlines()[0],
-        epilog="Every command has its own --help with an example.",
-    )
-    made.add_argument("--version", action="version", version=version("deconvnet"))
-    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        parser = commands.add_parser(
-            name,
-            aliases=command.aliases,
-            help=command.does,
-            description=command.does,
-            epilog=f"example:\n  deconvnet {name} {command.example}".rstrip(),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        parser.set_defaults(command=name)  # also where an alias was typed
-        for option in (*command.options, Option("--json", "print the result as JSON", False)):
-            is_output = option.name == "--output"
-            (replace(option, default=command.output) if is_output else option).add(parser)
-    return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,9 +27,11 @@ _SOFTMAX = ("softmax", "log_softmax", "softmin")
 
 def bar(things: Iterable[Any], does: str, *, total: int, progress: bool) -> Iterator[Any]:
     """The same things, with a progress bar on standard error after one second of work."""
+    slow = 0.1 if sys.stderr.isatty() else 10.0  # in a log file one line every ten seconds
     yield from tqdm(
-        things, does, total=total, delay=1, leave=False, disable=not progress, dynamic_ncols=True
-    )
+        things, does, total=total, delay=1, leave=False, disable=not progress, mininterval=slow,
+        dynamic_ncols=True,
+    )  # fmt: skip
 
 
 def pixels_of(net: DeconvNet, given: GivenImages) -> Tensor:

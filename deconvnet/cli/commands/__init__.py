@@ -116,6 +116,17 @@ def class_names(loaded: LoadedModel) -> Sequence[str] | None:
     return zoo.class_names() if loaded.spec == "zoo:zfnet_mini" else ()
 
 
+def trained_classes(loaded: LoadedModel) -> Sequence[str]:
+    """``class_names``, of a model whose scores must be trained."""
+    names = class_names(loaded)
+    if names is None:
+        raise ValueError(
+            f"the class scores are not covered by the weights, which end below "
+            f"{loaded.untrained[0]}; give weights of the whole model"
+        )
+    return names
+
+
 def mined(options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
     """The store of the options and its data set, for exemplars beside a study."""
     from deconvnet.data.resolve import dataset
