@@ -56,7 +56,7 @@ def project_exemplars(
     same_size(store, dataset)
     channels = table.listed_channels(layer, channels)
     mined = {
-        table.unit(layer, channel, slot): float(table.activation[channel, slot])
+        table.unit(layer, channel, slot): float(table.value[channel, slot])
         for channel in channels
         for slot in np.flatnonzero(table.has_picture[channel]).tolist()
     }

@@ -53,7 +53,7 @@ def stored_exemplars(
                 exemplars[channel].append(
                     Exemplar(
                         table.unit(layer, *place),
-                        float(table.activation[place]),
+                        float(table.value[place]),
                         table.box_of(*place),
                         (top, left),
                         read_patch(store, layer, group, place),
