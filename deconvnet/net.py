@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from deconvnet.data.given_images import given_images
@@ -19,7 +18,7 @@ from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.model_state import weights_of
 from deconvnet.graph.modes import plain
-from deconvnet.projection import receptive_field
+from deconvnet.graph.observed_hooks import hooks_in
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
 from deconvnet.projection.inputs import accepted, resolve, size_of
@@ -28,9 +27,9 @@ from deconvnet.projection.project import answered
 from deconvnet.projection.readings import Readings
 from deconvnet.projection.recording import Recording
 from deconvnet.projection.result import Projection, cropped, pixels, signals
-from deconvnet.projection.tables import HEADS, Layer, Layers, mirror_table
+from deconvnet.projection.tables import Layer, layers_of, mirror_html, unknown_size
 
-from .arguments import brief, by, html_table, listed
+from .arguments import brief, listed
 from .layers import Policies, Rectifier
 from .layers import rectifier as named_rule
 from .units import Unit
@@ -61,8 +60,7 @@ class DeconvNet:
             ``model.preprocessing``, else timm's ``model.pretrained_cfg``.
         inputs: {argument of forward: value} of a model that takes more than the images.
         mirrors: {module class or function: mirror} for operations of your own, each of which
-            becomes one node: see ``layers/README.md``. A model may bring them along in an
-            attribute ``mirrors``, which ``mine`` and the command line read as well.
+            becomes one node: see ``layers/README.md``; also as an attribute of the model.
         check: compare the graph with the model, values and one gradient, when images of a size
             come for the first time, and again when parameters or hooks have changed.
 
@@ -111,15 +109,11 @@ class DeconvNet:
     def _repr_html_(self) -> str | None:
         """For notebooks: the mirror from top to bottom, for images of the size of ``layers``."""
         try:
-            layers = self.layers
-            size = self._input_size or self._usual_size()
-            graph, geometry = self._readings.graphs.of_size(size), self.geometry(size)
+            layers, size = self.layers, self._input_size or self._usual_size()
         except ValueError:
             return None  # no size is known that fits, so there is nothing beside the repr
-        like = next(self.model.parameters(), torch.empty(0))
-        rows = mirror_table(graph, geometry, self.policies, layers=layers, like=like)
-        note = f"for images of {by(size)}; a signal passes the table from top to bottom"
-        return html_table(repr(self), HEADS, rows, note=note)
+        graph = self._readings.graphs.of_size(size)
+        return mirror_html(repr(self), graph, self.geometry(size), self.policies, layers)
 
     def with_rectifier(self, rectifier: str | Rectifier) -> DeconvNet:
         """The same model under another rule; its graphs, their check and its geometries are shared.
@@ -134,12 +128,8 @@ class DeconvNet:
         Raises:
             ValueError: no policy has this name.
         """
-        other, own = copy.copy(self), self.policies.rectifier
-        rule = named_rule(rectifier)
-        named = isinstance(rectifier, str) and (type(rule), str(rule)) == (type(own), str(own))
-        if (
-            rule is not own and not named
-        ):  # two instances may differ in what their text does not say
+        other, rule = copy.copy(self), named_rule(rectifier)
+        if rule is not self.policies.rectifier:
             other.policies = replace(self.policies, rectifier=rule)
         return other
 
@@ -152,22 +142,19 @@ class DeconvNet:
     def graph(self) -> Graph:
         """The nodes of the model; of one that torch.export reads, for the latest images.
 
-        Before any images it is the graph of the first size whose layers were asked for.
-
-        Raises:
-            UntraceableError: only torch.export can read the model, and no size is known.
+        Before any images it is the graph of the first size whose layers were asked for; an
+        UntraceableError if only torch.export can read the model, and no size is known.
         """
         return self._readings.graph
 
     @property
     def axes(self) -> int:
-        """How many axes of a size the model's images have, 2 for height and width.
-
-        It is taken from the first operation that says; 2 if none does.
-        """
+        """Spatial axes of the model's images, by the first operation that says; 2 if none does."""
         return self._readings.graphs.axes
 
-    def _tensor(self, images: Any) -> Tensor:
+    def _tensor(self, images: Any) -> Any:
+        if isinstance(images, Recording):
+            return images
         return given_images(images, axes=self.axes, model=self).tensor
 
     @plain()
@@ -193,7 +180,8 @@ class DeconvNet:
         if not names:
             raise ValueError(f"{type(self.model).__name__} returns no tensor: name a layer")
         recording = record(graph, images, names, policies=self.policies)
-        return replace(recording, source=self._readings, weights=weights_of(self.model))
+        state = {"weights": weights_of(self.model), "hooks": hooks_in(self.model)}
+        return replace(recording, source=self._readings, **state)
 
     @plain()
     def project(
@@ -244,10 +232,9 @@ class DeconvNet:
             UnmirroredError: an activation on the way has no rule under the policy.
             ValueError: the images do not fit the model, or the arguments each other.
         """
-        images = images if isinstance(images, Recording) else self._tensor(images)
         ask = partial(
-            resolve, images, layer, channel, position=position, units=units, seed=seed, crop=crop,
-            strategy=strategy, direction=direction, through=through or {},
+            resolve, self._tensor(images), layer, channel, position=position, units=units,
+            seed=seed, crop=crop, strategy=strategy, direction=direction, through=through or {},
         )  # fmt: skip
         gather: Callable[..., Tensor | list[Projection]] = cropped if crop else pixels
         return answered(ask, gather, readings=self._readings, policies=self.policies)
@@ -284,10 +271,10 @@ class DeconvNet:
         Raises:
             ValueError: a layer is not below the units, or no signal arrives; else as ``project``.
         """
-        images = images if isinstance(images, Recording) else self._tensor(images)
         ask = partial(
-            resolve, images, units=units, seed=seed, strategy=strategy, direction=direction, at=at
-        )
+            resolve, self._tensor(images), units=units, seed=seed, strategy=strategy,
+            direction=direction, at=at,
+        )  # fmt: skip
         made = answered(ask, signals, readings=self._readings, policies=self.policies)
         return next(iter(made.values())) if isinstance(at, (str, nn.Module)) else made
 
@@ -305,17 +292,11 @@ class DeconvNet:
         Returns:
             ``Plan(strategy, multiply_adds, …)``: "cone", "shared" or "mixed"; and the
             multiply-adds of each strategy, of what is "taken", and of "full" passes for every unit.
-
-        Raises:
-            As ``project``.
         """
         request = resolve(
-            self._tensor(images),
-            units=units,
-            strategy=strategy,
-            readings=self._readings,
+            self._tensor(images), units=units, strategy=strategy, readings=self._readings,
             policies=self.policies,
-        )
+        )  # fmt: skip
         return plan_of(request, self.policies)
 
     @property
@@ -334,11 +315,7 @@ class DeconvNet:
         except ValueError as error:
             if self._input_size is not None or isinstance(error, UntraceableError):
                 raise
-            raise ValueError(
-                f"no size of images was given, and the model takes none of "
-                f"{' x '.join(map(str, size))}; give DeconvNet(model, input_size=(channels, "
-                f"*size)), or call net.layers_at((channels, *size)): {error}"
-            ) from error
+            raise unknown_size(size, error) from error
 
     def _usual_size(self) -> tuple[int, ...]:
         """(channels, *size): as the preprocessing makes it, else 224 along each axis."""
@@ -360,14 +337,7 @@ class DeconvNet:
         axes, graphs, size = self.axes, self._readings.graphs, size_of(size)
         if len(size) <= axes:
             raise ValueError(f"the size was {size}; expected (channels, *size), of {axes} axes")
-        geometry, nodes = self.geometry(size), graphs.of_size(size).nodes
-        names = [s.name for s in geometry.steps if len(geometry.sizes.get(s.name, ())) >= 2]
-        layers = Layers()
-        for name, field in receptive_field.of_layers(geometry, names).items():
-            _, channels, *places = geometry.sizes[name]
-            kind = nodes[name].kind
-            layers[name] = Layer(channels, tuple(places), field.size, field.stride, kind)
-        return layers
+        return layers_of(graphs.of_size(size), self.geometry(size))
 
     @plain()
     def geometry(self, size: Sequence[int], layers: Sequence[str] | None = None) -> Geometry:

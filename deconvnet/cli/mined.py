@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+from deconvnet.cli.commands import mirrored
 from deconvnet.data.resolve import mined_dataset
+from deconvnet.graph.frontends import blank
 from deconvnet.mining import fingerprint
 from deconvnet.mining.source import the_model
 from deconvnet.net import DeconvNet
@@ -36,13 +38,14 @@ def mined(store: Store, options: argparse.Namespace) -> Mined:
     Raises:
         ValueError: it is another model, or the store does not say where model or data are.
     """
-    loaded = the_model(store, options.model, options.weights)
-    size = (3, *loaded.preprocessing.size)
-    net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
+    stated = {name: getattr(options, name, None) for name in ("mean", "std")}
+    loaded = the_model(store, options.model, options.weights, stated=stated)
+    net, prepared = mirrored(loaded, options), loaded.preprocessing
+    _, *shape = cast(tuple[int, ...], store.attributes["batch_shape"])
     fingerprint.check_mined(
         store.attributes,
         "model",
-        fingerprint.of_model(net.graph),
+        fingerprint.of_model(net.graph, blank(net.model, tuple(shape))),
         advice="the model and weights it was mined with",
     )
-    return Mined(net, mined_dataset(store.attributes, loaded.preprocessing, options.data), loaded)
+    return Mined(net, mined_dataset(store.attributes, prepared, options.data), loaded)

@@ -1,7 +1,7 @@
 """The strongest exemplars of channels: projections beside patches (Zeiler & Fergus, Fig. 2)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from matplotlib.figure import Figure, SubFigure
 
@@ -9,7 +9,16 @@ from deconvnet.figures.canvas.lettering import fold
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, Sheet, captioned, snap
 from deconvnet.figures.canvas.style import LABEL, PAGE, paper
 from deconvnet.figures.canvas.style import width as inches
-from deconvnet.figures.canvas.tiles import Picture, enlarge, gap_for, is_zero, pad_to, pair, tile
+from deconvnet.figures.canvas.tiles import (
+    LEAST,
+    Picture,
+    enlarge,
+    gap_for,
+    is_zero,
+    pad_to,
+    pair,
+    tile,
+)
 from deconvnet.units import Exemplar
 
 _INNER = 0.04  # inches between the two blocks of a channel
@@ -76,9 +85,36 @@ def figure2(
                 enlarge(pad_to(two[which], *plan.canvas, anchor=one.overhang)) for one, two in pairs
             ]
             _block(sheet, crops, plan, corner=(left + number * (plan.side + _INNER), top))
-        silent = [place for place, (_, two) in enumerate(pairs) if is_zero(two[1])]
-        _say_silent(sheet, silent, plan, corner=(left, top))
+        for place, (_, two) in enumerate(pairs):
+            if is_zero(two[1]):
+                across, down, wide, high = plan.tile(place)
+                sheet.blank("no signal", left + across, top + down, width=wide, height=high)
     return sheet.figure
+
+
+def tile_places(
+    channels: Mapping[int, Sequence[Exemplar]],
+    *,
+    width: str | float = "cvpr-full",
+    columns: int | None = None,
+) -> Iterator[tuple[Exemplar, tuple[float, float, float, float]]]:
+    """Where ``figure2`` draws the tiles, for links on a page; without title and caption.
+
+    Yields:
+        An exemplar, and left, top, width and height of its projection, then of its patch, as
+        shares of the figure's width and height.
+    """
+    plan = _Plan(channels, inches(width), columns=columns)
+    step = (plan.full - plan.cell) / max(plan.columns - 1, 1)
+    high = snap(plan.rows * plan.pitch - _BETWEEN_ROWS)
+    for place, those in enumerate(channels.values()):
+        row, column = divmod(place, plan.columns)
+        top = (row + 1) * plan.pitch - _BETWEEN_ROWS - plan.height
+        for number, one in enumerate(those):
+            across, down, wide, tall = plan.tile(number)
+            for block in (0.0, plan.side + _INNER):
+                left = snap(column * step) + block + across
+                yield one, (left / plan.full, (top + down) / high, wide / plan.full, tall / high)
 
 
 def pages(
@@ -147,6 +183,21 @@ class _Plan:
         labels = max(len(fold(str(channel), self.cell, size=LABEL)) for channel in channels)
         self.pitch = labels * LABEL_LINE + self.height + _BETWEEN_ROWS
 
+    def tile(self, number: int) -> tuple[float, float, float, float]:
+        """Left and top of a tile within its block, its width and its height."""
+        row, column = divmod(number, self.tiles)
+        enlarged = -(-LEAST // min(self.canvas))
+        size = [side * enlarged for side in self.canvas]
+        gap, across = gap_for(*size), self.tiles * size[1]
+        inch = self.side / (across + (self.tiles - 1) * gap)
+        down = self.height / (self.tiles * size[0] + (self.tiles - 1) * gap)
+        return (
+            column * (size[1] + gap) * inch,
+            row * (size[0] + gap) * down,
+            size[1] * inch,
+            size[0] * down,
+        )
+
 
 def _block(
     sheet: Sheet, crops: Sequence[Picture], plan: _Plan, *, corner: tuple[float, float]
@@ -154,18 +205,6 @@ def _block(
     """A square of tiles."""
     block = tile(crops, columns=plan.tiles, rows=plan.tiles)
     sheet.image(block, *corner, width=plan.side, height=plan.height)
-
-
-def _say_silent(
-    sheet: Sheet, silent: Sequence[int], plan: _Plan, *, corner: tuple[float, float]
-) -> None:
-    """Words over the tiles of projections that are zero everywhere."""
-    gap = gap_for(*plan.canvas) / plan.canvas[1]  # in widths of a tile
-    wide = plan.side / (plan.tiles * (1 + gap) - gap)
-    high = (plan.height - (plan.tiles - 1) * gap * wide) / plan.tiles
-    for row, column in (divmod(place, plan.tiles) for place in silent):
-        left, top = corner[0] + column * (1 + gap) * wide, corner[1] + row * (high + gap * wide)
-        sheet.blank("no signal", left, top, width=wide, height=high)
 
 
 def _canvas(exemplars: Sequence[Exemplar]) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -98,15 +98,37 @@ def observed(
 @contextmanager
 def without_onlookers(model: nn.Module) -> Iterator[None]:
     """For a while, this thread does not run hooks that were seen to change nothing."""
+    with _silent(
+        [
+            (hooks, number, hook)
+            for module in model.modules()
+            if (known := _LOOK_ON.get(module))
+            for hooks in (module._forward_pre_hooks, module._forward_hooks)
+            for number, hook in hooks.items()
+            if known.get(number) is hook
+        ]
+    ):
+        yield
+
+
+@contextmanager
+def without_hooks_of(model: nn.Module) -> Iterator[None]:
+    """For a while, this thread runs no hooks but those that make weights."""
+    with _silent(
+        [
+            (hooks, number, hook)
+            for module in model.modules()
+            for hooks in (module._forward_pre_hooks, module._forward_hooks)
+            for number, hook in hooks.items()
+            if not isinstance(hook, MAKE_WEIGHTS)
+        ]
+    ):
+        yield
+
+
+@contextmanager
+def _silent(places: Sequence[tuple[dict[int, Any], int, Any]]) -> Iterator[None]:
     thread = threading.get_ident()
-    places = [
-        (hooks, number, hook)
-        for module in model.modules()
-        if (known := _LOOK_ON.get(module))
-        for hooks in (module._forward_pre_hooks, module._forward_hooks)
-        for number, hook in hooks.items()
-        if known.get(number) is hook
-    ]
     try:
         for hooks, number, hook in places:
             hooks[number] = _Observed(hook, lambda: threading.get_ident() == thread, looks_on=True)
@@ -142,6 +164,17 @@ def may_change(nodes: Iterable[Node]) -> bool:
         for number, hook in {**before_hooks(module), **after_hooks(module)}.items()
         if not isinstance(hook, MAKE_WEIGHTS)
     )
+
+
+def hooks_in(model: nn.Module) -> dict[tuple[str, int], bool]:
+    """{(path of a module, number of a hook): whether it may change values}."""
+    return {
+        (path, number): _LOOK_ON.get(module, {}).get(number) is not hook
+        for path, module in model.named_modules()
+        for hooks in (module._forward_pre_hooks, module._forward_hooks)
+        for number, hook in hooks.items()
+        if not isinstance(hook, MAKE_WEIGHTS)
+    }
 
 
 def _with_hooks(node: Node) -> nn.Module | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ from .run.miner import Miner
 _GROUP = 2500  # bytes that HDF5 needs for a layer besides its arrays
 _FILE = 14_000  # and for the file
 _TIMED = 16  # projections of a layer that are timed
-_HALVES = 3 * 2  # bytes of a pixel of a projection
+_HALVES = 2  # bytes of one value of a projection
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,9 @@ def estimate(
         k = min(request.k, request.images)
         entries = {name: count * k for name, count in request.channels.items()}
         fields = receptive_field.of_layers(job.geometry, list(entries))
-        sizes = {name: (fields[name].size[-2], fields[name].size[-1]) for name in entries}
-        pixels = sum(h * w * entries[name] for name, (h, w) in sizes.items())
+        sizes = {name: fields[name].size for name in entries}
+        pixels = sum(math.prod(size) * entries[name] for name, size in sizes.items())
+        pixels *= job.image.shape[1]
         patches, seconds["pictures"] = _patches(job, preprocessing, entries, sizes)
         nets = [
             DeconvNet(job.graphs.model, Policies.of(one, fallback), input_size=job.image.shape[1:])
@@ -179,18 +181,18 @@ def _patches(
     job: Job,
     preprocessing: Prepares,
     entries: Mapping[str, int],
-    sizes: Mapping[str, tuple[int, int]],
+    sizes: Mapping[str, tuple[int, ...]],
 ) -> tuple[int, float]:
     """Bytes and seconds, from crops at the centre of an image; whole images are shared."""
-    picture = preprocessing.picture(first_image(job.dataset))
+    picture = preprocessing.pixels(first_image(job.dataset))
     total, seconds = 0, 0.0
     for name, count in entries.items():
-        height, width = sizes[name]
-        top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
-        if (top, left) == (0, 0):
+        starts = [(whole - n) // 2 for whole, n in zip(picture.shape, sizes[name], strict=False)]
+        if not any(starts):
             count = min(count, job.request.images)
+        box = tuple(slice(a, a + n) for a, n in zip(starts, sizes[name], strict=True))
         began = time.perf_counter()
-        total += count * len(encode(picture[top : top + height, left : left + width]))
+        total += count * len(encode(picture[box]))
         seconds += count * (time.perf_counter() - began)
     return total, seconds
 

@@ -16,6 +16,7 @@ from deconvnet.data.samples import checked, first_image
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
 from deconvnet.projection.result import Projection
+from deconvnet.store.sources import strongest_slots
 from deconvnet.store.store import Store
 from deconvnet.store.table import Entries
 from deconvnet.units import Exemplar, Unit
@@ -32,6 +33,8 @@ def project_exemplars(
     net: DeconvNet,
     dataset: Any,
     preprocessing: Any = None,
+    k: int | None = None,
+    per_source: int | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> dict[int, list[Exemplar]]:
     """Recompute the exemplars of a store; ``studies.exemplars`` explains the arguments.
@@ -50,11 +53,14 @@ def project_exemplars(
     """
     table = store[layer]
     channels = table.listed_channels(layer, channels)
-    places = np.argwhere(table.has_picture)
-    places = places[np.isin(places[:, 0], channels)]
+    places = [
+        (channel, slot)
+        for channel in channels
+        for slot in strongest_slots(store, layer, channel, k=k, per_source=per_source)
+    ]
     made = project_entries(
-        store, table, layer, [(c, slot) for c, slot in places.tolist()], net=net, dataset=dataset,
-        preprocessing=preprocessing, report=report,
+        store, table, layer, places, net=net, dataset=dataset, preprocessing=preprocessing,
+        report=report,
     )  # fmt: skip
     exemplars: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
     for one in made:
@@ -114,12 +120,12 @@ class Reading:
     """
 
     def __init__(self, store: Store, net: DeconvNet, dataset: Any, preprocessing: Any) -> None:
-        facts = store.attributes
+        facts, axes = store.attributes, next(iter(store.values())).axes
         self.dataset = given_dataset(
             dataset, preprocessing=preprocessing, model=net, attributes=facts
         )
         self.preprocessing = needed_preprocessing(
-            preprocessing, data=self.dataset, model=net, attributes=facts
+            preprocessing, data=self.dataset, model=net, attributes=facts, axes=axes
         )
         same_size(store, self.dataset)
 
@@ -143,7 +149,7 @@ def project_units(
 ) -> list[Exemplar]:
     """Project units of one layer, and cut the patches that they see from their images.
 
-    The images are (batch, channels, height, width), preprocessed. Of a unit without a position the
+    The images are (batch, channels, *size), preprocessed. Of a unit without a position the
     strongest position of its channel is taken. Errors are those of ``DeconvNet.project``.
     """
     projections = net.project(images, units=units, seed=seed, crop=True)
@@ -152,14 +158,14 @@ def project_units(
     geometry = net.geometry(images.shape[1:], [layer])
     hang = receptive_field.overhang(geometry, layer, positions)
     starts, _ = receptive_field.boxes(geometry, layer, positions)
-    pictures = {unit.image: preprocessing.picture(images[unit.image]) for unit in units}
+    pictures = {unit.image: preprocessing.pixels(images[unit.image]) for unit in units}
     made = []
     for cut, over, start in zip(cuts, hang, starts.tolist(), strict=True):
         box = cut.box
         # one channel of a join sees less than the layer's whole field
-        overhang = (over[-2] + box.top - start[-2], over[-1] + box.left - start[-1])
+        overhang = tuple(np.add(over, np.subtract(box.start, start)).tolist())
         patch = pictures[cut.unit.image][box.slices]
-        projection = cut.pixels.permute(1, 2, 0).float().cpu().numpy()
+        projection = np.ascontiguousarray(cut.pixels.movedim(0, -1).float().cpu().numpy())
         made.append(Exemplar(cut.unit, cut.activation, box, overhang, patch, projection))
     return made
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from deconvnet.graph.graph import Graph
 from deconvnet.graph.modes import evaluation
 from deconvnet.layers import Policies, UnmirroredError
 
+from . import receptive_field
 from .geometry import Geometry, Step
 
 HEADS = ("node", "kind", "its mirror", "remembers", "size", "field")
@@ -56,13 +57,35 @@ class Layers(dict[str, Layer]):
         return html_table(f"{len(self)} layers", heads, rows, note="field and stride in pixels")
 
 
+def layers_of(graph: Graph, geometry: Geometry) -> Layers:
+    """Every node that has feature maps, in forward order.
+
+    Args:
+        graph: the model.
+        geometry: of images of one size, of all nodes.
+    """
+    names = [s.name for s in geometry.steps if len(geometry.sizes.get(s.name, ())) >= 2]
+    layers = Layers()
+    for name, field in receptive_field.of_layers(geometry, names).items():
+        _, channels, *places = geometry.sizes[name]
+        kind = graph.nodes[name].kind
+        layers[name] = Layer(channels, tuple(places), field.size, field.stride, kind)
+    return layers
+
+
+def unknown_size(size: Sequence[int], error: ValueError) -> ValueError:
+    """The error of a model whose images have another size than the usual one."""
+    return ValueError(
+        f"no size of images was given, and the model takes none of {by(size)}; give DeconvNet("
+        f"model, input_size=(channels, *size)), or call net.layers_at((channels, *size)): {error}"
+    )
+
+
 def mirror_table(
     graph: Graph,
     geometry: Geometry,
     policies: Policies,
-    *,
     layers: Mapping[str, Layer],
-    like: Tensor,
 ) -> Iterator[tuple[str, ...]]:
     """Rows of the mirrored network in the order in which a signal passes it: see ``HEADS``.
 
@@ -71,8 +94,8 @@ def mirror_table(
         geometry: of images of one size, of all nodes.
         policies: the rules of the mirror.
         layers: for the same size.
-        like: a tensor of the model's type, on its device.
     """
+    like = next(graph.model.parameters(), torch.empty(0))
     with torch.no_grad(), evaluation(graph.model):
         for step in reversed(geometry.steps):
             does, remembers = _mirror_of(step, geometry, policies, like)
@@ -93,3 +116,17 @@ def _mirror_of(step: Step, geometry: Geometry, policies: Policies, like: Tensor)
     if layer is not step.layer and None not in sources:  # the policies decide what is remembered
         record = layer.record(*(like.new_zeros(size) for size in sources if size is not None))[1]
     return layer.mirror_in_words, record.in_words
+
+
+def mirror_html(
+    title: str,
+    graph: Graph,
+    geometry: Geometry,
+    policies: Policies,
+    layers: Mapping[str, Layer],
+) -> str:
+    """``mirror_table`` as HTML for a notebook."""
+    rows = mirror_table(graph, geometry, policies, layers)
+    size = by(geometry.sizes[geometry.input][1:])
+    note = f"for images of {size}; a signal passes the table from top to bottom"
+    return html_table(title, HEADS, rows, note=note)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from deconvnet.cli.mined import mined
-from deconvnet.figures import suffix_of
 from deconvnet.store.store import open_store
 from deconvnet.studies.facets import facets
 from deconvnet.units import Unit
 
-from . import said
+from . import check, said, saved
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Group, draw and save."""
-    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
+    check(options)
     store, unit = open_store(options.store), Unit.parse(options.unit)
     source = mined(store, options)
     result = facets(
@@ -30,7 +28,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         preprocessing=source.loaded.preprocessing,
         random_state=options.random_state,
     )
-    result.save(options.output, width=options.width, provenance=source.told(store))
+    saved(result, options, source.told(store))
     for row in result.table():
         said(f"facet {row['facet']}: {row['unit']} of image {row['image']}", options)
     said(options.output, options)

@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from deconvnet.cli.mined import mined
-from deconvnet.figures import suffix_of
-from deconvnet.net import DeconvNet
 from deconvnet.store.store import open_store
 from deconvnet.studies.feeds import Feeds, feeds
 from deconvnet.units import Unit
 
-from . import load_images, said
+from . import check, load_net, said, saved
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Compute, draw and save."""
-    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
+    check(options)
     unit = Unit.parse(options.unit)
     stores = [file for file in options.images if Path(file).suffix in (".h5", ".hdf5")]
     if stores and len(options.images) > 1:
@@ -26,7 +24,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             f"{stores[0]} was given among {len(options.images)} files; give a store alone"
         )
     result, how = (_in_store if stores else _in_images)(options, unit)
-    result.save(options.output, width=options.width, provenance=how)
+    saved(result, options, how)
     for row in result.table():
         said(f"{row['channel']}: {row['adds']:+.4g}, {row['share']:+.1%}", options)
     said(options.output, options)
@@ -49,16 +47,6 @@ def _in_store(options: argparse.Namespace, unit: Unit) -> tuple[Feeds, dict[str,
 
 
 def _in_images(options: argparse.Namespace, unit: Unit) -> tuple[Feeds, dict[str, object]]:
-    loaded, names, images = load_images(options)
-    size = (3, *loaded.preprocessing.size)
-    net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
-    result = feeds(
-        net,
-        images,
-        unit,
-        at=options.at,
-        channels=options.channels,
-        preprocessing=loaded.preprocessing,
-    )
-    how = {"model": loaded.spec, "weights": loaded.weights, "images": ", ".join(names)}
-    return result, dict(how)
+    loaded, net = load_net(options)
+    result = feeds(net, options.images, unit, at=options.at, channels=options.channels)
+    return result, {"model": loaded.spec, "weights": loaded.weights}

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from deconvnet.cli.mined import mined
-from deconvnet.figures import suffix_of
 from deconvnet.store.store import open_store
 from deconvnet.studies.spectrum import spectrum
 
-from . import said
+from . import check, said, saved
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Recompute, draw and save."""
-    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
+    check(options)
     store = open_store(options.store)
     source = mined(store, options)
     result = spectrum(
@@ -27,7 +25,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         data=source.data,
         preprocessing=source.loaded.preprocessing,
     )
-    result.save(options.output, width=options.width, provenance=source.told(store))
+    saved(result, options, source.told(store))
     for row in result.table():
         said(f"{row['unit']} {row['at']}: {row['activation']:.4g}, image {row['image']}", options)
     said(options.output, options)

@@ -112,7 +112,7 @@ class Job:
         one = blank(model, image.shape, like=image)
         some = layers if layers is None else listed(layers, str, nn.Module)
         graph = settled(graphs, one, some) if settings.check else graphs.of(one)
-        told = _provenance(graph, dataset, told) | {"dataset_fingerprint": data_fingerprint}
+        told = _provenance(graph, one, dataset, told) | {"dataset_fingerprint": data_fingerprint}
         geometry = geometry_of(graph, one)
         names = chosen(graph, geometry, some)
         batch = min(settings.batch_size, len(dataset))  # a few images need not be padded to many
@@ -205,7 +205,9 @@ def _looked_at(dataset: Any, workers: int, signals: Callable[[int], None]) -> tu
     return answer
 
 
-def _provenance(graph: Graph, dataset: Any, told: Mapping[str, str]) -> dict[str, Any]:
+def _provenance(
+    graph: Graph, image: Tensor, dataset: Any, told: Mapping[str, str]
+) -> dict[str, Any]:
     versions = {
         "deconvnet": version("deconvnet"),
         "h5py": h5py.__version__,
@@ -216,7 +218,7 @@ def _provenance(graph: Graph, dataset: Any, told: Mapping[str, str]) -> dict[str
     return {
         "model": told.get("model") or type(graph.model).__name__,
         "weights": told.get("weights", ""),
-        "model_fingerprint": fingerprint.of_model(graph),
+        "model_fingerprint": fingerprint.of_model(graph, image),
         "dataset": told.get("dataset") or type(dataset).__name__,
         "transform": told.get("transform") or (own.to_json() if own else UNKNOWN),
         "versions": json.dumps(versions, sort_keys=True),

@@ -63,7 +63,8 @@ def merge(
         )
     image = blank(model, tuple(request.attributes["batch_shape"][1:]))
     graph = settled(Graphs(model), image, list(request.channels))
-    mined, given = request.attributes.get("model_fingerprint"), fingerprint.of_model(graph)
+    mined = request.attributes.get("model_fingerprint")
+    given = fingerprint.of_model(graph, image)
     if mined != given:
         raise ValueError(
             f"these parts were mined from another model: its fingerprint is {mined}, this one's "

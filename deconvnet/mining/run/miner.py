@@ -11,6 +11,7 @@ from torch import Tensor
 
 from deconvnet.data.samples import path_of
 from deconvnet.graph.graph import Graph
+from deconvnet.graph.kept_parameters import kept
 from deconvnet.store.store import Failed
 
 from .bad_images import check_failed
@@ -69,12 +70,13 @@ class Miner:
             images, checked = laid_out(batch.images.to(device), layout), self.job.checked
             self._graph = checked.of(images, names, gradient=False) if checked else self.job.graph
         drawn = self.tables.admit(batch.indices)
-        for name, maps in activations(self._graph, batch, names, layout=layout, device=device):
-            top = self.tables.tops.get(name)
-            before = top.nans if top else 0
-            self.tables.update(name, maps, batch.indices, drawn)
-            if top and top.nans > before and self.first_nan is None:
-                self._note(name, maps, batch)
+        with kept(self._graph, self._graph.upto(names)):
+            for name, maps in activations(self._graph, batch, names, layout=layout, device=device):
+                top = self.tables.tops.get(name)
+                before = top.nans if top else 0
+                self.tables.update(name, maps, batch.indices, drawn)
+                if top and top.nans > before and self.first_nan is None:
+                    self._note(name, maps, batch)
         self.failed |= self._failed(batch)
         self.done.append(batch.number)
 

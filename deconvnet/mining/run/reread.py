@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from deconvnet.graph.errors import NotTheModel
+from deconvnet.graph.kept_parameters import kept
 from deconvnet.graph.observed_hooks import without_onlookers
 from deconvnet.mining.topk import Table
 from deconvnet.mining.topk.maxima import ranked_by
@@ -51,12 +52,13 @@ def reread(
     graph, layout = job.graph, str(request.attributes["layout"])
     with readers_die(), closing(again), job.running(), without_onlookers(graph.model):
         for batch in again:  # an image that cannot be read this time tells nothing
-            for layer, maps in activations(
-                graph, batch, list(tables), layout=layout, device=device
-            ):
-                table, values = tables[layer], ranked_by(request.rank, maps).cpu().numpy()
-                for index, now in zip(batch.indices.tolist(), values, strict=True):
-                    _compare(layer, table, index, now, slack=slack)
+            with kept(graph, graph.upto(tables)):
+                for layer, maps in activations(
+                    graph, batch, list(tables), layout=layout, device=device
+                ):
+                    table, values = tables[layer], ranked_by(request.rank, maps).cpu().numpy()
+                    for index, now in zip(batch.indices.tolist(), values, strict=True):
+                        _compare(layer, table, index, now, slack=slack)
 
 
 def check_strongest(job: Job, tables: Mapping[str, Table]) -> None:

@@ -117,7 +117,7 @@ def verify(
     graphs = Graphs(model.model if isinstance(model, DeconvNet) else model)
     image = blank(graphs.model, first_image(dataset).shape)
     graph = settled(graphs, image, list(store))
-    here = fingerprint.of_model(graph)  # before any forward, which may leave something behind
+    here = fingerprint.of_model(graph, image)
     geometry = geometry_of(graph, image)
     if tolerance is None:
         devices = {str(store.attributes.get("device", "cpu")).partition(":")[0], image.device.type}
