@@ -144,8 +144,8 @@ def facets(
     model, data = source_of(store, net, data, preprocessing=preprocessing)
     mirrored = net_of(model, rectifier)
     reading = Reading(store, mirrored, data, preprocessing)
-    fed = of_mined(mirrored, reading, units, at)
-    labels = grouped(fed.sums, clusters, random_state=random_state)
+    contributed = of_mined(mirrored, reading, units, at)
+    labels = grouped(contributed.sums, clusters, random_state=random_state)
     table = store[unit.layer]
     slots = np.flatnonzero(table.has_picture[unit.channel]).tolist()
     made = project_entries(
@@ -154,7 +154,7 @@ def facets(
     )  # fmt: skip
     rule, kind = str(mirrored.policies.rectifier), type(mirrored.model).__name__
     named = Unit(unit.layer, unit.channel)
-    return Facets(named, fed.at, rule, random_state, labels, fed.sums, made, kind)
+    return Facets(named, contributed.at, rule, random_state, labels, contributed.sums, made, kind)
 
 
 def grouped(added: NDArray[np.float64], clusters: int, *, random_state: int) -> NDArray[np.int64]:
