@@ -25,9 +25,19 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(_parsed(text, lambda all_: list(map(int, all_.split(","))), "integers: 3,7"))
 
 
-def colours(text: str) -> tuple[float, ...]:
-    """One number for each of three colours: .5,.5,.5."""
-    return tuple(_parsed(text, lambda all_: list(map(float, all_.split(","))), "R,G,B: .5,.5,.5"))
+def shape(text: str) -> tuple[int, ...]:
+    """Pixels along each axis, with or without the channels before them: 28, 28x28, 1x28x28."""
+    expected = "pixels: 28, 28x28 or 1x28x28"
+    sizes = _parsed(text, lambda all_: tuple(map(int, all_.lower().split("x"))), expected)
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected {expected}")
+    return tuple(sizes)
+
+
+def levels(text: str) -> tuple[float, ...]:
+    """One number for all channels, or one for each: .5 or .5,.5,.5."""
+    expected = "a number, or one for each channel: .5,.5,.5"
+    return tuple(_parsed(text, lambda all_: list(map(float, all_.split(","))), expected))
 
 
 def count(text: str) -> int | None:
@@ -93,12 +103,16 @@ RULE = (
     Option("--rectifier", "deconvnet, gradient, guided, identity, rectgrad(98)", "deconvnet"),
     *CHOICES,
 )
+NORMALISED = (
+    Option("--mean", "mean of each channel in [0, 1], or one for all: .5,.5,.5", type=levels),
+    Option("--std", "standard deviation, likewise", type=levels),
+)
+BANDS = Option("--bands", "bands to show of more than three, from 0: R,G,B or one", type=numbers)
 MODEL = (
     Option("model", _MODEL, type=expanded, metavar="MODEL"),
     Option("--weights", _WEIGHTS, type=expanded),
-    Option("--size", "height and width of the model's input, in pixels", type=int),
-    Option("--mean", "R,G,B of the normalisation", type=colours),
-    Option("--std", "R,G,B of the normalisation", type=colours),
+    Option("--size", "pixels of the model's input: 224, 28x32 or 1x28x28", type=shape),
+    *NORMALISED,
     Option("--white", "white in 16-bit grey files: 4095 for 12 bits (65535)", type=int),
     Option("--exif-transpose", "rotate images as their EXIF orientation says", False),
 )
@@ -143,7 +157,7 @@ MINE = (
     Option("--save-every", "seconds between checkpoints", 30.0, float),
     Option("--threads", "CPU threads; default: as the run began, or PyTorch's", type=int),
     Option("--shard", "process I of N, from 0; default: from torchrun or SLURM", metavar="I/N"),
-    Option("--store-patches", "write patches into the store, as JPEG", False),
+    Option("--store-patches", "write patches into the store", False),
     Option("--store-projections", "and projections", [], words, metavar=_POLICIES),
     Option("--dry-run", "estimate time, memory and disk space; write nothing", False),
     Option("--strict", "stop at the first unreadable image", False),
@@ -196,7 +210,7 @@ COMMANDS = {
         "Show what chosen channels of a layer respond to in images.",
         "torchvision:vgg16 --weights DEFAULT cat.jpg --layer features.22 --channel 42,77 "
         "-o cat.png",
-        [*MODEL, IMAGES, *UNITS, *RULE, *FIGURE],
+        [*MODEL, IMAGES, *UNITS, *RULE, BANDS, *FIGURE],
         "outputs/visualize.png",
     ),
     "mine": Command(
@@ -215,14 +229,14 @@ COMMANDS = {
     "exemplars": Command(
         "Draw channels' top images beside their projections (Zeiler & Fergus, figure 2).",
         "outputs/top9.h5 --layer features.22 --channels strongest:12 -o fig2.pdf",
-        [STORE, *EXEMPLARS, *MINED_MODEL, MINED_DATA, *RULE, *FIGURE],
+        [STORE, *EXEMPLARS, *MINED_MODEL, MINED_DATA, *NORMALISED, *RULE, BANDS, *FIGURE],
         "outputs/figure2.pdf",
         aliases=["figure"],
     ),
     "compare": Command(
         "Compare rectifiers on classes, units or regions of feature maps.",
         "torchvision:vgg16 --weights DEFAULT cat.jpg dog.jpg -o methods.pdf",
-        [*MODEL, IMAGES, *TARGET, *CHOICES, *FIGURE],
+        [*MODEL, IMAGES, *TARGET, *CHOICES, BANDS, *FIGURE],
         "outputs/methods.pdf",
     ),
     "relu-table": Command(
@@ -248,6 +262,7 @@ COMMANDS = {
             *CHOICES,
             *MINED_MODEL,
             MINED_DATA,
+            *NORMALISED,
             replace(OUTPUT, help="new store; default: replace STORE"),
         ],
     ),

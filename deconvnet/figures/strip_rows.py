@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -162,7 +162,7 @@ def comparison_rows(
         full, total, title=title, caption=caption, parent=parent, rule=drawn.rule
     )
     for row, whole, high in zip(rows, wholes, highs, strict=True):
-        sheet.text(shorten(f"{columns[0]}: {row.label}", full, size=LABEL), 0.0, top + BASELINE)
+        sheet.text(shorten(row.label, full, size=LABEL), 0.0, top + BASELINE)
         place = Place(0.0, top + LABEL_LINE, full, high)
         _whole(sheet, drawn, whole, place)
         if row.box is not None:
@@ -172,11 +172,19 @@ def comparison_rows(
             top += LABEL_LINE + high
             sheet.text(shorten(heading, full, size=LABEL), 0.0, top + BASELINE)
             place = Place(0.0, top + LABEL_LINE, full, high)
-            values = np.asarray(projection)
+            values = _PARTS[row.sign](np.asarray(projection))
             start: Any = 0 if values.ndim == 2 else (0, 0, 0)
             drawn.projection(sheet, values, place, canvas=values.shape[:-1], start=start)
         top += LABEL_LINE + high + _GROUP
     return sheet.figure
+
+
+_PARTS: dict[str, Callable[[Any], Any]] = {
+    "all": lambda values: values,
+    "positive": lambda values: np.maximum(values, 0),
+    "negative": lambda values: np.minimum(values, 0),
+    "absolute_value": np.abs,
+}
 
 
 def _strips(values: Sequence[Any]) -> Curves | Film:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from deconvnet.arguments import listed
-from deconvnet.figures import SIGNS, ComparisonRow, comparison
+from deconvnet.figures import SIGNS, ComparisonRow, comparison, comparison_rows
 from deconvnet.layers import Rectifier
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.net import DeconvNet
 from deconvnet.units import Exemplar
 
+from .bands import bands_of, captioned
 from .given import images_of, net_of
 from .result import Shown
 from .targets import Target, label, project_targets, targets_of
@@ -34,11 +35,13 @@ class Comparison(Shown):
 
     Args:
         names: of the image of each row.
-        pictures: (height, width, 3) in [0, 1], the image of each row.
+        pictures: (*size, 3) in [0, 1], the image of each row; of a signal, (length, bands).
         exemplars: {rectifier: the target of each row}; of a region, its units together.
         labels: what stands beside each row: the class, unit or region.
         sign: which values are drawn: "all", "positive", "negative" or "absolute_value".
         model: the class of the model.
+        bands: the bands that figures show, see ``deconvnet.units.shown``.
+        note: what is to be known of the pictures; empty if they show what was read.
     """
 
     names: Sequence[str]
@@ -47,6 +50,8 @@ class Comparison(Shown):
     labels: Sequence[str]
     sign: Sequence[str] = ("all",)
     model: str = ""
+    bands: tuple[int, ...] | None = None
+    note: str = ""
     choices: str = ""
     """of the mirror, that are not the default: "fallback rectify, unpooling centre" """
 
@@ -65,24 +70,26 @@ class Comparison(Shown):
     ) -> Figure:
         """A row for each image, target and sign: the image with the box, and every projection.
 
-        The arguments are those of every result, see ``Shown.figure``.
+        Signals and videos are drawn by ``comparison_rows``. The arguments are those of every
+        result, see ``Shown.figure``.
         """
         rows = []
         every = zip(self.pictures, self.labels, *self.exemplars.values(), strict=True)
         for picture, name, *made in every:
-            box, whole = made[0].box, (0, 0, *picture.shape[:2])
-            shown = [_whole(one, picture.shape[:2]) for one in made]
-            outlined = None if box.edges == whole else box
+            box, size = made[0].box, picture.shape[:-1]
+            shown = [_whole(one.shown(self.bands), size) for one in made]
+            outlined = None if box.size == size else box
             for number, sign in enumerate(self.sign):
                 label = sign.replace("_", " ") if number else self._label(name, made[0])
                 rows.append(
                     ComparisonRow(picture, shown, label, outlined, sign, repeated=number > 0)
                 )
-        told = ", ".join(self.exemplars) if caption else None
-        columns = ["photograph", *self.exemplars]
-        return comparison(
-            rows, columns=columns, width=width, title=title, caption=told, parent=parent
-        )
+        how = ", ".join(self.exemplars)
+        told = captioned(how, self.bands, self.note) if caption else None
+        images = all(one.axes == 2 for one in self.units)
+        draw, first = (comparison, "photograph") if images else (comparison_rows, "given")
+        columns = [first, *self.exemplars]
+        return draw(rows, columns=columns, width=width, title=title, caption=told, parent=parent)
 
     def table(self) -> list[dict[str, object]]:
         """One row an image and target: image, unit, activation, and box in pixels."""
@@ -110,6 +117,7 @@ def compare(
     preprocessing: Any = None,
     names: Sequence[str] = (),
     classes: Sequence[str] = (),
+    bands: Sequence[int] | None = None,
 ) -> Comparison:
     """Project targets in every image under several rectifiers.
 
@@ -131,6 +139,8 @@ def compare(
             net or model.
         names: of the images, instead of those of their files.
         classes: names of the model's classes.
+        bands: of images of more than three bands, the three that are shown as red, green and blue,
+            or one, counted from 0; by default those of the preprocessing, else the first three.
 
     Raises:
         KeyError, IndexError: no such layer, channel or position.
@@ -144,21 +154,22 @@ def compare(
         raise ValueError(f"no rectifiers were given, expected some of {', '.join(METHODS)}, …")
     net = net_of(net, rules[0], fallback=fallback)
     given = images_of(images, net, preprocessing=preprocessing, names=names)
-    shown, made = given.pictures, {}
+    known, made = given.prepared, {}
+    shown = [known.picture(image, bands) for image in given.tensor]
     targets = targets_of(net, given.tensor, layer, channel, target=target)
     for rule in rules:
         mirrored = net_of(net, rule)
         made[str(rectifier_named(rule))] = project_targets(mirrored, given, targets)
-    units = next(iter(made.values()))
+    first = next(iter(made.values()))
     top = next(iter(net.record(given.tensor[:1]).activations)) if classes else ""
     labels = [
         label(target, one, classes if one.unit.layer == top else ())
-        for target, one in zip(chain(*targets), units, strict=True)
+        for target, one in zip(chain(*targets), first, strict=True)
     ]
-    rows, (_, _, choices) = [one.unit.image for one in units], str(net.policies).partition(", ")
+    rows, (_, _, choices) = [one.unit.image for one in first], str(net.policies).partition(", ")
     return Comparison(
         [given.names[row] for row in rows], [shown[row] for row in rows], made, labels, signs,
-        type(net.model).__name__, choices,
+        type(net.model).__name__, bands_of(bands, known, first), known.note, choices,
     )  # fmt: skip
 
 
@@ -173,7 +184,6 @@ def check_signs(sign: str | Sequence[str]) -> tuple[str, ...]:
 
 def _whole(one: Exemplar, size: tuple[int, ...]) -> NDArray[np.float32]:
     """The projection in an image of this size; outside of its box it is zero."""
-    pixels = np.zeros((*size, one.projection.shape[2]), "f4")
-    top, left, bottom, right = one.box.edges
-    pixels[top:bottom, left:right] = one.projection
+    pixels = np.zeros((*size, one.projection.shape[-1]), "f4")
+    pixels[one.box.slices] = one.projection
     return pixels

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
+from deconvnet.data.pictures import Prepares
 from deconvnet.data.resolve import known_preprocessing
 from deconvnet.figures import exemplar_rows, figure2
 from deconvnet.layers import Rectifier
@@ -121,8 +122,7 @@ def exemplars(
     if net is None and data is None and rule in stored:
         made = stored_exemplars(store, layer, chosen, rectifier=rule)
         known = known_preprocessing(preprocessing, attributes=store.attributes)
-        bands = bands_of(bands, known, [one for those in made.values() for one in those])
-        return Exemplars(layer, rule, made, bands=bands, note=known.note if known else "")
+        return _result(layer, rule, made, "", bands=bands, known=known)
     try:
         model, data = source_of(store, net, data, preprocessing=preprocessing)
     except (ValueError, OSError) as error:
@@ -145,8 +145,23 @@ def exemplars(
             report=told,
         )
     kind, rule = type(mirrored.model).__name__, str(mirrored.policies)
-    bands = bands_of(bands, known, [one for those in made.values() for one in those])
-    return Exemplars(layer, rule, made, kind, bands, known.note if known else "")
+    known = known_preprocessing(
+        preprocessing, data=data, model=mirrored, attributes=store.attributes
+    )
+    return _result(layer, rule, made, kind, bands=bands, known=known)
+
+
+def _result(
+    layer: str,
+    rule: str,
+    made: Mapping[int, Sequence[Exemplar]],
+    kind: str,
+    *,
+    bands: Sequence[int] | None,
+    known: Prepares | None,
+) -> Exemplars:
+    shown = bands_of(bands, known, [one for those in made.values() for one in those])
+    return Exemplars(layer, rule, made, kind, shown, known.note if known else "")
 
 
 def has_pictures(store: Store, layer: str, rectifier: str, *, fallback: str | None = None) -> bool:

@@ -145,10 +145,10 @@ def _project_region(net: DeconvNet, given: GivenImages, region: Region, image: i
     starts, stops = receptive_field.boxes(geometry, layer, np.argwhere(mask))
     box = Box(tuple(starts.min(0).tolist()), tuple(stops.max(0).tolist()))
     projection = signal[0].movedim(0, -1).float().cpu().numpy()[box.slices]
-    patch = given.prepared.picture(given.tensor[image])[box.slices]
+    patch = given.prepared.pixels(given.tensor[image])[box.slices]
     value = float(maps[0, region.channel][there].max())
     unit = Unit(layer, region.channel, image=image)
-    return Exemplar(unit, value, box, (0, 0), patch, projection)
+    return Exemplar(unit, value, box, (0,) * len(box.start), patch, projection)
 
 
 def _mask(region: Region, size: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -19,9 +19,7 @@ def load_model(options: argparse.Namespace) -> LoadedModel:
     changed: dict[str, object] = {"mean": options.mean, "std": options.std, "white": options.white}
     if options.exif_transpose:
         changed["orientation"] = "exif"
-    if options.size is not None:
-        size = options.size
-        changed |= {"size": (size, size), "resize": round(size * 256 / 224)}
+    changed |= {"size": options.size, "bands": getattr(options, "bands", None)}
     return load(options.model, options.weights, preprocessing=changed)
 
 
@@ -68,7 +66,8 @@ def mirrored(
     from deconvnet.net import DeconvNet
 
     chosen = policies(rule or options.rectifier, options)
-    return DeconvNet(loaded.model, chosen, preprocessing=loaded.preprocessing)
+    stated = loaded.preprocessing if loaded.stated else None
+    return DeconvNet(loaded.model, chosen, input_size=loaded.shape, preprocessing=stated)
 
 
 def load_net(options: argparse.Namespace, rule: str | None = None) -> tuple[LoadedModel, DeconvNet]:

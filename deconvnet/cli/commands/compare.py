@@ -30,6 +30,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         target=targets,
         rectifiers=options.rectifiers,
         sign=signs,
+        preprocessing=loaded.preprocessing,
+        bands=options.bands,
         classes=zoo.class_names() if loaded.spec == "zoo:zfnet_mini" else (),
     )
     return drawn(result, options, loaded)
@@ -48,8 +50,7 @@ def _check_trained(loaded: LoadedModel, net: DeconvNet) -> None:
     """Refuse the class scores of a model whose weights do not reach them."""
     if not loaded.untrained:
         return
-    shape = loaded.preprocessing.shape
-    output = next(iter(net.record(blank(net.model, shape)).activations)) if shape else ""
+    output = next(iter(net.record(blank(net.model, loaded.shape)).activations))
     if not loaded.trained(output):
         raise ValueError(
             f"the class scores ({output}) are not covered by the weights; give --layer and "

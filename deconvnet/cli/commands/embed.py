@@ -7,7 +7,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from deconvnet.data.resolve import mined_dataset
+from deconvnet.data.pictures import Prepares
+from deconvnet.data.resolve import mined_dataset, needed_preprocessing
+from deconvnet.data.samples import first_image
 from deconvnet.graph.frontends import blank
 from deconvnet.mining.embed import embed
 from deconvnet.mining.source import the_model
@@ -22,10 +24,18 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Write the pictures, and print what the store then holds."""
     check(options)
     store = open_store(options.store)
-    loaded = the_model(store, options.model, options.weights)
+    stated = {"mean": options.mean, "std": options.std}
+    loaded = the_model(store, options.model, options.weights, stated=stated)
     data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
     target = options.output or options.store
-    made = _embedded(store, loaded, data, options.projections, options=options, path=target)
+    made = embed(
+        store,
+        loaded.model,
+        data,
+        preprocessing=loaded.preprocessing if loaded.stated else None,
+        projections=[policies(rule, options) for rule in options.projections],
+        path=target,
+    )
     rules = sorted({name for each in made.pictures.values() for name in each.projections})
     projections = f"projections by {' and '.join(rules)}" if rules else "no projections"
     size, layers = made.path.stat().st_size, len(made.pictures)
@@ -34,13 +44,26 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {"store": target, "bytes": size, "projections": rules}
 
 
+def prepared_of(loaded: LoadedModel, data: Any, options: argparse.Namespace) -> Prepares:
+    """What turns the tensors of a data set into pictures, by the rule of preprocessing.
+
+    Raises:
+        ValueError: the images are a factory's, and nobody says how they were preprocessed.
+    """
+    stated = loaded.preprocessing if options.mean or options.std else None
+    axes = len(loaded.shape) - 1
+    return needed_preprocessing(stated, data=data, model=loaded.model, axes=axes)
+
+
 def check_policies(
-    loaded: LoadedModel, layers: Sequence[str] | None, options: argparse.Namespace
+    loaded: LoadedModel, layers: Sequence[str] | None, data: Any, options: argparse.Namespace
 ) -> None:
-    """Check before a long run that the projections after it can be made."""
-    shape = loaded.preprocessing.shape
-    for rule in options.store_projections if shape else ():
-        mirrored(loaded, options, rule).record(blank(loaded.model, shape), layers)
+    """Check before a long run that the pictures after it can be made."""
+    if options.store_patches or options.store_projections:
+        prepared_of(loaded, data, options)
+    size = tuple(first_image(data).shape) if options.store_projections else ()
+    for rule in options.store_projections:
+        mirrored(loaded, options, rule).record(blank(loaded.model, size), layers)
 
 
 def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.Namespace) -> Store:
@@ -49,32 +72,19 @@ def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.N
     if all(_holds(store, layer, asked, options.fallback or "") for layer in store):
         return store
     try:
-        return _embedded(store, loaded, data, options.store_projections, options=options)
+        return embed(
+            store,
+            loaded.model,
+            data,
+            preprocessing=prepared_of(loaded, data, options),
+            projections=[policies(rule, options) for rule in options.store_projections],
+        )
     except KeyboardInterrupt:
         sys.stderr.write(
             f"deconvnet: stopped: {store.path} is finished, but without pictures; the same command "
             "adds them\n"
         )
         raise SystemExit(130) from None
-
-
-def _embedded(
-    store: Store,
-    loaded: LoadedModel,
-    data: Any,
-    projections: list[str],
-    *,
-    options: argparse.Namespace,
-    path: str | None = None,
-) -> Store:
-    return embed(
-        store,
-        loaded.model,
-        data,
-        preprocessing=loaded.preprocessing,
-        projections=[policies(rule, options) for rule in projections],
-        path=path,
-    )
 
 
 def _holds(store: Store, layer: str, asked: Iterable[str], fallback: str) -> bool:

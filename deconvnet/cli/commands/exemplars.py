@@ -26,13 +26,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     rectifier = stored_name(policies(options.rectifier, options))
     channels = choose(store[layer], options.channels)
     recompute = options.recompute or options.model or options.weights or options.data
+    recompute = recompute or options.mean or options.std
     stored = not recompute and has_pictures(store, layer, rectifier, fallback=options.fallback)
     model, weights = (str(store.attributes.get(name) or "") for name in ("model", "weights"))
     if stored:
-        result = exemplars(store, layer, channels, rectifier=rectifier)
+        result = exemplars(store, layer, channels, rectifier=rectifier, bands=options.bands)
     else:
         try:
-            loaded = the_model(store, options.model, options.weights)
+            stated = {"mean": options.mean, "std": options.std}
+            loaded = the_model(store, options.model, options.weights, stated=stated)
             result = _recomputed(store, loaded, options, channels=channels)
         except (ValueError, OSError) as error:
             pictures = store.pictures.get(layer)
@@ -60,13 +62,20 @@ def _recomputed(
     store: Store, loaded: LoadedModel, options: argparse.Namespace, *, channels: list[int]
 ) -> Exemplars:
     """Compute the exemplars from the model and the data set."""
-    prepared, net = loaded.preprocessing, mirrored(loaded, options)
-    _, *shape = cast(tuple[int, ...], store.attributes["batch_shape"])
+    net, (_, *shape) = mirrored(loaded, options), cast(Any, store.attributes["batch_shape"])
     fingerprint.check_mined(
         store.attributes,
         "model",
         fingerprint.of_model(net.graph, blank(net.model, shape)),
         advice="the model and weights it was mined with",
     )
-    data = mined_dataset(store.attributes, prepared, options.data)
-    return exemplars(store, options.layer, channels, net=net, data=data, preprocessing=prepared)
+    data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
+    return exemplars(
+        store,
+        options.layer,
+        channels,
+        net=net,
+        data=data,
+        preprocessing=loaded.preprocessing if loaded.stated else None,
+        bands=options.bands,
+    )

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Print the table of layers."""
     check(options)
     loaded = load_model(options)
-    size = (3, *loaded.preprocessing.size)
+    size = loaded.shape
     if options.check:
         return _checked(options, loaded, size)
     net = mirrored(loaded, options)
