@@ -85,8 +85,8 @@ class Option:
         parser.add_argument(*names, **{**given, "help": self.help + told})
 
 
-_MODEL = "torchvision:NAME, zoo:NAME, path/to/file.py:factory or package.module:factory"
-_WEIGHTS = "state dict or checkpoint (.pth, .safetensors), or torchvision's: DEFAULT"
+_MODEL = "torchvision:NAME, timm:NAME, zoo:NAME, path/to/file.py:factory or package.module:factory"
+_WEIGHTS = "state dict or checkpoint (.pth, .safetensors), or torchvision's or timm's: DEFAULT"
 _DATA = "folder of images, list of images (.txt), hf:PATH[:COLUMN], or a factory like MODEL's"
 _FILES = ("size", "content")
 _RULES = ("derivative", "rectify")
