@@ -48,7 +48,7 @@ BAD = {
     f"{VISUALIZE} --layer relu3 --channel 1 --seed two": "the seed was 'two'; use one of",
     f"{VISUALIZE} --layer relu3 --channel 1 --width wide": "width 'wide' is neither",
     f"{VISUALIZE} --layer relu3 --channel 1 -o a.jpeg": "a.jpeg",
-    f"{VISUALIZE} --layer relu3 --channel 1 --mean 1,2": "std=.* as many numbers as mean",
+    f"{VISUALIZE} --layer relu3 --channel 1 --mean 1,2": "2 numbers were given as mean",
     f"{VISUALIZE} --layer relu3 --channel 1 --size 0": "size=",
     f"visualize {MODEL} torn.jpg --layer relu3 --channel 1": "'torn.jpg' cannot be used",
     f"visualize {MODEL} none.jpg --layer relu3 --channel 1": "'none.jpg' cannot be used: no such",
