@@ -22,6 +22,7 @@ from deconvnet.graph.frontends import Graphs
 from .state_dicts import load_state_dict
 
 RANDOM = ("zoo:zfnet", "zoo:allcnn")  # networks of papers, of which there are no weights
+_CROPPED = 256 / 224  # the shorter side of a photograph by that of its crop
 SPECS = f"torchvision:NAME, timm:NAME, zoo:NAME, {FORMS}"
 
 
@@ -135,8 +136,9 @@ def adapted(own: Prepares, changed: Mapping[str, Any], *, axes: int) -> Prepares
     if "size" in given:
         *before, size = _shape(tuple(given["size"]), axes)
         channels = before[0] if before else channels
-        share = None if own.resize is None else own.resize / max(own.size)
-        given |= {"size": size, "resize": share and round(share * max(size))}
+        share = _CROPPED if (channels, axes) == (3, 2) else 1.0
+        resize = round(share * max(size)) if axes == 2 else None
+        given = {"resize": resize, **given, "size": size}
     for name, usually in (("mean", 0.0), ("std", 1.0)):
         numbers = tuple(given.get(name, getattr(own, name)))
         fits = len(numbers) in (1, channels)
@@ -237,4 +239,4 @@ def _preset(weights: Any) -> Preprocessing | None:
         own: Any = None if weights is None else weights.transforms()
     if hasattr(own, "mean") and len(getattr(own, "crop_size", ())) == 2:
         return Preprocessing((16, *own.crop_size), None, tuple(own.mean), tuple(own.std))
-    return Preprocessing.imagenet() if hasattr(own, "mean") else None
+    return None if own is None else Preprocessing.imagenet()

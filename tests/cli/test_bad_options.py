@@ -124,7 +124,10 @@ def test_one_line_that_says_what_to_do(files, monkeypatch, capfd, command, messa
         (f"visualize {MODEL}", "required: IMAGE"),
         (f"{VISUALIZE} --unpooling nowhere", "invalid choice: 'nowhere'"),
         ("verify top.h5 -n 3,7", "'3,7' was given, expected a number or all"),
-        (f"{VISUALIZE} --layer relu3 --channel 1 --std a,b,c", "'a,b,c' was given, expected R,G,B"),
+        (
+            f"{VISUALIZE} --layer relu3 --channel 1 --std a,b,c",
+            "'a,b,c' was given, expected a number, or one for each channel",
+        ),
         ("visualise", "invalid choice: 'visualise'"),
         ("", "required: COMMAND"),
     ],
