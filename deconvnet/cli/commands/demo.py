@@ -112,7 +112,7 @@ def _in_images(store: Store, loaded: LoadedModel) -> Iterator[_Drawn]:
         channel = choose(store["relu4"], "strongest:1")[0]
         net = DeconvNet(model, "deconvnet")
         unit = visualize(
-            net, images[:1], layer="relu4", channel=channel, preprocessing=prepared, names=FACES
+            net, images[:1], layer="relu4", channel=channel, preprocessing=prepared, names=FACES[:1]
         )
         what = f"one unit, relu4:{channel}, where it is strongest in one image"
         how = {"layer": "relu4", "channels": channel, "rectifier": "deconvnet"}
