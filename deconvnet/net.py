@@ -18,6 +18,7 @@ from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.model_state import weights_of
 from deconvnet.graph.modes import plain
+from deconvnet.graph.observed_hooks import hooks_in
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
 from deconvnet.projection.inputs import accepted, resolve, size_of
@@ -141,10 +142,8 @@ class DeconvNet:
     def graph(self) -> Graph:
         """The nodes of the model; of one that torch.export reads, for the latest images.
 
-        Before any images it is the graph of the first size whose layers were asked for.
-
-        Raises:
-            UntraceableError: only torch.export can read the model, and no size is known.
+        Before any images it is the graph of the first size whose layers were asked for; an
+        UntraceableError if only torch.export can read the model, and no size is known.
         """
         return self._readings.graph
 
@@ -181,7 +180,8 @@ class DeconvNet:
         if not names:
             raise ValueError(f"{type(self.model).__name__} returns no tensor: name a layer")
         recording = record(graph, images, names, policies=self.policies)
-        return replace(recording, source=self._readings, weights=weights_of(self.model))
+        state = {"weights": weights_of(self.model), "hooks": hooks_in(self.model)}
+        return replace(recording, source=self._readings, **state)
 
     @plain()
     def project(
@@ -242,7 +242,7 @@ class DeconvNet:
     @plain()
     def signals(
         self,
-        images: Tensor | Recording,
+        images: Any,
         units: Unit | Sequence[Unit],
         at: str | nn.Module | Sequence[str | nn.Module] | None = None,
         *,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from deconvnet.figures.canvas.contrast import signed
-from deconvnet.figures.canvas.lettering import fold, measure, shorten
+from deconvnet.figures.canvas.lettering import fitting, fold, measure
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, Sheet, captioned, snap
 from deconvnet.figures.canvas.style import LABEL, QUIET, SMALL, paper
 from deconvnet.figures.canvas.style import width as inches
@@ -135,14 +135,15 @@ def _words(
 ) -> None:
     """The name of the node, what it is, and at the foot what is done to the signal below it."""
     left, top = corner
-    name = shorten(row.name, width, size=LABEL, weight="bold")
-    sheet.text(name, left, top + BASELINE, weight="bold")
+    size = fitting(row.name, width, size=LABEL, weight="bold")
+    sheet.text(row.name, left, top + BASELINE, size=size, weight="bold")
     for number, line in enumerate(row.lines, start=1):
-        words = shorten(line, width, size=LABEL)
-        sheet.text(words, left, top + number * LABEL_LINE + BASELINE, colour=QUIET)
+        size, down = fitting(line, width, size=LABEL), top + number * LABEL_LINE + BASELINE
+        sheet.text(line, left, down, size=size, colour=QUIET)
     if foot is not None and row.step:
-        words = shorten(row.step, sheet.width - left - 0.2, size=SMALL)
-        sheet.text(f"↓ {words}", left, foot + 0.12, size=SMALL)
+        step = f"↓ {row.step}"
+        size = fitting(step, sheet.width - left - 0.1, size=SMALL)
+        sheet.text(step, left, foot + 0.12, size=size)
 
 
 def _aspect(signal: Map, window: tuple[float, float, float, float]) -> float:

@@ -198,13 +198,14 @@ def trace(
     kept = without_traces(model), parameters_kept(model)
     with kept[0], kept[1], plain_state(), torch.enable_grad():
         refusal, tracer = None, Tracer(inputs, mirrors)
+        buffers = dict(model.named_buffers(remove_duplicate=False))
         try:
             with in_place_of(mirrors.functions, tracer.instead), kept_whole(tracer.hide):
                 traced = tracer.trace(model)
         except Exception as error:
             refusal, traced = NotFollowed.after(model, error, followed=tracer.done), tracer.graph
             traced.output(())
-        written = constants(traced, model)
+        written = constants(traced, model, buffers)
     functionalize(traced, dict(model.named_modules(remove_duplicate=False)))
     graph = assembled(
         model, traced, tracer.names(traced), constants=written, inputs=inputs, mirrors=mirrors

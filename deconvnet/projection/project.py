@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deconvnet.graph.frontends import Graphs
-from deconvnet.graph.hooks import revoked
+from deconvnet.graph.observed_hooks import revoked
 from deconvnet.layers import Crop, Policies
 from deconvnet.units import Unit, by_layer
 

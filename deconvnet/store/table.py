@@ -74,7 +74,11 @@ class Entries(Brief):
 
     def __repr__(self) -> str:
         of = f"of {by(self.size)} units" if self.size else "of one unit each"
-        return brief(type(self).__name__, f"{self.channels} channels {of}, k={self.k}")
+        return brief(type(self).__name__, f"{self.channels} channels {of}, k={self.k}{self._sees}")
+
+    @property
+    def _sees(self) -> str:
+        return ""
 
     @property
     def k(self) -> int:
@@ -239,6 +243,10 @@ class LayerTable(Ranked):
         super().__post_init__()
         for name, kind in COUNTERS.items():
             _check(name, getattr(self, name), kind=kind, shape=(self.channels,))
+
+    @property
+    def _sees(self) -> str:
+        return f", field {by(self.field)}, stride {by(self.stride)}"
 
     @property
     def tables(self) -> dict[str, Entries]:

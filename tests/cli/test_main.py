@@ -85,7 +85,6 @@ def test_mine_says_what_it_left_out_and_what_is_next(files, tmp_path, capfd):
     assert "left out: " in out
     assert "torn.jpg' cannot be used" in out
     assert f"next: deconvnet exemplars {path} --layer relu2" in out
-    assert "mining: 100%" in err
 
 
 def test_mine_takes_a_factory_of_a_data_set(files, tmp_path, capfd):

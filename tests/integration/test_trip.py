@@ -121,8 +121,9 @@ def test_visualize_as_well(tmp_path, monkeypatch):
     Image.fromarray(pixels).save(photo)
     options = Namespace(
         model="zoo:zfnet_mini", weights=None, mean=None, std=None, white=None, size=None,
-        exif_transpose=False, images=[str(photo)], layer="relu4", channel=[3, 7], position=None,
-        rectifier="deconvnet", fallback=None, seed="activation", width=5.0, json=False,
+        exif_transpose=False, images=[str(photo)], layer="relu4", channel="3,7", position=None,
+        rectifier="deconvnet", fallback=None, unpooling="switches", normalization=None,
+        seed="activation", width=5.0, json=False,
         output=str(tmp_path / "figure.png"),
     )  # fmt: skip
     trip, drawn = Trip(), visualize.drawn

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from deconvnet.figures import suffix_of
-from deconvnet.net import DeconvNet
 from deconvnet.studies.trace import trace
 from deconvnet.units import Unit
 
-from . import load_model, said
+from . import load_net, said, saved
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Project, draw and save."""
-    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
     unit = Unit.parse(options.unit)
-    loaded = load_model(options)
-    net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback)
-    prepared = loaded.preprocessing
-    result = trace(net, options.image, unit, nodes=options.nodes, preprocessing=prepared)
-    made = {"model": loaded.spec, "weights": loaded.weights}
-    result.save(options.output, width=options.width, provenance=made)
+    loaded, net = load_net(options)
+    result = trace(net, options.image, unit, nodes=options.nodes)
+    saved(result, options, {"model": loaded.spec, "weights": loaded.weights})
     for row in result.table():
         share = f"{row['reached']:.1%} of its cells, {row['negative']:.0%} of them negative"
         said(f"{row['node']}: norm {row['norm']:.4g}, {share}", options)
