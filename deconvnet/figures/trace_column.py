@@ -85,8 +85,9 @@ def trace_column(
     abreast = 2 if full >= 2 * _COLUMN + _ABREAST and len(rows) > _FEW else 1
     column = (full - (abreast - 1) * _ABREAST) / abreast
     told = max(measure(line, LABEL, weight="bold") for r in rows for line in (r.name, *r.lines))
-    label = min(max(told, column - len(heads) * (_LARGEST + _GAP)), 0.4 * column)
-    panel = (column - label) / len(heads) - _GAP
+    label = min(told, 0.4 * column)
+    panel = min(_LARGEST, (column - label) / len(heads) - _GAP)
+    margin = (column - label - len(heads) * (panel + _GAP)) / 2
     lines = 1 + max(len(row.lines) for row in rows)
     high = max(panel * min(1.0, _aspect(rows[-1].signal, window)), lines * LABEL_LINE)
     titles = [fold(head, panel + _GAP / 2, size=SMALL) for head in heads]
@@ -96,7 +97,7 @@ def trace_column(
     sheet, top = captioned(full, snap(total + 0.02), title=title, caption=caption, parent=parent)
     for number, row in enumerate(rows):
         side, line = divmod(number, many)
-        start = side * (column + _ABREAST)
+        start = side * (column + _ABREAST) + margin
         lefts = [start + label + place * (panel + _GAP) + _GAP for place in range(len(heads))]
         if line == 0:
             _heads(sheet, titles, [left + panel / 2 for left in lefts], top)
