@@ -147,6 +147,19 @@ OCCLUSION = (
     Option("--stride", "pixels between positions; default: a quarter of that", type=int),
     Option("--value", "what fills the square: grey, mean or V[,V...]", "grey", fill),
 )
+LOCALIZE = (
+    CLASS,
+    Option("--method", "threshold, or grabcut, which needs OpenCV", "threshold"),
+    Option("--threshold", "share of the greatest saliency, of method threshold", 0.2, float),
+    Option(
+        "--boxes",
+        "true box of each image in pixels of the model's input: T,L,B,R",
+        type=numbers,
+        nargs="+",
+    ),
+    replace(RULE[0], default="gradient"),
+    RULE[1],
+)
 NATURAL = Option("images", "natural images", type=expanded, metavar="IMAGE", nargs="*")
 CLASS_MODEL = (
     Option("--target", "classes, by index or name: C[,C...]", type=classes, required=True),
@@ -250,6 +263,12 @@ COMMANDS = {
         "torchvision:vgg16 --weights DEFAULT cat.jpg dog.jpg -o methods.pdf",
         [*MODEL, IMAGES, *TARGET, RULE[1], *FIGURE],
         "outputs/methods.pdf",
+    ),
+    "localize": Command(
+        "Find a class in images: saliency, mask and box (Simonyan, section 3.2).",
+        "torchvision:vgg16 --weights DEFAULT dog.jpg --boxes 20,30,200,180 -o boxes.pdf",
+        [*MODEL, IMAGES, *LOCALIZE, *FIGURE],
+        "outputs/localize.pdf",
     ),
     "class-model": Command(
         "Find the image that a model scores highest for a class (Simonyan, figure 1).",

@@ -22,7 +22,7 @@ COMMANDS = (
     "info",
     "verify",
 )
-COMMANDS += ("embed", "occlusion", "class-model")
+COMMANDS += ("embed", "occlusion", "class-model", "localize")
 
 
 def python(*arguments, cwd=ROOT, **options):
