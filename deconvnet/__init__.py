@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.projection.result import Projection
     from deconvnet.store.store import Store, open_store
     from deconvnet.studies.class_model import class_model
+    from deconvnet.studies.effective_field import effective_field
     from deconvnet.studies.localize import localize
     from deconvnet.studies.occlusion import occlusion
     from deconvnet.units import Box, Unit
@@ -37,6 +38,7 @@ _HOMES = {
     "UnmirroredError": "layers",
     "UntraceableError": "graph.errors",
     "class_model": "studies.class_model",
+    "effective_field": "studies.effective_field",
     "embed": "mining.embed",
     "localize": "studies.localize",
     "mine": "mining.mine",
@@ -59,6 +61,7 @@ __all__ = [
     "UntraceableError",
     "__version__",
     "class_model",
+    "effective_field",
     "embed",
     "localize",
     "mine",

@@ -160,6 +160,7 @@ LOCALIZE = (
     replace(RULE[0], default="gradient"),
     RULE[1],
 )
+FIELD = Option("--channels", "C[,C...]; default: 16 spread over the layer", type=numbers)
 NATURAL = Option("images", "natural images", type=expanded, metavar="IMAGE", nargs="*")
 CLASS_MODEL = (
     Option("--target", "classes, by index or name: C[,C...]", type=classes, required=True),
@@ -263,6 +264,13 @@ COMMANDS = {
         "torchvision:vgg16 --weights DEFAULT cat.jpg dog.jpg -o methods.pdf",
         [*MODEL, IMAGES, *TARGET, RULE[1], *FIGURE],
         "outputs/methods.pdf",
+    ),
+    "effective-field": Command(
+        "Measure how much of its receptive field a layer's central unit responds to (Luo 2016).",
+        "torchvision:vgg16 --weights DEFAULT photos/a.jpg photos/b.jpg --layer features.29 "
+        "-o field.pdf",
+        [*MODEL, IMAGES, LAYER, FIELD, *FIGURE],
+        "outputs/effective_field.pdf",
     ),
     "localize": Command(
         "Find a class in images: saliency, mask and box (Simonyan, section 3.2).",

@@ -22,7 +22,7 @@ COMMANDS = (
     "info",
     "verify",
 )
-COMMANDS += ("embed", "occlusion", "class-model", "localize")
+COMMANDS += ("embed", "occlusion", "class-model", "localize", "effective-field")
 
 
 def python(*arguments, cwd=ROOT, **options):
