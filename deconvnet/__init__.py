@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.store.store import Store, open_store
     from deconvnet.studies.class_model import class_model
     from deconvnet.studies.effective_field import effective_field
+    from deconvnet.studies.invariance import invariance
     from deconvnet.studies.localize import localize
     from deconvnet.studies.occlusion import occlusion
     from deconvnet.units import Box, Unit
@@ -40,6 +41,7 @@ _HOMES = {
     "class_model": "studies.class_model",
     "effective_field": "studies.effective_field",
     "embed": "mining.embed",
+    "invariance": "studies.invariance",
     "localize": "studies.localize",
     "mine": "mining.mine",
     "occlusion": "studies.occlusion",
@@ -63,6 +65,7 @@ __all__ = [
     "class_model",
     "effective_field",
     "embed",
+    "invariance",
     "localize",
     "mine",
     "occlusion",

@@ -161,6 +161,11 @@ LOCALIZE = (
     RULE[1],
 )
 FIELD = Option("--channels", "C[,C...]; default: 16 spread over the layer", type=numbers)
+INVARIANCE = (
+    CLASS,
+    Option("--layers", "L[,L...]; default: the first and the last rectifier", type=words),
+    Option("--transforms", "T[,T...] of translation, scale, rotation; default: all", type=words),
+)
 NATURAL = Option("images", "natural images", type=expanded, metavar="IMAGE", nargs="*")
 CLASS_MODEL = (
     Option("--target", "classes, by index or name: C[,C...]", type=classes, required=True),
@@ -264,6 +269,12 @@ COMMANDS = {
         "torchvision:vgg16 --weights DEFAULT cat.jpg dog.jpg -o methods.pdf",
         [*MODEL, IMAGES, *TARGET, RULE[1], *FIGURE],
         "outputs/methods.pdf",
+    ),
+    "invariance": Command(
+        "Shift, scale and turn images and see how far features move (Zeiler & Fergus, figure 5).",
+        "torchvision:vgg16 --weights DEFAULT dog.jpg car.jpg -o invariance.pdf",
+        [*MODEL, IMAGES, *INVARIANCE, *FIGURE],
+        "outputs/invariance.pdf",
     ),
     "effective-field": Command(
         "Measure how much of its receptive field a layer's central unit responds to (Luo 2016).",

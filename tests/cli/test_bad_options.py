@@ -68,6 +68,8 @@ BAD = {
     f"localize {MODEL} photos/cat0.png --boxes 0,0,97,9": "inside the preprocessed image of 96 x",
     f"localize {MODEL} photos/cat0.png --method cam": "expected one of threshold, grabcut",
     f"effective-field {MODEL} photos/cat0.png --layer classifier": "classifier has no positions",
+    f"invariance {MODEL} photos/cat0.png --transforms shear": "expected some of translation",
+    f"invariance {MODEL} photos/cat0.png --target 367": "target=367 was given",
     GELU: r"at 1: .*GELU.*(derivative|rectify)",
     "layers vgg16": "'vgg16' is no model; write torchvision:NAME, zoo:NAME, path",
     "layers torchvision:vgg61": "torchvision has no 'vgg61'; the nearest are",

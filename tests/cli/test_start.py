@@ -22,7 +22,7 @@ COMMANDS = (
     "info",
     "verify",
 )
-COMMANDS += ("embed", "occlusion", "class-model", "localize", "effective-field")
+COMMANDS += ("embed", "occlusion", "class-model", "localize", "effective-field", "invariance")
 
 
 def python(*arguments, cwd=ROOT, **options):
