@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deconvnet.arguments import expanded
@@ -182,6 +182,25 @@ TRACE = (
     Option(
         "--nodes", "N[,N...]: nodes to show; default: those of filters, ReLUs, pools", type=words
     ),
+)
+LOCALIZE = (
+    CLASS,
+    Option("--method", "threshold, or grabcut, which needs OpenCV", "threshold"),
+    Option("--threshold", "share of the greatest saliency, of method threshold", 0.2, float),
+    Option(
+        "--boxes",
+        "true box of each image in pixels of the model's input: T,L,B,R",
+        type=numbers,
+        nargs="+",
+    ),
+    replace(RULE[0], default="gradient"),
+    *CHOICES,
+)
+FIELD = Option("--channels", "C[,C...]; default: 16 spread over the layer", type=numbers)
+INVARIANCE = (
+    CLASS,
+    Option("--layers", "L[,L...]; default: the first and the last rectifier", type=words),
+    Option("--transforms", "T[,T...] of translation, scale, rotation; default: all", type=words),
 )
 NATURAL = Option("images", "natural images", type=expanded, metavar="IMAGE", nargs="*")
 CLASS_MODEL = (
