@@ -123,7 +123,7 @@ def test_visualize_as_well(tmp_path, monkeypatch):
         model="zoo:zfnet_mini", weights=None, mean=None, std=None, white=None, size=None,
         exif_transpose=False, images=[str(photo)], layer="relu4", channel=[3, 7], position=None,
         rectifier="deconvnet", fallback=None, seed="activation", width=5.0, json=False,
-        output=str(tmp_path / "figure.png"),
+        output=str(tmp_path / "figure.png"), bands=None,
     )  # fmt: skip
     trip, drawn = Trip(), visualize.drawn
 
