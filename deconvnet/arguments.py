@@ -51,7 +51,7 @@ class Brief:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "__repr__" not in vars(cls):  # else ``dataclass`` would write one of all values
-            cls.__repr__ = Brief.__repr__  # type: ignore[method-assign]
+            cls.__repr__ = cls.__repr__  # type: ignore[method-assign]  # the inherited one
 
     def __repr__(self) -> str:
         names = vars(self)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from deconvnet.data.given_images import given_images
@@ -19,6 +18,7 @@ from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.model_state import weights_of
 from deconvnet.graph.modes import plain
+from deconvnet.graph.observed_hooks import hooks_in
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
 from deconvnet.projection.inputs import accepted, resolve, size_of
@@ -27,7 +27,7 @@ from deconvnet.projection.project import answered
 from deconvnet.projection.readings import Readings
 from deconvnet.projection.recording import Recording
 from deconvnet.projection.result import Projection, cropped, pixels, signals
-from deconvnet.projection.tables import Layer, layers_of, mirror_html
+from deconvnet.projection.tables import Layer, layers_of, mirror_html, unknown_size
 
 from .arguments import brief, listed
 from .layers import Policies, Rectifier
@@ -60,8 +60,7 @@ class DeconvNet:
             ``model.preprocessing``, else timm's ``model.pretrained_cfg``.
         inputs: {argument of forward: value} of a model that takes more than the images.
         mirrors: {module class or function: mirror} for operations of your own, each of which
-            becomes one node: see ``layers/README.md``. A model may bring them along in an
-            attribute ``mirrors``, which ``mine`` and the command line read as well.
+            becomes one node: see ``layers/README.md``; also as an attribute of the model.
         check: compare the graph with the model, values and one gradient, when images of a size
             come for the first time, and again when parameters or hooks have changed.
 
@@ -110,13 +109,11 @@ class DeconvNet:
     def _repr_html_(self) -> str | None:
         """For notebooks: the mirror from top to bottom, for images of the size of ``layers``."""
         try:
-            layers = self.layers
-            size = self._input_size or self._usual_size()
-            graph, geometry = self._readings.graphs.of_size(size), self.geometry(size)
+            layers, size = self.layers, self._input_size or self._usual_size()
         except ValueError:
             return None  # no size is known that fits, so there is nothing beside the repr
-        like = next(self.model.parameters(), torch.empty(0))
-        return mirror_html(repr(self), graph, geometry, self.policies, layers=layers, like=like)
+        graph = self._readings.graphs.of_size(size)
+        return mirror_html(repr(self), graph, self.geometry(size), self.policies, layers)
 
     def with_rectifier(self, rectifier: str | Rectifier) -> DeconvNet:
         """The same model under another rule; its graphs, their check and its geometries are shared.
@@ -145,10 +142,8 @@ class DeconvNet:
     def graph(self) -> Graph:
         """The nodes of the model; of one that torch.export reads, for the latest images.
 
-        Before any images it is the graph of the first size whose layers were asked for.
-
-        Raises:
-            UntraceableError: only torch.export can read the model, and no size is known.
+        Before any images it is the graph of the first size whose layers were asked for; an
+        UntraceableError if only torch.export can read the model, and no size is known.
         """
         return self._readings.graph
 
@@ -185,7 +180,8 @@ class DeconvNet:
         if not names:
             raise ValueError(f"{type(self.model).__name__} returns no tensor: name a layer")
         recording = record(graph, images, names, policies=self.policies)
-        return replace(recording, source=self._readings, weights=weights_of(self.model))
+        weights, hooks = weights_of(self.model), hooks_in(self.model)
+        return replace(recording, source=self._readings, weights=weights, hooks=hooks)
 
     @plain()
     def project(
@@ -296,9 +292,6 @@ class DeconvNet:
         Returns:
             ``Plan(strategy, multiply_adds, …)``: "cone", "shared" or "mixed"; and the
             multiply-adds of each strategy, of what is "taken", and of "full" passes for every unit.
-
-        Raises:
-            As ``project``.
         """
         request = resolve(
             self._tensor(images), units=units, strategy=strategy, readings=self._readings,
@@ -322,11 +315,7 @@ class DeconvNet:
         except ValueError as error:
             if self._input_size is not None or isinstance(error, UntraceableError):
                 raise
-            raise ValueError(
-                f"no size of images was given, and the model takes none of "
-                f"{' x '.join(map(str, size))}; give DeconvNet(model, input_size=(channels, "
-                f"*size)), or call net.layers_at((channels, *size)): {error}"
-            ) from error
+            raise unknown_size(size, error) from error
 
     def _usual_size(self) -> tuple[int, ...]:
         """(channels, *size): as the preprocessing makes it, else 224 along each axis."""

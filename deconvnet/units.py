@@ -142,7 +142,7 @@ class Box:
 
 
 @dataclass(frozen=True, eq=False)
-class Region:
+class Region(Brief):
     """Some positions of a feature map, whose units are projected together.
 
     Args:

@@ -31,6 +31,12 @@ def no_filters(size: torch.Size) -> int:
     return 0
 
 
+def first_sentence(documented: Any) -> str:
+    """The first sentence of a docstring in plain text, to be read after a colon."""
+    told = " ".join((inspect.getdoc(documented) or "").partition(".")[0].replace("``", "").split())
+    return told[:1].lower() + told[1:] if told[1:2].islower() else told
+
+
 @dataclass(frozen=True, eq=False)
 class Record(Brief):
     """What a layer remembers of one forward pass.
@@ -212,8 +218,7 @@ class MirroredLayer(Brief, ABC):
     @property
     def mirror_in_words(self) -> str:
         """What the mirror does, for a reader: by default the first sentence that documents it."""
-        told = (inspect.getdoc(type(self).mirror) or type(self).__name__).partition(".")[0]
-        return " ".join(told.split())
+        return first_sentence(type(self).mirror) or type(self).__name__
 
     @abstractmethod
     def window(self, window: Windows, record: Any) -> tuple[Windows, ...]:

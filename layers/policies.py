@@ -129,7 +129,7 @@ class Gradient(Rectifier):
         return activation.derivative(z, a)
 
     def signal(self, R: Tensor, kept: Tensor) -> Tensor:
-        """``R`` where the unit was active: R · 1[z > 0] for a ReLU."""
+        """``R`` where the unit was active, R · 1[z > 0]."""
         return R * kept
 
     def supports(self, activation: Activation) -> bool:
@@ -149,7 +149,7 @@ class DeconvNetRule(Rectifier):
         """Nothing: the rule does not look at the image."""
 
     def signal(self, R: Tensor, kept: None) -> Tensor:
-        """The positive part: max(R, 0)."""
+        """The positive part, max(R, 0)."""
         return R.clamp(min=0)
 
 
@@ -166,7 +166,7 @@ class Guided(Rectifier):
         return activation.derivative(z, a)
 
     def signal(self, R: Tensor, kept: Tensor) -> Tensor:
-        """The positive part, where the unit was active: max(R, 0) · 1[z > 0]."""
+        """The positive part where the unit was active, max(R, 0) · 1[z > 0]."""
         return R.clamp(min=0) * kept
 
 

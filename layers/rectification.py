@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from .base import Inside, Record, SamePlaces, no_filters
+from .base import Inside, Record, SamePlaces, first_sentence, no_filters
 from .crop import Crop
 from .functional import PerSample, Values, along
 from .policies import Activation, DeconvNetRule, Policies, Rectifier
@@ -78,7 +78,7 @@ class Rectification(SamePlaces):
         """The name of the rule, and what it does to the signal R."""
         if self.rectifier is None:
             return super().mirror_in_words
-        told = (self.rectifier.signal.__doc__ or "").strip().partition(".")[0].replace("``", "")
+        told = first_sentence(type(self.rectifier).signal)
         return f"{self.rectifier}: {told}" if told else str(self.rectifier)
 
     def inside(self, record: Kept) -> Inside | None:

@@ -1,7 +1,7 @@
 """Save figures with their provenance: reproducible bytes, written atomically."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from deconvnet.arguments import expanded
 from deconvnet.atomic import write_whole
-from deconvnet.figures.canvas.figure import SCREEN, file_of
+from deconvnet.figures.canvas.figure import SCREEN, file_of, pages_of
 from deconvnet.figures.canvas.metadata import READERS
 
 
@@ -47,6 +47,32 @@ def save(
     data = file_of(figure, suffix_of(target), provenance=told, options={"dpi": dpi})
     write_whole(target, data)
     return target
+
+
+def save_pages(
+    figures: Sequence[Figure],
+    path: str | PathLike[str],
+    *,
+    provenance: Mapping[str, str] | None = None,
+    dpi: float = 300,
+) -> list[Path]:
+    """Write figures as the pages of one PDF, or in other formats as numbered files.
+
+    ``units.png`` becomes ``units-1.png``, ``units-2.png``, …; a single figure keeps the name.
+    Arguments and errors are those of ``save``.
+    """
+    target = Path(expanded(path))
+    suffix = suffix_of(target)
+    if len(figures) == 1:
+        return [save(figures[0], target, provenance=provenance, dpi=dpi)]
+    if suffix != ".pdf":
+        files = [target.with_stem(f"{target.stem}-{n}") for n in range(1, len(figures) + 1)]
+        for figure, file in zip(figures, files, strict=True):
+            save(figure, file, provenance=provenance, dpi=dpi)
+        return files
+    told = {**getattr(figures[0], "provenance", {}), **(provenance or {})}
+    write_whole(target, pages_of(figures, provenance=told))
+    return [target]
 
 
 def png(figure: Figure, *, dpi: float = SCREEN) -> bytes:

@@ -166,6 +166,17 @@ def may_change(nodes: Iterable[Node]) -> bool:
     )
 
 
+def hooks_in(model: nn.Module) -> dict[tuple[str, int], bool]:
+    """{(path of a module, number of a hook): whether it may change values}."""
+    return {
+        (path, number): _LOOK_ON.get(module, {}).get(number) is not hook
+        for path, module in model.named_modules()
+        for hooks in (module._forward_pre_hooks, module._forward_hooks)
+        for number, hook in hooks.items()
+        if not isinstance(hook, MAKE_WEIGHTS)
+    }
+
+
 def _with_hooks(node: Node) -> nn.Module | None:
     if isinstance(node.call.target, Hooks):
         return node.call.target.module

@@ -148,10 +148,11 @@ def _by_name(policies: Iterable[Policies]) -> dict[str, Policies]:
     """{name in the store: policies}; the same ones may be given twice."""
     rules: dict[str, Policies] = {}
     for one in policies:
-        other = rules.setdefault(stored_name(one), one)
+        name = stored_name(one)
+        other = rules.setdefault(name, one)
         if _alike(one) != _alike(other):
             raise ValueError(
-                f"two projections by different policies are both called {str(one.rectifier)!r}, "
+                f"two projections by different policies are both called {name!r}, "
                 "and the store keeps one of each name; give the rules different texts (__str__), "
                 "or embed them into two stores (path=)"
             )

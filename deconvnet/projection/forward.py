@@ -13,6 +13,7 @@ from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import Hooks, hooked, make_weights, without_hooks
 from deconvnet.graph.inplace import refuse_shared, refuse_written
 from deconvnet.graph.interpreter import execute
+from deconvnet.graph.kept_parameters import run_kept
 from deconvnet.graph.modes import evaluation
 from deconvnet.graph.node import Node, arguments, run_call
 from deconvnet.graph.observed_hooks import revoke, without_onlookers
@@ -123,6 +124,12 @@ class ForwardPass:
         Raises:
             ValueError: the images do not fit the model, or a layer has no feature maps.
         """
+        return run_kept(self.graph, nodes, lambda: self._of(images, layers, nodes))
+
+    def _of(
+        self, images: Tensor, layers: Sequence[str], nodes: Sequence[Node]
+    ) -> tuple[dict[str, torch.Size], dict[str, Tensor]]:
+        self.steps, self.carriers, self.blocks = [], {self.graph.input}, []
         sizes: dict[str, torch.Size] = {}
         activations: dict[str, Tensor] = {}
         if self.cone is None:
@@ -208,7 +215,7 @@ class ForwardPass:
             if alone is None:
                 return {}
             call, entry, steps[f"{name}<"] = first.value, {f"{name}<": alone[0]}, alone[1]
-        bound = _bind(self.graph, node, call, entry)
+        bound = bind(self.graph, node, call, entry)
         if bound is None:
             revoke(node.module)  # its hooks run where nobody sees what they change
             return {}
@@ -231,7 +238,7 @@ class ForwardPass:
         self, node: Node, values: dict[str, Any], carried: dict[str, Any], call: Call
     ) -> Bound:
         """The mirrored layer of a node, its inputs, and the nodes they came from."""
-        known = _bind(self.graph, node, call, carried)
+        known = bind(self.graph, node, call, carried)
         if known is not None:
             return known
         held = {source: values[source] for source in node.sources}
@@ -259,7 +266,7 @@ def _cut(node: Node, values: Mapping[str, Any], cone: Cone) -> dict[str, Any]:
     return cut
 
 
-def _bind(graph: Graph, node: Node, call: Call, carried: Mapping[str, Any]) -> Bound | None:
+def bind(graph: Graph, node: Node, call: Call, carried: Mapping[str, Any]) -> Bound | None:
     """The mirrored layer of a call; None if the table does not know it, or not all that it takes.
 
     ``carried``: {node: value} of those that carry a signal.

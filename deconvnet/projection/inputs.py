@@ -16,6 +16,7 @@ from deconvnet.arguments import Brief, listed
 from deconvnet.graph.frontends import Graphs, taken
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.model_state import weights_of
+from deconvnet.graph.observed_hooks import hooks_in
 from deconvnet.layers import Policies
 from deconvnet.units import Unit
 
@@ -134,7 +135,7 @@ def _index(value: object) -> bool:
 
 
 def _check_own(recording: Recording, policies: Policies, readings: Readings) -> None:
-    """Refuse a recording made of another graph, or before the model's weights changed."""
+    """Refuse a recording made of another graph, or before weights or hooks changed."""
     model = readings.model
     if recording.source is not readings:
         raise ValueError(
@@ -147,6 +148,17 @@ def _check_own(recording: Recording, policies: Policies, readings: Readings) -> 
         raise ValueError(
             f"{changed[0]} of {type(model).__name__} has changed since this recording was made, "
             "whose switches and activations are those of the old weights; record the images again"
+        )
+    hooks = hooks_in(model)
+    came = [key for key, may_change in hooks.items() if may_change and key not in recording.hooks]
+    went = [key for key, may_change in recording.hooks.items() if may_change and key not in hooks]
+    done = [(path, "registered on") for path, _ in came]
+    done += [(path, "removed from") for path, _ in went]
+    if done:
+        path, word = done[0]
+        raise ValueError(
+            f"a hook that may change values was {word} {path or 'the model itself'} since this "
+            "recording was made, which is of the model as it was; record the images again"
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -25,8 +26,9 @@ class Recording(Geometry):
         empty: a number of the images' type, on their device.
         blocks: the nodes that read what carries a signal and give tensors that carry none.
         source: the graphs of the model it was made of; None likewise.
-        weights: which parameters and buffers it was made with (``versions.weights_of``); empty
+        weights: which parameters and buffers it was made with (``model_state.weights_of``); empty
             for recordings that live no longer than a call.
+        hooks: the model's then, and which may change values (``observed_hooks.hooks_in``).
     """
 
     activations: dict[str, Tensor]
@@ -35,6 +37,7 @@ class Recording(Geometry):
     blocks: tuple[str, ...] = ()
     source: object = None
     weights: tuple[tuple[str, object], ...] = ()
+    hooks: Mapping[tuple[str, int], bool] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         kept = [f"{layer} {tuple(map(int, a.shape))}" for layer, a in self.activations.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -73,13 +73,19 @@ def layers_of(graph: Graph, geometry: Geometry) -> Layers:
     return layers
 
 
+def unknown_size(size: Sequence[int], error: ValueError) -> ValueError:
+    """The error of a model whose images have another size than the usual one."""
+    return ValueError(
+        f"no size of images was given, and the model takes none of {by(size)}; give DeconvNet("
+        f"model, input_size=(channels, *size)), or call net.layers_at((channels, *size)): {error}"
+    )
+
+
 def mirror_table(
     graph: Graph,
     geometry: Geometry,
     policies: Policies,
-    *,
     layers: Mapping[str, Layer],
-    like: Tensor,
 ) -> Iterator[tuple[str, ...]]:
     """Rows of the mirrored network in the order in which a signal passes it: see ``HEADS``.
 
@@ -88,8 +94,8 @@ def mirror_table(
         geometry: of images of one size, of all nodes.
         policies: the rules of the mirror.
         layers: for the same size.
-        like: a tensor of the model's type, on its device.
     """
+    like = next(graph.model.parameters(), torch.empty(0))
     with torch.no_grad(), evaluation(graph.model):
         for step in reversed(geometry.steps):
             does, remembers = _mirror_of(step, geometry, policies, like)
@@ -117,12 +123,10 @@ def mirror_html(
     graph: Graph,
     geometry: Geometry,
     policies: Policies,
-    *,
     layers: Mapping[str, Layer],
-    like: Tensor,
 ) -> str:
     """``mirror_table`` as HTML for a notebook."""
-    rows = mirror_table(graph, geometry, policies, layers=layers, like=like)
+    rows = mirror_table(graph, geometry, policies, layers)
     size = by(geometry.sizes[geometry.input][1:])
     note = f"for images of {size}; a signal passes the table from top to bottom"
     return html_table(title, HEADS, rows, note=note)

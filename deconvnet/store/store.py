@@ -7,7 +7,6 @@ The file is plain HDF5; its specification is the docstring of ``deconvnet.store.
 """
 
 import difflib
-import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -151,12 +150,7 @@ def write_store(
         finally:
             target.check()  # what the disk refused is raised when HDF5 is done
 
-    if draw is None:
-        memory = io.BytesIO()
-        fill(memory)
-        write_whole(path, memory.getvalue())
-    else:
-        write_whole(path, fill)
+    write_whole(path, fill)
     return written[0]
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deconvnet.arguments import brief, by, listed
+from deconvnet.arguments import Brief, brief, by, listed
 from deconvnet.units import Box, Unit
 
 from .format import AXES, COUNTERS, MAX, MEAN, columns
@@ -33,7 +33,7 @@ class Failed:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Entries:
+class Entries(Brief):
     """Images for every channel of a layer, each with an activation, a position and a box.
 
     Empty slots are NaN and -1. D is the number of spatial axes of the model's input.

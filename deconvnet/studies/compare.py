@@ -50,10 +50,10 @@ class Comparison(Shown):
     labels: Sequence[str]
     sign: Sequence[str] = ("all",)
     model: str = ""
-    bands: tuple[int, ...] | None = None
-    note: str = ""
     choices: str = ""
     """of the mirror, that are not the default: "fallback rectify, unpooling centre" """
+    bands: tuple[int, ...] | None = None
+    note: str = ""
 
     @property
     def units(self) -> Sequence[Exemplar]:
@@ -169,7 +169,7 @@ def compare(
     rows, (_, _, choices) = [one.unit.image for one in first], str(net.policies).partition(", ")
     return Comparison(
         [given.names[row] for row in rows], [shown[row] for row in rows], made, labels, signs,
-        type(net.model).__name__, bands_of(bands, known, first), known.note, choices,
+        type(net.model).__name__, choices, bands_of(bands, known, first), known.note,
     )  # fmt: skip
 
 

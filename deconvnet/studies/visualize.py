@@ -133,9 +133,9 @@ def visualize(
         ImageRow(picture, [one for one in made if one.unit.image == number], name)
         for number, (picture, name) in enumerate(zip(shown, given.names, strict=True))
     ]
-    rule, kind, known = str(net.policies), type(net.model).__name__, given.prepared
-    chosen = bands_of(bands, known, made)
-    return Visualization(rows, made[0].unit.layer, rule, seed, kind, chosen, known.note)
+    rule, kind = str(net.policies), type(net.model).__name__
+    chosen = bands_of(bands, given.prepared, made)
+    return Visualization(rows, made[0].unit.layer, rule, seed, kind, chosen, given.prepared.note)
 
 
 def check_units(

@@ -35,6 +35,7 @@ def files(tmp_path_factory):
 
 VISUALIZE = f"visualize {MODEL} photos/cat0.png"
 COMPARE = f"compare {MODEL} photos/cat0.png"
+OCCLUSION = f"occlusion {MODEL} photos/cat0.png"
 MINE = f"mine {MODEL} photos -o new.h5"
 EXEMPLARS = "exemplars top.h5 --layer relu2"
 GELU = "visualize nets.py:gelu photos/cat0.png --size 64 --layer 2 --channel 0"
@@ -57,6 +58,13 @@ BAD = {
     f"{VISUALIZE} --layer relu3 --channel 1 --weights wrong.pth": "not those of this ZFNetMini",
     f"{VISUALIZE} --layer relu3 --channel 1 --weights page.pth": "'page.pth'",
     f"{VISUALIZE} --layer relu3 --channel 1 --weights DEFAULT": "only torchvision: and timm:",
+    f"{OCCLUSION} --target 367": "target=367 was given; the classes of classifier are 0 to 366",
+    f"{OCCLUSION} --square 97": "size=97 was given, expected 1 to 96 pixels",
+    f"{OCCLUSION} --channel 256": "relu5 has no channel 256",
+    f"{OCCLUSION} --store cut.h5": "cut.h5",
+    f"class-model {MODEL} --target 367": "target=367 was given; the classes of classifier",
+    f"class-model {MODEL} --target cat": "'cat' was given, which is none of the class names",
+    f"class-model {MODEL} --target 1 --penalty 0": "a penalty above 0",
     GELU: r"at 1: .*GELU.*(derivative|rectify)",
     "layers vgg16": "'vgg16' is no model; write torchvision:NAME, timm:NAME, zoo:NAME, path",
     "layers torchvision:vgg61": "torchvision has no 'vgg61'; the nearest are",

@@ -175,3 +175,14 @@ def test_relu_table(capfd, tmp_path):
     assert found["passes"][1]["input"] == [[0, 0, 0], [6, 0, 0], [0, 0, 3]]
     assert read_provenance(path)["study"] == "ReluTable"
     assert said(capfd, "relu-table", "-o", path, "--rectifiers", "guide")[0] == 2
+
+
+def test_trace(capfd, files, tmp_path):
+    path, photo = tmp_path / "trace.pdf", sorted((files / "photos").iterdir())[0]
+    found = result(capfd, "trace", MODEL, photo, "--unit", "conv2:7", "-o", path, "--width", "cvpr")
+    assert [row["node"] for row in found["nodes"]] == ["conv2", "pool1", "relu1", "conv1", "images"]
+    assert found["unit"].startswith("conv2:7@")
+    assert read_provenance(path)["model"] == MODEL
+    code, _, err = said(capfd, "trace", MODEL, photo, "--unit", "conv2", "-o", path)
+    assert code == 2
+    assert "'conv2' is no unit" in err

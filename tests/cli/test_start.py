@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deconvnet.cli.options import command_line
+from deconvnet.cli.command_line import command_line
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
@@ -22,7 +22,7 @@ COMMANDS = (
     "info",
     "verify",
 )
-COMMANDS += ("embed", "relu-table")
+COMMANDS += ("embed", "relu-table", "occlusion", "trace", "class-model")
 
 
 def python(*arguments, cwd=ROOT, **options):

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from PIL import Image
 
-from deconvnet.figures import RULE, figure2, read_provenance, save
+from deconvnet.figures import RULE, figure2, pages, read_provenance, save, save_pages
 
 FORMATS = ["pdf", "png", "svg", "eps", "tif", "tiff"]
 WAYS = ["savefig", "pyplot", "canvas", "pickled"]
@@ -207,6 +207,21 @@ def test_a_png_has_the_size_asked_for(figure, tmp_path):
     assert image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
     path = save(figure, tmp_path / "b.png", provenance={}, dpi=100)
     assert Image.open(io.BytesIO(path.read_bytes())).width == 325
+
+
+def test_pages_are_one_pdf_or_numbered_files(channels, tmp_path):
+    made = pages(channels(5), rows=1, columns=2)
+    assert save_pages(made, tmp_path / "a.pdf", provenance=TOLD) == [tmp_path / "a.pdf"]
+    data = (tmp_path / "a.pdf").read_bytes()
+    assert len(re.findall(rb"/Type /Page\b", data)) == 3
+    assert fonts(data) == TRUETYPE["pdf"]
+    assert read_provenance(tmp_path / "a.pdf") == {"contrast": RULE, **TOLD}
+    assert save_pages(made, tmp_path / "b.pdf", provenance=TOLD)[0].read_bytes() == data
+    files = save_pages(made, tmp_path / "a.png", provenance=TOLD, dpi=50)
+    assert [file.name for file in files] == ["a-1.png", "a-2.png", "a-3.png"]
+    assert all(read_provenance(file)["model"] == "vgg16" for file in files)
+    (alone,) = save_pages(made[:1], tmp_path / "c.png", dpi=50)
+    assert alone.name == "c.png"
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])

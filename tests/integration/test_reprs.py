@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import deconvnet as dn
-from deconvnet import DeconvNet, Preprocessing, Rectifier, Unit, zoo
+from deconvnet import DeconvNet, Preprocessing, Rectifier, Region, Unit, zoo
 from deconvnet.arguments import LONGEST_REPR, Brief, brief, html_table
 from deconvnet.data import ImageFolder
 from deconvnet.layers import Policies, rectifier
@@ -79,7 +79,8 @@ def everything(folder):
         "recording": recording, "record": recording.switches, "step": recording.steps[0],
         "mirror": recording.steps[0].layer, "geometry": net.geometry((3, 16, 16)),
         "node": next(iter(net.graph)), "projection": projection, "unit": units[0],
-        "box": projection.box, "store": store, "table": table(), "preprocessing": prepared,
+        "box": projection.box, "region": Region("relu1", 3, np.ones((50, 50), bool)),
+        "store": store, "table": table(), "preprocessing": prepared,
         "files": ImageFolder([f"{n}.png" for n in range(10**4)], prepared),
         "tiles": zoo.photographs("camera"), "report": check_model(model[:9], images[:2]),
         "policies": Policies.of("rectgrad(98)", "rectify"), "own": Soft(),
@@ -96,8 +97,8 @@ def things(tmp_path_factory):
 
 NAMES = (
     "net soft layers layer graph plan recording record step mirror geometry node projection unit "
-    "box store table preprocessing files tiles report policies own exemplar gradient deconvnet "
-    "guided identity rectgrad"
+    "box region store table preprocessing files tiles report policies own exemplar "
+    "gradient deconvnet guided identity rectgrad"
 ).split()
 
 
@@ -205,12 +206,12 @@ def test_the_mirror_is_shown_from_top_to_bottom(things):
     pool = [row for row in rows if row[1] == "MaxPool2d"]
     assert pool[0][2:] == ["unpool: each value to its switch", "switches", "3 x 8 x 8", "16 x 16"]
     assert told["relu1"][2:4] == ["nothing", "3 x 16 x 16"]
-    assert told["relu1"][1] == "deconvnet: The positive part: max(R, 0)"
+    assert told["relu1"][1] == "deconvnet: the positive part, max(R, 0)"
     assert told["relu0"][4] == "3 x 3"
     conv = "a_layer_of_some_length_1"
     assert told[conv] == [
         "Conv2d",
-        "The same filters, transposed",
+        "the same filters, transposed",
         "input size",
         "3 x 16 x 16",
         "5 x 5",
@@ -221,7 +222,7 @@ def test_the_mirror_is_shown_from_top_to_bottom(things):
 @pytest.mark.parametrize(
     ("rule", "does", "remembers"),
     [
-        ("gradient", "gradient: R where the unit was active: R · 1[z > 0] for a ReLU", "mask"),
+        ("gradient", "gradient: R where the unit was active, R · 1[z > 0]", "mask"),
         (
             "rectgrad(98)",
             "rectgrad(98): R where its importance a·R passes the threshold",

@@ -80,7 +80,6 @@ def test_what_is_no_weight_may_change():
     model(IMAGES)
     model.train()
     net.record(IMAGES + 1)
-    model[0].register_forward_hook(lambda *args: None)
     assert torch.equal(net.project(recording, layer="4", channel=0), first)
 
 
@@ -210,3 +209,38 @@ def test_a_recording_of_another_model_is_refused():
     net, other = DeconvNet(Net(), "gradient"), DeconvNet(Net(), "gradient")
     with pytest.raises(ValueError, match="made by another DeconvNet"):
         other.project(net.record(IMAGES, "4"), layer="4", channel=0)
+
+
+def hooked_model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)).double()
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("place", ["0", "1", ""])
+def test_a_hook_that_may_change_values_came_or_went_since(place, check):
+    model, images = hooked_model(), noise(2, 3, 9, 9)
+    net = DeconvNet(model, "gradient", check=check)
+    plain = net.record(images)
+    expected = net.project(plain, layer="2", channel=0)
+    hook = model.get_submodule(place).register_forward_hook(lambda m, i, o: 2 * o)
+    where = place or "the model itself"
+    with pytest.raises(ValueError, match=f"registered on {where} since this recording .* again"):
+        net.project(plain, layer="2", channel=0)
+    hooked = net.record(images)
+    top = net.graph.returned[0]
+    net.project(hooked, layer=top, channel=0)
+    hook.remove()
+    with pytest.raises(ValueError, match=f"removed from {where} since this recording .* again"):
+        net.project(hooked, layer=top, channel=0)
+    assert torch.equal(net.project(plain, layer="2", channel=0), expected)
+
+
+def test_a_hook_that_was_seen_to_look_may_come_and_go():
+    model, images = hooked_model(), noise(2, 3, 9, 9)
+    net, seen = DeconvNet(model, "gradient"), []
+    hook = model[0].register_forward_hook(lambda m, i, o: seen.append(o))
+    looked = net.record(images)
+    hook.remove()
+    expected = net.project(net.record(images), layer="2", channel=0)
+    assert torch.equal(net.project(looked, layer="2", channel=0), expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -86,12 +87,59 @@ def said(text: str, options: argparse.Namespace) -> None:
     print(printable(text, kept="\n"), file=sys.stderr if options.json else sys.stdout)
 
 
+def saved(result: Shown, options: argparse.Namespace, how: dict[str, Any]) -> None:
+    """Save the figure of a result as the options say, with its provenance."""
+    result.save(
+        options.output,
+        width=options.width,
+        title=options.title,
+        caption=options.caption,
+        provenance=how,
+    )
+
+
 def drawn(result: Shown, options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
     """Save the figure of a result with its provenance, and print its table."""
-    made = {"model": loaded.spec, "weights": loaded.weights}
-    result.save(options.output, width=options.width, provenance=made)
+    saved(result, options, {"model": loaded.spec, "weights": loaded.weights})
     rows = result.table()
     for row in rows:
         said(f"{row['image']}: {row['unit']} = {row['activation']:.4g}, box {row['box']}", options)
     said(options.output, options)
     return {"figure": options.output, "units": rows}
+
+
+def class_names(loaded: LoadedModel) -> Sequence[str] | None:
+    """The names of a model's classes, as far as known; None if its scores are still random."""
+    from deconvnet import zoo
+
+    if loaded.untrained:
+        return None
+    return zoo.class_names() if loaded.spec == "zoo:zfnet_mini" else ()
+
+
+def trained_classes(loaded: LoadedModel) -> Sequence[str]:
+    """``class_names``, of a model whose scores must be trained."""
+    names = class_names(loaded)
+    if names is None:
+        raise ValueError(
+            f"the class scores are not covered by the weights, which end below "
+            f"{loaded.untrained[0]}; give weights of the whole model"
+        )
+    return names
+
+
+def mined(options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
+    """The store of the options and its data set, for exemplars beside a study."""
+    from deconvnet.data.resolve import dataset
+    from deconvnet.store.store import open_store
+
+    store = open_store(options.store) if options.store else None
+    data = dataset(options.data, loaded.preprocessing) if options.data else None
+    return {"store": store, "data": data}
+
+
+def finished(result: Shown, options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
+    """Save the figure of a study, say in a few lines what it holds, and give all of its rows."""
+    saved(result, options, {"model": loaded.spec, "weights": loaded.weights})
+    said(f"{result!r}\n{options.output}", options)
+    return {"figure": options.output, "rows": result.table()}

@@ -6,8 +6,9 @@ import argparse
 from typing import Any
 
 from deconvnet import zoo
-from deconvnet.graph.frontends import blank
+from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.net import DeconvNet
+from deconvnet.projection.check.checked_graphs import settled
 from deconvnet.studies.compare import check_signs, compare
 from deconvnet.studies.targets import Target, check_exclusive, target_of
 from deconvnet.zoo.load import LoadedModel
@@ -50,7 +51,7 @@ def _check_trained(loaded: LoadedModel, net: DeconvNet) -> None:
     """Refuse the class scores of a model whose weights do not reach them."""
     if not loaded.untrained:
         return
-    output = next(iter(net.record(blank(net.model, loaded.shape)).activations))
+    output = settled(Graphs(net.model), blank(net.model, loaded.shape)).returned[0]
     if not loaded.trained(output):
         raise ValueError(
             f"the class scores ({output}) are not covered by the weights; give --layer and "

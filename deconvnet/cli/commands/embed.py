@@ -28,12 +28,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     loaded = the_model(store, options.model, options.weights, stated=stated)
     data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
     target = options.output or options.store
-    made = embed(
+    made = _embedded(
         store,
-        loaded.model,
+        loaded,
         data,
-        preprocessing=loaded.preprocessing if loaded.stated else None,
-        projections=[policies(rule, options) for rule in options.projections],
+        options.projections,
+        options=options,
+        prepared=loaded.preprocessing if loaded.stated else None,
         path=target,
     )
     rules = sorted({name for each in made.pictures.values() for name in each.projections})
@@ -61,9 +62,9 @@ def check_policies(
     """Check before a long run that the pictures after it can be made."""
     if options.store_patches or options.store_projections:
         prepared_of(loaded, data, options)
-    size = tuple(first_image(data).shape) if options.store_projections else ()
     for rule in options.store_projections:
-        mirrored(loaded, options, rule).record(blank(loaded.model, size), layers)
+        image = blank(loaded.model, tuple(first_image(data).shape))
+        mirrored(loaded, options, rule).record(image, layers)
 
 
 def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.Namespace) -> Store:
@@ -72,12 +73,13 @@ def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.N
     if all(_holds(store, layer, asked, options.fallback or "") for layer in store):
         return store
     try:
-        return embed(
+        return _embedded(
             store,
-            loaded.model,
+            loaded,
             data,
-            preprocessing=prepared_of(loaded, data, options),
-            projections=[policies(rule, options) for rule in options.store_projections],
+            options.store_projections,
+            options=options,
+            prepared=prepared_of(loaded, data, options),
         )
     except KeyboardInterrupt:
         sys.stderr.write(
@@ -85,6 +87,26 @@ def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.N
             "adds them\n"
         )
         raise SystemExit(130) from None
+
+
+def _embedded(
+    store: Store,
+    loaded: LoadedModel,
+    data: Any,
+    projections: list[str],
+    *,
+    options: argparse.Namespace,
+    prepared: Prepares | None,
+    path: str | None = None,
+) -> Store:
+    return embed(
+        store,
+        loaded.model,
+        data,
+        preprocessing=prepared,
+        projections=[policies(rule, options) for rule in projections],
+        path=path,
+    )
 
 
 def _holds(store: Store, layer: str, asked: Iterable[str], fallback: str) -> bool:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from deconvnet.figures import suffix_of
 from deconvnet.studies.relu_table import relu_table
 
-from . import said
+from . import check, said, saved
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Compute, draw and save."""
-    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
+    check(options)
     result = relu_table(options.rectifiers)
-    result.save(options.output, width=options.width)
+    saved(result, options, {})
     for row in result.table():
         said(f"{row['pass']}: output {row['output']}, input {row['input']}", options)
     said(options.output, options)

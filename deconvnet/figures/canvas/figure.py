@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,16 @@ def file_of(
         return _tiff(buffer, provenance)
     data = buffer.getvalue()
     return into_eps(data, provenance) if suffix == ".eps" else data
+
+
+def pages_of(figures: Sequence[Figure], *, provenance: Mapping[str, str]) -> bytes:
+    """The bytes of a PDF with a page for each figure."""
+    buffer = io.BytesIO()
+    with paper():
+        with PdfPages(buffer, metadata=entries(".pdf", provenance)) as pages:
+            for figure in figures:
+                Figure.savefig(figure, pages, format="pdf")
+    return buffer.getvalue()
 
 
 def _tiff(png: io.BytesIO, provenance: Mapping[str, str]) -> bytes:

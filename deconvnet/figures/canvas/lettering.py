@@ -1,8 +1,7 @@
-"""Measure, shorten and fold text with the font that will be drawn."""
+"""Measure and fold text with the font that will be drawn."""
 
 import re
 import unicodedata
-from bisect import bisect_left
 from contextlib import suppress
 from functools import cache, lru_cache
 
@@ -43,21 +42,9 @@ def measure(text: str, size: float, *, weight: str = "normal") -> float:
     return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / POINTS
 
 
-def shorten(text: str, width: float, *, size: float, weight: str = "normal") -> str:
-    """The text, cut at its beginning if it is wider than ``width`` inches.
-
-    The end is what tells labels apart (``…denselayer16.conv2:31``).
-    """
-    text = printable(text)
-    if measure(text, size, weight=weight) <= width:
-        return text
-
-    def fits(cut: int) -> bool:
-        return measure("…" + text[cut:], size, weight=weight) <= width
-
-    # The first cut that fits: the more is cut, the narrower the rest.
-    cut = bisect_left(range(len(text)), True, lo=1, key=fits)
-    return "…" + text[cut:].lstrip()
+def fitting(text: str, width: float, *, size: float, weight: str = "normal") -> float:
+    """The size in points, smaller than ``size`` where the line is wider than ``width`` inches."""
+    return size * min(1.0, width / max(measure(text, size, weight=weight), 1e-9))
 
 
 def fold(text: str, width: float, *, size: float, weight: str = "normal") -> list[str]:

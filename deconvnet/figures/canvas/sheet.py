@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
@@ -10,9 +11,9 @@ from deconvnet.units import Box
 from .contrast import RULE
 from .exact_image import ExactImage
 from .figure import PaperFigure
-from .lettering import families, fold, printable
-from .style import INK, LABEL, QUIET, SMALL, TITLE
-from .tiles import Picture, pixels
+from .lettering import families, fold, measure, printable
+from .style import INK, LABEL, POINTS, QUIET, SMALL, TITLE
+from .tiles import BLANK, Picture, pixels
 
 LABEL_LINE = 0.135
 """Inches that a line of labels takes, at ``style.LABEL`` points."""
@@ -96,6 +97,18 @@ class Sheet:
             parse_math=False,  # a dollar sign in a file's name is a dollar sign
         )
 
+    def blank(self, words: str, left: float, top: float, *, width: float, height: float) -> None:
+        """A pale rectangle in the place of a picture, with words that say why it is empty."""
+        self._axes.add_patch(
+            Rectangle((left, top), width, height, facecolor=str(BLANK), edgecolor="none")
+        )
+        size = min(SMALL, SMALL * width / max(measure(word, SMALL) for word in words.split()))
+        lines = fold(words, width * 1.001, size=size)
+        size = min(size, height * POINTS / (1.2 * len(lines)))
+        for number, line in enumerate(lines):
+            middle = top + height / 2 + (number - (len(lines) - 1) / 2) * 1.2 * size / POINTS
+            self.text(line, left + width / 2, middle, size=size, colour=QUIET, align="middle")
+
     def outline(self, box: Box, left: float, top: float, *, scale: float, colour: str) -> None:
         """Outline a box on the picture that was drawn at ``left, top``; it must not be empty.
 
@@ -129,6 +142,12 @@ class Sheet:
     def area(self, xs: Sequence[float], ys: Sequence[float], base: float, *, colour: str) -> None:
         """Fill what lies between a line through points and the height ``base``."""
         self._axes.fill_between(xs, ys, base, color=colour, linewidth=0)
+
+    def axes(self, left: float, top: float, *, width: float, height: float) -> Axes:
+        """Axes of their own in a rectangle, for curves."""
+        share = (left / self.width, 1 - (top + height) / self.height)
+        bounds = (*share, width / self.width, height / self.height)
+        return self._axes.inset_axes(bounds)
 
     def fill(self, left: float, top: float, *, width: float, height: float, colour: str) -> None:
         """Fill a rectangle."""

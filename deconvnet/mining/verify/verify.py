@@ -74,7 +74,8 @@ def verify(
     """Recompute random entries of a store, and look for images that are missing from it.
 
     Compared are: the fingerprints of model and data set; what the store records of layers, images
-    and preprocessing; activation, position, box and path of n entries; and the stored pictures of
+    and preprocessing; which images are its sample; activation, position, box and path of n entries
+    of the strongest, the lowest and the sample; and the stored pictures of
     these entries. Every image that is run, some drawn at random among them, must stand in each
     table whose last entry it beats. The counters (mean, nonzero, nan) must be possible beside the
     tables; where all images are run they are counted again.
@@ -133,7 +134,7 @@ def verify(
         recomputed = entries.mismatches(told)
     pictures = list(compare_pictures(store, graphs.model, dataset, chosen=entries.chosen))
     said = [*attributes, *layers.values(), *recomputed, *pictures]
-    compared = entries.layers.values()
+    compared = entries.tables.values()
     return Verification(
         checked=sum(each.checked for each in compared),
         equal=sum(each.equal for each in compared),

@@ -15,6 +15,7 @@ from deconvnet.arguments import Brief
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import hooked
 from deconvnet.graph.interpreter import Run, execute, plain
+from deconvnet.graph.kept_parameters import kept
 from deconvnet.graph.node import filled
 from deconvnet.graph.observed_hooks import without_onlookers
 from deconvnet.graph.signatures import called, image_argument
@@ -124,7 +125,7 @@ def alongside(
     The images are laid out in memory as they are to run; ``tell`` is given (layer, value) of each
     layer, by the graph, as soon as it is there.
     """
-    with ONE_AT_A_TIME, untouched(graph.model, guarded=False):  # it was looked at for writes before
+    with ONE_AT_A_TIME, untouched(graph.model, guarded=False), kept(graph, None):
         beside = _Beside(graph, images, graph.inputs, None, tell=dict.fromkeys(layers, tell))
         beside.run()
         beside.through()
