@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from .arguments import Brief
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -140,7 +142,7 @@ class Box:
 
 
 @dataclass(frozen=True, eq=False)
-class Region:
+class Region(Brief):
     """Some positions of a feature map, whose units are projected together.
 
     Args:
@@ -159,7 +161,7 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False)
-class Exemplar:
+class Exemplar(Brief):
     """One unit in one image: its activation, the pixels it sees and what it responds to in them.
 
     Args:

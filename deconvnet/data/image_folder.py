@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from deconvnet.arguments import expanded
+from deconvnet.arguments import brief, cut, expanded
 
 from .band_files import NPY
 from .pictures import Prepares
@@ -83,6 +83,12 @@ class ImageFolder(Dataset[Tensor]):
             nothing = "an empty list of files was given, expected at least one image"
         if not self._paths:
             raise FileNotFoundError(nothing)
+
+    def __repr__(self) -> str:
+        place = cut(repr(self._root), 200) if self._root else "a list of files"
+        return brief(
+            type(self).__name__, place, f"{len(self)} images", cut(repr(self.preprocessing), 300)
+        )
 
     @classmethod
     def from_list(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
-from deconvnet.figures.canvas.lettering import printable, shorten
+from deconvnet.figures.canvas.lettering import fitting
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, Sheet, captioned
 from deconvnet.figures.canvas.strips import COLOURS, Curves, Film, Place
 from deconvnet.figures.canvas.style import LABEL, QUIET, paper
@@ -61,7 +61,7 @@ def exemplar_rows(
     for number, (channel, those) in enumerate(channels.items()):
         row, column = divmod(number, columns)
         left, top = column * (cell + _GUTTER), start + row * pitch
-        sheet.text(shorten(str(channel), cell, size=LABEL), left, top + BASELINE)
+        sheet.text(str(channel), left, top + BASELINE)
         top += LABEL_LINE
         if not those:
             sheet.fill(left, top, width=cell, height=height, colour=str(BLANK))
@@ -112,8 +112,8 @@ def unit_rows(
         full, sum(bands) - _GROUP, title=title, caption=caption, parent=parent, rule=drawn.rule
     )
     for row, whole, high, band in zip(rows, wholes, highs, bands, strict=True):
-        name = shorten(printable(row.name), full, size=LABEL)
-        sheet.text(name, 0.0, top + BASELINE, colour=QUIET)
+        size = fitting(row.name, full, size=LABEL)
+        sheet.text(row.name, 0.0, top + BASELINE, size=size, colour=QUIET)
         place = Place(0.0, top + LABEL_LINE, full, high)
         _whole(sheet, drawn, whole, place)
         drawn.marks(sheet, [one.box for one in row.units], place, canvas=whole.shape[:-1])
@@ -125,7 +125,8 @@ def unit_rows(
             start = below + down * line
             foot = start + BASELINE
             sheet.fill(left, foot - _MARK, width=_MARK, height=_MARK, colour=colour)
-            sheet.text(shorten(label(one), cell - _INDENT, size=LABEL), left + _INDENT, foot)
+            name = label(one)
+            sheet.text(name, left + _INDENT, foot, size=fitting(name, cell - _INDENT, size=LABEL))
             corner = Place(left, start + LABEL_LINE, panel, height)
             _pair(sheet, drawn, one, canvas, corner, first="patch")
         top += band
@@ -162,7 +163,7 @@ def comparison_rows(
         full, total, title=title, caption=caption, parent=parent, rule=drawn.rule
     )
     for row, whole, high in zip(rows, wholes, highs, strict=True):
-        sheet.text(shorten(row.label, full, size=LABEL), 0.0, top + BASELINE)
+        sheet.text(row.label, 0.0, top + BASELINE, size=fitting(row.label, full, size=LABEL))
         place = Place(0.0, top + LABEL_LINE, full, high)
         _whole(sheet, drawn, whole, place)
         if row.box is not None:
@@ -170,7 +171,7 @@ def comparison_rows(
             top += drawn.room(1)
         for heading, projection in zip(columns[1:], row.projections, strict=True):
             top += LABEL_LINE + high
-            sheet.text(shorten(heading, full, size=LABEL), 0.0, top + BASELINE)
+            sheet.text(heading, 0.0, top + BASELINE, size=fitting(heading, full, size=LABEL))
             place = Place(0.0, top + LABEL_LINE, full, high)
             values = _PARTS[row.sign](np.asarray(projection))
             start: Any = 0 if values.ndim == 2 else (0, 0, 0)

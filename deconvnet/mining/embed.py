@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -37,6 +37,7 @@ from . import fingerprint
 from .exemplars import project_exemplars, same_size
 from .progress import reporting
 from .source import source_of
+from .stored_rules import stored_name
 
 _IMAGES = ("image", "activation")  # mismatches that tell of other images
 _RECOMPUTED = 100  # entries
@@ -85,7 +86,8 @@ def embed(
         The new store, opened.
 
     Raises:
-        ValueError: model or data set are not those that were mined, or an image is gone.
+        ValueError: model or data set are not those that were mined, or an image is gone; or two
+            projections would have one name, which is the text of their rule.
         FileExistsError: something else stands at ``path``.
         UnmirroredError: a policy has no rule for an activation on the way.
         OSError: the file cannot be written; whatever was there before is intact.
@@ -99,7 +101,9 @@ def embed(
         preprocessing, data=dataset, model=model, attributes=store.attributes, axes=len(size) - 1
     )
     model = model.model if isinstance(model, DeconvNet) else model
-    rules = [Policies.of(one, fallback) for one in listed(projections, str, Rectifier, Policies)]
+    rules = _by_name(
+        Policies.of(one, fallback) for one in listed(projections, str, Rectifier, Policies)
+    )
     check_additions(store.path)
     same_size(store, dataset)
     target = Path(expanded(path or store.path))
@@ -108,11 +112,12 @@ def embed(
             f"{str(target)!r} is there already; write to another file, or delete it first"
         )
     plain = DeconvNet(model, "identity", input_size=size)
-    fingerprint.check_mined(store.attributes, "model", fingerprint.of_model(plain.graph))
+    here = fingerprint.of_model(plain.graph, blank(plain.model, size))
+    fingerprint.check_mined(store.attributes, "model", here)
     fingerprint.check_mined(store.attributes, "dataset", fingerprint.of_dataset(dataset))
     if not rules:
         _check_images(store, plain, dataset)
-    nets = {str(one.rectifier): DeconvNet(model, one, input_size=size) for one in rules}
+    nets = {name: DeconvNet(model, one, input_size=size) for name, one in rules.items()}
     total = sum(int(table.has_picture.sum()) for table in store.values()) * (1 + len(nets))
     done = 0
 
@@ -137,6 +142,29 @@ def embed(
             keep=store.path,
         )
     return replace(written, mined_from=(model, dataset))
+
+
+def _by_name(policies: Iterable[Policies]) -> dict[str, Policies]:
+    """{name in the store: policies}; the same ones may be given twice."""
+    rules: dict[str, Policies] = {}
+    for one in policies:
+        name = stored_name(one)
+        other = rules.setdefault(name, one)
+        if _alike(one) != _alike(other):
+            raise ValueError(
+                f"two projections by different policies are both called {name!r}, "
+                "and the store keeps one of each name; give the rules different texts (__str__), "
+                "or embed them into two stores (path=)"
+            )
+    return rules
+
+
+def _alike(policies: Policies) -> tuple[object, ...]:
+    """What two policies share that do the same; a user's rules are told apart by instance."""
+    rule = policies.rectifier
+    known = type(rule).__module__ == Policies.__module__
+    name = (type(rule), str(rule)) if known else (rule,)
+    return name, policies.fallback, policies.normalization, policies.unpooling
 
 
 def _check_images(store: Store, net: DeconvNet, dataset: Any) -> None:

@@ -58,8 +58,8 @@ def the_model(
     if not spec and ":" not in named:
         by = f"was mined from Python, from a {named}" if named else "does not say what was mined"
         raise ValueError(
-            f"the store {by}; give the model: net= in Python, --model path/to/file.py:factory on "
-            "the command line"
+            f"the store {by}; say how to build the model: --model path/to/file.py:factory, in "
+            "Python net="
         )
     own = str(mined.get("weights") or "") or None
     loaded = load(spec or named, weights or own)

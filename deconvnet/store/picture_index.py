@@ -9,6 +9,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from deconvnet.arguments import Brief
+
 from .checked_hdf5 import Room, dataset_in, group_in, lazy_dataset_in, read_attributes
 from .format import unescape
 from .picture_codec import ENCODINGS
@@ -16,7 +18,7 @@ from .table import LayerTable
 
 
 @dataclass(frozen=True, eq=False)
-class Patches:
+class Patches(Brief):
     """Where the patches of a layer stand in its bytes."""
 
     offset: NDArray[np.int64]
@@ -30,7 +32,7 @@ class Patches:
 
 
 @dataclass(frozen=True, eq=False)
-class Projections:
+class Projections(Brief):
     """Where the projections of a layer under one policy stand in its values."""
 
     offset: NDArray[np.int64]
@@ -44,7 +46,7 @@ class Projections:
 
 
 @dataclass(frozen=True, eq=False)
-class PictureIndex:
+class PictureIndex(Brief):
     """What is stored of a layer's pictures."""
 
     overhang: NDArray[np.int32]

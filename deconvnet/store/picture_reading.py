@@ -16,6 +16,7 @@ from .checked_hdf5 import Room, dataset_in, group_in, lazy_dataset_in
 from .format import escape
 from .picture_codec import decode, wholes
 from .picture_index import PictureIndex, read_index
+from .sources import strongest_slots
 from .store import Store
 
 _ROOMY = 64  # canvases of border units are some times as large as what is on them
@@ -23,7 +24,13 @@ _SMALL = 2**24  # pixels that are not worth a question
 
 
 def stored_exemplars(
-    store: Store, layer: str, channels: int | Sequence[int], *, rectifier: str
+    store: Store,
+    layer: str,
+    channels: int | Sequence[int],
+    *,
+    rectifier: str,
+    k: int | None = None,
+    per_source: int | None = None,
 ) -> dict[int, list[Exemplar]]:
     """The exemplars whose pictures a store holds; ``studies.exemplars`` explains the arguments.
 
@@ -47,8 +54,10 @@ def stored_exemplars(
     exemplars: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
     with opened_layer(store, layer) as group:
         for channel in channels:
-            for slot in np.flatnonzero(known.projections[rectifier].offset[channel] >= 0).tolist():
+            for slot in strongest_slots(store, layer, channel, k=k, per_source=per_source):
                 place = (channel, slot)
+                if known.projections[rectifier].offset[place] < 0:
+                    continue
                 exemplars[channel].append(
                     Exemplar(
                         table.unit(layer, *place),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from deconvnet.units import Exemplar
 from .bands import bands_of, captioned
 from .given import images_of, net_of
 from .result import Shown
-from .targets import Target, project_targets, targets_of
+from .targets import Target, label, project_targets, targets_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -36,7 +37,7 @@ class Comparison(Shown):
         names: of the image of each row.
         pictures: (*size, 3) in [0, 1], the image of each row; of a signal, (length, bands).
         exemplars: {rectifier: the target of each row}; of a region, its units together.
-        classes: names of the model's classes, where they are known.
+        labels: what stands beside each row: the class, unit or region.
         sign: which values are drawn: "all", "positive", "negative" or "absolute_value".
         model: the class of the model.
         bands: the bands that figures show, see ``deconvnet.units.shown``.
@@ -46,9 +47,11 @@ class Comparison(Shown):
     names: Sequence[str]
     pictures: Sequence[NDArray[np.float32]]
     exemplars: Mapping[str, Sequence[Exemplar]]
-    classes: Sequence[str] = ()
+    labels: Sequence[str]
     sign: Sequence[str] = ("all",)
     model: str = ""
+    choices: str = ""
+    """of the mirror, that are not the default: "fallback rectify, unpooling centre" """
     bands: tuple[int, ...] | None = None
     note: str = ""
 
@@ -71,12 +74,13 @@ class Comparison(Shown):
         result, see ``Shown.figure``.
         """
         rows = []
-        for picture, *made in zip(self.pictures, *self.exemplars.values(), strict=True):
+        every = zip(self.pictures, self.labels, *self.exemplars.values(), strict=True)
+        for picture, name, *made in every:
             box, size = made[0].box, picture.shape[:-1]
             shown = [_whole(one.shown(self.bands), size) for one in made]
             outlined = None if box.size == size else box
             for number, sign in enumerate(self.sign):
-                label = sign.replace("_", " ") if number else self._label(made[0])
+                label = sign.replace("_", " ") if number else self._label(name, made[0])
                 rows.append(
                     ComparisonRow(picture, shown, label, outlined, sign, repeated=number > 0)
                 )
@@ -91,11 +95,11 @@ class Comparison(Shown):
         """One row an image and target: image, unit, activation, and box in pixels."""
         return [one.row(name) for name, one in zip(self.names, self.units, strict=True)]
 
-    def _label(self, one: Exemplar) -> str:
-        """Unit, or class by the last part of its name, and activation; the sign if it is one."""
-        name = str(one.unit)
-        if self.classes and one.unit.position is None:
-            name = self.classes[one.unit.channel].rpartition("/")[2].replace("_", " ")
+    def _made(self) -> dict[str, object]:
+        return {**super()._made(), "rectifiers": ", ".join(self.exemplars)}
+
+    def _label(self, name: str, one: Exemplar) -> str:
+        """The target and its activation; the sign, if it is one."""
         sign = "" if self.sign[0] == "all" else f", {self.sign[0].replace('_', ' ')}"
         return f"{name} = {one.activation:.3g}{sign}"
 
@@ -157,10 +161,15 @@ def compare(
         mirrored = net_of(net, rule)
         made[str(rectifier_named(rule))] = project_targets(mirrored, given, targets)
     first = next(iter(made.values()))
-    rows = [one.unit.image for one in first]
+    top = next(iter(net.record(given.tensor[:1]).activations)) if classes else ""
+    labels = [
+        label(target, one, classes if one.unit.layer == top else ())
+        for target, one in zip(chain(*targets), first, strict=True)
+    ]
+    rows, (_, _, choices) = [one.unit.image for one in first], str(net.policies).partition(", ")
     return Comparison(
-        [given.names[row] for row in rows], [shown[row] for row in rows], made, classes, signs,
-        type(net.model).__name__, bands_of(bands, known, first), known.note,
+        [given.names[row] for row in rows], [shown[row] for row in rows], made, labels, signs,
+        type(net.model).__name__, choices, bands_of(bands, known, first), known.note,
     )  # fmt: skip
 
 

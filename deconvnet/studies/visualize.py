@@ -15,11 +15,12 @@ from deconvnet.figures import ImageRow, unit_rows, visualization
 from deconvnet.layers import Rectifier
 from deconvnet.mining.exemplars import project_units
 from deconvnet.net import DeconvNet
+from deconvnet.projection.seeds import SEEDS
 from deconvnet.units import Box, Exemplar, Unit
 
 from .bands import bands_of, captioned
-from .channels import numbered, ranked
-from .given import images_of, layer_of, net_of
+from .channels import read
+from .given import layer_of, net_and_images
 from .result import Shown
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Visualization(Shown):
     Args:
         rows: for each image, its picture and its units as exemplars.
         layer: of the units.
-        rectifier: the rule of the projections.
+        rectifier: the rule of the projections, and every choice that is not the default.
         seed: what their signals start with.
         model: the class of the model.
         bands: the bands that figures show, see ``deconvnet.units.shown``.
@@ -115,10 +116,8 @@ def visualize(
         ValueError: no preprocessing is known, an image cannot be read, or no channel of the layer
             is positive in an image.
     """
-    if position is not None and seed == "map":
-        raise ValueError(f"position={position} was given with seed='map', which takes all of a map")
-    net = net_of(net, rectifier)
-    given = images_of(images, net, preprocessing=preprocessing, names=names)
+    check_units(channel, position, seed)
+    net, given = net_and_images(net, images, rectifier, preprocessing=preprocessing, names=names)
     shown = [given.prepared.picture(image, bands) for image in given.tensor]
     layer = layer_of(layer, net, given.tensor)
     units = [
@@ -134,21 +133,35 @@ def visualize(
         ImageRow(picture, [one for one in made if one.unit.image == number], name)
         for number, (picture, name) in enumerate(zip(shown, given.names, strict=True))
     ]
-    rule, kind = str(net.policies.rectifier), type(net.model).__name__
-    known = given.prepared
-    chosen = bands_of(bands, known, made)
-    return Visualization(rows, made[0].unit.layer, rule, seed, kind, chosen, known.note)
+    rule, kind = str(net.policies), type(net.model).__name__
+    chosen = bands_of(bands, given.prepared, made)
+    return Visualization(rows, made[0].unit.layer, rule, seed, kind, chosen, given.prepared.note)
+
+
+def check_units(
+    channel: int | str | Sequence[int], position: tuple[int, ...] | None, seed: str
+) -> None:
+    """Check what needs no network: the words for channels and seed, and that they agree.
+
+    Raises:
+        ValueError: one of them is unknown, or a position is given beside a whole map.
+    """
+    if isinstance(channel, str):
+        read(channel)
+    if seed not in SEEDS:
+        raise ValueError(f"the seed was {seed!r}; use one of {', '.join(SEEDS)}")
+    if position is not None and seed == "map":
+        raise ValueError(f"position={position} was given with seed='map', which takes all of a map")
 
 
 def _channels(
     net: DeconvNet, images: Tensor, layer: str, channel: int | str | Sequence[int]
 ) -> list[list[int]]:
     """The channels to project, for each image."""
-    named = ranked(channel) if isinstance(channel, str) else None
-    if named is None:
-        numbers = numbered(channel) if isinstance(channel, str) else listed(channel, Integral)
-        return [numbers] * len(images)
-    how, most = named
+    asked = read(channel) if isinstance(channel, str) else listed(channel, Integral)
+    if isinstance(asked, list):
+        return [asked] * len(images)
+    how, most = asked
     if how != "strongest":
         raise ValueError(f"channel={channel!r} was given, expected numbers or strongest:{most}")
     ((name, maps),) = net.record(images, layer).activations.items()

@@ -86,7 +86,7 @@ def test_a_bad_name_or_width_is_told_before_anything_is_drawn(shown, tmp_path, m
     monkeypatch.setattr(type(shown), "figure", None)
     with pytest.raises(ValueError, match=r"expected one of \.pdf"):
         shown.save(tmp_path / "one.docx")
-    with pytest.raises(ValueError, match="neither a venue nor inches"):
+    with pytest.raises(ValueError, match="neither a venue nor a length"):
         shown.save(tmp_path / "one.pdf", width="cvpr-ful")
 
 

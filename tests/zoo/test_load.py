@@ -68,6 +68,24 @@ def test_torchvision_without_weights_is_random_and_says_so():
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
+def test_a_model_of_timm_with_its_own_preprocessing():
+    timm = pytest.importorskip("timm")
+    with pytest.warns(UserWarning, match="timm:test_resnet has random weights"):
+        loaded = load("timm:test_resnet")
+    config = timm.create_model("test_resnet").pretrained_cfg
+    assert loaded.preprocessing.size == tuple(config["input_size"][1:])
+    assert loaded.preprocessing.mean == tuple(config["mean"])
+    assert loaded.stated
+    with pytest.raises(ValueError, match="timm has no 'test_resnett'; the nearest are test_resnet"):
+        load("timm:test_resnett")
+
+
+def test_timm_is_asked_for_where_it_is_needed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ImportError, match="not installed here .* run `pip install timm`"):
+        load("timm:resnet18")
+
+
 def test_building_a_model_leaves_the_random_numbers():
     before = torch.get_rng_state()
     with pytest.warns(UserWarning, match="random"):
@@ -135,7 +153,7 @@ def test_files_that_fail(tmp_path, text, message):
 
 def test_only_torchvision_has_default_weights(file):
     for spec in ("zoo:zfnet_mini", f"{file}:make"):
-        with pytest.raises(ValueError, match="only torchvision: models have DEFAULT weights"):
+        with pytest.raises(ValueError, match="only torchvision: and timm: models"):
             load(spec, "DEFAULT")
 
 

@@ -11,39 +11,38 @@ from deconvnet.data.pictures import Prepares
 from deconvnet.data.resolve import mined_dataset, needed_preprocessing
 from deconvnet.data.samples import first_image
 from deconvnet.graph.frontends import blank
-from deconvnet.layers import rectifier
 from deconvnet.mining.embed import embed
 from deconvnet.mining.source import the_model
-from deconvnet.net import DeconvNet
+from deconvnet.mining.stored_rules import stored_name
 from deconvnet.store.store import Store, open_store
 from deconvnet.zoo.load import LoadedModel
 
-from . import said
+from . import check, mirrored, policies, said
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Write the pictures, and print what the store then holds."""
+    check(options)
     store = open_store(options.store)
     stated = {"mean": options.mean, "std": options.std}
     loaded = the_model(store, options.model, options.weights, stated=stated)
     data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
     target = options.output or options.store
-    prepared = loaded.preprocessing if loaded.stated else None
-    made = embed(
+    made = _embedded(
         store,
-        loaded.model,
+        loaded,
         data,
-        preprocessing=prepared,
-        projections=options.projections,
-        fallback=options.fallback,
+        options.projections,
+        options=options,
+        prepared=loaded.preprocessing if loaded.stated else None,
         path=target,
     )
-    policies = sorted({name for each in made.pictures.values() for name in each.projections})
-    projections = f"projections by {', '.join(policies)}" if policies else "no projections"
+    rules = sorted({name for each in made.pictures.values() for name in each.projections})
+    projections = f"projections by {' and '.join(rules)}" if rules else "no projections"
     size, layers = made.path.stat().st_size, len(made.pictures)
     kept = f"patches and {projections} of {layers} layers" if layers else "no pictures"
     said(f"{target}: {kept}, {size:,} bytes", options)
-    return {"store": target, "bytes": size, "projections": policies}
+    return {"store": target, "bytes": size, "projections": rules}
 
 
 def prepared_of(loaded: LoadedModel, data: Any, options: argparse.Namespace) -> Prepares:
@@ -63,25 +62,24 @@ def check_policies(
     """Check before a long run that the pictures after it can be made."""
     if options.store_patches or options.store_projections:
         prepared_of(loaded, data, options)
-    size = tuple(first_image(data).shape) if options.store_projections else ()
-    for policy in options.store_projections:
-        net = DeconvNet(loaded.model, policy, fallback=options.fallback, input_size=size)
-        net.record(blank(loaded.model, size), layers)
+    for rule in options.store_projections:
+        image = blank(loaded.model, tuple(first_image(data).shape))
+        mirrored(loaded, options, rule).record(image, layers)
 
 
 def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.Namespace) -> Store:
     """Write the pictures that ``mine`` was asked for into its store, if it lacks them."""
-    asked = {str(rectifier(policy)): policy for policy in options.store_projections}
+    asked = [stored_name(policies(rule, options)) for rule in options.store_projections]
     if all(_holds(store, layer, asked, options.fallback or "") for layer in store):
         return store
     try:
-        return embed(
+        return _embedded(
             store,
-            loaded.model,
+            loaded,
             data,
-            preprocessing=prepared_of(loaded, data, options),
-            projections=list(asked.values()),
-            fallback=options.fallback,
+            options.store_projections,
+            options=options,
+            prepared=prepared_of(loaded, data, options),
         )
     except KeyboardInterrupt:
         sys.stderr.write(
@@ -89,6 +87,26 @@ def illustrate(store: Store, loaded: LoadedModel, data: Any, options: argparse.N
             "adds them\n"
         )
         raise SystemExit(130) from None
+
+
+def _embedded(
+    store: Store,
+    loaded: LoadedModel,
+    data: Any,
+    projections: list[str],
+    *,
+    options: argparse.Namespace,
+    prepared: Prepares | None,
+    path: str | None = None,
+) -> Store:
+    return embed(
+        store,
+        loaded.model,
+        data,
+        preprocessing=prepared,
+        projections=[policies(rule, options) for rule in projections],
+        path=path,
+    )
 
 
 def _holds(store: Store, layer: str, asked: Iterable[str], fallback: str) -> bool:

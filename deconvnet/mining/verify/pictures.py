@@ -15,6 +15,7 @@ from deconvnet.data.resolve import recorded
 from deconvnet.data.samples import checked, first_image, read_item
 from deconvnet.data.transform import SIGNALS
 from deconvnet.mining.embed import overhangs
+from deconvnet.mining.stored_rules import named_policies
 from deconvnet.net import DeconvNet
 from deconvnet.projection.result import Projection
 from deconvnet.store.picture_reading import opened_layer, read_patch, read_projection
@@ -77,7 +78,7 @@ def _nets(store: Store, model: nn.Module) -> tuple[dict[tuple[str, str], DeconvN
     nets, unknown = {("identity", ""): DeconvNet(model, "identity")}, []
     for policy, fallback in sorted(asked):
         try:
-            nets[policy, fallback] = DeconvNet(model, policy, fallback=fallback or None)
+            nets[policy, fallback] = DeconvNet(model, named_policies(policy, fallback))
         except ValueError:  # one of the user's own, which only its author has
             how = f"projections by {policy!r}{fallback and f', fallback {fallback!r}'}"
             unknown.append(f"{how}: there is no such policy here")
