@@ -14,12 +14,21 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.mining.mine import mine
     from deconvnet.mining.run.merge import merge
     from deconvnet.mining.verify.verify import verify
-    from deconvnet.net import DeconvNet, Layer
+    from deconvnet.net import DeconvNet
     from deconvnet.projection.recording import Recording
     from deconvnet.projection.result import Projection
+    from deconvnet.projection.tables import Layer
     from deconvnet.store.store import Store, open_store
+    from deconvnet.studies.class_model import class_model
     from deconvnet.studies.compare import compare
     from deconvnet.studies.exemplars import exemplars
+    from deconvnet.studies.facets import facets
+    from deconvnet.studies.feeds import feeds
+    from deconvnet.studies.occlusion import occlusion
+    from deconvnet.studies.relu_table import relu_table
+    from deconvnet.studies.similarity import similarity
+    from deconvnet.studies.spectrum import spectrum
+    from deconvnet.studies.trace import trace
     from deconvnet.studies.visualize import visualize
     from deconvnet.units import Box, Region, Unit
 
@@ -28,7 +37,7 @@ __version__ = metadata.version("deconvnet")  # of the installed package, as pypr
 _HOMES = {
     "Box": "units",
     "DeconvNet": "net",
-    "Layer": "net",
+    "Layer": "projection.tables",
     "Preprocessing": "data",
     "Projection": "projection.result",
     "Recording": "projection.recording",
@@ -38,12 +47,20 @@ _HOMES = {
     "Unit": "units",
     "UnmirroredError": "layers",
     "UntraceableError": "graph.errors",
+    "class_model": "studies.class_model",
     "compare": "studies.compare",
     "embed": "mining.embed",
     "exemplars": "studies.exemplars",
+    "facets": "studies.facets",
+    "feeds": "studies.feeds",
     "merge": "mining.run.merge",
     "mine": "mining.mine",
+    "occlusion": "studies.occlusion",
     "open_store": "store.store",
+    "relu_table": "studies.relu_table",
+    "similarity": "studies.similarity",
+    "spectrum": "studies.spectrum",
+    "trace": "studies.trace",
     "verify": "mining.verify.verify",
     "visualize": "studies.visualize",
 }
@@ -63,12 +80,20 @@ __all__ = [
     "UnmirroredError",
     "UntraceableError",
     "__version__",
+    "class_model",
     "compare",
     "embed",
     "exemplars",
+    "facets",
+    "feeds",
     "merge",
     "mine",
+    "occlusion",
     "open_store",
+    "relu_table",
+    "similarity",
+    "spectrum",
+    "trace",
     "verify",
     "visualize",
 ]

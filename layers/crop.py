@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deconvnet.arguments import Brief
+
 from .window import FAR, Interval, Window
 
 
 @dataclass(frozen=True, eq=False)
-class Crop:
+class Crop(Brief):
     """Where the windows of some units lie in the maps of one node.
 
     Args:
@@ -91,6 +93,18 @@ class Crop:
         windows = torch.empty(size, dtype=tensor.dtype, device=tensor.device, memory_format=memory)
         if self.leaves:
             windows.fill_(outside)
+        return self.paste(tensor, windows)
+
+    def paste(self, tensor: Tensor, windows: Tensor) -> Tensor:
+        """Overwrite windows by what they see of a tensor; their cells outside of its maps stay.
+
+        Args:
+            tensor: (batch, channels, *maps).
+            windows: (units, channels, *size); they are written into.
+
+        Returns:
+            ``windows``.
+        """
         for unit, (row, here, there) in enumerate(self._pairs):
             windows[(unit, slice(None), *here)] = tensor[(row, slice(None), *there)]
         return windows

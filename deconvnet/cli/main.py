@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from .options import command_line
+from .command_line import command_line
 from .text import plain_json, printable
 
 # ours, the system's, and torch's own: out of memory is a RuntimeError
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             run: Callable[[argparse.Namespace], dict[str, Any]] = import_module(
-                f"deconvnet.cli.commands.{options.command}"
+                f"deconvnet.cli.commands.{options.command.replace('-', '_')}"
             ).run
             result = run(options)
         if options.json:

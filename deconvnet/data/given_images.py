@@ -45,7 +45,7 @@ class GivenImages:
     @property
     def prepared(self) -> Prepares:
         """The preprocessing; ValueError if it is not known."""
-        return needed_preprocessing(self.preprocessing, data=None, model=None, attributes={})
+        return needed_preprocessing(self.preprocessing, axes=self.tensor.ndim - 2)
 
     @property
     def pictures(self) -> list[NDArray[np.float32]]:

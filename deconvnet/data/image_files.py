@@ -39,6 +39,20 @@ class ImageError(ValueError):
     """An image file that cannot be used; the message names the file and the reason."""
 
 
+def check_readable(file: str | PathLike[str]) -> None:
+    """Check that there is a file that can be opened; what is in it is seen when it is read.
+
+    Raises:
+        ImageError: there is none.
+    """
+    try:
+        with open(expanded(file), "rb"):
+            pass
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ImageError(f"{os.fspath(file)!r} cannot be used: {reason}") from error
+
+
 def read_image(
     file: str | PathLike[str] | BinaryIO,
     *,

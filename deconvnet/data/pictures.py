@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any, BinaryIO
 
@@ -56,15 +57,16 @@ class Prepares(ABC):
         """What a figure has to say about its pictures; empty if they show what was read."""
         return ""
 
-    def picture(self, tensor: Tensor) -> NDArray[np.float32]:
+    def picture(self, tensor: Tensor, bands: Sequence[int] | None = None) -> NDArray[np.float32]:
         """Turn a tensor (channels, *size) into a picture (*size, 3) in [0, 1].
 
-        One band is drawn as grey; of more than three, ``bands`` are shown.
+        One band is drawn as grey; of more than three, ``bands`` are shown, by default those of the
+        preprocessing. Of a signal, (channels, length), its values (length, channels).
 
         Raises:
             ValueError: another shape, or bands that the tensor does not have.
         """
-        return np.ascontiguousarray(shown(self.pixels(tensor), self.bands))
+        return np.ascontiguousarray(shown(self.pixels(tensor), bands or self.bands))
 
     def prepared(self, image: Any, name: str) -> Tensor:
         """Preprocess an image; if it does not fit, an ImageError names its file."""

@@ -85,7 +85,7 @@ class Preprocessing(Prepares):
         for name, good, expected in self._checks():
             if not good:
                 raise ValueError(f"{name}={getattr(self, name)!r} was given, expected {expected}")
-        check_bands(self.bands, len(self.mean))
+        check_bands(self.bands, len(self.mean), axes=len(self.size))
 
     def _checks(self) -> Iterator[tuple[str, bool, str]]:
         """For each check: field, whether it is valid, and what was expected."""

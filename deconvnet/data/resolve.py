@@ -18,7 +18,7 @@ from .image_folder import SUFFIXES, ImageFolder
 from .pictures import Prepares
 from .preprocessing import Preprocessing
 from .samples import check_map_style
-from .transform import Transform, normalization_of
+from .transform import SIGNALS, Transform, normalization_of
 
 LISTS = (".txt", ".lst")
 """What the name of a list of images ends in."""
@@ -78,6 +78,7 @@ def dataset(spec: str, preprocessing: Prepares, *, identity: str = "size") -> An
         TypeError: a data set whose images cannot be read by their index.
         ImportError: a Hugging Face data set, and the package ``datasets`` is not installed.
     """
+    check_spec(spec)
     if spec.startswith(_HUGGING_FACE):
         path, column = _hugging_face_parts(spec)
         rows = load_from_disk(path)
@@ -86,15 +87,8 @@ def dataset(spec: str, preprocessing: Prepares, *, identity: str = "size") -> An
     if os.path.isdir(spec):
         return ImageFolder(spec, preprocessing, identity=identity)
     if spec.lower().endswith(LISTS):
-        if not os.path.isfile(spec):
-            raise FileNotFoundError(f"there is no file {spec!r}, expected a list of images")
         return ImageFolder.from_list(spec, preprocessing, identity=identity)
-    if os.path.isfile(spec):
-        kind = "one image" if spec.lower().endswith(SUFFIXES) else "a file of no known kind"
-        raise ValueError(f"{spec!r} is {kind}; give {SPECS}")
     place, _, name = spec.rpartition(":")
-    if not place or not name:
-        raise FileNotFoundError(f"there is no folder {spec!r}; give {SPECS}")
     made = made_by(place, name)
     if is_hugging_face(made):
         return HuggingFaceImages(made, preprocessing, identity=identity)
@@ -108,6 +102,32 @@ def dataset(spec: str, preprocessing: Prepares, *, identity: str = "size") -> An
             "a method fingerprint(), which is used instead"
         )
     return made
+
+
+def check_spec(spec: str) -> None:
+    """Check that a word of ``dataset`` has one of its forms and names something that is there.
+
+    Raises:
+        FileNotFoundError: there is no such folder, list or Python file.
+        ValueError: a word of none of these forms.
+    """
+    if spec.startswith(_HUGGING_FACE):
+        return
+    spec = expanded(spec)
+    if os.path.isdir(spec):
+        return
+    if spec.lower().endswith(LISTS):
+        if not os.path.isfile(spec):
+            raise FileNotFoundError(f"there is no file {spec!r}, expected a list of images")
+        return
+    if os.path.isfile(spec):
+        kind = "one image" if spec.lower().endswith(SUFFIXES) else "a file of no known kind"
+        raise ValueError(f"{spec!r} is {kind}; give {SPECS}")
+    place, _, name = spec.rpartition(":")
+    if not place or not name:
+        raise FileNotFoundError(f"there is no folder {spec!r}; give {SPECS}")
+    if place.endswith(".py") and not os.path.isfile(place):
+        raise FileNotFoundError(f"there is no file {place!r}")
 
 
 def mined_dataset(
@@ -245,10 +265,20 @@ def recorded(attributes: Mapping[str, Any]) -> Preprocessing | None:
 
 
 def needed_preprocessing(
-    stated: Any, *, data: Any = None, model: Any = None, attributes: Mapping[str, Any] | None = None
+    stated: Any,
+    *,
+    data: Any = None,
+    model: Any = None,
+    attributes: Mapping[str, Any] | None = None,
+    axes: int = 2,
 ) -> Prepares:
-    """As ``known_preprocessing``, but ValueError if it is not known."""
+    """As ``known_preprocessing``, but ValueError if it is not known.
+
+    Signals (``axes`` = 1) need none to be drawn: the values that the model sees are.
+    """
     known = known_preprocessing(stated, data=data, model=model, attributes=attributes)
+    if known is None and axes == 1:
+        return SIGNALS
     if known is None:
         raise ValueError(f"no preprocessing is known that turns tensors back into pictures; {HOW}")
     return known

@@ -132,6 +132,21 @@ class Transform(Prepares):
         return described(self.transform)
 
 
+def _no_files(image: Any) -> Tensor:
+    raise TypeError(
+        f"a {type(image).__name__} was given to a model of signals; give float tensors (channels, "
+        "length)"
+    )
+
+
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+SIGNALS = Transform(_no_files, inverse=_itself)
+"""What is drawn of signals whose preprocessing nobody stated: the values that the model sees."""
+
+
 def normalization_of(transform: Any) -> Denormalized | None:
     """The inverse of a chain of transforms that ends in scaling to [0, 1] and Normalize."""
     chain = getattr(transform, "transforms", None)

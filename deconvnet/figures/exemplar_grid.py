@@ -28,9 +28,13 @@ _COMFORTABLE = 1.5  # width of a channel at which tiles are read without a lens
 _LEAST = 1.0  # a narrower channel is not read at all
 
 
+Blocks = Mapping[int, Sequence[Exemplar]] | Mapping[str, Sequence[Exemplar]]
+"""{channel: exemplars} or {label: exemplars}, strongest first, in the order they are drawn."""
+
+
 @paper()
 def figure2(
-    channels: Mapping[int, Sequence[Exemplar]],
+    channels: Blocks,
     *,
     width: str | float = "cvpr-full",
     columns: int | None = None,
@@ -45,7 +49,8 @@ def figure2(
     a pale block that says so. Many channels make the figure longer than a page: see ``pages``.
 
     Args:
-        channels: {channel: exemplars, strongest first}, in the order they are drawn, row by row.
+        channels: {channel: exemplars, strongest first}, in the order they are drawn, row by row;
+            or {label: exemplars}.
         width: a name in ``WIDTHS``, or a length.
         columns: channels in a row; by default as many as are read without a lens.
         title: in bold above the drawing.
@@ -154,7 +159,7 @@ class _Plan:
 
     def __init__(
         self,
-        channels: Mapping[int, Sequence[Exemplar]],
+        channels: Blocks,
         full: float,
         *,
         columns: int | None,

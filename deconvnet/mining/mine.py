@@ -79,6 +79,10 @@ def mine(
     k: int = 9,
     batch_size: int = 64,
     *,
+    lowest: int = 0,
+    sample: int = 0,
+    rank: str = "max",
+    random_state: int = 0,
     source: Source | None = None,
     preprocessing: Any = None,
     workers: int = 0,
@@ -121,6 +125,17 @@ def mine(
         k: how many images to keep for each channel.
         batch_size: images in one forward pass, at most the whole data set; the last bits of the
             result depend on it.
+        lowest: how many images to keep besides for each channel, those with the smallest minimum
+            over positions, ascending. Those of a rectifier, which are all 0, are of the layer
+            that feeds it; the store says so.
+        sample: how many images to draw at random, the same for all channels, whose activations
+            are kept too: those with the smallest hash of ``random_state`` and their index. So the
+            sample does not depend on the order of mining; an image that cannot be used is
+            replaced by that of the next hash.
+        rank: "max": images are ranked by their strongest position; "mean": by the mean over
+            positions. The position is that of the maximum in both cases (of the lowest: of the
+            minimum).
+        random_state: which images are drawn.
         source: where model and data set come from, recorded in the store.
         preprocessing: makes tensors of images, where the data set is given as a path: a
             ``Preprocessing``, or torchvision's weights; by default ``model.preprocessing``. For
@@ -178,7 +193,19 @@ def mine(
             f"shard {own} was given with resume={resume}, expected resume=True: without it no "
             "process uses the work of the others; to start over, remove the folder of parts first"
         )
-    settings = Settings(k, batch_size, nan, threads, workers, Limit(max_bad, strict), check)
+    settings = Settings(
+        k=k,
+        batch_size=batch_size,
+        lowest=lowest,
+        sample=sample,
+        rank=rank,
+        random_state=random_state,
+        nan=nan,
+        threads=threads,
+        workers=workers,
+        limit=Limit(max_bad, strict),
+        check=check,
+    )
     source = source or Source()
     if isinstance(dataset, str | PathLike):
         source = replace(source, dataset=source.dataset or anchored(fspath(dataset)))

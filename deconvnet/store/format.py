@@ -71,20 +71,24 @@ D is the number of spatial axes of the model's input: 1, 2 or 3. A position has 
                                        that of the box: what the border of the image has cut
                                        off; of a field as large as the image: between the start
                                        of the image and that of the box
-    patch/bytes     (B,)       uint8   JPEG files, one after the other: the image in the box, as
-                                       the model's preprocessing has left it, three colours,
-                                       bottom - top rows, right - left columns
+    patch/bytes     (B,)       uint8   the images in the boxes, as the model's preprocessing has
+                                       left them, one after the other
     patch/offset    (C, k)     int64   where in ``bytes`` the entry's file starts
     patch/length    (C, k)     int32   its length; entries MAY share a file
     ==============  =========  ======  ========================================================
+
+    Attributes of ``patch``, MAY: ``channels`` (3 if missing) and ``encoding``: "jpeg" if missing,
+    a file in three colours, as high and wide as the box; or "uint8" (0 is black, 255 white) or
+    "float32" (of a signal, in units of its own), the values of the box in the order of its axes,
+    then channel.
 ``/layers/<name>/projection/<rectifier>``
     MAY, beside ``patch``. The name is escaped like a layer's. Attributes, MUST: ``channels`` (of a
     pixel), ``elsewhere`` (text: what happened at activations that the policy has no rule for;
     empty where that is an error). Datasets, MUST:
 
     ==============  =========  =======  ========================================================
-    values          (V,)       float16  projections, one after the other, each in the order row,
-                                        column, channel; signed
+    values          (V,)       float16  projections, one after the other, each in the order of
+                                        the axes of its box, then channel; signed
     offset          (C, k)     int64    where in ``values`` the entry's projection starts; no two
                                         overlap; -1
     scale           (C, k)     float32  what its values are to be multiplied by; above 0
@@ -137,7 +141,7 @@ KINDS = {
 """What the attributes of ``/`` are, where they are; a tuple is of positive integers."""
 NAMED = frozenset(
     (*KINDS, "format", "format_version", "complete", "channels", "size", "field", "stride")
-) | {"elsewhere", "of"}
+) | {"elsewhere", "encoding", "of"}
 """The attributes that the format gives a meaning, of ``/`` and of layers and projections."""
 _TABLE: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("activation", "image", *AXES, "box", "peak", "ties"), {}),

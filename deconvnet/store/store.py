@@ -7,7 +7,6 @@ The file is plain HDF5; its specification is the docstring of ``deconvnet.store.
 """
 
 import difflib
-import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-from deconvnet.arguments import expanded
+from deconvnet.arguments import brief, by, cut, expanded, html_table
 from deconvnet.atomic import write_whole
 
 from .checked_hdf5 import Room, dataset_in, group_in, read_attributes
@@ -86,10 +85,19 @@ class Store(Mapping[str, LayerTable]):
 
     def __repr__(self) -> str:
         channels = sum(table.channels for table in self.layers.values())
-        return (
-            f"Store({str(self.path)!r}: {len(self)} layers, {channels} channels, "
-            f"k={self.attributes.get('k')}, {len(self.images)} images)"
-        )
+        held = f"{len(self)} layers, {channels} channels, k={self.attributes.get('k')}"
+        return brief("Store", cut(repr(str(self.path)), 200), held, f"{len(self.images)} images")
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a line for each layer, in the order of the network."""
+        heads = ("layer", "channels", "size", "field", "stride", "channels never positive")
+        rows = [
+            (name, t.channels, by(t.size), by(t.field), by(t.stride), int((t.nonzero == 0).sum()))
+            for name, t in self.layers.items()
+        ]
+        made = {name: self.attributes.get(name) for name in ("model", "dataset", "images_seen")}
+        note = "; ".join(f"{name}: {cut(str(each), 200)}" for name, each in made.items() if each)
+        return html_table(repr(self), heads, rows, note=note)
 
 
 def write_store(
@@ -142,12 +150,7 @@ def write_store(
         finally:
             target.check()  # what the disk refused is raised when HDF5 is done
 
-    if draw is None:
-        memory = io.BytesIO()
-        fill(memory)
-        write_whole(path, memory.getvalue())
-    else:
-        write_whole(path, fill)
+    write_whole(path, fill)
     return written[0]
 
 

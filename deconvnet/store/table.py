@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deconvnet.arguments import listed
+from deconvnet.arguments import Brief, brief, by, listed
 from deconvnet.units import Box, Unit
 
 from .format import AXES, COUNTERS, MAX, MEAN, columns
@@ -33,7 +33,7 @@ class Failed:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Entries:
+class Entries(Brief):
     """Images for every channel of a layer, each with an activation, a position and a box.
 
     Empty slots are NaN and -1. D is the number of spatial axes of the model's input.
@@ -71,6 +71,14 @@ class Entries:
                 raise ValueError(f"{name} was given, and boxes of {self.axes} axes; leave one out")
         for reason in self._faults():
             raise ValueError(f"a table of {self.channels} channels {reason}; mine it again")
+
+    def __repr__(self) -> str:
+        of = f"of {by(self.size)} units" if self.size else "of one unit each"
+        return brief(type(self).__name__, f"{self.channels} channels {of}, k={self.k}{self._sees}")
+
+    @property
+    def _sees(self) -> str:
+        return ""
 
     @property
     def k(self) -> int:
@@ -235,6 +243,10 @@ class LayerTable(Ranked):
         super().__post_init__()
         for name, kind in COUNTERS.items():
             _check(name, getattr(self, name), kind=kind, shape=(self.channels,))
+
+    @property
+    def _sees(self) -> str:
+        return f", field {by(self.field)}, stride {by(self.stride)}"
 
     @property
     def tables(self) -> dict[str, Entries]:

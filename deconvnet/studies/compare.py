@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,15 +12,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from deconvnet.arguments import listed
-from deconvnet.figures import SIGNS, ComparisonRow, comparison
+from deconvnet.figures import SIGNS, ComparisonRow, comparison, comparison_rows
 from deconvnet.layers import Rectifier
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.net import DeconvNet
 from deconvnet.units import Exemplar
 
+from .bands import bands_of, captioned
 from .given import images_of, net_of
 from .result import Shown
-from .targets import Target, project_targets, targets_of
+from .targets import Target, label, project_targets, targets_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -33,19 +35,25 @@ class Comparison(Shown):
 
     Args:
         names: of the image of each row.
-        pictures: (height, width, 3) in [0, 1], the image of each row.
+        pictures: (*size, 3) in [0, 1], the image of each row; of a signal, (length, bands).
         exemplars: {rectifier: the target of each row}; of a region, its units together.
-        classes: names of the model's classes, where they are known.
+        labels: what stands beside each row: the class, unit or region.
         sign: which values are drawn: "all", "positive", "negative" or "absolute_value".
         model: the class of the model.
+        bands: the bands that figures show, see ``deconvnet.units.shown``.
+        note: what is to be known of the pictures; empty if they show what was read.
     """
 
     names: Sequence[str]
     pictures: Sequence[NDArray[np.float32]]
     exemplars: Mapping[str, Sequence[Exemplar]]
-    classes: Sequence[str] = ()
+    labels: Sequence[str]
     sign: Sequence[str] = ("all",)
     model: str = ""
+    choices: str = ""
+    """of the mirror, that are not the default: "fallback rectify, unpooling centre" """
+    bands: tuple[int, ...] | None = None
+    note: str = ""
 
     @property
     def units(self) -> Sequence[Exemplar]:
@@ -62,33 +70,36 @@ class Comparison(Shown):
     ) -> Figure:
         """A row for each image, target and sign: the image with the box, and every projection.
 
-        The arguments are those of every result, see ``Shown.figure``.
+        Signals and videos are drawn by ``comparison_rows``. The arguments are those of every
+        result, see ``Shown.figure``.
         """
         rows = []
-        for picture, *made in zip(self.pictures, *self.exemplars.values(), strict=True):
-            box, whole = made[0].box, (0, 0, *picture.shape[:2])
-            shown = [_whole(one, picture.shape[:2]) for one in made]
-            outlined = None if box.edges == whole else box
+        every = zip(self.pictures, self.labels, *self.exemplars.values(), strict=True)
+        for picture, name, *made in every:
+            box, size = made[0].box, picture.shape[:-1]
+            shown = [_whole(one.shown(self.bands), size) for one in made]
+            outlined = None if box.size == size else box
             for number, sign in enumerate(self.sign):
-                label = sign.replace("_", " ") if number else self._label(made[0])
+                label = sign.replace("_", " ") if number else self._label(name, made[0])
                 rows.append(
                     ComparisonRow(picture, shown, label, outlined, sign, repeated=number > 0)
                 )
-        told = ", ".join(self.exemplars) if caption else None
-        columns = ["photograph", *self.exemplars]
-        return comparison(
-            rows, columns=columns, width=width, title=title, caption=told, parent=parent
-        )
+        how = ", ".join(self.exemplars)
+        told = captioned(how, self.bands, self.note) if caption else None
+        images = all(one.axes == 2 for one in self.units)
+        draw, first = (comparison, "photograph") if images else (comparison_rows, "given")
+        columns = [first, *self.exemplars]
+        return draw(rows, columns=columns, width=width, title=title, caption=told, parent=parent)
 
     def table(self) -> list[dict[str, object]]:
         """One row an image and target: image, unit, activation, and box in pixels."""
         return [one.row(name) for name, one in zip(self.names, self.units, strict=True)]
 
-    def _label(self, one: Exemplar) -> str:
-        """Unit, or class by the last part of its name, and activation; the sign if it is one."""
-        name = str(one.unit)
-        if self.classes and one.unit.position is None:
-            name = self.classes[one.unit.channel].rpartition("/")[2].replace("_", " ")
+    def _made(self) -> dict[str, object]:
+        return {**super()._made(), "rectifiers": ", ".join(self.exemplars)}
+
+    def _label(self, name: str, one: Exemplar) -> str:
+        """The target and its activation; the sign, if it is one."""
         sign = "" if self.sign[0] == "all" else f", {self.sign[0].replace('_', ' ')}"
         return f"{name} = {one.activation:.3g}{sign}"
 
@@ -106,6 +117,7 @@ def compare(
     preprocessing: Any = None,
     names: Sequence[str] = (),
     classes: Sequence[str] = (),
+    bands: Sequence[int] | None = None,
 ) -> Comparison:
     """Project targets in every image under several rectifiers.
 
@@ -127,6 +139,8 @@ def compare(
             net or model.
         names: of the images, instead of those of their files.
         classes: names of the model's classes.
+        bands: of images of more than three bands, the three that are shown as red, green and blue,
+            or one, counted from 0; by default those of the preprocessing, else the first three.
 
     Raises:
         KeyError, IndexError: no such layer, channel or position.
@@ -140,15 +154,22 @@ def compare(
         raise ValueError(f"no rectifiers were given, expected some of {', '.join(METHODS)}, …")
     net = net_of(net, rules[0], fallback=fallback)
     given = images_of(images, net, preprocessing=preprocessing, names=names)
-    shown, made = given.pictures, {}
+    known, made = given.prepared, {}
+    shown = [known.picture(image, bands) for image in given.tensor]
     targets = targets_of(net, given.tensor, layer, channel, target=target)
     for rule in rules:
         mirrored = net_of(net, rule)
         made[str(rectifier_named(rule))] = project_targets(mirrored, given, targets)
-    rows = [one.unit.image for one in next(iter(made.values()))]
+    first = next(iter(made.values()))
+    top = next(iter(net.record(given.tensor[:1]).activations)) if classes else ""
+    labels = [
+        label(target, one, classes if one.unit.layer == top else ())
+        for target, one in zip(chain(*targets), first, strict=True)
+    ]
+    rows, (_, _, choices) = [one.unit.image for one in first], str(net.policies).partition(", ")
     return Comparison(
-        [given.names[row] for row in rows], [shown[row] for row in rows], made, classes, signs,
-        type(net.model).__name__,
+        [given.names[row] for row in rows], [shown[row] for row in rows], made, labels, signs,
+        type(net.model).__name__, choices, bands_of(bands, known, first), known.note,
     )  # fmt: skip
 
 
@@ -163,7 +184,6 @@ def check_signs(sign: str | Sequence[str]) -> tuple[str, ...]:
 
 def _whole(one: Exemplar, size: tuple[int, ...]) -> NDArray[np.float32]:
     """The projection in an image of this size; outside of its box it is zero."""
-    pixels = np.zeros((*size, one.projection.shape[2]), "f4")
-    top, left, bottom, right = one.box.edges
-    pixels[top:bottom, left:right] = one.projection
+    pixels = np.zeros((*size, one.projection.shape[-1]), "f4")
+    pixels[one.box.slices] = one.projection
     return pixels

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from deconvnet.figures import figure2, pages
+from deconvnet.data.resolve import known_preprocessing
+from deconvnet.figures import exemplar_rows, figure2, pages
 from deconvnet.layers import Rectifier
-from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.mining.progress import reporting
 from deconvnet.mining.source import source_of
@@ -22,6 +22,7 @@ from deconvnet.store.store import Store, open_store
 from deconvnet.store.table import LayerTable
 from deconvnet.units import Exemplar
 
+from .bands import bands_of, captioned
 from .channels import numbered, ranked
 from .given import net_of
 from .result import Shown
@@ -39,6 +40,8 @@ class Exemplars(Shown):
         rectifier: the rule of the projections.
         channels: {channel: exemplars}, strongest first; of a dead channel an empty list.
         model: the class of the model, if they were recomputed.
+        bands: the bands that figures show, see ``deconvnet.units.shown``.
+        note: what is to be known of the pictures; empty if they show what was read.
         rows: of channels on a page of its file; None: as many as fit.
         columns: channels in a row; None: as many as are read without a lens.
     """
@@ -47,6 +50,8 @@ class Exemplars(Shown):
     rectifier: str
     channels: Mapping[int, Sequence[Exemplar]]
     model: str = ""
+    bands: tuple[int, ...] | None = None
+    note: str = ""
     rows: int | None = None
     columns: int | None = None
 
@@ -60,15 +65,19 @@ class Exemplars(Shown):
     ) -> Figure:
         """The grid of Zeiler & Fergus 2014, figure 2: projections beside patches.
 
-        The arguments are those of every result, see ``Shown.figure``.
+        Signals and videos are drawn below each other, see ``exemplar_rows``. The arguments are
+        those of every result, see ``Shown.figure``.
         """
-        told = f"{self.layer} by {self.rectifier}" if caption else None
+        if not self._images:
+            return exemplar_rows(
+                self._shown, width=width, title=title, caption=self._told_if(caption), parent=parent
+            )
         return figure2(
-            self.channels,
+            self._shown,
             width=width,
             columns=self.columns,
             title=title,
-            caption=told,
+            caption=self._told_if(caption),
             parent=parent,
         )
 
@@ -80,15 +89,29 @@ class Exemplars(Shown):
         caption: bool = False,
     ) -> list[Figure]:
         """The grid on as many pages as it takes; the arguments are those of ``figure``."""
-        told = f"{self.layer} by {self.rectifier}" if caption else None
+        if not self._images:
+            return [self.figure(width=width, title=title, caption=caption)]
         return pages(
-            self.channels,
+            self._shown,
             width=width,
             rows=self.rows,
             columns=self.columns,
             title=title,
-            caption=told,
+            caption=self._told_if(caption),
         )
+
+    @property
+    def _shown(self) -> dict[int, list[Exemplar]]:
+        """The exemplars with the bands that are shown."""
+        return {c: [one.shown(self.bands) for one in those] for c, those in self.channels.items()}
+
+    @property
+    def _images(self) -> bool:
+        return all(one.axes == 2 for those in self.channels.values() for one in those)
+
+    def _told_if(self, caption: bool) -> str | None:
+        told = f"{self.layer} by {self.rectifier}"
+        return captioned(told, self.bands, self.note) if caption else None
 
     def table(self) -> list[dict[str, object]]:
         """One row an exemplar: index of the image, unit, activation, and box in pixels."""
@@ -104,6 +127,7 @@ def exemplars(
     data: Any = None,
     rectifier: str | Rectifier | None = None,
     preprocessing: Any = None,
+    bands: Sequence[int] | None = None,
     k: int | None = None,
     per_source: int | None = None,
     rows: int | None = None,
@@ -122,9 +146,12 @@ def exemplars(
         channels: numbers, or as ``choose`` reads them: "0-15", "strongest:12".
         net: a DeconvNet, or the model.
         data: the data set that was mined, or its path.
-        rectifier: as for ``DeconvNet``; by default that of ``net``, without one "deconvnet".
+        rectifier: as for ``DeconvNet``; by default that of ``net``, without one "deconvnet". Of
+            stored pictures their name, such as "guided, unpooling centre".
         preprocessing: turns tensors back into pictures; by default the data set's own, else the
-            model's, else that of the store.
+            net's, else that of the store.
+        bands: of images of more than three bands, the three that are shown as red, green and blue,
+            or one, counted from 0; by default those of the preprocessing, else the first three.
         k: how many of a channel; by default all that were mined.
         per_source: how many of a channel may come from one photograph; by default any number. It
             takes a store with more exemplars than are drawn, to have a choice.
@@ -139,12 +166,15 @@ def exemplars(
     """
     store = store if isinstance(store, Store) else open_store(store)
     chosen = choose(store[layer], channels) if isinstance(channels, str) else channels
-    rule = str(rectifier_named(rectifier or "deconvnet"))
+    rule = rectifier if isinstance(rectifier, str) else str(rectifier or "deconvnet")
     pictures = store.pictures.get(layer)
     stored = sorted(pictures.projections) if pictures else []
     if net is None and data is None and rule in stored:
-        held = stored_exemplars(store, layer, chosen, rectifier=rule, k=k, per_source=per_source)
-        return Exemplars(layer, rule, held, rows=rows, columns=columns)
+        made = stored_exemplars(store, layer, chosen, rectifier=rule, k=k, per_source=per_source)
+        known = known_preprocessing(preprocessing, attributes=store.attributes)
+        shown = bands_of(bands, known, [one for those in made.values() for one in those])
+        note = known.note if known else ""
+        return Exemplars(layer, rule, made, "", shown, note, rows, columns)
     try:
         model, data = source_of(store, net, data, preprocessing=preprocessing)
     except (ValueError, OSError) as error:
@@ -153,6 +183,9 @@ def exemplars(
         hint = f"the store has pictures that need neither: rectifier={' or '.join(stored)}"
         raise ValueError(f"{error}; {hint}") from error
     mirrored = net_of(model, rectifier)
+    known = known_preprocessing(
+        preprocessing, data=data, model=mirrored, attributes=store.attributes
+    )
     with reporting(None, "projecting", progress=progress, unit="unit") as told:
         made = project_exemplars(
             store,
@@ -165,8 +198,12 @@ def exemplars(
             per_source=per_source,
             report=told,
         )
-    kind = type(mirrored.model).__name__
-    return Exemplars(layer, str(mirrored.policies.rectifier), made, kind, rows, columns)
+    kind, rule = type(mirrored.model).__name__, str(mirrored.policies)
+    known = known_preprocessing(
+        preprocessing, data=data, model=mirrored, attributes=store.attributes
+    )
+    shown = bands_of(bands, known, [one for those in made.values() for one in those])
+    return Exemplars(layer, rule, made, kind, shown, known.note if known else "", rows, columns)
 
 
 def has_pictures(store: Store, layer: str, rectifier: str, *, fallback: str | None = None) -> bool:
@@ -188,12 +225,7 @@ def choose(table: LayerTable, text: str) -> list[int]:
     """
     named, alive = ranked(text), np.flatnonzero(table.nonzero > 0)
     if named is None:
-        chosen = numbered(text)
-        if max(chosen) >= table.channels:
-            raise IndexError(
-                f"there is no channel {max(chosen)}; the layer's are 0 to {table.channels - 1}"
-            )
-        return chosen
+        return numbered(text, table.channels)
     if not len(alive):
         raise ValueError(
             f"no channel of this layer was ever positive, of which {text!r} could be drawn; name "

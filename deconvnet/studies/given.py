@@ -69,3 +69,16 @@ def images_of(
 ) -> GivenImages:
     """The images of a call, with names and pictures; see ``given_images``."""
     return given_images(images, axes=net.axes, preprocessing=preprocessing, model=net, names=names)
+
+
+def net_and_images(
+    net: DeconvNet | nn.Module,
+    images: Any,
+    rectifier: str | Rectifier | None = None,
+    *,
+    preprocessing: Any = None,
+    names: Sequence[str] = (),
+) -> tuple[DeconvNet, GivenImages]:
+    """Both of a call, see ``net_of`` and ``images_of``."""
+    mirrored = net_of(net, rectifier)
+    return mirrored, images_of(images, mirrored, preprocessing=preprocessing, names=names)

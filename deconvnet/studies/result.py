@@ -102,7 +102,11 @@ class Shown(ABC):
         return save_pages(figures, path, provenance=made, dpi=dpi)[0]
 
     def _made(self) -> dict[str, object]:
-        return {"study": type(self).__name__, **dict(self._told()), "contrast": self.rule}
+        rows, made = self.table(), {"study": type(self).__name__, **dict(self._told())}
+        for name in ("image", "unit"):
+            if rows and name in rows[0]:
+                made[f"{name}s"] = ", ".join(dict.fromkeys(str(row[name]) for row in rows))
+        return {**made, "contrast": self.rule}
 
     def _told(self) -> Iterator[tuple[str, str]]:
         """The fields that can be told in a line, with their text."""

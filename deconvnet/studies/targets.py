@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Integral
@@ -39,10 +40,7 @@ def targets_of(
         TypeError: a target of another kind.
         ValueError: arguments that exclude each other.
     """
-    if target is not None and (layer is not None or channel is not None):
-        raise ValueError("target= was given beside layer= or channel=; give one of the two")
-    if channel is not None and layer is None:
-        raise ValueError(f"channel={channel} was given without a layer; name it: layer=")
+    check_exclusive(layer, channel, target)
     if layer is not None and channel is not None:
         target = Unit(layer_of(layer, net, images), channel)
     if target is None:
@@ -62,6 +60,48 @@ def targets_of(
     top = next(iter(net.record(images[:1]).activations)) if classes else ""
     units = [Unit(top, int(one)) if isinstance(one, Integral) else one for one in wanted]
     return [units for _ in images]
+
+
+def label(target: Unit | Region, one: Exemplar, classes: Sequence[str]) -> str:
+    """A target in words; a class by the last part of its name, where the classes are named."""
+    if isinstance(target, Region):
+        return f"a region of {target}"
+    if classes:
+        return classes[one.unit.channel].rpartition("/")[2].replace("_", " ")
+    return str(one.unit)
+
+
+def check_exclusive(layer: object, channel: int | None, target: object) -> None:
+    """Check that a call names either a target or a layer, and a channel with its layer.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if target is not None and (layer is not None or channel is not None):
+        raise ValueError("a target was given, and a layer or channel; give one, not both")
+    if channel is not None and layer is None:
+        raise ValueError(f"channel {channel} was given without its layer; give both")
+
+
+def target_of(text: str) -> Target:
+    """A target in words: a class, a unit, or a region, whose rows and columns are half open.
+
+    >>> target_of("7"), target_of("relu4:3@1,2")
+    (7, Unit(layer='relu4', channel=3, row=1, col=2, image=0, depth=None))
+    >>> target_of("relu4:3@0:6,2:8")
+    Region(layer='relu4', channel=3, mask=Box(start=(0, 2), stop=(6, 8)))
+
+    Raises:
+        ValueError: the text has another form.
+    """
+    if text.isdecimal():
+        return int(text)
+    part = re.fullmatch(r"(.+):(\d+)@(\d+:\d+(?:,\d+:\d+){0,2})", text)
+    if part is None:
+        return Unit.parse(text)
+    pairs = [tuple(map(int, axis.split(":"))) for axis in part[3].split(",")]
+    starts, stops = zip(*pairs, strict=True)
+    return Region(part[1], int(part[2]), Box(starts, stops))
 
 
 def project_targets(
@@ -105,10 +145,10 @@ def _project_region(net: DeconvNet, given: GivenImages, region: Region, image: i
     starts, stops = receptive_field.boxes(geometry, layer, np.argwhere(mask))
     box = Box(tuple(starts.min(0).tolist()), tuple(stops.max(0).tolist()))
     projection = signal[0].movedim(0, -1).float().cpu().numpy()[box.slices]
-    patch = given.prepared.picture(given.tensor[image])[box.slices]
+    patch = given.prepared.pixels(given.tensor[image])[box.slices]
     value = float(maps[0, region.channel][there].max())
     unit = Unit(layer, region.channel, image=image)
-    return Exemplar(unit, value, box, (0, 0), patch, projection)
+    return Exemplar(unit, value, box, (0,) * len(box.start), patch, projection)
 
 
 def _mask(region: Region, size: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -11,14 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from deconvnet.arguments import listed
-from deconvnet.figures import ImageRow, visualization
+from deconvnet.figures import ImageRow, unit_rows, visualization
 from deconvnet.layers import Rectifier
 from deconvnet.mining.exemplars import project_units
 from deconvnet.net import DeconvNet
+from deconvnet.projection.seeds import SEEDS
 from deconvnet.units import Box, Exemplar, Unit
 
-from .channels import numbered, ranked
-from .given import images_of, layer_of, net_of
+from .bands import bands_of, captioned
+from .channels import read
+from .given import layer_of, net_and_images
 from .result import Shown
 
 if TYPE_CHECKING:
@@ -34,9 +36,11 @@ class Visualization(Shown):
     Args:
         rows: for each image, its picture and its units as exemplars.
         layer: of the units.
-        rectifier: the rule of the projections.
+        rectifier: the rule of the projections, and every choice that is not the default.
         seed: what their signals start with.
         model: the class of the model.
+        bands: the bands that figures show, see ``deconvnet.units.shown``.
+        note: what is to be known of the pictures; empty if they show what was read.
     """
 
     rows: Sequence[ImageRow]
@@ -44,6 +48,8 @@ class Visualization(Shown):
     rectifier: str
     seed: str = "activation"
     model: str = ""
+    bands: tuple[int, ...] | None = None
+    note: str = ""
 
     def figure(
         self,
@@ -55,10 +61,15 @@ class Visualization(Shown):
     ) -> Figure:
         """Each image with its fields outlined, and patch and projection of each unit.
 
-        The arguments are those of every result, see ``Shown.figure``.
+        Signals and videos are drawn by ``unit_rows``. The arguments are those of every result, see
+        ``Shown.figure``.
         """
-        told = f"{self.layer} by {self.rectifier}" if caption else None
-        return visualization(self.rows, width=width, title=title, caption=told, parent=parent)
+        how = f"{self.layer} by {self.rectifier}"
+        told = captioned(how, self.bands, self.note) if caption else None
+        rows = [replace(r, units=[one.shown(self.bands) for one in r.units]) for r in self.rows]
+        images = all(one.axes == 2 for row in rows for one in row.units)
+        draw = visualization if images else unit_rows
+        return draw(rows, width=width, title=title, caption=told, parent=parent)
 
     def table(self) -> list[dict[str, object]]:
         """One row a unit and image: image, unit, activation, and box in pixels."""
@@ -76,6 +87,7 @@ def visualize(
     seed: str = "activation",
     preprocessing: Any = None,
     names: Sequence[str] = (),
+    bands: Sequence[int] | None = None,
 ) -> Visualization:
     """Project channels of a layer in every image.
 
@@ -95,6 +107,8 @@ def visualize(
         preprocessing: reads images and turns tensors back into pictures; by default that of the
             net or model.
         names: of the images, instead of those of their files.
+        bands: of images of more than three bands, the three that are shown as red, green and blue,
+            or one, counted from 0; by default those of the preprocessing, else the first three.
 
     Raises:
         KeyError, IndexError: no such layer, channel or position.
@@ -102,11 +116,9 @@ def visualize(
         ValueError: no preprocessing is known, an image cannot be read, or no channel of the layer
             is positive in an image.
     """
-    if position is not None and seed == "map":
-        raise ValueError(f"position={position} was given with seed='map', which takes all of a map")
-    net = net_of(net, rectifier)
-    given = images_of(images, net, preprocessing=preprocessing, names=names)
-    shown = given.pictures
+    check_units(channel, position, seed)
+    net, given = net_and_images(net, images, rectifier, preprocessing=preprocessing, names=names)
+    shown = [given.prepared.picture(image, bands) for image in given.tensor]
     layer = layer_of(layer, net, given.tensor)
     units = [
         Unit.at(layer, one, position=position, image=image)
@@ -121,19 +133,35 @@ def visualize(
         ImageRow(picture, [one for one in made if one.unit.image == number], name)
         for number, (picture, name) in enumerate(zip(shown, given.names, strict=True))
     ]
-    rule, kind = str(net.policies.rectifier), type(net.model).__name__
-    return Visualization(rows, made[0].unit.layer, rule, seed, kind)
+    rule, kind = str(net.policies), type(net.model).__name__
+    chosen = bands_of(bands, given.prepared, made)
+    return Visualization(rows, made[0].unit.layer, rule, seed, kind, chosen, given.prepared.note)
+
+
+def check_units(
+    channel: int | str | Sequence[int], position: tuple[int, ...] | None, seed: str
+) -> None:
+    """Check what needs no network: the words for channels and seed, and that they agree.
+
+    Raises:
+        ValueError: one of them is unknown, or a position is given beside a whole map.
+    """
+    if isinstance(channel, str):
+        read(channel)
+    if seed not in SEEDS:
+        raise ValueError(f"the seed was {seed!r}; use one of {', '.join(SEEDS)}")
+    if position is not None and seed == "map":
+        raise ValueError(f"position={position} was given with seed='map', which takes all of a map")
 
 
 def _channels(
     net: DeconvNet, images: Tensor, layer: str, channel: int | str | Sequence[int]
 ) -> list[list[int]]:
     """The channels to project, for each image."""
-    named = ranked(channel) if isinstance(channel, str) else None
-    if named is None:
-        numbers = numbered(channel) if isinstance(channel, str) else listed(channel, Integral)
-        return [numbers] * len(images)
-    how, most = named
+    asked = read(channel) if isinstance(channel, str) else listed(channel, Integral)
+    if isinstance(asked, list):
+        return [asked] * len(images)
+    how, most = asked
     if how != "strongest":
         raise ValueError(f"channel={channel!r} was given, expected numbers or strongest:{most}")
     ((name, maps),) = net.record(images, layer).activations.items()
@@ -155,11 +183,12 @@ def _whole_maps(net: DeconvNet, given: GivenImages, units: Sequence[Unit]) -> li
     projections = net.project(recording, units=units, seed="map")
     assert isinstance(projections, Tensor), "without crop it is one"
     ((name, maps),) = recording.activations.items()
-    shown, size = given.pictures, tuple(given.tensor.shape[2:])
+    shown = [given.prepared.pixels(image) for image in given.tensor]
+    size = tuple(given.tensor.shape[2:])
     made = []
     for unit, pixels in zip(units, projections, strict=True):
         value = float(torch.as_tensor(maps[unit.image, unit.channel]).max())
         box, projection = Box((0,) * len(size), size), pixels.movedim(0, -1).float().cpu().numpy()
         unit = replace(unit, layer=name)
-        made.append(Exemplar(unit, value, box, (0, 0), shown[unit.image], projection))
+        made.append(Exemplar(unit, value, box, (0,) * len(size), shown[unit.image], projection))
     return made

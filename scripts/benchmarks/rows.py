@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from .memory import ManyUnits
 from .mining import Mining
+from .occluding import Occluded
 from .projections import Projections
+from .ranges import Deep, Ranges
 
-Row = Projections | Mining | ManyUnits  # a class each, whose rows share a table
+Row = Projections | Mining | ManyUnits | Occluded | Ranges | Deep  # a class each, with a table
 
 
 def _layer(network: str, layer: str, module: str = "") -> list[Row]:
@@ -28,7 +30,15 @@ ROWS: list[Row] = [
     *_layer("resnet50", "layer3.5.relu_2", "layer3.5"),
     Mining("alexnet", batches=12, batch=64),
     Mining("vgg16", batches=4, batch=16),
+    Occluded("alexnet"),
+    Occluded("vgg16"),
+    Occluded("resnet50"),
     ManyUnits(100),
     ManyUnits(1_000),
     ManyUnits(10_000),
+    Ranges("alexnet", batches=12, batch=64),
+    Ranges("vgg16", batches=4, batch=16),
+    Deep("vgg16", 9),
+    Deep("vgg16", 1_000),
+    Deep("vgg16", 1_000, lowest=1_000, sample=1_000),
 ]

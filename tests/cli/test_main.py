@@ -85,7 +85,6 @@ def test_mine_says_what_it_left_out_and_what_is_next(files, tmp_path, capfd):
     assert "left out: " in out
     assert "torn.jpg' cannot be used" in out
     assert f"next: deconvnet exemplars {path} --layer relu2" in out
-    assert "mining: 100%" in err
 
 
 def test_mine_takes_a_factory_of_a_data_set(files, tmp_path, capfd):
@@ -167,3 +166,23 @@ def test_numbers_of_the_command_line_are_those_of_python(files, tmp_path, capfd)
     assert told["activation"] == pytest.approx(float(maps.max()), rel=1e-5)
     place = divmod(int(maps.argmax()), maps.shape[1])
     assert told["unit"] == f"relu4:30@{place[0]},{place[1]}"
+
+
+def test_relu_table(capfd, tmp_path):
+    path = tmp_path / "relu.pdf"
+    found = result(capfd, "relu-table", "-o", path, "--rectifiers", "guided,identity")
+    assert [row["pass"] for row in found["passes"]] == ["forward", "guided", "identity"]
+    assert found["passes"][1]["input"] == [[0, 0, 0], [6, 0, 0], [0, 0, 3]]
+    assert read_provenance(path)["study"] == "ReluTable"
+    assert said(capfd, "relu-table", "-o", path, "--rectifiers", "guide")[0] == 2
+
+
+def test_trace(capfd, files, tmp_path):
+    path, photo = tmp_path / "trace.pdf", sorted((files / "photos").iterdir())[0]
+    found = result(capfd, "trace", MODEL, photo, "--unit", "conv2:7", "-o", path, "--width", "cvpr")
+    assert [row["node"] for row in found["nodes"]] == ["conv2", "pool1", "relu1", "conv1", "images"]
+    assert found["unit"].startswith("conv2:7@")
+    assert read_provenance(path)["model"] == MODEL
+    code, _, err = said(capfd, "trace", MODEL, photo, "--unit", "conv2", "-o", path)
+    assert code == 2
+    assert "'conv2' is no unit" in err

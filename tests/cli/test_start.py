@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deconvnet.cli.options import command_line
+from deconvnet.cli.command_line import command_line
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
@@ -22,7 +22,7 @@ COMMANDS = (
     "info",
     "verify",
 )
-COMMANDS += ("embed",)
+COMMANDS += ("embed", "relu-table", "occlusion", "trace", "class-model")
 
 
 def python(*arguments, cwd=ROOT, **options):
@@ -66,7 +66,7 @@ def test_a_library_would_be_told():
 def test_the_help_names_every_command():
     done = python("-c", LIGHT, "--help")
     assert done.returncode == 0, done.stderr
-    assert set(COMMANDS) <= set(re.findall(r"^ {4}(\w+)\b", done.stdout, re.MULTILINE))
+    assert set(COMMANDS) <= set(re.findall(r"^ {4}([\w-]+)", done.stdout, re.MULTILINE))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

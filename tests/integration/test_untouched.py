@@ -147,7 +147,7 @@ def test_it_is_what_it_was_after_an_interrupt(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("deconvnet.projection.forward.run_call", interrupted)
-    monkeypatch.setattr("deconvnet.projection.forward._bind", interrupted)
+    monkeypatch.setattr("deconvnet.projection.forward.bind", interrupted)
     with pytest.raises(KeyboardInterrupt):
         net.record(IMAGES)
     monkeypatch.undo()

@@ -173,9 +173,9 @@ def test_a_layer_alone_is_its_strongest_channel():
     both = compare(MODEL, IMAGES, layer="relu", channel=2, preprocessing=PREPARED)
     target = compare(MODEL, IMAGES, target=Unit("relu", 2), preprocessing=PREPARED)
     assert both.table() == target.table()
-    with pytest.raises(ValueError, match="channel=2 was given without a layer"):
+    with pytest.raises(ValueError, match="channel 2 was given without its layer"):
         compare(MODEL, IMAGES, channel=2, preprocessing=PREPARED)
-    with pytest.raises(ValueError, match="target= was given beside layer="):
+    with pytest.raises(ValueError, match="a target was given, and a layer"):
         compare(MODEL, IMAGES, layer="relu", target=1, preprocessing=PREPARED)
 
 

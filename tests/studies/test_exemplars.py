@@ -42,7 +42,7 @@ def test_without_a_net_they_are_read_from_the_store(work):
     assert list(result.channels) == [3, 1]
     assert drawn(result.channels) == drawn(expected)
     opened = open_store(store.path)
-    with pytest.raises(ValueError, match=r"from a Ties; give the model.*: rectifier=guided"):
+    with pytest.raises(ValueError, match=r"from a Ties; say how to .*: rectifier=guided"):
         exemplars(opened, "relu", [3, 1])
 
 
@@ -100,5 +100,7 @@ def test_a_store_from_the_disk_follows_its_words(tmp_path):
     one, other = exemplars(path, "relu2", "0-3", data=tiles), exemplars(store, "relu2", "0-3")
     assert drawn(one.channels) == drawn(other.channels)
     nameless = mine(MODEL, work_data := Pictures(pictures(nan=False)), tmp_path / "n.h5", "relu", 2)
-    with pytest.raises(ValueError, match="mined from Python, from a Ties; give the model: net="):
+    with pytest.raises(
+        ValueError, match="mined from Python, from a Ties; say how to build the model"
+    ):
         exemplars(open_store(nameless.path), "relu", data=work_data)

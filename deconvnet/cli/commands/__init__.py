@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from deconvnet.studies.compare import Comparison
+    from deconvnet.layers import Policies
+    from deconvnet.net import DeconvNet
     from deconvnet.studies.result import Shown
-    from deconvnet.studies.visualize import Visualization
     from deconvnet.zoo.load import LoadedModel
 
 
@@ -21,22 +20,63 @@ def load_model(options: argparse.Namespace) -> LoadedModel:
     changed: dict[str, object] = {"mean": options.mean, "std": options.std, "white": options.white}
     if options.exif_transpose:
         changed["orientation"] = "exif"
-    if options.size is not None:
-        size = options.size
-        changed |= {"size": (size, size), "resize": round(size * 256 / 224)}
+    changed |= {"size": options.size, "bands": getattr(options, "bands", None)}
     return load(options.model, options.weights, preprocessing=changed)
 
 
-def load_images(options: argparse.Namespace) -> tuple[LoadedModel, list[str], Tensor]:
-    """Load the model and the images of the options: names of files, and one preprocessed batch."""
+def check(options: argparse.Namespace) -> None:
+    """Check what can be checked before a model is loaded, which may take long.
+
+    That is the name of the figure and its width, the rules and choices of the mirror, and whether
+    the image files are there.
+    """
     from pathlib import Path
 
-    import torch
+    from deconvnet.data.image_files import check_readable
+    from deconvnet.figures import suffix_of, width
 
-    loaded, files = load_model(options), options.images
-    prepare = loaded.preprocessing
-    images = [prepare.prepared(prepare.read(file), file) for file in files]
-    return loaded, [Path(file).name for file in files], torch.stack(images)
+    given = vars(options)
+    if "width" in given:
+        suffix_of(Path(options.output))
+        width(options.width)
+    rules = [given[name] for name in ("rectifier",) if name in given]
+    for name in ("rectifiers", "projections", "store_projections"):
+        rules += given.get(name) or []
+    for rule in rules:
+        policies(rule, options)
+    for file in given.get("images", ()):
+        check_readable(file)
+
+
+def policies(rule: str, options: argparse.Namespace) -> Policies:
+    """The policies of a rule and of those of the choices that the command has as options."""
+    from deconvnet.layers import Policies
+
+    given = vars(options)
+    return Policies.of(
+        rule,
+        given.get("fallback"),
+        normalization=given.get("normalization"),
+        unpooling=given.get("unpooling", "switches"),
+    )
+
+
+def mirrored(
+    loaded: LoadedModel, options: argparse.Namespace, rule: str | None = None
+) -> DeconvNet:
+    """The DeconvNet that the options ask for."""
+    from deconvnet.net import DeconvNet
+
+    chosen = policies(rule or options.rectifier, options)
+    stated = loaded.preprocessing if loaded.stated else None
+    return DeconvNet(loaded.model, chosen, input_size=loaded.shape, preprocessing=stated)
+
+
+def load_net(options: argparse.Namespace, rule: str | None = None) -> tuple[LoadedModel, DeconvNet]:
+    """Check the options, load the model, and mirror it."""
+    check(options)
+    loaded = load_model(options)
+    return loaded, mirrored(loaded, options, rule)
 
 
 def said(text: str, options: argparse.Namespace) -> None:
@@ -46,20 +86,6 @@ def said(text: str, options: argparse.Namespace) -> None:
     from deconvnet.cli.text import printable
 
     print(printable(text, kept="\n"), file=sys.stderr if options.json else sys.stdout)
-
-
-def check_figure(options: argparse.Namespace) -> None:
-    """Check the name and the width of the figure to write, before the work and not after it.
-
-    Raises:
-        ValueError: another suffix than those of figures, or no such width.
-    """
-    from pathlib import Path
-
-    from deconvnet.figures import suffix_of, width
-
-    suffix_of(Path(options.output))
-    width(options.width)
 
 
 def saved(result: Shown, options: argparse.Namespace, how: dict[str, Any]) -> None:
@@ -73,17 +99,48 @@ def saved(result: Shown, options: argparse.Namespace, how: dict[str, Any]) -> No
     )
 
 
-def drawn(
-    result: Visualization | Comparison,
-    options: argparse.Namespace,
-    loaded: LoadedModel,
-    how: dict[str, str],
-) -> dict[str, Any]:
+def drawn(result: Shown, options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
     """Save the figure of a result with its provenance, and print its table."""
-    made = {"model": loaded.spec, "weights": loaded.weights, **how}
-    saved(result, options, made)
+    saved(result, options, {"model": loaded.spec, "weights": loaded.weights})
     rows = result.table()
     for row in rows:
         said(f"{row['image']}: {row['unit']} = {row['activation']:.4g}, box {row['box']}", options)
     said(options.output, options)
     return {"figure": options.output, "units": rows}
+
+
+def class_names(loaded: LoadedModel) -> Sequence[str] | None:
+    """The names of a model's classes, as far as known; None if its scores are still random."""
+    from deconvnet import zoo
+
+    if loaded.untrained:
+        return None
+    return zoo.class_names() if loaded.spec == "zoo:zfnet_mini" else ()
+
+
+def trained_classes(loaded: LoadedModel) -> Sequence[str]:
+    """``class_names``, of a model whose scores must be trained."""
+    names = class_names(loaded)
+    if names is None:
+        raise ValueError(
+            f"the class scores are not covered by the weights, which end below "
+            f"{loaded.untrained[0]}; give weights of the whole model"
+        )
+    return names
+
+
+def mined(options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
+    """The store of the options and its data set, for exemplars beside a study."""
+    from deconvnet.data.resolve import dataset
+    from deconvnet.store.store import open_store
+
+    store = open_store(options.store) if options.store else None
+    data = dataset(options.data, loaded.preprocessing) if options.data else None
+    return {"store": store, "data": data}
+
+
+def finished(result: Shown, options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
+    """Save the figure of a study, say in a few lines what it holds, and give all of its rows."""
+    saved(result, options, {"model": loaded.spec, "weights": loaded.weights})
+    said(f"{result!r}\n{options.output}", options)
+    return {"figure": options.output, "rows": result.table()}

@@ -167,7 +167,7 @@ def _spots(result: Exemplars, tiles: Any) -> Iterator[Spot]:
 
 def _units(loaded: LoadedModel) -> Drawn:
     """The strongest units of larger images."""
-    large = replace(loaded.preprocessing, size=(LARGE, LARGE), resize=LARGE)
+    large = replace(zoo.PREPROCESSING, size=(LARGE, LARGE), resize=LARGE)
     images = torch.stack([large(zoo.photograph(name)) for name in FACES])
     result = visualize(
         DeconvNet(loaded.model, "guided"),

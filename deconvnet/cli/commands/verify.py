@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def lines(store: Store, result: Verification) -> Iterable[str]:
     """The result as text: a line for each kind of mismatch, and a few examples of it."""
-    entries = sum(int((table.image >= 0).sum()) for table in store.values())
+    tables = [each for table in store.values() for each in table.tables.values()]
+    entries = sum(int((each.images >= 0).sum()) for each in tables)
     yield (
         f"{result.checked} of {entries} entries (seed {result.seed}) recomputed over "
         f"{result.images} images: {result.equal} activations are equal bit for bit, compared "

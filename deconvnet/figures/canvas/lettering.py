@@ -42,6 +42,11 @@ def measure(text: str, size: float, *, weight: str = "normal") -> float:
     return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / POINTS
 
 
+def fitting(text: str, width: float, *, size: float, weight: str = "normal") -> float:
+    """The size in points, smaller than ``size`` where the line is wider than ``width`` inches."""
+    return size * min(1.0, width / max(measure(text, size, weight=weight), 1e-9))
+
+
 def fold(text: str, width: float, *, size: float, weight: str = "normal") -> list[str]:
     """The text broken into lines of at most ``width`` inches; nothing is left out.
 

@@ -1,5 +1,8 @@
 """A sheet of paper: pictures, text and boxes placed in inches from the top left corner."""
 
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
@@ -129,6 +132,22 @@ class Sheet:
                     joinstyle="miter",
                 )
             )
+
+    def curve(
+        self, xs: Sequence[float], ys: Sequence[float], *, colour: str, line: float = 0.6
+    ) -> None:
+        """Draw a line through points; its width ``line`` is in points."""
+        self._axes.plot(xs, ys, color=colour, linewidth=line, solid_joinstyle="round")
+
+    def area(self, xs: Sequence[float], ys: Sequence[float], base: float, *, colour: str) -> None:
+        """Fill what lies between a line through points and the height ``base``."""
+        self._axes.fill_between(xs, ys, base, color=colour, linewidth=0)
+
+    def axes(self, left: float, top: float, *, width: float, height: float) -> Axes:
+        """Axes of their own in a rectangle, for curves."""
+        share = (left / self.width, 1 - (top + height) / self.height)
+        bounds = (*share, width / self.width, height / self.height)
+        return self._axes.inset_axes(bounds)
 
     def fill(self, left: float, top: float, *, width: float, height: float, colour: str) -> None:
         """Fill a rectangle."""

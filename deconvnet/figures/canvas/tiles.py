@@ -66,7 +66,7 @@ def pixels(picture: Picture) -> npt.NDArray[np.uint8]:
 
 
 def pad_to(
-    picture: Picture, height: int, width: int, *, anchor: tuple[int, int] | None = None
+    picture: Picture, height: int, width: int, *, anchor: Sequence[int] | None = None
 ) -> Picture:
     """Place a picture on a white canvas, pixel for pixel.
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from deconvnet.arguments import Brief
 from deconvnet.data.resolve import given_dataset
 from deconvnet.data.samples import first_image
 from deconvnet.graph.frontends import Graphs, blank
@@ -28,7 +29,7 @@ from .recompute import ACROSS, TOLERANCE, Recomputation
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Brief):
     """What was compared, and what was not as the store says.
 
     Args:
@@ -73,7 +74,8 @@ def verify(
     """Recompute random entries of a store, and look for images that are missing from it.
 
     Compared are: the fingerprints of model and data set; what the store records of layers, images
-    and preprocessing; activation, position, box and path of n entries; and the stored pictures of
+    and preprocessing; which images are its sample; activation, position, box and path of n entries
+    of the strongest, the lowest and the sample; and the stored pictures of
     these entries. Every image that is run, some drawn at random among them, must stand in each
     table whose last entry it beats. The counters (mean, nonzero, nan) must be possible beside the
     tables; where all images are run they are counted again.
@@ -115,7 +117,7 @@ def verify(
     graphs = Graphs(model.model if isinstance(model, DeconvNet) else model)
     image = blank(graphs.model, first_image(dataset).shape)
     graph = settled(graphs, image, list(store))
-    here = fingerprint.of_model(graph)  # before any forward, which may leave something behind
+    here = fingerprint.of_model(graph, image)
     geometry = geometry_of(graph, image)
     if tolerance is None:
         devices = {str(store.attributes.get("device", "cpu")).partition(":")[0], image.device.type}
@@ -132,7 +134,7 @@ def verify(
         recomputed = entries.mismatches(told)
     pictures = list(compare_pictures(store, graphs.model, dataset, chosen=entries.chosen))
     said = [*attributes, *layers.values(), *recomputed, *pictures]
-    compared = entries.layers.values()
+    compared = entries.tables.values()
     return Verification(
         checked=sum(each.checked for each in compared),
         equal=sum(each.equal for each in compared),
