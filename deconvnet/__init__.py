@@ -21,9 +21,12 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.store.store import Store, open_store
     from deconvnet.studies.class_model import class_model
     from deconvnet.studies.compare import compare
+    from deconvnet.studies.effective_field import effective_field
     from deconvnet.studies.exemplars import exemplars
     from deconvnet.studies.facets import facets
     from deconvnet.studies.feeds import feeds
+    from deconvnet.studies.invariance import invariance
+    from deconvnet.studies.localize import localize
     from deconvnet.studies.occlusion import occlusion
     from deconvnet.studies.relu_table import relu_table
     from deconvnet.studies.similarity import similarity
@@ -49,10 +52,13 @@ _HOMES = {
     "UntraceableError": "graph.errors",
     "class_model": "studies.class_model",
     "compare": "studies.compare",
+    "effective_field": "studies.effective_field",
     "embed": "mining.embed",
     "exemplars": "studies.exemplars",
     "facets": "studies.facets",
     "feeds": "studies.feeds",
+    "invariance": "studies.invariance",
+    "localize": "studies.localize",
     "merge": "mining.run.merge",
     "mine": "mining.mine",
     "occlusion": "studies.occlusion",
@@ -82,10 +88,13 @@ __all__ = [
     "__version__",
     "class_model",
     "compare",
+    "effective_field",
     "embed",
     "exemplars",
     "facets",
     "feeds",
+    "invariance",
+    "localize",
     "merge",
     "mine",
     "occlusion",

@@ -180,8 +180,8 @@ class DeconvNet:
         if not names:
             raise ValueError(f"{type(self.model).__name__} returns no tensor: name a layer")
         recording = record(graph, images, names, policies=self.policies)
-        state = {"weights": weights_of(self.model), "hooks": hooks_in(self.model)}
-        return replace(recording, source=self._readings, **state)
+        weights, hooks = weights_of(self.model), hooks_in(self.model)
+        return replace(recording, source=self._readings, weights=weights, hooks=hooks)
 
     @plain()
     def project(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deconvnet.arguments import expanded
@@ -26,10 +26,7 @@ def numbers(text: str) -> tuple[int, ...]:
 def shape(text: str) -> tuple[int, ...]:
     """Pixels along each axis, with or without the channels before them: 28, 28x28, 1x28x28."""
     expected = "pixels: 28, 28x28 or 1x28x28"
-    sizes = _parsed(text, lambda all_: tuple(map(int, all_.lower().split("x"))), expected)
-    if min(sizes) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} was given, expected {expected}")
-    return tuple(sizes)
+    return tuple(_parsed(text, lambda all_: list(map(int, all_.lower().split("x"))), expected))
 
 
 def levels(text: str) -> tuple[float, ...]:
@@ -185,6 +182,25 @@ TRACE = (
     Option(
         "--nodes", "N[,N...]: nodes to show; default: those of filters, ReLUs, pools", type=words
     ),
+)
+LOCALIZE = (
+    CLASS,
+    Option("--method", "threshold, or grabcut, which needs OpenCV", "threshold"),
+    Option("--threshold", "share of the greatest saliency, of method threshold", 0.2, float),
+    Option(
+        "--boxes",
+        "true box of each image in pixels of the model's input: T,L,B,R",
+        type=numbers,
+        nargs="+",
+    ),
+    replace(RULE[0], default="gradient"),
+    *CHOICES,
+)
+FIELD = Option("--channels", "C[,C...]; default: 16 spread over the layer", type=numbers)
+INVARIANCE = (
+    CLASS,
+    Option("--layers", "L[,L...]; default: the first and the last rectifier", type=words),
+    Option("--transforms", "T[,T...] of translation, scale, rotation; default: all", type=words),
 )
 NATURAL = Option("images", "natural images", type=expanded, metavar="IMAGE", nargs="*")
 CLASS_MODEL = (

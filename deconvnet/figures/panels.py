@@ -188,7 +188,8 @@ class _Line:
         if isinstance(panel, CurvePanel):
             return 0.14 + _LINE * (bool(panel.x_label) + (len(panel.curves) if panel.legend else 0))
         scale = _SCALE + 0.04 + _LINE if isinstance(panel, HeatPanel) else 0.0
-        return scale + _LINE * (notes + len(getattr(panel, "legend", ())))
+        lines = notes + len(getattr(panel, "legend", ()))
+        return scale + _LINE * lines + (0.03 if lines else 0.0)
 
     def draw(self, sheet: Sheet, left: float, top: float) -> None:
         """Draw every panel with what stands above and below it."""

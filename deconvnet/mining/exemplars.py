@@ -97,9 +97,8 @@ def project_entries(
     for units, local, pixels in reading.batches(list(mined)):
         some = project_units(net, pixels, local, preprocessing=reading.preprocessing)
         for unit, one in zip(units, some, strict=True):
-            peaks = table.activation if table.peak is None else table.peak
-            _compare(one.activation, unit, float(peaks[mined[unit]]), torch.finfo(pixels.dtype).eps)
-            value = float(table.activation[mined[unit]])
+            value = float(table.value[mined[unit]])
+            _compare(one.activation, unit, value, torch.finfo(pixels.dtype).eps)
             made[unit] = replace(one, unit=unit, activation=value)
         if report is not None:
             report(len(made), len(mined))

@@ -116,9 +116,9 @@ def mine(
     Args:
         model: any module that takes images, or its DeconvNet; it comes back as it was.
         dataset: map-style, with ``len`` and ``[i]``; an item is a preprocessed float tensor
-            (channels, height, width), or a tuple that starts with one, and the same each time it
-            is read. Or the path of a folder or list of images, or another DATA of the command
-            line.
+            (channels, *size), of one, two or three axes, or a tuple that starts with one, and the
+            same each time it is read. Or the path of a folder or list of images, or another DATA
+            of the command line.
         path: the HDF5 file to write.
         layers: node names or modules, one or several; by default every convolution, linear
             layer, activation and join.

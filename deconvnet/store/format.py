@@ -63,8 +63,9 @@ D is the number of spatial axes of the model's input: 1, 2 or 3. A position has 
     MAY: tables of projections on V directions in the space of the layer's channels. All datasets
     of a layer, with V for C, and ``vector`` (V, C) float32: the directions, as they were given.
 ``/layers/<name>/overhang``, ``/layers/<name>/patch``
-    MAY; where one is, both MUST be. They are of the entries whose activation is above 0 and whose
-    box is not empty; of all others ``overhang`` and ``offset`` are -1.
+    MAY; where one is, both MUST be. They are of the entries whose activation (``peak`` where that
+    is there) is above 0 and whose box is not empty; of all others ``overhang`` and ``offset`` are
+    -1.
 
     ==============  =========  ======  ========================================================
     overhang        (C, k, D)  int32   pixels between the start of the layer's whole field and

@@ -39,7 +39,8 @@ class Kept:
     @staticmethod
     def of(root: h5py.File, attributes: Mapping[str, Any], room: Room) -> Kept:
         """Read the images of the sample, if there is one."""
-        told = {**DEFAULTS, **attributes}
+        first = attributes["format_version"] == 1  # which gave these names no meaning
+        told = {**DEFAULTS, **attributes, **(DEFAULTS if first else {})}
         images, n = None, told["sample"]
         if n:
             group = group_in(root, "sample")

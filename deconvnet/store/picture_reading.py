@@ -61,7 +61,7 @@ def stored_exemplars(
                 exemplars[channel].append(
                     Exemplar(
                         table.unit(layer, *place),
-                        float(table.activation[place]),
+                        float(table.value[place]),
                         table.box_of(*place),
                         tuple(known.overhang[place].tolist()),
                         read_patch(store, layer, group, place),

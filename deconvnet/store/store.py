@@ -260,14 +260,17 @@ def _check_format(attributes: Mapping[str, object]) -> None:
         )
     if attributes.get("complete") != 1:
         raise ValueError("it is not marked complete=1; mine it again")
+    new = DEFAULTS if version == 1 else ()  # which had no meaning then
     for name, kind in KINDS.items():
+        if name in new:
+            continue
         value = attributes.get(name, kind())
         if not isinstance(value, kind) or (kind is tuple and not _positive(value)):
             words = {str: "text", int: "an integer", tuple: "positive integers", dict: "an object"}
             raise ValueError(f"its {name} is {value!r}, expected {words[kind]}")
     if "k" not in attributes:
         raise ValueError("it does not say its k; mine it again")
-    told: dict[str, Any] = {**DEFAULTS, **attributes}
+    told: dict[str, Any] = {**DEFAULTS, **({} if new else attributes)}
     if told["rank"] not in RANKS or min(told["lowest"], told["sample"]) < 0:
         odd = {name: told[name] for name in DEFAULTS}
         raise ValueError(f"it says {odd}, which is not what a store may hold")

@@ -101,13 +101,21 @@ class Entries(Brief):
         return np.stack([getattr(self, name) for name in AXES[len(AXES) - self.axes :]], -1)
 
     @property
+    def value(self) -> NDArray[np.float32]:
+        """(channels, k) the activation of the unit at the position: what a projection starts with.
+
+        It is ``activation``, or ``peak`` where images are ranked by their mean.
+        """
+        return self.activation if self.peak is None else self.peak
+
+    @property
     def has_picture(self) -> NDArray[np.bool_]:
         """(channels, k) whether an entry has a patch and projections.
 
-        True for a positive activation whose box is not empty: a unit at the border may see padding
+        True for a positive value whose box is not empty: a unit at the border may see padding
         alone.
         """
-        return np.asarray(self._whole & (self.activation > 0))
+        return np.asarray(self._whole & (self.value > 0))
 
     @property
     def _whole(self) -> NDArray[np.bool_]:
@@ -184,8 +192,8 @@ class Lowest(Ranked):
 
     @property
     def has_picture(self) -> NDArray[np.bool_]:
-        """(channels, k) whether an entry has pictures: for an activation that is not 0."""
-        return np.asarray(self._whole & (self.activation != 0))
+        """(channels, k) whether an entry has pictures: for a value that is not 0."""
+        return np.asarray(self._whole & (self.value != 0))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

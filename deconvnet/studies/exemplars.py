@@ -172,7 +172,6 @@ def exemplars(
     if net is None and data is None and rule in stored:
         made = stored_exemplars(store, layer, chosen, rectifier=rule, k=k, per_source=per_source)
         known = known_preprocessing(preprocessing, attributes=store.attributes)
-        kind = ""
         shown = bands_of(bands, known, [one for those in made.values() for one in those])
         note = known.note if known else ""
         return Exemplars(layer, rule, made, "", shown, note, rows, columns)

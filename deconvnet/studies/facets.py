@@ -38,7 +38,7 @@ class Facets(Shown):
     Args:
         unit: a channel of a layer.
         at: the layer below whose channels feed it.
-        rectifier: the rule of the projections; what the channels add is found by the gradient.
+        rectifier: the rule of the projections; what the channels add is computed by the gradient.
         random_state: of the clusters.
         labels: (exemplars,) the facet of each, strongest exemplar first.
         added: (exemplars, channels) what each channel of the layer adds to each exemplar.
@@ -144,8 +144,8 @@ def facets(
     model, data = source_of(store, net, data, preprocessing=preprocessing)
     mirrored = net_of(model, rectifier)
     reading = Reading(store, mirrored, data, preprocessing)
-    found = of_mined(mirrored, reading, units, at)
-    labels = grouped(found.sums, clusters, random_state=random_state)
+    contributed = of_mined(mirrored, reading, units, at)
+    labels = grouped(contributed.sums, clusters, random_state=random_state)
     table = store[unit.layer]
     slots = np.flatnonzero(table.has_picture[unit.channel]).tolist()
     made = project_entries(
@@ -154,7 +154,7 @@ def facets(
     )  # fmt: skip
     rule, kind = str(mirrored.policies.rectifier), type(mirrored.model).__name__
     named = Unit(unit.layer, unit.channel)
-    return Facets(named, found.at, rule, random_state, labels, found.sums, made, kind)
+    return Facets(named, contributed.at, rule, random_state, labels, contributed.sums, made, kind)
 
 
 def grouped(added: NDArray[np.float64], clusters: int, *, random_state: int) -> NDArray[np.int64]:
@@ -189,7 +189,7 @@ def grouped(added: NDArray[np.float64], clusters: int, *, random_state: int) -> 
         if spread < least:
             best, least = labels, spread
     if not np.isfinite(least):
-        raise ValueError(f"no {clusters} groups were found among the exemplars; ask for fewer")
+        raise ValueError(f"no {clusters} groups could be made of the exemplars; ask for fewer")
     _, first = np.unique(best, return_index=True)
     return np.argsort(np.argsort(first))[best]
 

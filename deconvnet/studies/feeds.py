@@ -35,7 +35,7 @@ class Feeds(Shown):
     Args:
         unit: what is fed.
         at: the layer below.
-        rectifier: the rule of the projections; what the channels add is found by the gradient.
+        rectifier: the rule of the projections; what the channels add is computed by the gradient.
         images: names of the images, or their numbers in the data set.
         activations: (images,) of the unit.
         added: (images, channels) what each channel of the layer adds to the unit.
@@ -134,58 +134,62 @@ def feeds(
         model, data = source_of(images, net, data, preprocessing=preprocessing)
         mirrored = net_of(model, rectifier)
         reading = Reading(images, mirrored, data, preprocessing)
-        found = of_mined(mirrored, reading, mined_units(images, unit), at)
-        shown = _strongest(found, channels)
-        if found.at in images.layers:
+        contributed = of_mined(mirrored, reading, mined_units(images, unit), at)
+        shown = _strongest(contributed, channels)
+        if contributed.at in images.layers:
             blocks = project_exemplars(
-                images, found.at, shown, net=mirrored, dataset=reading.dataset,
+                images, contributed.at, shown, net=mirrored, dataset=reading.dataset,
                 preprocessing=reading.preprocessing,
             )  # fmt: skip
         else:
-            blocks = _mined_blocks(mirrored, reading, found, shown)
-        names: list[str | int] = [one.image for one in found.units]
+            blocks = _mined_blocks(mirrored, reading, contributed, shown)
+        names: list[str | int] = [one.image for one in contributed.units]
     else:
         if net is None:
             raise TypeError("no net was given with these images; give a DeconvNet or a model")
         mirrored = net_of(net, rectifier)
         given = images_of(images, mirrored, preprocessing=preprocessing)
         units = [replace(unit, image=number) for number in range(len(given))]
-        found = contributions(mirrored, given.tensor, units, at)
-        shown = _strongest(found, channels)
-        lower = _lower(found, shown)
+        contributed = contributions(mirrored, given.tensor, units, at)
+        shown = _strongest(contributed, channels)
+        lower = _lower(contributed, shown)
         made = project_units(mirrored, given.tensor, lower, preprocessing=given.prepared)
         blocks = _by_channel(shown, made)
         names = list(given.names)
-    fed = replace(found.units[0], image=0)
-    if len({one.position for one in found.units}) > 1:
-        fed = fed.moved(())
+    named = replace(contributed.units[0], image=0)
+    if len({one.position for one in contributed.units}) > 1:
+        named = named.moved(())
     rule, kind = str(mirrored.policies.rectifier), type(mirrored.model).__name__
-    return Feeds(fed, found.at, rule, names, found.activations, found.sums, blocks, kind)
+    return Feeds(
+        named, contributed.at, rule, names, contributed.activations, contributed.sums, blocks, kind
+    )
 
 
-def _strongest(found: Contributions, count: int) -> list[int]:
+def _strongest(contributed: Contributions, count: int) -> list[int]:
     """The channels that add or take most in the mean of the images."""
-    if not found.activations.any():
-        raise ValueError(f"{found.units[0]} is 0 in all of these images, so that nothing feeds it")
-    mean = np.abs(found.sums.mean(0))
+    if not contributed.activations.any():
+        raise ValueError(
+            f"{contributed.units[0]} is 0 in all of these images, so that nothing feeds it"
+        )
+    mean = np.abs(contributed.sums.mean(0))
     order = np.argsort(-mean, kind="stable")[:count]
     return [int(channel) for channel in order if mean[channel] > 0]
 
 
-def _lower(found: Contributions, channels: Sequence[int]) -> list[Unit]:
+def _lower(contributed: Contributions, channels: Sequence[int]) -> list[Unit]:
     """Of each channel, the units that add or take most, each in another image."""
     units = []
     for channel in channels:
-        order = np.argsort(-np.abs(found.sums[:, channel]), kind="stable")[:SHOWN].tolist()
-        units += [found.lower(n, channel) for n in order if found.sums[n, channel] != 0]
+        order = np.argsort(-np.abs(contributed.sums[:, channel]), kind="stable")[:SHOWN].tolist()
+        units += [contributed.lower(n, channel) for n in order if contributed.sums[n, channel] != 0]
     return units
 
 
 def _mined_blocks(
-    net: DeconvNet, reading: Reading, found: Contributions, channels: Sequence[int]
+    net: DeconvNet, reading: Reading, contributed: Contributions, channels: Sequence[int]
 ) -> dict[int, list[Exemplar]]:
     made: dict[Unit, Exemplar] = {}
-    lower = list(dict.fromkeys(_lower(found, channels)))
+    lower = list(dict.fromkeys(_lower(contributed, channels)))
     for units, local, pixels in reading.batches(lower):
         some = project_units(net, pixels, local, preprocessing=reading.preprocessing)
         made |= {u: replace(one, unit=u) for u, one in zip(units, some, strict=True)}

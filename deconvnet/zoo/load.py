@@ -22,7 +22,8 @@ from deconvnet.graph.frontends import Graphs
 from .state_dicts import load_state_dict
 
 RANDOM = ("zoo:zfnet", "zoo:allcnn")  # networks of papers, of which there are no weights
-SPECS = f"torchvision:NAME, zoo:NAME, {FORMS}"
+_CROPPED = 256 / 224  # the shorter side of a photograph by that of its crop
+SPECS = f"torchvision:NAME, timm:NAME, zoo:NAME, {FORMS}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +49,11 @@ def load(
     """Build a model and load its weights.
 
     Args:
-        spec: torchvision:NAME, zoo:NAME, path/to/file.py:factory or package.module:factory.
+        spec: torchvision:NAME, timm:NAME, zoo:NAME, path/to/file.py:factory or
+            package.module:factory.
         weights: a state dict (.pth, .pt, .safetensors), or torchvision's own by name: "DEFAULT",
-            "IMAGENET1K_V1". A file that covers only the lower part of the model is accepted, with
-            a warning.
+            "IMAGENET1K_V1"; timm's: "DEFAULT". A file that covers only the lower part of the model
+            is accepted, with a warning.
         preprocessing: fields that replace those of the model's own preprocessing: that of
             torchvision's weights, or what a factory's model states as its attribute
             ``preprocessing`` or timm's ``pretrained_cfg``; else the usual one (see ``usual``). See
@@ -72,12 +74,17 @@ def load(
         torch.manual_seed(0)  # what the weights leave random is the same every time
         model, own = _build(kind, name, weights)
     untrained: tuple[str, ...] = ()
-    if weights is not None and not (kind == "torchvision" and _named(name, weights)):
+    published = weights == "DEFAULT" and kind == "timm"
+    if (
+        weights is not None
+        and not published
+        and not (kind == "torchvision" and _named(name, weights))
+    ):
         untrained = load_state_dict(model, weights)
-    elif weights is None and (kind == "torchvision" or spec in RANDOM):
+    elif weights is None and (kind in ("torchvision", "timm") or spec in RANDOM):
         warnings.warn(
-            f"{spec} has random weights; give --weights FILE, or, for torchvision's models, "
-            "--weights DEFAULT",
+            f"{spec} has random weights; give --weights FILE, or, for the models of torchvision "
+            "and timm, --weights DEFAULT",
             stacklevel=2,
         )
     changed = {key: value for key, value in (preprocessing or {}).items() if value is not None}
@@ -129,8 +136,9 @@ def adapted(own: Prepares, changed: Mapping[str, Any], *, axes: int) -> Prepares
     if "size" in given:
         *before, size = _shape(tuple(given["size"]), axes)
         channels = before[0] if before else channels
-        share = None if own.resize is None else own.resize / max(own.size)
-        given |= {"size": size, "resize": share and round(share * max(size))}
+        share = _CROPPED if (channels, axes) == (3, 2) else 1.0
+        resize = round(share * max(size)) if axes == 2 else None
+        given = {"resize": resize, **given, "size": size}
     for name, usually in (("mean", 0.0), ("std", 1.0)):
         numbers = tuple(given.get(name, getattr(own, name)))
         fits = len(numbers) in (1, channels)
@@ -159,8 +167,13 @@ def _shape(given: tuple[int, ...], axes: int) -> tuple[Any, ...]:
 def _build(kind: str, name: str, weights: str | None) -> tuple[nn.Module, Prepares | None]:
     if kind == "torchvision":
         return _torchvision(name, weights)
+    if kind == "timm":
+        model = _timm(name, weights)
+        return model, known_preprocessing(model=model)
     if weights == "DEFAULT":
-        raise ValueError(f"only torchvision: models have DEFAULT weights, {kind}:{name} has not")
+        raise ValueError(
+            f"only torchvision: and timm: models have DEFAULT weights, {kind}:{name} has not"
+        )
     if kind == "zoo":
         if name not in zoo.NAMES:
             raise ValueError(f"the zoo has no {name!r}; it has {', '.join(zoo.NAMES)}")
@@ -169,6 +182,28 @@ def _build(kind: str, name: str, weights: str | None) -> tuple[nn.Module, Prepar
     if not isinstance(model, nn.Module):
         raise ValueError(f"{kind}:{name} returned {type(model).__name__}, expected a torch module")
     return model, known_preprocessing(model=model)
+
+
+def _timm(name: str, weights: str | None) -> nn.Module:
+    """A model of the package timm, with its published weights if these are the DEFAULT."""
+    try:
+        import timm
+    except ImportError as error:
+        raise ImportError(
+            f"timm:{name} is a model of the package timm, which is not installed here ({error}); "
+            "run `pip install timm`"
+        ) from error
+    if not timm.is_model(name.partition(".")[0]):
+        near = get_close_matches(name, timm.list_models(), n=4, cutoff=0.4)
+        raise ValueError(f"timm has no {name!r}; the nearest are {', '.join(near) or 'none'}")
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=weights == "DEFAULT")
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"timm's {name} could not be made ({error}); without a connection give a file with "
+            "--weights FILE"
+        ) from error
+    return model
 
 
 def _torchvision(name: str, weights: str | None) -> tuple[nn.Module, Preprocessing | None]:
@@ -204,4 +239,4 @@ def _preset(weights: Any) -> Preprocessing | None:
         own: Any = None if weights is None else weights.transforms()
     if hasattr(own, "mean") and len(getattr(own, "crop_size", ())) == 2:
         return Preprocessing((16, *own.crop_size), None, tuple(own.mean), tuple(own.std))
-    return Preprocessing.imagenet() if hasattr(own, "mean") else None
+    return None if own is None else Preprocessing.imagenet()

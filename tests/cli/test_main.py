@@ -73,6 +73,23 @@ def test_mine(files, store, capfd):
     assert path.is_file()
 
 
+def test_mine_lowest_and_a_sample(files, tmp_path, capfd):
+    path = tmp_path / "a.h5"
+    options = ["--layers", "relu2", "--lowest", "2", "--sample", "3", "--random-state", "5"]
+    command = ["mine", MODEL, files / "photos", "-o", path, *options, "--rank", "mean"]
+    estimated = result(capfd, *command, "--dry-run")
+    told = result(capfd, *command)
+    kept = {name: told[name] for name in ("lowest", "sample", "random_state", "rank")}
+    assert kept == {"lowest": 2, "sample": 3, "random_state": 5, "rank": "mean"}
+    table = open_store(path)["relu2"]
+    assert (table.lowest.of, table.lowest.k, table.sample.k) == ("conv2", 2, 3)
+    assert 0.5 < estimated["disk"]["store"] / path.stat().st_size < 2
+    code, out, err = said(capfd, "verify", path, "--exact", "-n", "all")
+    assert code == 0, out + err
+    entries = sum(int((each.images >= 0).sum()) for each in table.tables.values())
+    assert f"{entries} of {entries} entries" in out
+
+
 def test_mine_says_what_it_left_out_and_what_is_next(files, tmp_path, capfd):
     photos = tmp_path / "photos"
     photos.mkdir()

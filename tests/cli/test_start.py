@@ -22,7 +22,8 @@ COMMANDS = (
     "info",
     "verify",
 )
-COMMANDS += ("embed", "relu-table", "occlusion", "trace", "class-model")
+COMMANDS += ("embed", "relu-table", "occlusion", "trace", "class-model", "localize")
+COMMANDS += ("effective-field", "invariance")
 
 
 def python(*arguments, cwd=ROOT, **options):

@@ -123,7 +123,7 @@ def test_visualize_as_well(tmp_path, monkeypatch):
         model="zoo:zfnet_mini", weights=None, mean=None, std=None, white=None, size=None,
         exif_transpose=False, images=[str(photo)], layer="relu4", channel="3,7", position=None,
         rectifier="deconvnet", fallback=None, unpooling="switches", normalization=None,
-        seed="activation", width=5.0, json=False,
+        seed="activation", width=5.0, json=False, bands=None, title=None, caption=False,
         output=str(tmp_path / "figure.png"),
     )  # fmt: skip
     trip, drawn = Trip(), visualize.drawn

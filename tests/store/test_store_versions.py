@@ -37,6 +37,19 @@ def test_a_file_of_version_1(name):
     assert flat.size == ()
 
 
+def test_names_of_version_2_had_no_meaning_in_version_1(tmp_path):
+    import h5py
+
+    path = tmp_path / "a.h5"
+    path.write_bytes((DATA / "version1.h5").read_bytes())
+    with h5py.File(path, "r+") as file:
+        file.attrs["sample"], file.attrs["rank"] = "of the museum", 3
+        file["layers/classifier/lowest"] = 1
+    store = open_store(path)
+    assert store.attributes["sample"] == "of the museum"
+    assert store["classifier"].tables.keys() == {"strongest"}
+
+
 def test_pictures_of_version_1():
     store = open_store(DATA / "version1_pictures.h5")
     policy = "rectgrad(98)"

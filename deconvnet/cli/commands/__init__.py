@@ -67,7 +67,8 @@ def mirrored(
     from deconvnet.net import DeconvNet
 
     chosen = policies(rule or options.rectifier, options)
-    return DeconvNet(loaded.model, chosen, preprocessing=loaded.preprocessing)
+    stated = loaded.preprocessing if loaded.stated else None
+    return DeconvNet(loaded.model, chosen, input_size=loaded.shape, preprocessing=stated)
 
 
 def load_net(options: argparse.Namespace, rule: str | None = None) -> tuple[LoadedModel, DeconvNet]:

@@ -126,7 +126,7 @@ def _sample(store: Store, images: int) -> Iterator[Mismatch]:
 def _counters(store: Store, name: str, table: LayerTable) -> Iterator[Mismatch]:
     """Compare the counters with the bounds that the table puts on them."""
     seen = store.attributes.get("images_seen")
-    positive = ((table.activation if table.peak is None else table.peak) > 0).sum(1)
+    positive = (table.value > 0).sum(1)
     share, first = table.nonzero, table.activation[:, 0]
     odd = (share < 0) | (share > 1) | ((share == 0) & (positive > 0)) | (table.nan < 0)
     if isinstance(seen, int) and seen > 0:

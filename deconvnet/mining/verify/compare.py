@@ -104,7 +104,7 @@ class Comparison:
         first = int(maps.argmax())
         # where the maximum has other last bits, another place may be the first of those that
         # were equal: then it is enough that the place is as strong as the maximum
-        peak = (self.table.activation if self.table.peak is None else self.table.peak)[at]
+        peak = self.table.value[at]
         differs = peak != self._sign * maps[first]
         near = differs and inside and maps[place] >= maps[first] - self.slack
         if not inside or (place != first and not near):
