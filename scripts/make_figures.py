@@ -66,6 +66,15 @@ def grid(folder: Path) -> Path:
     return result.save(folder / "figure2.png", dpi=DPI, provenance=told)
 
 
+def units(folder: Path) -> Path:
+    """The three units of the embedded network that fire most in a photograph."""
+    images, prepared = zoo.photograph("chelsea"), zoo.PREPROCESSING
+    result = visualize(
+        zoo.zfnet_mini(), images, layer="relu5", preprocessing=prepared, names=["cat.jpg"]
+    )
+    return result.save(folder / "units.png", dpi=DPI, provenance={"model": "zoo:zfnet_mini"})
+
+
 def methods(folder: Path) -> Path:
     """One unit of the embedded network by three methods."""
     images = [zoo.photograph(name) for name in PHOTOGRAPHS]
@@ -84,12 +93,14 @@ def main() -> None:
     """Draw what the arguments ask for, and name the files."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--weights", default="DEFAULT", help="of VGG-16: file, or %(default)s")
-    parser.add_argument("--only", choices=("hero", "grid", "methods"), help="default: all three")
+    parser.add_argument("--only", choices=("hero", "units", "grid", "methods"), help="default: all")
     parser.add_argument("-o", "--output", default="outputs/gallery", help="folder (%(default)s)")
     options = parser.parse_args()
     folder, one = Path(options.output), options.only
     if one in (None, "hero"):
         print(hero(options.weights, folder))
+    if one in (None, "units"):
+        print(units(folder))
     if one in (None, "methods"):
         print(methods(folder))
     if one in (None, "grid"):
