@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.projection.result import Projection
     from deconvnet.store.store import Store, open_store
     from deconvnet.studies.class_model import class_model
+    from deconvnet.studies.correspondence import correspondence
     from deconvnet.studies.effective_field import effective_field
     from deconvnet.studies.invariance import invariance
     from deconvnet.studies.localize import localize
@@ -39,6 +40,7 @@ _HOMES = {
     "UnmirroredError": "layers",
     "UntraceableError": "graph.errors",
     "class_model": "studies.class_model",
+    "correspondence": "studies.correspondence",
     "effective_field": "studies.effective_field",
     "embed": "mining.embed",
     "invariance": "studies.invariance",
@@ -63,6 +65,7 @@ __all__ = [
     "UntraceableError",
     "__version__",
     "class_model",
+    "correspondence",
     "effective_field",
     "embed",
     "invariance",

@@ -52,6 +52,12 @@ def fill(text: str) -> str | list[float]:
     return list(_parsed(text, lambda all_: list(map(float, all_.split(","))), "grey, mean or 0,0"))
 
 
+def part(text: str) -> tuple[str, list[tuple[int, ...]]]:
+    """A part and its boxes: eye=3,4,9,9/2,4,8,9."""
+    name, _, boxes = text.partition("=")
+    return name, [numbers(box) for box in boxes.split("/")]
+
+
 def limit(text: str) -> str:
     """How many images may be unreadable: 20 or 1%."""
     _parsed(text, Limit, "20 or 1%")
@@ -166,6 +172,18 @@ INVARIANCE = (
     Option("--layers", "L[,L...]; default: the first and the last rectifier", type=words),
     Option("--transforms", "T[,T...] of translation, scale, rotation; default: all", type=words),
 )
+CORRESPONDENCE = (
+    Option(
+        "--part",
+        "a part and its box in each image, in pixels of the model's input: NAME=T,L,B,R/T,L,B,R",
+        type=part,
+        nargs="+",
+        required=True,
+    ),
+    Option("--layers", "L[,L...]; default: the last rectifier with maps", type=words),
+    Option("--value", "what fills the parts: grey, mean or V[,V...]", "grey", fill),
+    Option("--random-state", "of the random part and of the null", 0, int),
+)
 NATURAL = Option("images", "natural images", type=expanded, metavar="IMAGE", nargs="*")
 CLASS_MODEL = (
     Option("--target", "classes, by index or name: C[,C...]", type=classes, required=True),
@@ -275,6 +293,13 @@ COMMANDS = {
         "torchvision:vgg16 --weights DEFAULT dog.jpg car.jpg -o invariance.pdf",
         [*MODEL, IMAGES, *INVARIANCE, *FIGURE],
         "outputs/invariance.pdf",
+    ),
+    "correspondence": Command(
+        "Hide a part of images and compare how features change (Zeiler & Fergus, table 1).",
+        "torchvision:vgg16 --weights DEFAULT a.jpg b.jpg --part eye=40,60,70,90/50,64,80,94 "
+        "-o correspondence.pdf",
+        [*MODEL, IMAGES, *CORRESPONDENCE, *FIGURE],
+        "outputs/correspondence.pdf",
     ),
     "effective-field": Command(
         "Measure how much of its receptive field a layer's central unit responds to (Luo 2016).",

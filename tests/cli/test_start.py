@@ -22,7 +22,15 @@ COMMANDS = (
     "info",
     "verify",
 )
-COMMANDS += ("embed", "occlusion", "class-model", "localize", "effective-field", "invariance")
+COMMANDS += (
+    "embed",
+    "occlusion",
+    "class-model",
+    "localize",
+    "effective-field",
+    "invariance",
+    "correspondence",
+)
 
 
 def python(*arguments, cwd=ROOT, **options):
