@@ -116,10 +116,10 @@ class Correspondence(Shown):
         for layer in self.layers:
             one = self.measured[part][layer]
             told.append(
-                f"{layer}: Δ = {one.delta:.3f} ± {one.std:.3f}, null {one.null:.3f}, "
-                f"p₀ {one.zeros:.2f}"
+                f"{layer}: Δ = {one.delta:.3f} ± {one.std:.3f}\n"
+                f"null {one.null:.3f}, p₀ = {one.zeros:.2f}"
             )
-        return " ".join(told)
+        return "\n".join(told)
 
 
 def correspondence(
