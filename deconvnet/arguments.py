@@ -1,11 +1,19 @@
-"""Arguments as a user writes them: paths, integers, one thing or several."""
+"""What a user writes and reads: arguments, short texts of objects, and tables of them."""
 
 from __future__ import annotations
 
+import dataclasses
+import html
 import operator
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
+
+LONGEST_REPR = 600  # characters
+_LONGEST_VALUE = 80
+_SCROLLS = "max-height:32em; overflow:auto"
+_CELL = "text-align:left; white-space:nowrap"
 
 
 def expanded(path: str | PathLike[str]) -> str:
@@ -32,3 +40,83 @@ def integer(name: str, value: Any) -> int:
         return operator.index(value)
     except TypeError as error:
         raise TypeError(f"{name}={value!r} was given, expected an integer") from error
+
+
+class Brief:
+    """A mixin whose repr tells the shapes of arrays and the numbers of things, on one line.
+
+    It holds for subclasses too, whether they are data classes or not.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__repr__" not in vars(cls):  # else ``dataclass`` would write one of all values
+            cls.__repr__ = cls.__repr__  # type: ignore[method-assign]  # the inherited one
+
+    def __repr__(self) -> str:
+        names = vars(self)
+        if dataclasses.is_dataclass(self):
+            names = {f.name: 0 for f in dataclasses.fields(self) if f.repr}
+        public = {name: getattr(self, name) for name in names if name[:1] != "_"}
+        return brief(type(self).__name__, **public)
+
+
+def brief(kind: str, *told: str, **values: Any) -> str:
+    """One line of at most ``LONGEST_REPR`` characters: ``kind(told, name=value)``."""
+    parts = [*told, *(f"{name}={_short(value)}" for name, value in values.items())]
+    return cut(f"{kind}({', '.join(parts)})", LONGEST_REPR)
+
+
+def cut(text: str, longest: int) -> str:
+    """The text on one line, its middle left out if it is longer."""
+    text = " ".join(text.split())
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest // 2]}…{text[longest // 2 + 1 - longest :]}"
+
+
+def _short(value: Any) -> str:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{str(value.dtype).rpartition('.')[2]} {tuple(value.shape)}"
+    if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        whole = _whole(value)
+        return whole if len(whole) <= _LONGEST_VALUE else f"{type(value).__name__} of {len(value)}"
+    if isinstance(value, (str, bytes)):
+        return repr(value if len(value) <= _LONGEST_VALUE else cut(str(value), _LONGEST_VALUE))
+    if callable(getattr(value, "named_modules", None)):
+        return type(value).__name__  # a model: its own text has a line for each module
+    return cut(repr(value), _LONGEST_VALUE)
+
+
+def _whole(value: Any) -> str:
+    """A container with every entry in short."""
+    if len(value) > _LONGEST_VALUE // 2:
+        return " " * (_LONGEST_VALUE + 1)  # too long in any case
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key!r}: {_short(one)}" for key, one in value.items()) + "}"
+    inside = ", ".join(map(_short, value))
+    if isinstance(value, tuple):
+        return f"({inside},)" if len(value) == 1 else f"({inside})"
+    return f"[{inside}]" if isinstance(value, list) else f"{{{inside}}}"
+
+
+def html_table(
+    title: str, heads: Sequence[str], rows: Iterable[Sequence[object]], *, note: str = ""
+) -> str:
+    """A table for a notebook, of any texts: each is escaped. It scrolls where it is long."""
+    head = "".join(f'<th style="{_CELL}">{html.escape(name)}</th>' for name in heads)
+    lines = (
+        "".join(f'<td style="{_CELL}">{html.escape(str(cell))}</td>' for cell in row)
+        for row in rows
+    )
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    below = f"<div>{html.escape(note)}</div>" if note else ""
+    return (
+        f'<div><div><b>{html.escape(title)}</b></div><div style="{_SCROLLS}"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{below}</div>"
+    )
+
+
+def by(sizes: Any) -> str:
+    """Sizes as text: "3 x 224 x 224"."""
+    return " x ".join(f"{size:g}" for size in sizes)

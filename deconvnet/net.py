@@ -3,54 +3,36 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from deconvnet.data.given_images import given_images
+from deconvnet.data.pictures import Prepares
+from deconvnet.data.resolve import accepted as accepted_preprocessing
 from deconvnet.data.resolve import known_preprocessing
 from deconvnet.graph.errors import UntraceableError
 from deconvnet.graph.graph import Graph
-from deconvnet.graph.hooks import revoked
 from deconvnet.graph.model_state import weights_of
 from deconvnet.graph.modes import plain
-from deconvnet.projection import receptive_field
+from deconvnet.graph.observed_hooks import hooks_in
 from deconvnet.projection.forward import record
 from deconvnet.projection.geometry import Geometry
 from deconvnet.projection.inputs import accepted, resolve, size_of
 from deconvnet.projection.plan import Plan, plan_of
-from deconvnet.projection.project import from_images, from_recording
+from deconvnet.projection.project import answered
 from deconvnet.projection.readings import Readings
 from deconvnet.projection.recording import Recording
-from deconvnet.projection.result import Projection, cropped, dense
+from deconvnet.projection.result import Projection, cropped, pixels, signals
+from deconvnet.projection.tables import Layer, layers_of, mirror_html, unknown_size
 
-from .arguments import listed
+from .arguments import brief, listed
 from .layers import Policies, Rectifier
 from .layers import rectifier as named_rule
 from .units import Unit
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What a layer looks like for images of one size.
-
-    Args:
-        channels: number of feature maps.
-        size: size of a map; empty for layers without positions.
-        field: size of the receptive field in pixels, at most the image's; the largest one where
-            those of neighbouring units differ, as they do after up-sampling.
-        stride: pixels a cell, from the field of one unit to the next; on average, and maybe a
-            fraction, after up-sampling.
-        kind: "Conv2d", "ReLU", "add".
-    """
-
-    channels: int
-    size: tuple[int, ...]
-    field: tuple[int, ...]
-    stride: tuple[float, ...]
-    kind: str
 
 
 class DeconvNet:
@@ -71,11 +53,14 @@ class DeconvNet:
         unpooling: the value of a max pooling goes back to where its maximum stood ("switches"),
             to the "centre" of its window, or in equal parts to all of it ("uniform").
         input_size: (channels, *size) of one image, for ``layers`` and for models that only
-            torch.export can read; by default that of ``model.preprocessing``, else 224 x 224.
+            torch.export can read; by default that of the preprocessing, else 224 x 224.
+        preprocessing: makes tensors of images and pictures of tensors, where a call and its data
+            set state none: a ``Preprocessing``, torchvision's weights or transforms, timm's
+            ``pretrained_cfg``, or a callable (see ``deconvnet.data.Transform``). By default
+            ``model.preprocessing``, else timm's ``model.pretrained_cfg``.
         inputs: {argument of forward: value} of a model that takes more than the images.
         mirrors: {module class or function: mirror} for operations of your own, each of which
-            becomes one node: see ``layers/README.md``. A model may bring them along in an
-            attribute ``mirrors``, which ``mine`` and the command line read as well.
+            becomes one node: see ``layers/README.md``; also as an attribute of the model.
         check: compare the graph with the model, values and one gradient, when images of a size
             come for the first time, and again when parameters or hooks have changed.
 
@@ -106,7 +91,9 @@ class DeconvNet:
         inputs: Mapping[str, Any] | None = None,
         mirrors: Mapping[Any, Any] | None = None,
         check: bool = True,
+        preprocessing: Any = None,
     ) -> None:
+        self._stated = None if preprocessing is None else accepted_preprocessing(preprocessing)
         self.policies = Policies.of(
             rectifier, fallback, normalization=normalization, unpooling=unpooling
         )
@@ -114,11 +101,26 @@ class DeconvNet:
         self._readings = Readings(model, inputs, mirrors, size=self._input_size, check=check)
         self.model = self._readings.model
 
+    def __repr__(self) -> str:
+        graph = self._readings.graphs.any_size
+        nodes = f"{len(graph.nodes)} nodes" if graph else "read for each size of images"
+        return brief("DeconvNet", type(self.model).__name__, str(self.policies), nodes)
+
+    def _repr_html_(self) -> str | None:
+        """For notebooks: the mirror from top to bottom, for images of the size of ``layers``."""
+        try:
+            layers, size = self.layers, self._input_size or self._usual_size()
+        except ValueError:
+            return None  # no size is known that fits, so there is nothing beside the repr
+        graph = self._readings.graphs.of_size(size)
+        return mirror_html(repr(self), graph, self.geometry(size), self.policies, layers)
+
     def with_rectifier(self, rectifier: str | Rectifier) -> DeconvNet:
         """The same model under another rule; its graphs, their check and its geometries are shared.
 
-        So are recordings, if the rule is the same: the same instance, or the name of the rule that
-        is there. Fallback, normalization and unpooling stay as they are.
+        So are recordings, where they hold what the other rule needs: one made under "gradient"
+        serves "guided", "deconvnet" and "identity" too. Fallback, normalization and unpooling stay
+        as they are.
 
         Args:
             rectifier: a name or an instance, as for ``DeconvNet``.
@@ -126,35 +128,33 @@ class DeconvNet:
         Raises:
             ValueError: no policy has this name.
         """
-        other, own = copy.copy(self), self.policies.rectifier
-        rule = named_rule(rectifier)
-        named = isinstance(rectifier, str) and (type(rule), str(rule)) == (type(own), str(own))
-        if (
-            rule is not own and not named
-        ):  # two instances may differ in what their text does not say
+        other, rule = copy.copy(self), named_rule(rectifier)
+        if rule is not self.policies.rectifier:
             other.policies = replace(self.policies, rectifier=rule)
         return other
+
+    @property
+    def preprocessing(self) -> Prepares | None:
+        """What makes tensors of images, as it was given or as the model states it; else None."""
+        return self._stated or known_preprocessing(model=self.model)
 
     @property
     def graph(self) -> Graph:
         """The nodes of the model; of one that torch.export reads, for the latest images.
 
-        Before any images it is the graph of the first size whose layers were asked for.
-
-        Raises:
-            UntraceableError: only torch.export can read the model, and no size is known.
+        Before any images it is the graph of the first size whose layers were asked for; an
+        UntraceableError if only torch.export can read the model, and no size is known.
         """
         return self._readings.graph
 
     @property
     def axes(self) -> int:
-        """How many axes of a size the model's images have, 2 for height and width.
-
-        It is taken from the first operation that says; 2 if none does.
-        """
+        """Spatial axes of the model's images, by the first operation that says; 2 if none does."""
         return self._readings.graphs.axes
 
-    def _tensor(self, images: Any) -> Tensor:
+    def _tensor(self, images: Any) -> Any:
+        if isinstance(images, Recording):
+            return images
         return given_images(images, axes=self.axes, model=self).tensor
 
     @plain()
@@ -180,7 +180,8 @@ class DeconvNet:
         if not names:
             raise ValueError(f"{type(self.model).__name__} returns no tensor: name a layer")
         recording = record(graph, images, names, policies=self.policies)
-        return replace(recording, weights=weights_of(self.model))
+        weights, hooks = weights_of(self.model), hooks_in(self.model)
+        return replace(recording, source=self._readings, weights=weights, hooks=hooks)
 
     @plain()
     def project(
@@ -192,6 +193,8 @@ class DeconvNet:
         position: tuple[int, ...] | None = None,
         units: Unit | Sequence[Unit] | None = None,
         seed: str = "activation",
+        direction: Any = None,
+        through: Mapping[str | nn.Module, int | Sequence[int]] | None = None,
         crop: bool = False,
         strategy: str | None = None,
     ) -> Tensor | list[Projection]:
@@ -210,6 +213,12 @@ class DeconvNet:
             units: units of these images, one or several; of any layers.
             seed: "activation", "one" or "map": the recorded value at the unit, 1.0, or the whole
                 feature map of the channel.
+            direction: (channels,) in place of a channel: the activation is the sum of direction
+                times maps, as of one more 1x1 filter, and the signal starts along the direction.
+                (directions, channels) with units, whose channel is then the number of a direction.
+            through: {layer: channels}: only what passes these channels goes on, and nothing that
+                goes round the layer (a skip connection): under "gradient" the parts sum to the
+                whole where every path crosses it. Several layers are crossed in turn.
             crop: cut each projection at the unit's receptive field.
             strategy: "cone" or "shared", to use this one and no other (see ``plan``); the result
                 is the same. Images that were recorded have run already: it is ignored.
@@ -223,26 +232,51 @@ class DeconvNet:
             UnmirroredError: an activation on the way has no rule under the policy.
             ValueError: the images do not fit the model, or the arguments each other.
         """
-        images = images if isinstance(images, Recording) else self._tensor(images)
-        for _ in range(2):
-            changes = revoked(self.model)
-            request = resolve(
-                images, layer, channel, position=position, units=units, seed=seed, crop=crop,
-                strategy=strategy, readings=self._readings, policies=self.policies,
-            )  # fmt: skip
-            if request.recording is None:
-                plan, graphs = plan_of(request, self.policies), self._readings.graphs
-                results = from_images(plan, request, graphs=graphs, policies=self.policies)
-            else:
-                results = from_recording(request.recording, request.units, seed=seed)
-            gathered = (
-                cropped(results, len(request.units), request.geometry)
-                if crop
-                else dense(results, len(request.units), request.images)
-            )
-            if revoked(self.model) == changes:
-                break  # else a hook has begun to change values, which the geometry does not know
-        return gathered
+        ask = partial(
+            resolve, self._tensor(images), layer, channel, position=position, units=units,
+            seed=seed, crop=crop, strategy=strategy, direction=direction, through=through or {},
+        )  # fmt: skip
+        gather: Callable[..., Tensor | list[Projection]] = cropped if crop else pixels
+        return answered(ask, gather, readings=self._readings, policies=self.policies)
+
+    @plain()
+    def signals(
+        self,
+        images: Any,
+        units: Unit | Sequence[Unit],
+        at: str | nn.Module | Sequence[str | nn.Module] | None = None,
+        *,
+        seed: str = "activation",
+        direction: Any = None,
+        strategy: str | None = None,
+    ) -> Tensor | dict[str, Tensor]:
+        """The signals of units at layers below them, on their way down to the pixels.
+
+        The signal at a layer is that of its output: at a rectifier, before its rule is applied.
+        Under "gradient" with ``seed="one"`` it is the unit's derivative by the layer's values;
+        times these, and summed, it is the unit if no bias is between them and no path goes round.
+
+        Args:
+            images: as for ``project``.
+            units: as for ``project``.
+            at: node name or module of a layer below all units, or several; None for every node
+                below them that has maps and is reached, from top to bottom.
+            seed: as for ``project``.
+            direction: as for ``project``.
+            strategy: as for ``project``.
+
+        Returns:
+            (units, channels, *size) in the whole maps of the layer; of several, {node: signal}.
+
+        Raises:
+            ValueError: a layer is not below the units, or no signal arrives; else as ``project``.
+        """
+        ask = partial(
+            resolve, self._tensor(images), units=units, seed=seed, strategy=strategy,
+            direction=direction, at=at,
+        )  # fmt: skip
+        made = answered(ask, signals, readings=self._readings, policies=self.policies)
+        return next(iter(made.values())) if isinstance(at, (str, nn.Module)) else made
 
     @plain()
     def plan(
@@ -258,24 +292,18 @@ class DeconvNet:
         Returns:
             ``Plan(strategy, multiply_adds, …)``: "cone", "shared" or "mixed"; and the
             multiply-adds of each strategy, of what is "taken", and of "full" passes for every unit.
-
-        Raises:
-            As ``project``.
         """
         request = resolve(
-            self._tensor(images),
-            units=units,
-            strategy=strategy,
-            readings=self._readings,
+            self._tensor(images), units=units, strategy=strategy, readings=self._readings,
             policies=self.policies,
-        )
+        )  # fmt: skip
         return plan_of(request, self.policies)
 
     @property
     def layers(self) -> Mapping[str, Layer]:
         """{node name: Layer} of every node that has feature maps, for images of one size.
 
-        The size is ``input_size``, else that of ``model.preprocessing``, else 224 x 224 (with as
+        The size is ``input_size``, else that of the preprocessing, else 224 x 224 (with as
         many channels as the model's first layer takes); no call changes it.
 
         Raises:
@@ -287,18 +315,13 @@ class DeconvNet:
         except ValueError as error:
             if self._input_size is not None or isinstance(error, UntraceableError):
                 raise
-            raise ValueError(
-                f"no size of images was given, and the model takes none of "
-                f"{' x '.join(map(str, size))}; give DeconvNet(model, input_size=(channels, "
-                f"*size)), or call net.layers_at((channels, *size)): {error}"
-            ) from error
+            raise unknown_size(size, error) from error
 
     def _usual_size(self) -> tuple[int, ...]:
-        """(channels, *size): as ``model.preprocessing`` makes it, else 224 along each axis."""
-        graphs = self._readings.graphs
-        known = known_preprocessing(model=graphs.model)
-        size = [224] * min(2, graphs.axes) if known is None else known.size
-        return (graphs.channels, *size)
+        """(channels, *size): as the preprocessing makes it, else 224 along each axis."""
+        graphs, known = self._readings.graphs, self.preprocessing
+        size = [224] * min(2, graphs.axes)
+        return (graphs.channels, *(known.shape[1:] if known and known.shape else size))
 
     @plain()
     def layers_at(self, size: Sequence[int]) -> Mapping[str, Layer]:
@@ -314,14 +337,7 @@ class DeconvNet:
         axes, graphs, size = self.axes, self._readings.graphs, size_of(size)
         if len(size) <= axes:
             raise ValueError(f"the size was {size}; expected (channels, *size), of {axes} axes")
-        geometry, nodes = self.geometry(size), graphs.of_size(size).nodes
-        names = [s.name for s in geometry.steps if len(geometry.sizes.get(s.name, ())) >= 2]
-        layers = {}
-        for name, field in receptive_field.of_layers(geometry, names).items():
-            _, channels, *places = geometry.sizes[name]
-            kind = nodes[name].kind
-            layers[name] = Layer(channels, tuple(places), field.size, field.stride, kind)
-        return layers
+        return layers_of(graphs.of_size(size), self.geometry(size))
 
     @plain()
     def geometry(self, size: Sequence[int], layers: Sequence[str] | None = None) -> Geometry:

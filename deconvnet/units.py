@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from .arguments import Brief
+
 if TYPE_CHECKING:
+    from typing import Any
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -122,9 +126,9 @@ class Box:
         return self.stop[-1]
 
     @property
-    def edges(self) -> tuple[int, int, int, int]:
-        """Top, left, bottom and right, half-open."""
-        return self.top, self.left, self.bottom, self.right
+    def edges(self) -> tuple[int, ...]:
+        """The starts, then the stops: top, left, bottom and right of an image, half-open."""
+        return (*self.start, *self.stop)
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -138,24 +142,55 @@ class Box:
 
 
 @dataclass(frozen=True, eq=False)
-class Exemplar:
+class Region(Brief):
+    """Some positions of a feature map, whose units are projected together.
+
+    Args:
+        layer: node name, as in ``DeconvNet.layers``.
+        channel: index of the feature map.
+        mask: booleans of the map's size, True at the positions; or a ``Box`` of positions, half
+            open: ``Box((2, 3), (5, 7))`` holds the rows 2 to 4 and the columns 3 to 6.
+    """
+
+    layer: str
+    channel: int
+    mask: Any
+
+    def __str__(self) -> str:
+        return f"{self.layer}:{self.channel}"
+
+
+@dataclass(frozen=True, eq=False)
+class Exemplar(Brief):
     """One unit in one image: its activation, the pixels it sees and what it responds to in them.
 
     Args:
         unit: its ``image`` is the index in the data set or in the batch.
         activation: the value of the unit.
         box: receptive field in pixels, clipped to the image.
-        overhang: rows above and columns left of the box where the receptive field leaves the image.
-        patch: (height, width, 3) in [0, 1], the image within the box.
-        projection: (height, width, channels), signed, of the same height and width.
+        overhang: pixels before the box, such as rows above and columns left of it, where the
+            receptive field leaves the image; one number for each axis.
+        patch: (*box.size, bands) in [0, 1], the image within the box; of a signal, (length,
+            bands), its values.
+        projection: (*box.size, bands), signed.
     """
 
     unit: Unit
     activation: float
     box: Box
-    overhang: tuple[int, int]
+    overhang: tuple[int, ...]
     patch: NDArray[np.float32]
     projection: NDArray[np.float32]
+
+    @property
+    def axes(self) -> int:
+        """How many axes the image has: 1 for signals, 2, or 3 for videos."""
+        return len(self.box.start)
+
+    def shown(self, bands: Sequence[int] | None = None) -> Exemplar:
+        """The exemplar with these bands alone, as ``shown`` takes them."""
+        patch, projection = shown(self.patch, bands), shown(self.projection, bands)
+        return replace(self, patch=patch, projection=projection)
 
     def row(self, image: str | int) -> dict[str, object]:
         """A row of a table: the image by this name, the unit, its activation and its box."""
@@ -169,3 +204,45 @@ def by_layer(units: Sequence[Unit]) -> dict[str, list[int]]:
     for number, unit in enumerate(units):
         groups[unit.layer].append(number)
     return dict(groups)
+
+
+def check_bands(
+    bands: Sequence[int] | None, there: int, *, axes: int | None = None
+) -> tuple[int, ...]:
+    """The bands that are shown of an image with so many, counted from 0.
+
+    Args:
+        bands: three, shown as red, green and blue, or one, shown as grey; of a signal any number.
+            None: the first three bands, or the first one if there are fewer than three; of a
+            signal all.
+        there: how many bands the image has.
+        axes: 1 for a signal.
+
+    Raises:
+        ValueError: another number of bands, or one that is not there.
+    """
+    if bands is None:
+        return tuple(range(there)) if axes == 1 else (0, 1, 2) if there >= 3 else (0,)
+    chosen = tuple(bands)
+    usual = len(chosen) in (1, 3) or (axes == 1 and len(chosen) > 0)
+    if not usual or not all(0 <= band < there for band in chosen):
+        raise ValueError(
+            f"bands={chosen} was given for an image of {there} bands, expected three of 0 to "
+            f"{there - 1}, shown as red, green and blue, or one, shown as grey"
+        )
+    return chosen
+
+
+def shown(
+    values: NDArray[np.floating[Any]], bands: Sequence[int] | None = None
+) -> NDArray[np.floating[Any]]:
+    """The colours (*size, 3) that are shown of an image or a projection (*size, bands).
+
+    Of a signal, (length, bands), the bands that are named, or all.
+
+    Raises:
+        ValueError: as ``check_bands``.
+    """
+    axes = values.ndim - 1
+    picked = values[..., list(check_bands(bands, values.shape[-1], axes=axes))]
+    return picked if picked.shape[-1] == 3 or axes == 1 else picked.repeat(3, axis=-1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -9,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+from deconvnet.arguments import Brief
 
 from .crop import Crop
 
@@ -27,8 +31,14 @@ def no_filters(size: torch.Size) -> int:
     return 0
 
 
+def first_sentence(documented: Any) -> str:
+    """The first sentence of a docstring in plain text, to be read after a colon."""
+    told = " ".join((inspect.getdoc(documented) or "").partition(".")[0].replace("``", "").split())
+    return told[:1].lower() + told[1:] if told[1:2].islower() else told
+
+
 @dataclass(frozen=True, eq=False)
-class Record:
+class Record(Brief):
     """What a layer remembers of one forward pass.
 
     Every tensor and every ``torch.Size`` in a field carries the batch on its first axis, unless
@@ -82,6 +92,11 @@ class Record:
         None if several do, or where no ``graph`` is kept.
         """
         return None
+
+    @property
+    def in_words(self) -> str:
+        """What is remembered, for a reader: by default the class's name, "input size"."""
+        return re.sub(r"(?<!^)(?=[A-Z])", " ", type(self).__name__).lower()
 
     def take(self, index: Tensor) -> Record:
         """The same record for the samples ``index`` (repeats allowed), in this order.
@@ -139,7 +154,7 @@ class InputSize(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Inside:
+class Inside(Brief):
     """The layer without padding, run on crops that include their halo.
 
     Args:
@@ -152,7 +167,7 @@ class Inside:
     outside: float | None = None
 
 
-class MirroredLayer(ABC):
+class MirroredLayer(Brief, ABC):
     """One operation of a network: run it forward, carry a signal back, say which inputs it sees.
 
     A layer keeps no state: what its mirror needs travels in the record, so that one network can
@@ -187,6 +202,23 @@ class MirroredLayer(ABC):
         Linear layers give the exact adjoint of what ``record`` did; other layers the adjoint of
         their derivative at the recorded inputs (the vector-Jacobian product).
         """
+
+    def reused(self, record: Any, policies: Policies) -> tuple[MirroredLayer, Any] | None:
+        """This layer and a record of it under other policies, with nothing run again.
+
+        None if that cannot be: the record does not hold what they need, or nothing is known of a
+        layer that the policies may change.
+
+        Raises:
+            UnmirroredError: the policies have no rule for it.
+        """
+        alike = type(self).under is MirroredLayer.under
+        return (self, record) if alike else None
+
+    @property
+    def mirror_in_words(self) -> str:
+        """What the mirror does, for a reader: by default the first sentence that documents it."""
+        return first_sentence(type(self).mirror) or type(self).__name__
 
     @abstractmethod
     def window(self, window: Windows, record: Any) -> tuple[Windows, ...]:

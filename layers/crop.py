@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deconvnet.arguments import Brief
+
 from .window import FAR, Interval, Window
 
 
 @dataclass(frozen=True, eq=False)
-class Crop:
+class Crop(Brief):
     """Where the windows of some units lie in the maps of one node.
 
     Args:

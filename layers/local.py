@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations, count, islice
 from math import comb
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ from torch.utils import _pytree as pytree
 from .base import MirroredLayer, Record, Signal
 from .functional import leaf
 from .window import whole
+
+if TYPE_CHECKING:
+    from .policies import Policies
 
 Signals = Sequence[Tensor | None]
 
@@ -42,6 +45,11 @@ class Traced(Record):
     written: tuple[int, ...] = ()
     tried: MutableMapping[Any, bool] = field(default_factory=dict)
     per_sample = False  # nothing is known of the operation: it may mix the samples of a batch
+
+    @property
+    def in_words(self) -> str:
+        """What it is."""
+        return "graph of autograd"
 
     @cached_property
     def apart(self) -> bool:
@@ -165,6 +173,9 @@ class Local(MirroredLayer):
         flat, layout = pytree.tree_flatten(kept.leaves)
         back = [next(sent) if isinstance(x, Tensor) and x.requires_grad else None for x in flat]
         return tuple(pytree.tree_unflatten(back, layout))
+
+    def reused(self, record: Any, policies: Policies) -> None:
+        """Not: activations inside of it were run under the policies of the recording."""
 
     def window(self, window: Any, record: Traced) -> tuple[Any, ...]:
         """Everything."""

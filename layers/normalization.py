@@ -148,6 +148,15 @@ class ResponseNormalization(SamePlaces):
         exact = policies.response_normalization == "exact"
         return ResponseNormalization(self.function, self.size, exact=exact)
 
+    def reused(
+        self, record: Record, policies: Policies
+    ) -> tuple[ResponseNormalization, Record] | None:
+        """Where its input was kept, or is not needed."""
+        other = self.under(policies)
+        if other.exact and not self.exact:
+            return None
+        return other, record if other.exact else Nothing()
+
 
 def response_call(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from deconvnet.arguments import Brief
+
+from .parameters import written
 
 
 class UnmirroredError(ValueError):
@@ -19,7 +21,7 @@ class UnmirroredError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Activation:
+class Activation(Brief):
     """An elementwise activation function ``a = f(z)``.
 
     Args:
@@ -52,7 +54,7 @@ RENAMED = {"rules": "supports", "placewise": "pointwise"}
 """{old name that a user's rule may still have: name now}; it would be ignored in silence."""
 
 
-class Rectifier(ABC):
+class Rectifier(Brief, ABC):
     """What an activation does to the signal ``R`` that arrives from above.
 
     To make a policy of your own, write a subclass with these two methods and pass an instance:
@@ -72,7 +74,15 @@ class Rectifier(ABC):
     chain_rule: ClassVar[bool] = False
     """Whether the rule is the derivative, so that autograd itself may carry the signal."""
 
+    keeps: ClassVar[tuple[str, ...] | None] = None
+    """Names of what ``remember`` returns, in its order: () for nothing, ("derivative",), …
+
+    A recording made under another rule serves this one if that rule keeps all of these too. None:
+    only its own recordings do.
+    """
+
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         for old, new in RENAMED.items():
             if old in vars(cls):
                 raise TypeError(f"{cls.__name__}.{old} is now called {new}; rename it")
@@ -103,34 +113,15 @@ class Rectifier(ABC):
 
         The parameters are what the instance holds under names without a leading underscore.
         """
-        told = [_spelled(value) for name, value in vars(self).items() if name[:1] != "_"]
+        told = [written(value) for name, value in vars(self).items() if name[:1] != "_"]
         return f"{self.name}({', '.join(told)})" if told else self.name
-
-
-def _spelled(value: Any) -> str:
-    """A parameter as text: other values give another text, and every process the same."""
-    if isinstance(value, float):
-        short = f"{value:g}"
-        return short if float(short) == value or value != value else repr(value)
-    if isinstance(value, Tensor):
-        value = value.detach().cpu().resolve_conj().resolve_neg().numpy()
-    if isinstance(value, np.ndarray):
-        digest = hashlib.sha256(value.tobytes()).hexdigest()[:8]
-        return f"{value.dtype} {'x'.join(map(str, value.shape))} {digest}"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {_spelled(one)}' for key, one in value.items())}}}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_spelled, value))}]"
-    own = getattr(value, "__qualname__", None)  # of functions and classes
-    if own is None and " at 0x" in repr(value):
-        return f"{type(value).__qualname__} {_spelled(getattr(value, '__dict__', {}))}"
-    return str(own or value)
 
 
 class Gradient(Rectifier):
     """``R · f'(z)``: the chain rule, so that a projection is the gradient (Simonyan 2013)."""
 
     name = "gradient"
+    keeps = ("derivative",)
     pointwise = chain_rule = True
 
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> Tensor:
@@ -138,7 +129,7 @@ class Gradient(Rectifier):
         return activation.derivative(z, a)
 
     def signal(self, R: Tensor, kept: Tensor) -> Tensor:
-        """``R`` where the unit was active."""
+        """``R`` where the unit was active, R · 1[z > 0]."""
         return R * kept
 
     def supports(self, activation: Activation) -> bool:
@@ -150,6 +141,7 @@ class DeconvNetRule(Rectifier):
     """``max(R, 0)``: the rectifier itself, applied to the signal (Zeiler & Fergus 2014, 2.1)."""
 
     name = "deconvnet"
+    keeps = ()
     pointwise = True
     normalization = "identity"
 
@@ -157,7 +149,7 @@ class DeconvNetRule(Rectifier):
         """Nothing: the rule does not look at the image."""
 
     def signal(self, R: Tensor, kept: None) -> Tensor:
-        """The positive part."""
+        """The positive part, max(R, 0)."""
         return R.clamp(min=0)
 
 
@@ -165,6 +157,7 @@ class Guided(Rectifier):
     """``max(R, 0) · 1[z > 0]``: both masks at once (Springenberg 2014, figure 1)."""
 
     name = "guided"
+    keeps = ("derivative",)
     pointwise = True
     normalization = "identity"
 
@@ -173,7 +166,7 @@ class Guided(Rectifier):
         return activation.derivative(z, a)
 
     def signal(self, R: Tensor, kept: Tensor) -> Tensor:
-        """The positive part, where the unit was active."""
+        """The positive part where the unit was active, max(R, 0) · 1[z > 0]."""
         return R.clamp(min=0) * kept
 
 
@@ -181,13 +174,14 @@ class Identity(Rectifier):
     """``R``: the activation is passed by, so that the whole mirror is linear (Mahendran 2016)."""
 
     name = "identity"
+    keeps = ()
     pointwise = True
 
     def remember(self, z: Tensor, a: Tensor, activation: Activation) -> None:
         """Nothing."""
 
     def signal(self, R: Tensor, kept: None) -> Tensor:
-        """Unchanged."""
+        """``R``, unchanged."""
         return R
 
     def supports(self, activation: Activation) -> bool:
@@ -204,6 +198,7 @@ class RectGrad(Rectifier):
     """
 
     name = "rectgrad"
+    keeps = ("activation", "derivative")
     q: float = 98.0
 
     def __post_init__(self) -> None:
@@ -264,7 +259,7 @@ def rectifier(policy: str | Rectifier) -> Rectifier:
 
 
 @dataclass(frozen=True, eq=False)
-class Policies:
+class Policies(Brief):
     """The choices that define a mirror: rectifier, fallback, normalisation, unpooling.
 
     Args:

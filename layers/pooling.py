@@ -46,9 +46,25 @@ class Unpooled(WithoutFilters):
         cells = self.cells(record, signal.shape)
         return (spread(signal, record.size, cells, how=self.unpooling),)
 
+    @property
+    def mirror_in_words(self) -> str:
+        """Where the unpooling puts a value."""
+        places = {"switches": "to its switch", "centre": "to the centre of its window"}
+        return f"unpool: each value {places.get(self.unpooling, 'in equal parts to its window')}"
+
     def under(self, policies: Policies) -> Unpooled:
         """Unpooled as the policies say."""
         return replace(self, unpooling=policies.unpooling)
+
+    def reused(
+        self, record: Switches | InputSize, policies: Policies
+    ) -> tuple[Unpooled, Switches | InputSize] | None:
+        """By the size of the input, unless switches are wanted and there are none."""
+        wanted, there = policies.unpooling == "switches", isinstance(record, Switches)
+        if wanted and not there:
+            return None
+        kept = record if wanted else InputSize(record.size)
+        return self.under(policies), kept
 
 
 @dataclass(frozen=True, eq=False)

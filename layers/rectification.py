@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from .base import Inside, Record, SamePlaces, no_filters
+from .base import Inside, Record, SamePlaces, first_sentence, no_filters
 from .crop import Crop
 from .functional import PerSample, Values, along
 from .policies import Activation, DeconvNetRule, Policies, Rectifier
@@ -25,6 +26,14 @@ class Kept(Record):
     """What the rectifier keeps of an activation: nothing, a tensor, or a tuple of tensors."""
 
     kept: Any
+
+    @property
+    def in_words(self) -> str:
+        """Nothing, a mask, or how many tensors."""
+        kept = [one for one in pytree.tree_leaves(self.kept) if isinstance(one, Tensor)]
+        if [one.dtype for one in kept] == [torch.bool]:
+            return "mask"
+        return f"{len(kept)} tensor{'s' * (len(kept) > 1)}" if kept else "nothing"
 
     def within(self, output: Crop, inputs: Sequence[Crop]) -> Kept:
         """What was kept of the same places."""
@@ -64,6 +73,14 @@ class Rectification(SamePlaces):
         assert self.rectifier is not None, "record() refuses layers without a rectifier"
         return (self.rectifier.signal(signal, record.kept),)
 
+    @property
+    def mirror_in_words(self) -> str:
+        """The name of the rule, and what it does to the signal R."""
+        if self.rectifier is None:
+            return super().mirror_in_words
+        told = first_sentence(type(self.rectifier).signal)
+        return f"{self.rectifier}: {told}" if told else str(self.rectifier)
+
     def inside(self, record: Kept) -> Inside | None:
         """The layer itself, if the policy looks at one place at a time."""
         return Inside(self) if self.channelwise else None
@@ -81,6 +98,14 @@ class Rectification(SamePlaces):
         """
         return replace(self, rectifier=policies.rectifier_for(self.activation))
 
+    def reused(self, record: Kept, policies: Policies) -> tuple[Rectification, Kept] | None:
+        """With what the other rule keeps, taken out of what this one kept."""
+        other = self.under(policies)
+        assert self.rectifier is not None, "it was recorded"
+        assert other.rectifier is not None, "it is under policies"
+        kept = _taken(other.rectifier, self.rectifier, record.kept)
+        return None if kept is None else (other, kept)
+
 
 def of_module(module: nn.Module, input: Tensor) -> tuple[Rectification, tuple[Tensor]]:
     """The layer and the inputs of a call of any activation module."""
@@ -91,6 +116,19 @@ def of_module(module: nn.Module, input: Tensor) -> tuple[Rectification, tuple[Te
     # ``forward``: its hooks are run by whoever runs the module
     activation = Activation(type(module).__name__, bare.forward, module_ceiling(module))
     return Rectification(activation), (input,)
+
+
+def _taken(rule: Rectifier, other: Rectifier, kept: Any) -> Kept | None:
+    """What a rule would have kept, out of what another one kept; None if that holds less."""
+    if rule is other:
+        return Kept(kept)
+    if rule.keeps is None or other.keeps is None:
+        return None
+    parts = dict(zip(other.keeps, kept if len(other.keeps) > 1 else (kept,), strict=False))
+    if not set(rule.keeps) <= set(parts):
+        return None
+    taken = tuple(parts[name] for name in rule.keeps)
+    return Kept(taken if len(taken) > 1 else taken[0] if taken else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +154,10 @@ class GatedLinearUnit(PerSample):
         """
         rule = policies.rectifier_for(Activation("GLU", self.function))
         return replace(self, rectified=isinstance(rule, DeconvNetRule))
+
+    def reused(self, record: Values, policies: Policies) -> tuple[GatedLinearUnit, Values]:
+        """Both halves are kept under every rule."""
+        return self.under(policies), record
 
 
 def glu(input: Tensor, dim: int = -1) -> Any:

@@ -55,6 +55,11 @@ class Reshaped(Record):
     after: torch.Size
 
     @property
+    def in_words(self) -> str:
+        """As other layers that need no more."""
+        return "input size"
+
+    @property
     def per_sample(self) -> bool:
         """The batch must stay the first axis."""
         both = len(self.before) > 0 and len(self.after) > 0

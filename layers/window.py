@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deconvnet.arguments import Brief
+
 Ints = Any  # an int or an array of ints: many units are carried through the network at once
 FAR = 1 << 40  # "the whole axis", before it is clipped to the axis' length
 
 
 @dataclass(frozen=True, eq=False)
-class Interval:
+class Interval(Brief):
     """Half-open ranges ``[start, stop)`` along one axis, one for each of ``n`` units.
 
     A range that is empty (``stop <= start``) says that the unit sees nothing there.

@@ -12,9 +12,9 @@ import torchvision
 
 import deconvnet
 from deconvnet import Preprocessing
-from deconvnet.cli.progress import bar
 from deconvnet.data import ImageFolder
 from deconvnet.mining.mine import Source
+from deconvnet.mining.progress import bar
 from deconvnet.zoo.state_dicts import load_state_dict
 
 

@@ -6,16 +6,14 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import torch
 
 from deconvnet.mining.mine import Unfinished
-from deconvnet.mining.run.sharding import Shard, gpu, local_rank, of_environment, parse
+from deconvnet.mining.run.sharding import Shard, gpu, of_environment, parse
 from deconvnet.mining.run.signals import Stopping
-
-from .progress import bar
 
 
 def device_of(name: str) -> torch.device:
@@ -38,14 +36,6 @@ def device_of(name: str) -> torch.device:
 def shard_of(options: argparse.Namespace) -> Shard:
     """The shard of this process: from ``--shard``, else from torchrun or SLURM."""
     return parse(options.shard) if options.shard else of_environment(os.environ)
-
-
-@contextmanager
-def progress(total: int, does: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar; one for each machine where several processes write to one terminal."""
-    silent = nullcontext(lambda done, of: None) if local_rank(os.environ) else None
-    with silent or bar(total, does) as report:
-        yield report
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from .options import command_line
+from .command_line import command_line
 from .text import plain_json, printable
 
 # ours, the system's, and torch's own: out of memory is a RuntimeError

@@ -1,14 +1,12 @@
-"""The commands and their options; nothing here imports torch, so that help is quick."""
+"""The options of the commands; nothing here imports torch, so that help is quick."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from typing import Any
 
-import deconvnet
 from deconvnet.arguments import expanded
 from deconvnet.mining.run.bad_images import DEFAULT, Limit
 
@@ -25,9 +23,16 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(_parsed(text, lambda all_: list(map(int, all_.split(","))), "integers: 3,7"))
 
 
-def colours(text: str) -> tuple[float, ...]:
-    """One number for each of three colours: .5,.5,.5."""
-    return tuple(_parsed(text, lambda all_: list(map(float, all_.split(","))), "R,G,B: .5,.5,.5"))
+def shape(text: str) -> tuple[int, ...]:
+    """Pixels along each axis, with or without the channels before them: 28, 28x28, 1x28x28."""
+    expected = "pixels: 28, 28x28 or 1x28x28"
+    return tuple(_parsed(text, lambda all_: list(map(int, all_.lower().split("x"))), expected))
+
+
+def levels(text: str) -> tuple[float, ...]:
+    """One number for all channels, or one for each: .5 or .5,.5,.5."""
+    expected = "a number, or one for each channel: .5,.5,.5"
+    return tuple(_parsed(text, lambda all_: list(map(float, all_.split(","))), expected))
 
 
 def count(text: str) -> int | None:
@@ -103,17 +108,29 @@ _WEIGHTS = "state dict or checkpoint (.pth, .safetensors), or torchvision's: DEF
 _DATA = "folder of images, list of images (.txt), hf:PATH[:COLUMN], or a factory like MODEL's"
 _FILES = ("size", "content")
 _RULES = ("derivative", "rectify")
-_POLICIES = "RECTIFIER[,RECTIFIER]"
+_UNPOOLINGS, _NORMALIZATIONS = ("switches", "centre", "uniform"), ("exact", "identity")
+_SIGNS = "all, positive, negative, absolute_value"
+POLICIES = "RECTIFIER[,RECTIFIER]"
+_TARGET = "classes 7, units LAYER:C[@ROW,COL], regions LAYER:C@TOP:BOTTOM,LEFT:RIGHT of a map"
+CHOICES = (
+    Option("--fallback", "what to do at activations without a rule", choices=_RULES),
+    Option("--unpooling", "where max pooling's signal goes", "switches", choices=_UNPOOLINGS),
+    Option("--normalization", "of local responses; default: as the paper", choices=_NORMALIZATIONS),
+)
 RULE = (
     Option("--rectifier", "deconvnet, gradient, guided, identity, rectgrad(98)", "deconvnet"),
-    Option("--fallback", "what to do at activations without a rule", choices=_RULES),
+    *CHOICES,
 )
+NORMALISED = (
+    Option("--mean", "mean of each channel in [0, 1], or one for all: .5,.5,.5", type=levels),
+    Option("--std", "standard deviation, likewise", type=levels),
+)
+BANDS = Option("--bands", "bands to show of more than three, from 0: R,G,B or one", type=numbers)
 MODEL = (
     Option("model", _MODEL, type=expanded, metavar="MODEL"),
     Option("--weights", _WEIGHTS, type=expanded),
-    Option("--size", "height and width of the model's input, in pixels", type=int),
-    Option("--mean", "R,G,B of the normalisation", type=colours),
-    Option("--std", "R,G,B of the normalisation", type=colours),
+    Option("--size", "pixels of the model's input: 224, 28x32 or 1x28x28", type=shape),
+    *NORMALISED,
     Option("--white", "white in 16-bit grey files: 4095 for 12 bits (65535)", type=int),
     Option("--exif-transpose", "rotate images as their EXIF orientation says", False),
 )
@@ -122,21 +139,28 @@ LAYERS = (
     Option("--depth", "one line for each module at this depth of names", type=int),
     Option("--check", "compare every node with the model itself, on noise", False),
 )
+_METHODS = "gradient,deconvnet,guided"
+RECTIFIERS = Option("--rectifiers", "rules to compare", _METHODS, words, metavar=POLICIES)
 IMAGES = Option("images", "image files", type=expanded, metavar="IMAGE", nargs="+")
 FIGURE = (
-    Option("--output", "figure to write: .pdf, .png or .svg", type=expanded),
-    Option("--width", "inches, or a venue's text width: icml, neurips, …", "cvpr-full"),
+    Option("--output", "figure to write: .pdf, .png, .svg, .eps or .tiff", type=expanded),
+    Option("--width", "ieee, nature-full, neurips, …, 89mm, 3.5in", "cvpr-full"),
+    Option("--title", "title above the figure"),
+    Option("--caption", "say below the figure how it was drawn", False),
 )
 UNITS = (
-    Option("--layer", "node name, see `deconvnet layers`", required=True),
-    Option("--channel", "one or several channels: C[,C...]", type=numbers, required=True),
+    Option("--layer", "node name, see `deconvnet layers`; default: the last activation"),
+    Option("--channel", "channels: C[,C...], C-C, or strongest:N in each image", "strongest:3"),
     Option("--position", "ROW,COL in the map; default: the strongest", type=numbers),
     Option("--seed", "value to start from: activation, one or map", "activation"),
 )
 TARGET = (
     Option("--layer", "node name, see `deconvnet layers`"),
-    Option("--channel", "channel of the layer", type=int),
+    Option("--channel", "channel of the layer; default: its strongest", type=int),
     Option("--class", "class; default: the likeliest", type=int, metavar="INDEX", dest="class_"),
+    Option("--target", _TARGET, nargs="+", metavar="TARGET"),
+    RECTIFIERS,
+    Option("--sign", f"which values are drawn: {_SIGNS}", "all", words, metavar="SIGN[,SIGN]"),
 )
 IMAGE = Option("image", "image file", type=expanded, metavar="IMAGE")
 CLASS = Option("--target", "class, by index or name; default: the likeliest", type=class_)
@@ -153,6 +177,18 @@ OCCLUSION = (
     Option("--stride", "pixels between positions; default: a quarter of that", type=int),
     Option("--value", "what fills the square: grey, mean or V[,V...]", "grey", fill),
 )
+BELOW = (
+    Option("--unit", "LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COL", required=True),
+    Option("--at", "a layer below the unit's", required=True),
+)
+TRACE = (
+    Option(
+        "--unit", "LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COL; default: the strongest", required=True
+    ),
+    Option(
+        "--nodes", "N[,N...]: nodes to show; default: those of filters, ReLUs, pools", type=words
+    ),
+)
 LOCALIZE = (
     CLASS,
     Option("--method", "threshold, or grabcut, which needs OpenCV", "threshold"),
@@ -164,7 +200,7 @@ LOCALIZE = (
         nargs="+",
     ),
     replace(RULE[0], default="gradient"),
-    RULE[1],
+    *CHOICES,
 )
 FIELD = Option("--channels", "C[,C...]; default: 16 spread over the layer", type=numbers)
 INVARIANCE = (
@@ -199,6 +235,10 @@ MINE = (
     Option("data", _DATA, type=expanded, metavar="DATA"),
     Option("--layers", "L[,L...]; default: every layer with units", type=words),
     Option("-k", "images per channel", 9, int),
+    Option("--lowest", "images of lowest activation per channel", 0, int),
+    Option("--sample", "images drawn at random, whose activations are stored", 0, int),
+    Option("--rank", "rank images by the max or mean of a map", "max", choices=("max", "mean")),
+    Option("--random-state", "seed that selects the sample", 0, int),
     Option("--batch-size", "images per batch", 64, int),
     Option("--workers", "processes that read images", 0, int),
     Option("--restart", "start over and replace what is there", False),
@@ -206,8 +246,8 @@ MINE = (
     Option("--save-every", "seconds between checkpoints", 30.0, float),
     Option("--threads", "CPU threads; default: as the run began, or PyTorch's", type=int),
     Option("--shard", "process I of N, from 0; default: from torchrun or SLURM", metavar="I/N"),
-    Option("--store-patches", "write patches into the store, as JPEG", False),
-    Option("--store-projections", "and projections", [], words, metavar=_POLICIES),
+    Option("--store-patches", "write patches into the store", False),
+    Option("--store-projections", "and projections", [], words, metavar=POLICIES),
     Option("--dry-run", "estimate time, memory and disk space; write nothing", False),
     Option("--strict", "stop at the first unreadable image", False),
     Option("--fingerprint", "identify files by size or by content", "size", choices=_FILES),
@@ -218,6 +258,10 @@ STORE = Option("store", "store that `deconvnet mine` wrote", type=expanded, meta
 EXEMPLARS = (
     Option("--layer", "one of the store's layers", required=True),
     Option("--channels", "0-15, 3,7,9, strongest:N or random:N", "strongest:12"),
+    Option("-k", "images per channel; default: all that were mined", type=int),
+    Option("--per-source", "images per channel from one photograph; default: any number", type=int),
+    Option("--rows", "rows of channels on a page; default: as many as fit", type=int),
+    Option("--columns", "channels in a row; default: as many as can be read", type=int),
     Option("--recompute", "ignore the pictures in the store; use model and data", False),
 )
 VERIFY = (
@@ -230,146 +274,3 @@ MINED_MODEL = (
     Option("--weights", "weights, if not where the store says", type=expanded),
 )
 MINED_DATA = Option("--data", "DATA, if not where the store says", type=expanded)
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command: description, example, options, default output and aliases."""
-
-    does: str
-    example: str
-    options: Sequence[Option]
-    output: str | None = None
-    aliases: Sequence[str] = ()
-
-
-COMMANDS = {
-    "demo": Command(
-        "Mine, project and draw with the embedded model and images; works offline.",
-        "",
-        [Option("--output", "folder to write", type=expanded)],
-        "outputs/demo",
-    ),
-    "layers": Command(
-        "List a model's layers: kind, channels, map size, receptive field, stride, rule.",
-        "torchvision:resnet50 --size 224 --kinds Conv2d,ReLU",
-        [*MODEL, *LAYERS, *RULE],
-    ),
-    "visualize": Command(
-        "Show what chosen channels of a layer respond to in images.",
-        "torchvision:vgg16 --weights DEFAULT cat.jpg --layer features.22 --channel 42,77 "
-        "-o cat.png",
-        [*MODEL, IMAGES, *UNITS, *RULE, *FIGURE],
-        "outputs/visualize.png",
-    ),
-    "mine": Command(
-        "Find each channel's top-k images in a data set and write them to an HDF5 store.",
-        "torchvision:vgg16 --weights DEFAULT photos/ -o outputs/top9.h5 "
-        "--layers features.22,features.29",
-        [*MODEL, *MINE, RULE[1], MAX_BAD, DEVICE, OUTPUT],
-        "outputs/top9.h5",
-    ),
-    "merge": Command(
-        "Merge the parts of several `mine` processes into a store.",
-        "outputs/top9.h5.parts -o outputs/top9.h5",
-        [PARTS, MAX_BAD, *MINED_MODEL, OUTPUT],
-        "outputs/top9.h5",
-    ),
-    "exemplars": Command(
-        "Draw channels' top images beside their projections (Zeiler & Fergus, figure 2).",
-        "outputs/top9.h5 --layer features.22 --channels strongest:12 -o fig2.pdf",
-        [STORE, *EXEMPLARS, *MINED_MODEL, MINED_DATA, *RULE, *FIGURE],
-        "outputs/figure2.pdf",
-        aliases=["figure"],
-    ),
-    "compare": Command(
-        "Compare gradient, deconvnet and guided on a unit or a class score.",
-        "torchvision:vgg16 --weights DEFAULT cat.jpg dog.jpg -o methods.pdf",
-        [*MODEL, IMAGES, *TARGET, RULE[1], *FIGURE],
-        "outputs/methods.pdf",
-    ),
-    "invariance": Command(
-        "Shift, scale and turn images and see how far features move (Zeiler & Fergus, figure 5).",
-        "torchvision:vgg16 --weights DEFAULT dog.jpg car.jpg -o invariance.pdf",
-        [*MODEL, IMAGES, *INVARIANCE, *FIGURE],
-        "outputs/invariance.pdf",
-    ),
-    "correspondence": Command(
-        "Hide a part of images and compare how features change (Zeiler & Fergus, table 1).",
-        "torchvision:vgg16 --weights DEFAULT a.jpg b.jpg --part eye=40,60,70,90/50,64,80,94 "
-        "-o correspondence.pdf",
-        [*MODEL, IMAGES, *CORRESPONDENCE, *FIGURE],
-        "outputs/correspondence.pdf",
-    ),
-    "effective-field": Command(
-        "Measure how much of its receptive field a layer's central unit responds to (Luo 2016).",
-        "torchvision:vgg16 --weights DEFAULT photos/a.jpg photos/b.jpg --layer features.29 "
-        "-o field.pdf",
-        [*MODEL, IMAGES, LAYER, FIELD, *FIGURE],
-        "outputs/effective_field.pdf",
-    ),
-    "localize": Command(
-        "Find a class in images: saliency, mask and box (Simonyan, section 3.2).",
-        "torchvision:vgg16 --weights DEFAULT dog.jpg --boxes 20,30,200,180 -o boxes.pdf",
-        [*MODEL, IMAGES, *LOCALIZE, *FIGURE],
-        "outputs/localize.pdf",
-    ),
-    "class-model": Command(
-        "Find the image that a model scores highest for a class (Simonyan, figure 1).",
-        "torchvision:vgg16 --weights DEFAULT photos/a.jpg photos/b.jpg --target 151,207 "
-        "-o classes.pdf",
-        [*MODEL, NATURAL, *CLASS_MODEL, *EXAMPLES, *FIGURE],
-        "outputs/class_model.pdf",
-    ),
-    "occlusion": Command(
-        "Hide parts of an image and see what the model loses (Zeiler & Fergus, figure 7).",
-        "torchvision:vgg16 --weights DEFAULT dog.jpg -o occlusion.pdf",
-        [*MODEL, IMAGE, *OCCLUSION, *EXAMPLES, *RULE, *FIGURE],
-        "outputs/occlusion.pdf",
-    ),
-    "info": Command(
-        "Describe a store: how it was made, and what it holds.", "outputs/top9.h5", [STORE]
-    ),
-    "verify": Command(
-        "Recompute random entries of a store and compare; exit with 1 if any differs.",
-        "outputs/top9.h5 -n 100",
-        [STORE, *VERIFY, *MINED_MODEL, MINED_DATA, DEVICE],
-    ),
-    "embed": Command(
-        "Write patches, and projections on request, into an existing store.",
-        "outputs/top9.h5 --projections deconvnet,guided",
-        [
-            STORE,
-            Option("--projections", _POLICIES, [], words),
-            RULE[1],
-            *MINED_MODEL,
-            MINED_DATA,
-            replace(OUTPUT, help="new store; default: replace STORE"),
-        ],
-    ),
-}
-
-
-def command_line() -> argparse.ArgumentParser:
-    """The parser of the command line."""
-    made = argparse.ArgumentParser(
-        prog="deconvnet",
-        description=deconvnet.__doc__.splitlines()[0],
-        epilog="Every command has its own --help with an example.",
-    )
-    made.add_argument("--version", action="version", version=version("deconvnet"))
-    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        parser = commands.add_parser(
-            name,
-            aliases=command.aliases,
-            help=command.does,
-            description=command.does,
-            epilog=f"example:\n  deconvnet {name} {command.example}".rstrip(),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        parser.set_defaults(command=name)  # also where an alias was typed
-        for option in (*command.options, Option("--json", "print the result as JSON", False)):
-            is_output = option.name == "--output"
-            (replace(option, default=command.output) if is_output else option).add(parser)
-    return made

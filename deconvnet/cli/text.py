@@ -23,11 +23,6 @@ def plain_json(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def by(sizes: Any) -> str:
-    """Sizes as text: "3 x 224 x 224"."""
-    return " x ".join(f"{size:g}" for size in sizes)
-
-
 def columns(rows: Sequence[Sequence[str]], *, right: bool = False) -> Iterator[str]:
     """Rows as lines of aligned columns; all but the first flush ``right``, or left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

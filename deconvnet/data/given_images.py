@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from .preprocessing import Preprocessing
+from .pictures import Prepares
 from .resolve import HOW, known_preprocessing, needed_preprocessing
 
 _FORMS = "a float tensor (batch, channels, *size), preprocessed; or paths, PIL images, uint8 arrays"
@@ -37,15 +37,15 @@ class GivenImages:
 
     tensor: Tensor
     names: Sequence[str]
-    preprocessing: Preprocessing | None = None
+    preprocessing: Prepares | None = None
 
     def __len__(self) -> int:
         return len(self.tensor)
 
     @property
-    def prepared(self) -> Preprocessing:
+    def prepared(self) -> Prepares:
         """The preprocessing; ValueError if it is not known."""
-        return needed_preprocessing(self.preprocessing, data=None, model=None, attributes={})
+        return needed_preprocessing(self.preprocessing, axes=self.tensor.ndim - 2)
 
     @property
     def pictures(self) -> list[NDArray[np.float32]]:
@@ -129,7 +129,7 @@ def _listed(images: Any, axes: int) -> list[Any]:
     return list(images)
 
 
-def _prepared(one: Any, name: str, preprocessing: Preprocessing) -> Tensor:
+def _prepared(one: Any, name: str, preprocessing: Prepares) -> Tensor:
     """The tensor of one image."""
     if isinstance(one, str | PathLike):
         return preprocessing.prepared(preprocessing.read(one), os.fspath(one))

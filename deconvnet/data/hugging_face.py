@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from deconvnet.arguments import expanded
+from deconvnet.arguments import brief, cut, expanded
 
 from .image_files import ImageError
-from .preprocessing import Preprocessing
+from .pictures import Prepares
 from .samples import bytes_of, check_map_style, sampled
 
 
@@ -31,7 +31,7 @@ class HuggingFaceImages(Dataset[Any]):
     def __init__(
         self,
         dataset: Any,
-        preprocessing: Preprocessing,
+        preprocessing: Prepares,
         *,
         column: str | None = None,
         identity: str = "size",
@@ -59,6 +59,10 @@ class HuggingFaceImages(Dataset[Any]):
             columns = _listed(dataset)
             raise ValueError(f"there is no column {self.column!r}; the columns are {columns}")
         self._rows = dataset if own else _undecoded(dataset, self.column)
+
+    def __repr__(self) -> str:
+        held = f"{len(self)} images in column {self.column!r}"
+        return brief(type(self).__name__, held, cut(repr(self.preprocessing), 300))
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -39,14 +39,29 @@ class ImageError(ValueError):
     """An image file that cannot be used; the message names the file and the reason."""
 
 
+def check_readable(file: str | PathLike[str]) -> None:
+    """Check that there is a file that can be opened; what is in it is seen when it is read.
+
+    Raises:
+        ImageError: there is none.
+    """
+    try:
+        with open(expanded(file), "rb"):
+            pass
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ImageError(f"{os.fspath(file)!r} cannot be used: {reason}") from error
+
+
 def read_image(
     file: str | PathLike[str] | BinaryIO,
     *,
     name: str | None = None,
     orient: Callable[[Image.Image], Image.Image] | None = None,
     white: int = WHITE,
+    bands: int = 3,
 ) -> Image.Image:
-    """Read an image file as 8-bit RGB.
+    """Read an image file as 8-bit RGB, or with as many other bands as it has.
 
     The first frame of several; a broken colour profile is ignored, and so is the EXIF
     orientation, as in the training code behind published weights. See ``to_rgb`` for colours.
@@ -56,11 +71,12 @@ def read_image(
         name: what to call it in a message; by default its path.
         orient: applied before conversion, such as ``PIL.ImageOps.exif_transpose``.
         white: the value of white in 16-bit grey, see ``to_rgb``.
+        bands: 3 for RGB; any other number must be the file's, whose bands are left as they are.
 
     Raises:
         ImageError: the file cannot be decoded completely (empty, truncated even by the two bytes
             that end a JPEG, no image), has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``, sides
-            of a ratio above 100, or colours that ``to_rgb`` refuses.
+            of a ratio above 100, colours that ``to_rgb`` refuses, or another number of bands.
     """
     file = expanded(file) if isinstance(file, str | PathLike) else file
     name = name or (os.fspath(file) if isinstance(file, str | PathLike) else "an image")
@@ -80,9 +96,10 @@ def read_image(
                     raise ImageError(f"{sides}, a ratio above {_LONGEST}; crop it")
                 several = image.format != "MPO" and getattr(image, "is_animated", False)
                 image.load()
-                cmyk = image.mode == "CMYK"
+                cmyk = image.mode == "CMYK" and bands == 3
                 greatest = _greatest(image)
-                rgb = _converted(orient(image) if orient else image, white)
+                turned = orient(image) if orient else image
+                made = _converted(turned, white) if bands == 3 else _as_stored(turned, bands)
     except Exception as error:  # Pillow raises nearly everything on a broken file
         reason = " ".join(_reason(error, file).split())
         raise ImageError(f"{name!r} cannot be used: {reason}") from error
@@ -91,7 +108,14 @@ def read_image(
     _check_range(greatest, white)
     if cmyk:
         _warn_once("a CMYK image was converted to RGB without its colour profile")
-    return rgb
+    return made
+
+
+def _as_stored(image: Image.Image, bands: int) -> Image.Image:
+    there = image.getbands()
+    if len(there) != bands:
+        raise ImageError(f"it has {len(there)} bands ({', '.join(there)}), expected {bands}")
+    return image.copy()
 
 
 def to_rgb(image: Image.Image, *, white: int = WHITE) -> Image.Image:

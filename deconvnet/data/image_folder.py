@@ -13,9 +13,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from deconvnet.arguments import expanded
+from deconvnet.arguments import brief, cut, expanded
 
-from .preprocessing import Preprocessing
+from .band_files import NPY
+from .pictures import Prepares
 from .samples import few_images
 
 SUFFIXES = tuple(
@@ -30,9 +31,10 @@ _NO_PIXELS = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")  # Pillow opens them
 class ImageFolder(Dataset[Tensor]):
     """The images of a folder and all folders below it, as tensors; no labels.
 
-    Files are told by their suffix and sorted by the bytes of their relative paths, so the order
-    is the same on every machine; names that start with a dot are ignored. Links are followed,
-    but each folder is visited once. A list of files is taken too, in its own order.
+    Files are told by their suffix (``.npy`` is one where images have neither 1 nor 3 bands) and
+    sorted by the bytes of their relative paths, so the order is the same on every machine; names
+    that start with a dot are ignored. Links are followed, but each folder is visited once. A list
+    of files is taken too, in its own order.
     """
 
     passed_over: Mapping[str, int]
@@ -42,7 +44,7 @@ class ImageFolder(Dataset[Tensor]):
     def __init__(
         self,
         folder: str | PathLike[str] | Iterable[str | PathLike[str]],
-        preprocessing: Preprocessing,
+        preprocessing: Prepares,
         *,
         root: str | PathLike[str] = "",
         read: Callable[[str], Image.Image] | None = None,
@@ -71,9 +73,10 @@ class ImageFolder(Dataset[Tensor]):
         self._listed = not isinstance(folder, str | PathLike)
         if isinstance(folder, str | PathLike):
             self._root = expanded(folder)
-            self._paths, self.passed_over = _images_below(self._root)
+            suffixes = _suffixes(preprocessing)
+            self._paths, self.passed_over = _images_below(self._root, suffixes)
             others = f": {said_of(self.passed_over)}" if self.passed_over else ""
-            nothing = f"there is no image in {self._root!r}{others}; known are {' '.join(SUFFIXES)}"
+            nothing = f"there is no image in {self._root!r}{others}; known are {' '.join(suffixes)}"
         else:
             self._root, self._paths = expanded(root), [os.fspath(path) for path in folder]
             self.passed_over = {}
@@ -81,9 +84,15 @@ class ImageFolder(Dataset[Tensor]):
         if not self._paths:
             raise FileNotFoundError(nothing)
 
+    def __repr__(self) -> str:
+        place = cut(repr(self._root), 200) if self._root else "a list of files"
+        return brief(
+            type(self).__name__, place, f"{len(self)} images", cut(repr(self.preprocessing), 300)
+        )
+
     @classmethod
     def from_list(
-        cls, file: str | PathLike[str], preprocessing: Preprocessing, *, identity: str = "size"
+        cls, file: str | PathLike[str], preprocessing: Prepares, *, identity: str = "size"
     ) -> ImageFolder:
         """The images that a text file lists: one path per line, relative to its folder.
 
@@ -108,7 +117,7 @@ class ImageFolder(Dataset[Tensor]):
         return len(self._paths)
 
     def __getitem__(self, index: int) -> Tensor:
-        """The tensor (3, height, width) float32 of one image.
+        """The tensor (channels, height, width) of one image.
 
         Raises:
             ImageError: the file cannot be used.
@@ -174,7 +183,16 @@ def may_be_images(passed_over: Mapping[str, int]) -> bool:
     )
 
 
-def _images_below(root: str) -> tuple[list[str], dict[str, int]]:
+def _suffixes(preprocessing: Prepares) -> tuple[str, ...]:
+    """What the names of image files end in; arrays are images where Pillow has no such images.
+
+    In a folder of photographs an array may be anything, such as the labels.
+    """
+    bands = (preprocessing.shape or (3,))[0]
+    return SUFFIXES if bands in (1, 3) else (*SUFFIXES, NPY)
+
+
+def _images_below(root: str, suffixes: tuple[str, ...]) -> tuple[list[str], dict[str, int]]:
     """The paths of all images, and how many other files there are of each suffix."""
     if not os.path.isdir(root):
         raise FileNotFoundError(f"{root!r} is no folder; give a folder of images, or a list")
@@ -184,10 +202,10 @@ def _images_below(root: str) -> tuple[list[str], dict[str, int]]:
     for folder, files in _walk(root):
         relative = os.path.relpath(folder, root).replace(os.sep, "/")
         prefix = "" if relative == "." else f"{relative}/"
-        images = [name for name in files if name.lower().endswith(SUFFIXES)]
+        images = [name for name in files if name.lower().endswith(suffixes)]
         paths += [prefix + name for name in images]
         others.update(os.path.splitext(name)[1].lower() for name in set(files).difference(images))
-        if relative.lower().endswith(SUFFIXES):
+        if relative.lower().endswith(suffixes):
             disguised.append(relative)
     if disguised:  # a folder called x.jpg with nothing in it was meant to be an image: a bad one
         full = {str(parent) for path in paths for parent in PurePosixPath(path).parents}

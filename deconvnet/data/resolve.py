@@ -7,21 +7,29 @@ from collections.abc import Mapping
 from os import PathLike, fspath
 from typing import Any
 
+from torch.utils.data import Subset
+
 from deconvnet.arguments import expanded
 
+from .configurations import is_preset, is_timm_config, of_timm, of_torchvision
 from .factories import FORMS, made_by
 from .hugging_face import HuggingFaceImages, is_hugging_face, load_from_disk
 from .image_folder import SUFFIXES, ImageFolder
+from .pictures import Prepares
 from .preprocessing import Preprocessing
 from .samples import check_map_style
+from .transform import SIGNALS, Transform, normalization_of
 
 LISTS = (".txt", ".lst")
 """What the name of a list of images ends in."""
 SPECS = f"a folder of images, a list of them (.txt), hf:PATH[:COLUMN], {FORMS}"
+UNKNOWN = "unknown"
+"""What a store says of a preprocessing that nobody stated."""
 _HUGGING_FACE = "hf:"
 HOW = (
-    "give preprocessing=deconvnet.Preprocessing(...), or torchvision's weights, or put it on the "
-    "model as model.preprocessing"
+    "give preprocessing=deconvnet.Preprocessing(...), torchvision's weights or transforms, timm's "
+    "model.pretrained_cfg, or a callable; to this call, to DeconvNet, or put it on the data set or "
+    "the model as their attribute preprocessing; on the command line give --mean and --std"
 )
 
 
@@ -51,7 +59,7 @@ def given_dataset(
     return data
 
 
-def dataset(spec: str, preprocessing: Preprocessing, *, identity: str = "size") -> Any:
+def dataset(spec: str, preprocessing: Prepares, *, identity: str = "size") -> Any:
     """Open a data set that is given as a word.
 
     Args:
@@ -70,6 +78,7 @@ def dataset(spec: str, preprocessing: Preprocessing, *, identity: str = "size") 
         TypeError: a data set whose images cannot be read by their index.
         ImportError: a Hugging Face data set, and the package ``datasets`` is not installed.
     """
+    check_spec(spec)
     if spec.startswith(_HUGGING_FACE):
         path, column = _hugging_face_parts(spec)
         rows = load_from_disk(path)
@@ -78,15 +87,8 @@ def dataset(spec: str, preprocessing: Preprocessing, *, identity: str = "size") 
     if os.path.isdir(spec):
         return ImageFolder(spec, preprocessing, identity=identity)
     if spec.lower().endswith(LISTS):
-        if not os.path.isfile(spec):
-            raise FileNotFoundError(f"there is no file {spec!r}, expected a list of images")
         return ImageFolder.from_list(spec, preprocessing, identity=identity)
-    if os.path.isfile(spec):
-        kind = "one image" if spec.lower().endswith(SUFFIXES) else "a file of no known kind"
-        raise ValueError(f"{spec!r} is {kind}; give {SPECS}")
     place, _, name = spec.rpartition(":")
-    if not place or not name:
-        raise FileNotFoundError(f"there is no folder {spec!r}; give {SPECS}")
     made = made_by(place, name)
     if is_hugging_face(made):
         return HuggingFaceImages(made, preprocessing, identity=identity)
@@ -102,8 +104,34 @@ def dataset(spec: str, preprocessing: Preprocessing, *, identity: str = "size") 
     return made
 
 
+def check_spec(spec: str) -> None:
+    """Check that a word of ``dataset`` has one of its forms and names something that is there.
+
+    Raises:
+        FileNotFoundError: there is no such folder, list or Python file.
+        ValueError: a word of none of these forms.
+    """
+    if spec.startswith(_HUGGING_FACE):
+        return
+    spec = expanded(spec)
+    if os.path.isdir(spec):
+        return
+    if spec.lower().endswith(LISTS):
+        if not os.path.isfile(spec):
+            raise FileNotFoundError(f"there is no file {spec!r}, expected a list of images")
+        return
+    if os.path.isfile(spec):
+        kind = "one image" if spec.lower().endswith(SUFFIXES) else "a file of no known kind"
+        raise ValueError(f"{spec!r} is {kind}; give {SPECS}")
+    place, _, name = spec.rpartition(":")
+    if not place or not name:
+        raise FileNotFoundError(f"there is no folder {spec!r}; give {SPECS}")
+    if place.endswith(".py") and not os.path.isfile(place):
+        raise FileNotFoundError(f"there is no file {place!r}")
+
+
 def mined_dataset(
-    attributes: Mapping[str, Any], preprocessing: Preprocessing, spec: str | None = None
+    attributes: Mapping[str, Any], preprocessing: Prepares, spec: str | None = None
 ) -> Any:
     """Open the data set that a store names, or at ``spec`` if it has moved."""
     word = expanded(spec) if spec else str(attributes.get("dataset", ""))
@@ -146,40 +174,111 @@ def _hugging_face_parts(spec: str) -> tuple[str, str | None]:
     return path, column
 
 
+def accepted(given: Any) -> Prepares:
+    """A preprocessing in any of the forms that a user has it in.
+
+    Args:
+        given: a ``Preprocessing`` or a ``Transform``; torchvision's weights, or the transforms
+            that they give; timm's ``model.pretrained_cfg``, or what ``resolve_data_config``
+            returned; or a callable that takes a PIL image (see ``Transform``).
+
+    Raises:
+        TypeError: anything else.
+    """
+    stated = _stated(given)
+    if stated is not None:
+        return stated
+    if callable(given) and not isinstance(given, type):
+        return Transform(given)
+    raise TypeError(
+        f"preprocessing={given!r} was given, expected a deconvnet.Preprocessing, torchvision's "
+        "weights or transforms, timm's model.pretrained_cfg, or a callable that makes a tensor of "
+        "a PIL image"
+    )
+
+
+def _stated(given: Any) -> Prepares | None:
+    """What cannot be anything but a preprocessing; None of all else, plain callables too."""
+    if isinstance(given, Prepares):
+        return given
+    if is_preset(given):
+        return of_torchvision(given)
+    return of_timm(given) if is_timm_config(given) else None
+
+
 def known_preprocessing(
     stated: Any = None,
     *,
     data: Any = None,
     model: Any = None,
     attributes: Mapping[str, Any] | None = None,
-) -> Preprocessing | None:
-    """The preprocessing: as stated, else the data set's own, else the model's, else the store's.
+) -> Prepares | None:
+    """The preprocessing: as stated, else the data set's own, else the net's, else the store's.
 
-    It is stated as a ``Preprocessing``, or as torchvision's weights of a classification network.
-    Data set and model, or its DeconvNet, may have an attribute ``preprocessing``.
+    This is the one rule for use and for display.
+
+    Args:
+        stated: the argument of a call, in any form that ``accepted`` takes.
+        data: a data set; see ``preprocessing_of_data``.
+        model: a DeconvNet, with what it was given, or a model: its attribute ``preprocessing``,
+            else timm's ``pretrained_cfg``.
+        attributes: of a store.
+
+    Raises:
+        TypeError: something else was stated.
     """
-    if isinstance(stated, Preprocessing):
-        return stated
-    if callable(getattr(stated, "transforms", None)) or hasattr(stated, "crop_size"):
-        return Preprocessing.from_weights(stated)
     if stated is not None:
-        raise TypeError(
-            f"preprocessing={stated!r} was given, expected a deconvnet.Preprocessing, or "
-            "torchvision's weights of a classification network"
-        )
-    for holder in (data, model, getattr(model, "model", None)):
-        own = getattr(holder, "preprocessing", None)
-        if isinstance(own, Preprocessing):
-            return own
-    transform = (attributes or {}).get("transform")
-    return Preprocessing.from_json(str(transform)) if transform else None
+        return accepted(stated)
+    of_data = preprocessing_of_data(data)
+    if of_data is not None:
+        return of_data
+    for holder in (model, getattr(model, "model", None)):
+        for name in ("preprocessing", "pretrained_cfg"):
+            own = _stated(getattr(holder, name, None))
+            if own is not None:
+                return own
+    return recorded(attributes or {})
+
+
+def preprocessing_of_data(data: Any) -> Prepares | None:
+    """What a data set says was applied to its images.
+
+    That is its attribute ``preprocessing``, else a ``transform`` that is one of torchvision's
+    presets or ends in ToTensor and Normalize. Of a ``Subset``, what its data set says.
+    """
+    while isinstance(data, Subset) and not hasattr(data, "preprocessing"):
+        data = data.dataset
+    own = _stated(getattr(data, "preprocessing", None))
+    if own is not None:
+        return own
+    transform = getattr(data, "transform", None)
+    known = _stated(transform) is not None or normalization_of(transform) is not None
+    return accepted(transform) if known else None
+
+
+def recorded(attributes: Mapping[str, Any]) -> Preprocessing | None:
+    """The preprocessing that a store records; None if it records none, or one in words."""
+    try:
+        return Preprocessing.from_json(str(attributes.get("transform") or ""))
+    except ValueError:
+        return None
 
 
 def needed_preprocessing(
-    stated: Any, *, data: Any, model: Any, attributes: Mapping[str, Any]
-) -> Preprocessing:
-    """As ``known_preprocessing``, but ValueError if it is not known."""
+    stated: Any,
+    *,
+    data: Any = None,
+    model: Any = None,
+    attributes: Mapping[str, Any] | None = None,
+    axes: int = 2,
+) -> Prepares:
+    """As ``known_preprocessing``, but ValueError if it is not known.
+
+    Signals (``axes`` = 1) need none to be drawn: the values that the model sees are.
+    """
     known = known_preprocessing(stated, data=data, model=model, attributes=attributes)
+    if known is None and axes == 1:
+        return SIGNALS
     if known is None:
         raise ValueError(f"no preprocessing is known that turns tensors back into pictures; {HOW}")
     return known

@@ -38,7 +38,7 @@ def filters(
         weights: ``(C, 3, h, w)``, or ``(C, 1, h, w)``, drawn as grey.
         width: a name in ``WIDTHS``, or inches.
         title: in bold above the drawing.
-        caption: stands beside the title; the rule of contrast follows it.
+        caption: stands below the drawing; the rule of contrast follows it.
         parent: a figure, or a part of one, to draw into; its width counts then.
 
     Raises:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure, SubFigure
 
 from deconvnet.figures.canvas.contrast import RULE
-from deconvnet.figures.canvas.lettering import fold, measure, shorten
+from deconvnet.figures.canvas.lettering import fitting, fold, measure
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, Sheet, captioned, snap
 from deconvnet.figures.canvas.style import INK, LABEL, QUIET, SMALL, paper
 from deconvnet.figures.canvas.style import width as inches
@@ -152,9 +152,9 @@ def panels(
     sheet, top = captioned(full, total, title=title, caption=caption, parent=parent, rule=rule)
     for number, line in enumerate(lines):
         if names:
-            words, middle = shorten(names[number], line.height, size=LABEL), line.height / 2
-            foot = top + line.above + middle
-            sheet.text(words, 0.06, foot, align="middle", rotation=90.0)
+            size = fitting(names[number], line.height, size=LABEL)
+            foot = top + line.above + line.height / 2
+            sheet.text(names[number], 0.06, foot, size=size, align="middle", rotation=90.0)
         line.draw(sheet, gutter, top)
         top += line.total + _BETWEEN
     return sheet.figure
@@ -240,7 +240,7 @@ def _picture(sheet: Sheet, panel: Panel | HeatPanel, place: Place, notes: Sequen
         for colour, name in panel.legend:
             foot += _LINE
             sheet.fill(left, foot - 0.065, width=0.07, height=0.07, colour=colour)
-            sheet.text(shorten(name, wide - 0.1, size=SMALL), left + 0.1, foot, size=SMALL)
+            sheet.text(name, left + 0.1, foot, size=fitting(name, wide - 0.1, size=SMALL))
     for words in notes:
         foot += _LINE
         sheet.text(words, left + wide / 2, foot, size=SMALL, colour=QUIET, align="center")
@@ -287,8 +287,8 @@ def _curves(sheet: Sheet, panel: CurvePanel, place: Place) -> None:
         for name, colour in zip(panel.curves, _cycle(len(panel.curves)), strict=True):
             foot += _LINE
             sheet.fill(left, foot - 0.065, width=0.12, height=0.02, colour=colour)
-            words = shorten(name, wide - 0.16, size=SMALL)
-            sheet.text(words, left + 0.16, foot - 0.03, size=SMALL)
+            size = fitting(name, wide - 0.16, size=SMALL)
+            sheet.text(name, left + 0.16, foot - 0.03, size=size)
 
 
 def _cycle(count: int) -> list[str]:

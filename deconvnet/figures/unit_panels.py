@@ -6,16 +6,15 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy.typing as npt
 from matplotlib.figure import Figure, SubFigure
 
-from deconvnet.figures.canvas.lettering import fold, measure, printable, shorten
+from deconvnet.figures.canvas.lettering import fold
 from deconvnet.figures.canvas.sheet import Sheet, captioned, snap
 from deconvnet.figures.canvas.style import LABEL, PAGE, POINTS, QUIET, SMALL, paper
 from deconvnet.figures.canvas.style import width as inches
-from deconvnet.figures.canvas.tiles import Picture, as_picture, enlarge, pad_to, pair
+from deconvnet.figures.canvas.tiles import Picture, as_picture, enlarge, is_zero, pad_to, pair
 from deconvnet.units import Exemplar
 
 # Okabe & Ito's colours, told apart by the colour-blind too; the most visible come first.
@@ -30,7 +29,8 @@ _INDENT = 0.09  # before a label, for its mark
 _BETWEEN_LINES = 0.04
 _COMFORTABLE = 0.55  # inches: larger panels are not worth a longer figure
 _MOST_ABREAST = 3
-_BREAKS = ((1, False), (2, True), (2, False), (3, True), (3, False))  # lines, parted
+_BREAKS = ((1, False), *((lines, parted) for lines in (2, 3, 5, 8) for parted in (True, False)))
+"""Lines of a label, and whether it is broken before the unit's position."""
 _MARK = 0.06  # inches: the square of a unit's colour before its label
 
 
@@ -67,7 +67,7 @@ def visualization(
         rows: the images, each with at least one unit.
         width: a name in ``WIDTHS``, or inches.
         title: in bold above the drawing.
-        caption: stands beside the title; the rule of contrast follows it.
+        caption: stands below the drawing; the rule of contrast follows it.
         parent: a figure, or a part of one, to draw into; its width counts then.
 
     Raises:
@@ -81,6 +81,7 @@ def visualization(
     shapes = [picture.shape[:2] for those in pairs for picture, _ in those]
     plan = _arrange(
         [[label(one) for one in row.units] for row in rows],
+        [row.name for row in rows],
         width=full,
         image=max(image.shape[0] / image.shape[1] for image in images),
         panel=max(height for height, _ in shapes) / max(width for _, width in shapes),
@@ -113,10 +114,9 @@ def _image(
     sheet.image(enlarge(image), left, top, width=width, height=height)
     for number, one in enumerate(row.units):
         sheet.outline(one.box, left, top, scale=scale, colour=COLOURS[number % len(COLOURS)])
-    name = printable(row.name)  # of a file, so it may hold what no font can draw
-    fits = measure(name, plan.size) <= plan.image[1]
-    name = shorten(name if fits else Path(name).stem, plan.image[1], size=plan.size)
-    sheet.text(name, left, plan.baseline(corner[1], 0), size=plan.size, colour=QUIET)
+    lines = fold(row.name, plan.image[1], size=plan.size)
+    for number, line in enumerate(lines, start=plan.lines - len(lines)):
+        sheet.text(line, left, plan.baseline(corner[1], number), size=plan.size, colour=QUIET)
 
 
 def _unit(
@@ -130,7 +130,7 @@ def _unit(
 ) -> None:
     """The unit's label above its patch and its projection."""
     left, top = corner
-    lines = plan.fold(label(one))[-plan.lines :]
+    lines = plan.fold(label(one))
     feet = [plan.baseline(top, plan.lines - len(lines) + line) for line in range(len(lines))]
     for foot, words in zip(feet, lines, strict=True):
         sheet.text(words, left + _INDENT, foot, size=plan.size)
@@ -140,6 +140,10 @@ def _unit(
         rows, columns = picture.shape[:2]  # on the smallest canvas of the panels' shape
         canvas = max(rows, round(columns * plan.aspect)), max(columns, round(rows / plan.aspect))
         start = left + number * (wide + _INNER)
+        if number and is_zero(picture):
+            words = "no signal" if one.activation > 0 else "at rest"
+            sheet.blank(words, start, top + plan.label, width=wide, height=high)
+            continue
         shown = enlarge(pad_to(picture, *canvas))
         sheet.image(shown, start, top + plan.label, width=wide, height=high)
 
@@ -175,8 +179,8 @@ class _Arrangement:
 
     @property
     def name(self) -> float:
-        """Height of the image's name."""
-        return _label_height(self.size, 1)
+        """Height of the image's name: it has the lines of a label, to stand level with them."""
+        return self.label
 
     @property
     def image(self) -> tuple[float, float]:
@@ -212,27 +216,36 @@ class _Arrangement:
         parts = [unit, f"@ {rest}"] if self.parted and at else [label]
         return [line for part in parts for line in fold(part, room, size=self.size)]
 
-    def merit(self, labels: Sequence[str]) -> tuple[bool, bool, float, float, bool, float]:
-        """Compare layouts: legible labels on one page, then comfortable panels, then height."""
-        page = self.total <= PAGE
+    def merit(
+        self, labels: Sequence[str], names: Sequence[str]
+    ) -> tuple[bool, bool, float, float, bool, float]:
+        """Compare layouts: whole labels, on one page, then comfortable panels, then height."""
         return (
-            page and all(map(self._holds, labels)),
-            page,
+            self._holds(labels, names),
+            self.total <= PAGE,
             min(self.panel, _COMFORTABLE),
             self.size,
             self.parted or self.lines == 1,
             -self.total,
         )
 
-    def _holds(self, label: str) -> bool:
-        """Whether the label fits above its panels, uncut."""
-        lines = self.fold(label)
-        cut = any(line.startswith("…") and line not in label for line in lines)
-        return len(lines) <= self.lines and not cut
+    def _holds(self, labels: Sequence[str], names: Sequence[str]) -> bool:
+        """Whether the labels fit above their panels, and the names above their images."""
+        room = self.image[1]
+        return (
+            room > 0
+            and all(len(self.fold(label)) <= self.lines for label in labels)
+            and all(len(fold(name, room, size=self.size)) <= self.lines for name in names)
+        )
 
 
 def _arrange(
-    labels: Sequence[Sequence[str]], *, width: float, image: float, panel: float
+    labels: Sequence[Sequence[str]],
+    names: Sequence[str],
+    *,
+    width: float,
+    image: float,
+    panel: float,
 ) -> _Arrangement:
     """The best of all layouts, by ``merit``, for the labels of the units of every image.
 
@@ -256,7 +269,7 @@ def _arrange(
             range(1, min(images, _MOST_ABREAST) + 1), range(1, units + 1), (LABEL, SMALL), _BREAKS
         )
     )
-    return max(plans, key=lambda plan: plan.merit(every))
+    return max(plans, key=lambda plan: plan.merit(every, sorted(set(names))))
 
 
 def _label_height(size: float, lines: int) -> float:

@@ -70,8 +70,9 @@ class Graphs:
     @property
     def channels(self) -> int:
         """How many channels the model's first layer takes; 3 if none says."""
-        known = (getattr(module, "in_channels", None) for module in self._modules)
-        return next((int(n) for n in known if n is not None), 3)
+        modules = (self.model, *self._modules)  # the model may be one convolution
+        known = (getattr(module, "in_channels", None) for module in modules)
+        return next((n for n in known if isinstance(n, int)), 3)
 
     @property
     def _modules(self) -> list[nn.Module]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torchvision
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 from torchvision.models.feature_extraction import NodePathTracer
 
@@ -211,10 +211,19 @@ def unwrapped(model: nn.Module) -> nn.Module:
             return model
 
 
-def constants(traced: fx.Graph, model: nn.Module) -> dict[str, Any]:
-    """The tensors that the model's forward makes itself; torch.fx has put them on the model."""
+def constants(traced: fx.Graph, model: nn.Module, before: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The tensors that the model's forward makes itself; torch.fx has put them on the model.
+
+    So are those that forward has put into buffers, beside or in place of those ``before``.
+    """
     paths = {str(node.target) for node in traced.nodes if node.op == "get_attr"}
-    return {path: attribute(model, path) for path in paths if path.startswith("_tensor_constant")}
+    buffers = dict(model.named_buffers(remove_duplicate=False))
+    own = {path for path, buffer in buffers.items() if buffer is not before.get(path)}
+    return {
+        path: attribute(model, path)
+        for path in paths
+        if path.startswith("_tensor_constant") or path in own
+    }
 
 
 def attribute(model: nn.Module, path: str) -> Any:

@@ -13,6 +13,7 @@ import torch
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
+from deconvnet.arguments import brief, cut
 from deconvnet.layers import Mirrors
 
 from .errors import NotFollowed, UntraceableError
@@ -49,6 +50,13 @@ class Graph:
     def __post_init__(self) -> None:
         places = [node.name for node in self if node.call.op == "placeholder"]
         self.input, self.extra_inputs = places[0], places[1:]
+
+    def __repr__(self) -> str:
+        ways = f"{self.input} -> {', '.join(self.returned) or 'nothing'}"
+        return brief(
+            "Graph", type(self.model).__name__, f"{len(self.nodes)} nodes", cut(ways, 300),
+            f"read by {self.reader}",
+        )  # fmt: skip
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
@@ -190,13 +198,14 @@ def trace(
     kept = without_traces(model), parameters_kept(model)
     with kept[0], kept[1], plain_state(), torch.enable_grad():
         refusal, tracer = None, Tracer(inputs, mirrors)
+        buffers = dict(model.named_buffers(remove_duplicate=False))
         try:
             with in_place_of(mirrors.functions, tracer.instead), kept_whole(tracer.hide):
                 traced = tracer.trace(model)
         except Exception as error:
             refusal, traced = NotFollowed.after(model, error, followed=tracer.done), tracer.graph
             traced.output(())
-        written = constants(traced, model)
+        written = constants(traced, model, buffers)
     functionalize(traced, dict(model.named_modules(remove_duplicate=False)))
     graph = assembled(
         model, traced, tracer.names(traced), constants=written, inputs=inputs, mirrors=mirrors

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import copy
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import torch.nn.modules.module as everywhere
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.utils import _pytree as pytree
 
-from .model_state import of_everyone, version_of
+from .model_state import of_everyone
 from .node import Node
 
 T = TypeVar("T")
@@ -53,93 +50,6 @@ def hooks_see(nodes: Iterable[Node]) -> bool:
         isinstance(node.call.target, Hooks) or (node.module is not None and watched(node.module))
         for node in nodes
     )
-
-
-_LOOK_ON: WeakKeyDictionary[nn.Module, dict[int, Any]] = WeakKeyDictionary()
-"""{module: {number: hook}} of hooks that have been seen to look at values and change nothing."""
-_REVOKED: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
-
-
-class _Observed:
-    """A hook of a user's, and whether it has changed anything yet."""
-
-    def __init__(
-        self, hook: Any, quiet: Callable[[], bool], *, looks_on: bool | None = None
-    ) -> None:
-        self.hook, self.quiet, self.looks_on = hook, quiet, looks_on
-
-    def __call__(self, module: nn.Module, *given: Any) -> Any:
-        if self.looks_on and self.quiet():
-            return None
-        tensors = [x for x in pytree.tree_leaves(given) if isinstance(x, Tensor)]
-        versions = [version_of(x) for x in tensors]
-        result = self.hook(module, *given)
-        same = result is None and versions == [version_of(x) for x in tensors]
-        self.looks_on = same and self.looks_on is not False
-        return result
-
-
-@contextmanager
-def observed(
-    model: nn.Module, *, quiet: Callable[[], bool], sealed: Collection[nn.Module]
-) -> Iterator[None]:
-    """Watch the hooks of a model, and do not run those again that were seen to change nothing.
-
-    ``quiet`` tells whether a call of a module is one of ours, beside the model's own; hooks of
-    ``sealed`` modules run where nobody sees it if they change their mind later.
-    """
-    places = [
-        (module, hooks, number, hook, _Observed(hook, quiet))
-        for module in model.modules()
-        for hooks in (module._forward_pre_hooks, module._forward_hooks)
-        for number, hook in hooks.items()
-        if not isinstance(hook, (_Observed, *MAKE_WEIGHTS)) and not hasattr(hook, "of_the_check")
-    ]
-    try:
-        for _, hooks, number, _, watch in places:
-            hooks[number] = watch
-        yield
-    finally:
-        for module, hooks, number, hook, watch in places:
-            if hooks.get(number) is watch:
-                hooks[number] = hook
-            known = _LOOK_ON.setdefault(module, {})
-            known.pop(number, None)
-            if watch.looks_on and module not in sealed:
-                known[number] = hook
-
-
-@contextmanager
-def without_onlookers(model: nn.Module) -> Iterator[None]:
-    """For a while, this thread does not run hooks that were seen to change nothing."""
-    thread = threading.get_ident()
-    places = [
-        (hooks, number, hook)
-        for module in model.modules()
-        if (known := _LOOK_ON.get(module))
-        for hooks in (module._forward_pre_hooks, module._forward_hooks)
-        for number, hook in hooks.items()
-        if known.get(number) is hook
-    ]
-    try:
-        for hooks, number, hook in places:
-            hooks[number] = _Observed(hook, lambda: threading.get_ident() == thread, looks_on=True)
-        yield
-    finally:
-        for hooks, number, hook in places:
-            if number in hooks:  # else it was taken away meanwhile
-                hooks[number] = hook
-
-
-def revoke(module: nn.Module) -> None:
-    """Note that hooks of a module have changed something: they must run each time."""
-    if _LOOK_ON.pop(module, None):
-        _REVOKED[module] = _REVOKED.get(module, 0) + 1
-
-
-def revoked(model: nn.Module) -> int:
-    """How often ``revoke`` has taken effect in a model."""
-    return sum(_REVOKED.get(module, 0) for module in model.modules())
 
 
 def make_weights(module: nn.Module) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from deconvnet.arguments import Brief
+
 from .node_state import PLAIN, State
 
 
 @dataclass(frozen=True, eq=False)
-class Node:
+class Node(Brief):
     """One operation of the model."""
 
     name: str  # torchvision's node name, such as "layer1.0.relu_1"

@@ -6,7 +6,7 @@ import random
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ class Traces:
 
     drawn: bool = False  # it has drawn random numbers, or set their generators
     written: bool = False  # it has written into its buffers or parameters
+    parameters: set[str] = field(default_factory=set)  # those that it has written into, by path
 
     def __bool__(self) -> bool:
         return self.drawn or self.written
@@ -102,10 +103,14 @@ def parameters_kept(model: nn.Module, traces: Traces | None = None) -> Iterator[
     Raises:
         Unguardable: nothing can be seen of what a model calls.
     """
-    data = [(one, one.data) for one in model.parameters() if _has_values(one)]
+    named = [(path, one) for path, one in model.named_parameters() if _has_values(one)]
+    data = [(one, one.data) for _, one in named]
     guard = _CopiedBeforeWritten([own for _, own in data])
+    versions = torch.autograd.grad_mode._unsafe_preserve_version_counter(
+        tuple(one for one, _ in data)
+    )
     try:
-        with guard:
+        with versions, guard:  # the values that are put back are those of the old version
             yield
     finally:
         moved = [(one, own) for one, own in data if one.data_ptr() != own.data_ptr()]
@@ -114,7 +119,10 @@ def parameters_kept(model: nn.Module, traces: Traces | None = None) -> Iterator[
         for own, copy in guard.copies:
             own.copy_(copy)
         if traces is not None and (guard.copies or moved):
+            written = {id(own) for own, _ in (*guard.copies, *((own, one) for one, own in moved))}
+            pairs = zip(named, data, strict=True)
             traces.written = True
+            traces.parameters |= {path for (path, _), (_, own) in pairs if id(own) in written}
 
 
 class _CopiedBeforeWritten(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from deconvnet.arguments import expanded, listed
-from deconvnet.data import Preprocessing
+from deconvnet.data.pictures import Prepares
 from deconvnet.data.resolve import given_dataset, needed_preprocessing
 from deconvnet.data.samples import checked, first_image, read_item
 from deconvnet.graph.frontends import Graphs, blank
@@ -27,7 +27,7 @@ from deconvnet.projection.check.checked_graphs import settled
 from deconvnet.projection.forward import geometry_of
 from deconvnet.projection.geometry import Geometry
 from deconvnet.store.format import escape, write_attributes
-from deconvnet.store.picture_codec import copy_values, encode, halves, spooled
+from deconvnet.store.picture_codec import copy_values, encode, encoding_of, halves, spooled
 from deconvnet.store.picture_reading import opened_layer
 from deconvnet.store.store import Store, write_store
 from deconvnet.store.table import LayerTable
@@ -35,6 +35,9 @@ from deconvnet.store.user_content import check_additions
 
 from . import fingerprint
 from .exemplars import project_exemplars, same_size
+from .progress import reporting
+from .source import source_of
+from .stored_rules import stored_name
 
 _IMAGES = ("image", "activation")  # mismatches that tell of other images
 _RECOMPUTED = 100  # entries
@@ -44,29 +47,32 @@ AT_ONCE = 64 * 2**20  # bytes of pictures that are in memory together
 @plain()
 def embed(
     store: Store,
-    model: nn.Module,
-    dataset: Any,
+    model: nn.Module | DeconvNet | None = None,
+    dataset: Any = None,
     *,
     preprocessing: Any = None,
     projections: str | Rectifier | Policies | Sequence[str | Rectifier | Policies] = (),
     fallback: str | None = None,
     path: str | PathLike[str] | None = None,
     report: Callable[[int, int], None] | None = None,
+    progress: bool = True,
 ) -> Store:
     """Write a store again, with the patches of its entries, and their projections if asked.
 
     The images must be those that were mined: every activation is computed again on the way to
     its projection; where only patches are stored, those of 100 random entries. Only entries with
-    a positive activation have pictures, as in ``project_exemplars``. Patches are stored as JPEG,
-    projections as float16 with a scale each; the error of either is too small to be seen in a
-    figure. The tables, projections under other policies, and whatever you added to the file
+    a positive activation have pictures, as in ``project_exemplars``. Patches in three colours are
+    stored as JPEG, others as bytes (images of other bands, videos) or float32 (signals),
+    projections as float16 with a scale each; the error is too small to be seen in a figure. The
+    tables, projections under other policies, and whatever you added to the file
     yourself (groups, datasets, attributes) are kept. Memory holds few pictures at a time; the disk
     needs room for those of the largest layer twice.
 
     Args:
         store: as ``open_store`` gives it; it may hold pictures already.
-        model: the one that was mined.
-        dataset: the one that was mined, or its path.
+        model: the one that was mined, or its DeconvNet; by default what this process has mined,
+            else what the store names (see ``mining.source``).
+        dataset: the one that was mined, or its path; by default likewise.
         preprocessing: turns tensors back into pictures, and images into tensors where the data
             set is given as a path: a ``Preprocessing``, or torchvision's weights; by default the
             data set's own, else the model's, else that of the store.
@@ -74,23 +80,30 @@ def embed(
         fallback: of those that are not given as ``Policies``: "derivative" or "rectify".
         path: where the new file goes; by default it takes the old one's place.
         report: called with how many patches and projections are done, of how many.
+        progress: show a bar after a second, if there is no ``report``.
 
     Returns:
         The new store, opened.
 
     Raises:
-        ValueError: model or data set are not those that were mined, or an image is gone.
+        ValueError: model or data set are not those that were mined, or an image is gone; or two
+            projections would have one name, which is the text of their rule.
         FileExistsError: something else stands at ``path``.
         UnmirroredError: a policy has no rule for an activation on the way.
         OSError: the file cannot be written; whatever was there before is intact.
     """
+    model, dataset = source_of(store, model, dataset, preprocessing=preprocessing)
     dataset = given_dataset(
         dataset, preprocessing=preprocessing, model=model, attributes=store.attributes
     )
+    size = tuple(first_image(dataset).shape)
     preprocessing = needed_preprocessing(
-        preprocessing, data=dataset, model=model, attributes=store.attributes
+        preprocessing, data=dataset, model=model, attributes=store.attributes, axes=len(size) - 1
     )
-    rules = [Policies.of(one, fallback) for one in listed(projections, str, Rectifier, Policies)]
+    model = model.model if isinstance(model, DeconvNet) else model
+    rules = _by_name(
+        Policies.of(one, fallback) for one in listed(projections, str, Rectifier, Policies)
+    )
     check_additions(store.path)
     same_size(store, dataset)
     target = Path(expanded(path or store.path))
@@ -98,35 +111,60 @@ def embed(
         raise FileExistsError(
             f"{str(target)!r} is there already; write to another file, or delete it first"
         )
-    size = (3, *preprocessing.size)
     plain = DeconvNet(model, "identity", input_size=size)
-    fingerprint.check_mined(store.attributes, "model", fingerprint.of_model(plain.graph))
+    here = fingerprint.of_model(plain.graph, blank(plain.model, size))
+    fingerprint.check_mined(store.attributes, "model", here)
     fingerprint.check_mined(store.attributes, "dataset", fingerprint.of_dataset(dataset))
     if not rules:
         _check_images(store, plain, dataset)
-    nets = {str(one.rectifier): DeconvNet(model, one, input_size=size) for one in rules}
+    nets = {name: DeconvNet(model, one, input_size=size) for name, one in rules.items()}
     total = sum(int(table.has_picture.sum()) for table in store.values()) * (1 + len(nets))
     done = 0
 
     def made(count: int) -> None:
         nonlocal done
         done += count
-        if report is not None:
-            report(done, total)
+        if told is not None:
+            told(done, total)
 
     pictures = _Pictures(
-        store, nets, plain.geometry(size), dataset, preprocessing,
+        store, nets, plain.geometry(size), dataset, preprocessing, size[0],
         target.parent, made,
     )  # fmt: skip
-    return write_store(
-        target,
-        attributes=store.attributes,
-        layers=store.layers,
-        images=store.images,
-        failed=store.failed,
-        draw=pictures.write,
-        keep=store.path,
-    )
+    with reporting(report, "embedding", progress=progress, unit="picture") as told:
+        written = write_store(
+            target,
+            attributes=store.attributes,
+            layers=store.layers,
+            images=store.images,
+            failed=store.failed,
+            draw=pictures.write,
+            keep=store.path,
+        )
+    return replace(written, mined_from=(model, dataset))
+
+
+def _by_name(policies: Iterable[Policies]) -> dict[str, Policies]:
+    """{name in the store: policies}; the same ones may be given twice."""
+    rules: dict[str, Policies] = {}
+    for one in policies:
+        name = stored_name(one)
+        other = rules.setdefault(name, one)
+        if _alike(one) != _alike(other):
+            raise ValueError(
+                f"two projections by different policies are both called {name!r}, "
+                "and the store keeps one of each name; give the rules different texts (__str__), "
+                "or embed them into two stores (path=)"
+            )
+    return rules
+
+
+def _alike(policies: Policies) -> tuple[object, ...]:
+    """What two policies share that do the same; a user's rules are told apart by instance."""
+    rule = policies.rectifier
+    known = type(rule).__module__ == Policies.__module__
+    name = (type(rule), str(rule)) if known else (rule,)
+    return name, policies.fallback, policies.normalization, policies.unpooling
 
 
 def _check_images(store: Store, net: DeconvNet, dataset: Any) -> None:
@@ -148,17 +186,18 @@ def _check_images(store: Store, net: DeconvNet, dataset: Any) -> None:
 def overhangs(
     geometry: Geometry, layer: str, table: LayerTable, entries: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Rows above and columns left of the box where the field of an entry leaves the image.
+    """Pixels before the box, such as rows above, where the field of an entry leaves the image.
 
-    Of the chosen ``entries`` (channels, k) of a layer's table; (chosen, 2).
+    Of the chosen ``entries`` (channels, k) of a layer's table; (chosen, D).
     """
-    places = np.stack([table.row[entries], table.col[entries]], 1)
+    places = table.positions[entries]
     unique, which = np.unique(places, axis=0, return_inverse=True)
     positions = unique[:, : len(table.size)].tolist()
     over = np.array(receptive_field.overhang(geometry, layer, positions))
     starts, _ = receptive_field.boxes(geometry, layer, positions)
     # one channel of a join sees less than the layer's whole field
-    return np.asarray((over - starts)[which.reshape(-1), -2:] + table.box[entries][:, :2])
+    over, axes = (over - starts)[which.reshape(-1)], table.axes
+    return np.asarray(over + table.box[entries][:, :axes])
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +209,9 @@ class _Pictures:
     """by the name of the policy"""
     geometry: Geometry
     dataset: Any
-    preprocessing: Preprocessing
+    preprocessing: Prepares
+    channels: int
+    """of an image"""
     folder: Path
     report: Callable[[int], None]
     """called with every few pictures that are made"""
@@ -179,7 +220,7 @@ class _Pictures:
         """Write all pictures of a layer into its group."""
         table = self.store[layer]
         shown = table.has_picture
-        overhang = np.full((*shown.shape, 2), -1, dtype="<i4")
+        overhang = np.full((*shown.shape, table.axes), -1, dtype="<i4")
         if shown.any():
             overhang[shown] = overhangs(self.geometry, layer, table, shown)
         group["overhang"] = overhang
@@ -197,16 +238,17 @@ class _Pictures:
         """Read each image once; entries with the same image and box share a patch."""
         offset = np.full(shown.shape, -1, dtype="<i8")
         length = np.zeros(shown.shape, dtype="<i4")
+        told = {"channels": self.channels, "encoding": encoding_of(table.axes, self.channels)}
+        write_attributes(group.attrs, told)
         with spooled(self.folder, "|u1") as spool:
             for index in np.unique(table.image[shown]).tolist():
-                picture = self.preprocessing.picture(self._image(index))
+                picture = self.preprocessing.pixels(self._image(index))
                 known: dict[tuple[int, ...], tuple[int, int]] = {}
                 places = [*map(tuple, np.argwhere(shown & (table.image == index)))]
                 for place in places:
                     box = tuple(table.box[place].tolist())
                     if box not in known:
-                        top, left, bottom, right = box
-                        content = encode(picture[top:bottom, left:right])
+                        content = encode(picture[table.box_of(*place).slices])
                         known[box] = (spool.add(content), len(content))
                     offset[place], length[place] = known[box]
                 self.report(len(places))
@@ -226,7 +268,7 @@ class _Pictures:
     ) -> None:
         offset = np.full(shown.shape, -1, dtype="<i8")
         scale = np.zeros(shown.shape, dtype="<f4")
-        depth, step = 3, self._step(layer, shown)
+        step = self._step(layer, shown)
         channels = np.flatnonzero(shown.any(1)).tolist()
         with spooled(self.folder, "<f2") as spool:
             for some in (channels[i : i + step] for i in range(0, len(channels), step)):
@@ -241,15 +283,14 @@ class _Pictures:
                     for slot, each in zip(np.flatnonzero(shown[channel]), those, strict=True):
                         values, scale[channel, slot] = halves(each.projection)
                         offset[channel, slot] = spool.add(values)
-                        depth = each.projection.shape[2]
                 self.report(int(shown[some].sum()))
             group["offset"], group["scale"] = offset, scale
             spool.into(group, "values")
-        told = {"channels": depth, "elsewhere": net.policies.fallback or ""}
+        told = {"channels": self.channels, "elsewhere": net.policies.fallback or ""}
         write_attributes(group.attrs, told)
 
     def _step(self, layer: str, shown: NDArray[np.bool_]) -> int:
         """How many channels are projected at a time, so that their pictures fit into memory."""
-        box = self.store[layer].box[shown].astype("i8")
-        most = int(((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).max(initial=1))
-        return max(1, AT_ONCE // (most * int(shown.shape[1]) * 3 * 4 * 2))
+        starts, ends = np.split(self.store[layer].box[shown].astype("i8"), 2, axis=1)
+        most = int((ends - starts).prod(1).max(initial=1)) * self.channels
+        return max(1, AT_ONCE // (most * int(shown.shape[1]) * 4 * 2))

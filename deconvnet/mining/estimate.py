@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,14 +13,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from deconvnet.arguments import listed
-from deconvnet.data import Preprocessing
+from deconvnet.arguments import Brief, listed
+from deconvnet.data.pictures import Prepares
 from deconvnet.data.samples import checked, first_image, path_of, read_item
 from deconvnet.graph.modes import plain
 from deconvnet.layers import Policies, Rectifier
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
-from deconvnet.store.format import COLUMNS, COUNTERS
+from deconvnet.store.format import COUNTERS, columns
 from deconvnet.store.picture_codec import encode
 from deconvnet.units import Unit
 
@@ -31,11 +32,11 @@ from .run.miner import Miner
 _GROUP = 2500  # bytes that HDF5 needs for a layer besides its arrays
 _FILE = 14_000  # and for the file
 _TIMED = 16  # projections of a layer that are timed
-_HALVES = 3 * 2  # bytes of a pixel of a projection
+_HALVES = 2  # bytes of one value of a projection
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Brief):
     """What a run takes, on this machine, in one process."""
 
     images: int  # of the data set
@@ -58,10 +59,13 @@ def estimate(
     k: int = 9,
     batch_size: int = 64,
     *,
+    lowest: int = 0,
+    sample: int = 0,
+    rank: str = "max",
     nan: str = "skip",
     workers: int = 0,
     threads: int | None = None,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Prepares | None = None,
     projections: str | Rectifier | Policies | Sequence[str | Rectifier | Policies] = (),
     fallback: str | None = None,
 ) -> Estimate:
@@ -71,7 +75,16 @@ def estimate(
     images back into pictures, the patches that ``embed`` would store are estimated too, and its
     projections: a few are made of each layer, and timed.
     """
-    settings = Settings(k, batch_size, nan, threads, workers)
+    settings = Settings(
+        k=k,
+        batch_size=batch_size,
+        lowest=lowest,
+        sample=sample,
+        rank=rank,
+        nan=nan,
+        threads=threads,
+        workers=workers,
+    )
     job = Job.of(model, dataset, layers, settings=settings, told={})
     request, miner = job.request, Miner(job)
     seconds = {"mining": _seconds(miner) * request.total, "pictures": 0.0}
@@ -80,8 +93,9 @@ def estimate(
         k = min(request.k, request.images)
         entries = {name: count * k for name, count in request.channels.items()}
         fields = receptive_field.of_layers(job.geometry, list(entries))
-        sizes = {name: (fields[name].size[-2], fields[name].size[-1]) for name in entries}
-        pixels = sum(h * w * entries[name] for name, (h, w) in sizes.items())
+        sizes = {name: fields[name].size for name in entries}
+        pixels = sum(math.prod(size) * entries[name] for name, size in sizes.items())
+        pixels *= job.image.shape[1]
         patches, seconds["pictures"] = _patches(job, preprocessing, entries, sizes)
         nets = [
             DeconvNet(job.graphs.model, Policies.of(one, fallback), input_size=job.image.shape[1:])
@@ -91,7 +105,7 @@ def estimate(
             each = {name: _seconds_each(miner, net, name) for name in entries}
             seconds["pictures"] += sum(each[name] * entries[name] for name in entries)
     live = _live(job) * job.image.element_size()
-    states = [top.state() for top in miner.tops.values()]
+    tables = miner.tables.state().values()
     parameters = [*job.graphs.model.parameters(), *job.graphs.model.buffers()]
     # crops on their way from tensors to the file, and the images that they are made from
     crops = 2 * AT_ONCE + live * min(IMAGES_AT_ONCE, request.images)
@@ -102,7 +116,7 @@ def estimate(
         seconds=seconds,
         memory={
             "model": sum(tensor.nbytes for tensor in parameters),
-            "tables": sum(tensor.nbytes for state in states for tensor in state.values()),
+            "tables": sum(tensor.nbytes for tensor in tables),
             "activations": live * request.batch,
             "pictures": crops if nets else 0,
         },
@@ -148,32 +162,37 @@ def _store_bytes(job: Job) -> int:
     """The bytes of the tables, and of the paths of as many images as may be in them."""
     request = job.request
     channels = sum(request.channels.values())
-    entry = sum(np.dtype(kind).itemsize * int(np.prod(rest)) for kind, rest in COLUMNS.values())
-    channel = sum(np.dtype(kind).itemsize for kind in COUNTERS.values())
+    table = columns(len(job.image.shape) - 2, request.rank)
+    sizes = {n: np.dtype(kind).itemsize * int(np.prod(rest)) for n, (kind, rest) in table.items()}
+    entry, ties = sum(sizes.values()), np.dtype("i8").itemsize
+    kept = request.k + request.lowest
+    channel = sum(np.dtype(kind).itemsize for kind in COUNTERS.values()) + entry * kept + ties
+    channel += (ties if request.lowest else 0) + (entry - sizes["image"]) * request.sample
+    groups = 1 + bool(request.lowest) + bool(request.sample)
     few = range(0, request.images, max(1, request.images // 64))
     paths = (path_of(job.dataset, index) for index in few)
     path = max(len(path.encode("utf-8", "surrogateescape")) for path in paths)
-    images = min(request.images, channels * min(request.k, request.images))
-    tables = channels * (entry * request.k + channel) + _GROUP * len(request.channels)
+    images = min(request.images, channels * kept + request.sample)
+    tables = channels * channel + _GROUP * groups * len(request.channels)
     return tables + images * (8 + path) + _FILE
 
 
 def _patches(
     job: Job,
-    preprocessing: Preprocessing,
+    preprocessing: Prepares,
     entries: Mapping[str, int],
-    sizes: Mapping[str, tuple[int, int]],
+    sizes: Mapping[str, tuple[int, ...]],
 ) -> tuple[int, float]:
     """Bytes and seconds, from crops at the centre of an image; whole images are shared."""
-    picture = preprocessing.picture(first_image(job.dataset))
+    picture = preprocessing.pixels(first_image(job.dataset))
     total, seconds = 0, 0.0
     for name, count in entries.items():
-        height, width = sizes[name]
-        top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
-        if (top, left) == (0, 0):
+        starts = [(whole - n) // 2 for whole, n in zip(picture.shape, sizes[name], strict=False)]
+        if not any(starts):
             count = min(count, job.request.images)
+        box = tuple(slice(a, a + n) for a, n in zip(starts, sizes[name], strict=True))
         began = time.perf_counter()
-        total += count * len(encode(picture[top : top + height, left : left + width]))
+        total += count * len(encode(picture[box]))
         seconds += count * (time.perf_counter() - began)
     return total, seconds
 
@@ -198,7 +217,7 @@ def _seconds_each(miner: Miner, net: DeconvNet, layer: str) -> float:
 
 def _excited(miner: Miner, layer: str) -> Iterator[Unit]:
     """The strongest units so far of some channels, spread over the layer."""
-    table, size = miner.tops[layer].table(), miner.job.geometry.sizes[layer]
+    table, size = miner.tables.tops[layer].table(), miner.job.geometry.sizes[layer]
     alive = (table.activation[:, 0] > 0).nonzero().squeeze(1).tolist()
     for channel in alive[:: max(1, len(alive) // _TIMED)][:_TIMED]:
         place = np.unravel_index(int(table.position[channel, 0]), size[2:] or (1,))

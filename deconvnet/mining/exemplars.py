@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deconvnet.data import Preprocessing
+from deconvnet.data.pictures import Prepares
 from deconvnet.data.resolve import given_dataset, needed_preprocessing
 from deconvnet.data.samples import checked, first_image
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
 from deconvnet.projection.result import Projection
+from deconvnet.store.sources import strongest_slots
 from deconvnet.store.store import Store
+from deconvnet.store.table import Entries
 from deconvnet.units import Exemplar, Unit
 
 AT_ONCE = 64  # images that are looked at together
@@ -31,6 +33,9 @@ def project_exemplars(
     net: DeconvNet,
     dataset: Any,
     preprocessing: Any = None,
+    k: int | None = None,
+    per_source: int | None = None,
+    report: Callable[[int, int], None] | None = None,
 ) -> dict[int, list[Exemplar]]:
     """Recompute the exemplars of a store; ``studies.exemplars`` explains the arguments.
 
@@ -46,36 +51,91 @@ def project_exemplars(
         ValueError: an activation is not the one in the store; an image is gone, can't be read, or
             is of another size.
     """
-    dataset = given_dataset(
-        dataset, preprocessing=preprocessing, model=net, attributes=store.attributes
-    )
-    preprocessing = needed_preprocessing(
-        preprocessing, data=dataset, model=net, attributes=store.attributes
-    )
     table = store[layer]
-    same_size(store, dataset)
     channels = table.listed_channels(layer, channels)
-    mined = {
-        table.unit(layer, channel, slot): float(table.activation[channel, slot])
+    places = [
+        (channel, slot)
         for channel in channels
-        for slot in np.flatnonzero(table.has_picture[channel]).tolist()
-    }
-    made: dict[Unit, Exemplar] = {}
-    images = sorted({unit.image for unit in mined})
-    for first in range(0, len(images), AT_ONCE):
-        some = images[first : first + AT_ONCE]
-        pixels = _images(dataset, some)
-        units = [unit for unit in mined if unit.image in some]
-        local = [replace(unit, image=some.index(unit.image)) for unit in units]
-        for unit, one in zip(
-            units, project_units(net, pixels, local, preprocessing=preprocessing), strict=True
-        ):
-            _compare(one.activation, unit, mined[unit], torch.finfo(pixels.dtype).eps)
-            made[unit] = replace(one, unit=unit, activation=mined[unit])
+        for slot in strongest_slots(store, layer, channel, k=k, per_source=per_source)
+    ]
+    made = project_entries(
+        store, table, layer, places, net=net, dataset=dataset, preprocessing=preprocessing,
+        report=report,
+    )  # fmt: skip
     exemplars: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
-    for unit in mined:
-        exemplars[unit.channel].append(made[unit])
+    for one in made:
+        exemplars[one.unit.channel].append(one)
     return exemplars
+
+
+def project_entries(
+    store: Store,
+    table: Entries,
+    layer: str,
+    places: Sequence[tuple[int, int]],
+    *,
+    net: DeconvNet,
+    dataset: Any,
+    preprocessing: Any = None,
+    report: Callable[[int, int], None] | None = None,
+) -> list[Exemplar]:
+    """Recompute entries of any table of a store, in this order; see ``project_exemplars``.
+
+    Args:
+        store: the store.
+        table: one of its tables: a layer's own, its lowest or its sample.
+        layer: whose activations stand in the table.
+        places: (channel, slot) of each entry; none of them is empty.
+        net: the mirrored model.
+        dataset: that was mined.
+        preprocessing: turns tensors back into pictures.
+        report: told how many are done, of how many.
+    """
+    made: dict[Unit, Exemplar] = {}
+    mined = {table.unit(layer, *place): place for place in places}
+    reading = Reading(store, net, dataset, preprocessing)
+    for units, local, pixels in reading.batches(list(mined)):
+        some = project_units(net, pixels, local, preprocessing=reading.preprocessing)
+        for unit, one in zip(units, some, strict=True):
+            value = float(table.value[mined[unit]])
+            _compare(one.activation, unit, value, torch.finfo(pixels.dtype).eps)
+            made[unit] = replace(one, unit=unit, activation=value)
+        if report is not None:
+            report(len(made), len(mined))
+    return [made[table.unit(layer, *place)] for place in places]
+
+
+class Reading:
+    """The images of a store's units, as its data set has them.
+
+    Args:
+        store: that was mined.
+        net: the mirrored model.
+        dataset: that was mined, or a word for it.
+        preprocessing: turns tensors back into pictures.
+
+    Raises:
+        ValueError: the images are of another size, or no preprocessing is known.
+    """
+
+    def __init__(self, store: Store, net: DeconvNet, dataset: Any, preprocessing: Any) -> None:
+        facts, axes = store.attributes, next(iter(store.values())).axes
+        self.dataset = given_dataset(
+            dataset, preprocessing=preprocessing, model=net, attributes=facts
+        )
+        self.preprocessing = needed_preprocessing(
+            preprocessing, data=self.dataset, model=net, attributes=facts, axes=axes
+        )
+        same_size(store, self.dataset)
+
+    def batches(self, units: Sequence[Unit]) -> Iterator[tuple[list[Unit], list[Unit], Tensor]]:
+        """Units of images of the data set; the same as units of a batch; and the batch."""
+        images = sorted({unit.image for unit in units})
+        for first in range(0, len(images), AT_ONCE):
+            some = images[first : first + AT_ONCE]
+            here = [unit for unit in units if unit.image in some]
+            local = [replace(unit, image=some.index(unit.image)) for unit in here]
+            yield here, local, _images(self.dataset, some)
 
 
 def project_units(
@@ -83,12 +143,12 @@ def project_units(
     images: Tensor,
     units: Sequence[Unit],
     *,
-    preprocessing: Preprocessing,
+    preprocessing: Prepares,
     seed: str = "activation",
 ) -> list[Exemplar]:
     """Project units of one layer, and cut the patches that they see from their images.
 
-    The images are (batch, channels, height, width), preprocessed. Of a unit without a position the
+    The images are (batch, channels, *size), preprocessed. Of a unit without a position the
     strongest position of its channel is taken. Errors are those of ``DeconvNet.project``.
     """
     projections = net.project(images, units=units, seed=seed, crop=True)
@@ -97,14 +157,14 @@ def project_units(
     geometry = net.geometry(images.shape[1:], [layer])
     hang = receptive_field.overhang(geometry, layer, positions)
     starts, _ = receptive_field.boxes(geometry, layer, positions)
-    pictures = {unit.image: preprocessing.picture(images[unit.image]) for unit in units}
+    pictures = {unit.image: preprocessing.pixels(images[unit.image]) for unit in units}
     made = []
     for cut, over, start in zip(cuts, hang, starts.tolist(), strict=True):
         box = cut.box
         # one channel of a join sees less than the layer's whole field
-        overhang = (over[-2] + box.top - start[-2], over[-1] + box.left - start[-1])
+        overhang = tuple(np.add(over, np.subtract(box.start, start)).tolist())
         patch = pictures[cut.unit.image][box.slices]
-        projection = cut.pixels.permute(1, 2, 0).float().cpu().numpy()
+        projection = np.ascontiguousarray(cut.pixels.movedim(0, -1).float().cpu().numpy())
         made.append(Exemplar(cut.unit, cut.activation, box, overhang, patch, projection))
     return made
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -18,26 +18,34 @@ from deconvnet.graph.graph import Graph
 from deconvnet.graph.modes import threads_of_cpu
 from deconvnet.graph.node import Node
 
+from .left_behind import called_before, is_cache
+
 SCHEME = "2:"
 _WITHOUT_EFFECT = ("training", "inplace")  # evaluation is always meant; a value is a value
 _MADE_FROM = ("_orig", "_v")  # a weight that old-style norms and pruning make anew in each call
 _PLACES = (torch.device, torch.layout, torch.memory_format)  # where a value lies, not what it is
 
 
-def of_model(graph: Graph) -> str:
+def of_model(graph: Graph, image: Tensor) -> str:
     """SHA-256 over all that the model's values depend on: "2:" and 64 hexadecimal digits.
 
     That is parameters, buffers and constants, and of every node what it is, what it reads, with
-    which arguments, and the options of its module: a stride or a slope is in no state dict.
+    which arguments, and the options of its module: a stride or a slope is in no state dict. What
+    a forward leaves behind does not count: caches are filled first, and what differs from call to
+    call, as counters do, is left out.
+
+    ``image`` is (1, channels, *size), of any content.
     """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(_state(graph).items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(bytes_of(tensor))
-    for node in graph:
-        digest.update(f"{node.name} {node.kind} {','.join(node.sources)}\n".encode())
-        for line in _asked(node, graph):
-            digest.update(f"{line}\n".encode())
+    with called_before(graph, image) as (warm, changing):
+        digest = hashlib.sha256()
+        for name, tensor in sorted(_state(warm).items()):
+            if name not in changing:
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+                digest.update(bytes_of(tensor))
+        for node in warm:
+            digest.update(f"{node.name} {node.kind} {','.join(node.sources)}\n".encode())
+            for line in _asked(node, warm, changing):
+                digest.update(f"{line}\n".encode())
     return f"{SCHEME}{digest.hexdigest()}"
 
 
@@ -101,17 +109,19 @@ def _state(graph: Graph) -> dict[str, Tensor]:
     return {name: value for name, value in kept.items() if isinstance(value, Tensor)}
 
 
-def _asked(node: Node, graph: Graph) -> Iterator[str]:
+def _asked(node: Node, graph: Graph, changing: Set[str]) -> Iterator[str]:
     """A node's arguments, and the options of its module and of those inside."""
     if node.call.op == "placeholder":
         return
     yield f"{_told(node.call.args, graph.names)} {_told(node.call.kwargs, graph.names)}"
     for path, module in node.module.named_modules() if node.module is not None else ():
-        yield f"{path} {type(module).__name__} {_told(_options(module), {})}"
+        place = ".".join(filter(None, (str(node.call.target), path)))
+        kept = [n for n in vars(module) if f"{place}.{n}" not in changing]
+        yield f"{path} {type(module).__name__} {_told(_options(module, kept), {})}"
 
 
-def _options(module: nn.Module) -> dict[str, Any]:
-    """The attributes of a module beside its tensors, without those that have default values.
+def _options(module: nn.Module, names: Sequence[str]) -> dict[str, Any]:
+    """Attributes of a module beside its tensors, without those that have default values.
 
     So the fingerprint stays the same when a later version of torch adds an option.
     """
@@ -121,9 +131,10 @@ def _options(module: nn.Module) -> dict[str, Any]:
     }
     tensors = {**module._parameters, **module._buffers}
     plain = {
-        name: _told(value, {})
-        for name, value in vars(module).items()
+        name: _told(vars(module)[name], {})
+        for name in names
         if not name.startswith("_")
+        and not is_cache(vars(module)[name])
         and name not in _WITHOUT_EFFECT
         and not any(f"{name}{ending}" in tensors for ending in _MADE_FROM)
     }

@@ -14,19 +14,27 @@ from torch import nn
 from deconvnet.arguments import expanded, integer
 from deconvnet.atomic import check_writable
 from deconvnet.data.image_folder import may_be_images, said_of
-from deconvnet.data.preprocessing import Preprocessing
-from deconvnet.data.resolve import anchored, given_dataset, known_preprocessing
+from deconvnet.data.pictures import Prepares
+from deconvnet.data.resolve import UNKNOWN, anchored, given_dataset, known_preprocessing
 from deconvnet.graph.modes import plain
+from deconvnet.mining.progress import reporting
 from deconvnet.mining.run.bad_images import DEFAULT, Limit, TooManyBad
 from deconvnet.mining.run.job import Job, Settings
 from deconvnet.mining.run.minable_layers import minable
 from deconvnet.mining.run.readers import ReaderDied, ignore_interrupts, outlive_signals
 from deconvnet.mining.run.sharding import Shard
 from deconvnet.mining.run.worker import Reporter, Unfinished, Work
+from deconvnet.net import DeconvNet
 from deconvnet.store.format import check_attributes
 from deconvnet.store.store import Store
 
 __all__ = ["ReaderDied", "Reporter", "Source", "TooManyBad", "Unfinished", "minable", "mine"]
+
+_UNSTATED = (
+    'the store records the preprocessing of its images as "unknown", since neither the call nor '
+    "the data set states it; state it with --mean and --std, mine(preprocessing=...) or an "
+    "attribute preprocessing of the data set, or state it for each figure"
+)
 
 
 @dataclass(frozen=True)
@@ -47,10 +55,10 @@ class Source:
     model: str | PathLike[str] = ""
     weights: str | PathLike[str] = ""
     dataset: str | PathLike[str] = ""
-    transform: str | Preprocessing = ""
+    transform: str | Prepares = ""
 
     def __post_init__(self) -> None:
-        if isinstance(self.transform, Preprocessing):
+        if isinstance(self.transform, Prepares):
             object.__setattr__(self, "transform", self.transform.to_json())
         for name, given in vars(self).copy().items():
             if not isinstance(given, str | PathLike):
@@ -64,13 +72,17 @@ class Source:
 
 @plain()
 def mine(
-    model: nn.Module,
+    model: nn.Module | DeconvNet,
     dataset: Any,
     path: str | PathLike[str],
     layers: str | nn.Module | Sequence[str | nn.Module] | None = None,
     k: int = 9,
     batch_size: int = 64,
     *,
+    lowest: int = 0,
+    sample: int = 0,
+    rank: str = "max",
+    random_state: int = 0,
     source: Source | None = None,
     preprocessing: Any = None,
     workers: int = 0,
@@ -86,6 +98,7 @@ def mine(
     stop: Callable[[], bool] | None = None,
     tell: Callable[[str], object] | None = None,
     check: bool = True,
+    progress: bool = True,
 ) -> Store:
     """Find the k images that excite each unit of each layer most, and write them to a store.
 
@@ -101,17 +114,28 @@ def mine(
     Two calls that do the same work at once do it twice, and harm nothing.
 
     Args:
-        model: any module that takes images; it comes back as it was.
+        model: any module that takes images, or its DeconvNet; it comes back as it was.
         dataset: map-style, with ``len`` and ``[i]``; an item is a preprocessed float tensor
-            (channels, height, width), or a tuple that starts with one, and the same each time it
-            is read. Or the path of a folder or list of images, or another DATA of the command
-            line.
+            (channels, *size), of one, two or three axes, or a tuple that starts with one, and the
+            same each time it is read. Or the path of a folder or list of images, or another DATA
+            of the command line.
         path: the HDF5 file to write.
         layers: node names or modules, one or several; by default every convolution, linear
             layer, activation and join.
         k: how many images to keep for each channel.
         batch_size: images in one forward pass, at most the whole data set; the last bits of the
             result depend on it.
+        lowest: how many images to keep besides for each channel, those with the smallest minimum
+            over positions, ascending. Those of a rectifier, which are all 0, are of the layer
+            that feeds it; the store says so.
+        sample: how many images to draw at random, the same for all channels, whose activations
+            are kept too: those with the smallest hash of ``random_state`` and their index. So the
+            sample does not depend on the order of mining; an image that cannot be used is
+            replaced by that of the next hash.
+        rank: "max": images are ranked by their strongest position; "mean": by the mean over
+            positions. The position is that of the maximum in both cases (of the lowest: of the
+            minimum).
+        random_state: which images are drawn.
         source: where model and data set come from, recorded in the store.
         preprocessing: makes tensors of images, where the data set is given as a path: a
             ``Preprocessing``, or torchvision's weights; by default ``model.preprocessing``. For
@@ -139,9 +163,10 @@ def mine(
             work that is done already. Without it there is a warning of files that Pillow could
             read, or that have no suffix.
         check: compare the values of the graph with the model's own, on the first microbatch.
+        progress: show a bar after a second, if there is no ``report``.
 
     Returns:
-        The store, opened.
+        The store, opened. It remembers the model and the data set as long as this process lives.
 
     Raises:
         KeyError: no such layer.
@@ -168,11 +193,24 @@ def mine(
             f"shard {own} was given with resume={resume}, expected resume=True: without it no "
             "process uses the work of the others; to start over, remove the folder of parts first"
         )
-    settings = Settings(k, batch_size, nan, threads, workers, Limit(max_bad, strict), check)
+    settings = Settings(
+        k=k,
+        batch_size=batch_size,
+        lowest=lowest,
+        sample=sample,
+        rank=rank,
+        random_state=random_state,
+        nan=nan,
+        threads=threads,
+        workers=workers,
+        limit=Limit(max_bad, strict),
+        check=check,
+    )
     source = source or Source()
     if isinstance(dataset, str | PathLike):
         source = replace(source, dataset=source.dataset or anchored(fspath(dataset)))
     dataset = given_dataset(dataset, preprocessing=preprocessing, model=model)
+    model = model.model if isinstance(model, DeconvNet) else model
     if preprocessing is not None and not source.transform:
         known = known_preprocessing(preprocessing)
         source = replace(source, transform=known or "")
@@ -191,10 +229,14 @@ def mine(
         if store is not None:
             if tell is not None:
                 tell(f"{fspath(path)} is finished already, from the same run: nothing was done")
-            return store
+            return replace(store, mined_from=(model, dataset))
         check_writable(path)
         _tell_passed_over(dataset, tell)
-        return work.run(save_every=save_every, report=report, stop=stop, tell=tell)
+        if tell is not None and job.request.attributes["transform"] == UNKNOWN:
+            tell(_UNSTATED)
+        with reporting(report, "mining", progress=progress) as told:
+            store = work.run(save_every=save_every, report=told, stop=stop, tell=tell)
+        return replace(store, mined_from=(model, dataset))
     except ReaderDied:  # of the signal that we were sent too
         if stop is None or not stop():
             raise

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -24,8 +25,10 @@ def backward(
     channels: Tensor | None = None,
     recorded: bool = False,
     ends: list[str] | None = None,
+    through: Mapping[str, Tensor] = MappingProxyType({}),
+    at: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Carry signals from some layers to the images.
+    """Carry signals from some layers to the images, or no further than to nodes below.
 
     Args:
         steps: of a recording, in forward order.
@@ -36,17 +39,30 @@ def backward(
         channels: (units,) the only channel of each seed that is not zero, if there is one.
         recorded: the steps that the cone has windows of were recorded on whole maps.
         ends: the nodes are added to it that a signal reaches and does not leave.
+        through: {node: (channels,) booleans}: nothing goes on but what passes these channels, so
+            that what goes round the node is dropped as well.
+        at: nodes whose signals are returned; the way ends where all of them are known.
 
     Returns:
-        {node: signal} of the nodes below all steps: of the images, if any signal arrives.
+        {node: signal} of the nodes ``at``, and of those below all steps that were taken: of the
+        images, if any signal arrives. A signal is that of the node's value, its output.
     """
     signals: dict[str, Any] = dict(seeds)
+    kept: dict[str, Any] = {}
     alone = {} if channels is None else dict.fromkeys(seeds, channels)  # signals of one channel
     with torch.no_grad():
         for step in reversed(steps):
             signal = signals.pop(step.name, None)
+            if step.name in through:
+                signals.clear()  # what is left has gone round the node
             if signal is None:
                 continue
+            if step.name in through:
+                signal = _passed(signal, through[step.name])
+            if step.name in at:
+                kept[step.name] = signal
+                if len(kept) == len(at):
+                    break
             lone = alone.pop(step.name, None)
             if cone is not None and step.name in cone.seen:
                 parts = _on_windows(step, signal, cone, lone, recorded)
@@ -63,7 +79,13 @@ def backward(
                 else:
                     alone.pop(source, None)
                 signals[source] = _joined(signals.get(source), part)
-    return signals
+    return signals | kept
+
+
+def _passed(signal: Tensor, gate: Tensor) -> Tensor:
+    """The signal (batch, channels, ...) in the channels of a gate; zero in the others."""
+    shape = (1, -1, *[1] * (signal.ndim - 2))
+    return torch.where(gate.to(signal.device).view(shape), signal, torch.zeros_like(signal))
 
 
 def _mirror(step: Step, signal: Any, record: Any, lone: Tensor | None) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deconvnet.arguments import Brief
 from deconvnet.graph.graph import Graph
 from deconvnet.layers import Crop, Inside, Interval, Policies, UnmirroredError, Window
 from deconvnet.layers.window import whole
@@ -26,7 +27,7 @@ from .geometry import Geometry, Step
 
 
 @dataclass(frozen=True, eq=False)
-class Cone:
+class Cone(Brief):
     """Where units of one layer look, in every node below it; mappings are by node."""
 
     layer: str  # of the units

@@ -10,11 +10,13 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from deconvnet.graph.graph import Graph
-from deconvnet.graph.hooks import Hooks, hooked, make_weights, revoke, without_hooks
+from deconvnet.graph.hooks import Hooks, hooked, make_weights, without_hooks
 from deconvnet.graph.inplace import refuse_shared, refuse_written
 from deconvnet.graph.interpreter import execute
+from deconvnet.graph.kept_parameters import run_kept
 from deconvnet.graph.modes import evaluation
 from deconvnet.graph.node import Node, arguments, run_call
+from deconvnet.graph.observed_hooks import revoke, without_onlookers
 from deconvnet.graph.own_functions import Applied
 from deconvnet.layers import Activation, Local, MirroredLayer, Policies, Record, UnmirroredError
 from deconvnet.layers.crop import layout
@@ -23,7 +25,7 @@ from deconvnet.layers.policies import Gradient
 
 from .cone import Cone
 from .geometry import Geometry, Step
-from .hooked_calls import Bound, Made, Together, after, before, of_container
+from .hooked_calls import Bound, Made, after, before, of_container
 from .opaque import applied, refuse_unseen, ruled, samples_tried
 from .recording import Recording
 
@@ -62,14 +64,15 @@ def geometry_of(graph: Graph, image: Tensor, layers: Sequence[str] | None = None
     """The geometry of a model for images of one size: no activation is refused, no value kept.
 
     The image is (batch, channels, *size) of any content; the geometry goes up to the layers, by
-    default everywhere.
+    default everywhere. Hooks that only look do not see it.
 
     Raises:
         ValueError: the image does not fit the model, or a layer has no feature maps.
     """
     run = ForwardPass(graph, _SIZES_ALONE)
     nodes = graph.upto(graph.nodes if layers is None else layers)
-    sizes, _ = run.of(image, layers or (), nodes)
+    with without_onlookers(graph.model):
+        sizes, _ = run.of(image, layers or (), nodes)
     return Geometry(graph.input, tuple(run.steps), sizes)
 
 
@@ -121,6 +124,12 @@ class ForwardPass:
         Raises:
             ValueError: the images do not fit the model, or a layer has no feature maps.
         """
+        return run_kept(self.graph, nodes, lambda: self._of(images, layers, nodes))
+
+    def _of(
+        self, images: Tensor, layers: Sequence[str], nodes: Sequence[Node]
+    ) -> tuple[dict[str, torch.Size], dict[str, Tensor]]:
+        self.steps, self.carriers, self.blocks = [], {self.graph.input}, []
         sizes: dict[str, torch.Size] = {}
         activations: dict[str, Tensor] = {}
         if self.cone is None:
@@ -171,8 +180,6 @@ class ForwardPass:
     ) -> Any:
         if isinstance(node.call.target, Hooks):
             made = of_container(node.call.target, call[0], carried, self.policies)
-            if not isinstance(made.bound[0], Together):
-                revoke(node.call.target.module)
             return self._step(node, node.name, *made)
         module, mirrors = node.module, self.graph.mirrors
         if module is not None and hooked(module) and mirrors.of_module(module) is not None:
@@ -204,7 +211,6 @@ class ForwardPass:
 
         first = before(node.module, filled, entry, self.policies)
         if first is not None:
-            revoke(node.module)
             alone = first.alone()
             if alone is None:
                 return {}
@@ -216,8 +222,6 @@ class ForwardPass:
         layer = bound[0].under(self.policies)
         output, kept = layer.record(*bound[1])
         last = after(node.module, call, {f"{name}=": output}, entry, self.policies)
-        if last is not None:
-            revoke(node.module)
         steps[name if last is None else f"{name}="] = Made((layer, *bound[1:]), output, kept)
         return steps if last is None else {**steps, name: last}
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import torch
 
+from deconvnet.arguments import Brief, brief, by
 from deconvnet.graph.node_state import PLAIN, State
 from deconvnet.layers import MirroredLayer, Record
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class Step(Brief):
     """One node that has run: its layer, what that remembers, where its inputs came from."""
 
     name: str  # the node; with "<" or "=" behind it for what comes before its hooks
@@ -44,7 +45,7 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Geometry:
+class Geometry(Brief):
     """Sizes and windows of a model for images of one size; it holds no values and no policy.
 
     Args:
@@ -56,6 +57,14 @@ class Geometry:
     input: str
     steps: tuple[Step, ...]
     sizes: dict[str, torch.Size]
+
+    def __repr__(self) -> str:
+        return brief(type(self).__name__, self._said, f"{len(self.steps)} steps")
+
+    @property
+    def _said(self) -> str:
+        count, *size = self.sizes[self.input]
+        return f"{count} image{'s' * (count != 1)} of {by(size)}"
 
     @property
     def images(self) -> int:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from deconvnet.graph.hooks import Hooks, run_after, run_before
+from deconvnet.graph.hooks import Hooks, after_hooks, before_hooks, run_after, run_before
+from deconvnet.graph.observed_hooks import began_to_change, changing
 from deconvnet.layers import Local, MirroredLayer, Nothing, Policies, Record, WithoutFilters
 
 from .opaque import refuse_unseen, ruled
@@ -71,8 +72,11 @@ def before(
     ``filled``: {node: value} of those that carry a signal -> (args, kwargs) of the call. The
     policies here and below are for activations in a hook.
     """
-    if changes(lambda given: run_before(module, *given), filled(carried)) is not None:
-        return None
+    hooks = before_hooks(module)
+    if not changing(module, hooks):
+        if changes(lambda given: run_before(module, *given), filled(carried)) is not None:
+            return None
+        began_to_change(module, hooks)
     return _opaque(lambda now: run_before(module, *filled(now)), carried, policies)
 
 
@@ -91,8 +95,11 @@ def after(
         args, kwargs = pytree.tree_map(lambda x: now.get(names.get(id(x), ""), x), call)
         return run_after(module, args, kwargs, out)
 
-    if changes(lambda given: run(given, entry), out) is not None:
-        return None
+    hooks = after_hooks(module)
+    if not changing(module, hooks):
+        if changes(lambda given: run(given, entry), out) is not None:
+            return None
+        began_to_change(module, hooks)
     return _opaque(lambda now: run(now[name], now), {**output, **entry}, policies)
 
 
@@ -100,12 +107,15 @@ def of_container(
     hooks: Hooks, given: tuple[Any, ...], carried: Carried, policies: Policies
 ) -> Made:
     """A step for the hooks of a container, which were read as a node with these arguments."""
-    kept = changes(lambda copies: hooks(*copies), given)
     names = {id(value): source for source, value in carried.items()}
-    if kept is not None:
-        inputs = tuple(given[i] for i in kept)
-        sources = tuple(names.get(id(x)) for x in inputs)
-        return Made((Together(), (), sources), *Together().record(*inputs))
+    own = (after_hooks if hooks.after else before_hooks)(hooks.module)
+    if not changing(hooks.module, own):
+        kept = changes(lambda copies: hooks(*copies), given)
+        if kept is not None:
+            inputs = tuple(given[i] for i in kept)
+            sources = tuple(names.get(id(x)) for x in inputs)
+            return Made((Together(), (), sources), *Together().record(*inputs))
+        began_to_change(hooks.module, own)
     return _opaque(
         lambda now: hooks(*(now.get(names.get(id(x), ""), x) for x in given)), carried, policies
     )

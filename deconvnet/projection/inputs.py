@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import operator
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from deconvnet.arguments import listed
+from deconvnet.arguments import Brief, listed
 from deconvnet.graph.frontends import Graphs, taken
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.model_state import weights_of
+from deconvnet.graph.observed_hooks import hooks_in
 from deconvnet.layers import Policies
 from deconvnet.units import Unit
 
@@ -22,21 +24,22 @@ from .geometry import Geometry
 from .readings import Readings
 from .recording import Recording
 from .seeds import SEEDS
+from .way import Way, directions_of, gates, places
 
 STRATEGIES = ("cone", "shared")
 _SEVERAL = ", or for several units=[Unit(layer, channel), …]"
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
+class Request(Brief):
     """What is to be projected: images as the model takes them, units by the names of nodes."""
 
     images: Tensor  # (batch, channels, *size); of no content where they were recorded
-    recording: Recording | None  # of the images, if that was given
+    recording: Recording | None  # of the images, if that was given, or made for want of a geometry
     graph: Graph  # the model, for these images
     geometry: Geometry  # of the images, up to the layers of the units
     units: list[Unit]  # all of them exist; their positions may be left open
-    seed: str  # "activation", "one" or "map"
+    way: Way  # of their signals
     strategy: str | None  # "cone" or "shared"; None for the cheaper one
 
 
@@ -52,16 +55,22 @@ def resolve(
     seed: str = "activation",
     crop: bool = False,
     strategy: str | None = None,
+    direction: Any = None,
+    through: Mapping[str | nn.Module, int | Sequence[int]] = MappingProxyType({}),
+    at: str | nn.Module | Sequence[str | nn.Module] | None = (),
 ) -> Request:
-    """Validate what ``DeconvNet.project`` was given; resolve names and positions, once.
+    """Validate what ``DeconvNet.project`` or ``signals`` was given; resolve names, once.
+
+    ``at``: where the signals are taken; () for the images, None for wherever they come.
 
     Raises:
         KeyError, IndexError: no such layer, channel, position or image.
         TypeError: several layers or channels were given where one is expected; or no units.
         ValueError: the images do not fit the model, or the arguments each other.
     """
-    if (units is None) == (layer is None) or (layer is None) != (channel is None):
-        raise ValueError("give either layer= and channel=, or units=")
+    parts = (layer is not None, (channel is not None) + (units is None and direction is not None))
+    if parts != ((0, 0) if units is not None else (1, 1)):
+        raise ValueError("give either layer= and channel=, or layer= and direction=, or units=")
     if units is not None and position is not None:
         raise ValueError(
             f"position={position} was given beside units=; each unit has its own position"
@@ -77,7 +86,8 @@ def resolve(
             raise ValueError(f"the {name} was {word!r}; use one of {', '.join(map(str, known))}")
     recording = images if isinstance(images, Recording) else None
     if isinstance(images, Recording):
-        _check_own(images, policies, readings.model)
+        _check_own(images, policies, readings)
+        recording = images.under(policies)
         images = images.empty.expand(images.sizes[images.input])
     else:
         images = accepted(images, readings.graphs)
@@ -88,14 +98,20 @@ def resolve(
     else:
         units = [_checked(unit) for unit in listed(units, Unit)]
         wanted = list(dict.fromkeys(unit.layer for unit in units))
-    graph, names, geometry = readings.resolved(images, wanted, recording)
+    graph, names, geometry = readings.resolved(images, wanted, recording, policies=policies)
     name_of = dict(zip(wanted, names, strict=True))
     units = [unit.moved(unit.position or (), name_of[unit.layer]) for unit in units]
+    recording = geometry if isinstance(geometry, Recording) else None
     for name in names if recording is not None else ():
         recording[name]  # type: ignore[index]  # raises where it was not recorded
+    vectors = None if direction is None else directions_of(geometry, names, direction)
     for unit in units:
-        _check_place(unit, (len(images), *geometry.sizes[unit.layer][1:]))
-    return Request(images, recording, graph, geometry, units, seed, strategy)
+        shape = (len(images), *geometry.sizes[unit.layer][1:])
+        _check_place(unit, shape if vectors is None else (shape[0], len(vectors), *shape[2:]))
+    taken = (graph.input,) if at == () else places(graph, geometry, names, at)
+    gated = gates(graph, geometry, names, through)
+    way = Way(taken, seed, vectors, gated, strict=at is not None)
+    return Request(images, recording, graph, geometry, units, way, strategy)
 
 
 def _checked(unit: Unit) -> Unit:
@@ -118,9 +134,10 @@ def _index(value: object) -> bool:
     return not isinstance(value, bool)
 
 
-def _check_own(recording: Recording, policies: Policies, model: nn.Module) -> None:
-    """Refuse a recording made under other policies, or before the model's weights changed."""
-    if recording.policies is not policies:
+def _check_own(recording: Recording, policies: Policies, readings: Readings) -> None:
+    """Refuse a recording made of another graph, or before weights or hooks changed."""
+    model = readings.model
+    if recording.source is not readings:
         raise ValueError(
             f"this recording was made by another DeconvNet (its policy is '{recording.policies}', "
             f"here it is '{policies}'); record the images with this one"
@@ -131,6 +148,17 @@ def _check_own(recording: Recording, policies: Policies, model: nn.Module) -> No
         raise ValueError(
             f"{changed[0]} of {type(model).__name__} has changed since this recording was made, "
             "whose switches and activations are those of the old weights; record the images again"
+        )
+    hooks = hooks_in(model)
+    came = [key for key, may_change in hooks.items() if may_change and key not in recording.hooks]
+    went = [key for key, may_change in recording.hooks.items() if may_change and key not in hooks]
+    done = [(path, "registered on") for path, _ in came]
+    done += [(path, "removed from") for path, _ in went]
+    if done:
+        path, word = done[0]
+        raise ValueError(
+            f"a hook that may change values was {word} {path or 'the model itself'} since this "
+            "recording was made, which is of the model as it was; record the images again"
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deconvnet.arguments import Brief
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import hooks_see
 from deconvnet.layers import Policies
@@ -28,7 +29,7 @@ RECORDED = 2**30  # bytes that whole images may take on their way up; more image
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Part(Brief):
     """Units of one layer that are projected together."""
 
     numbers: Sequence[int]  # which of the layer's units
@@ -36,7 +37,7 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Plan(Brief):
     """How units are projected, and what it costs.
 
     Args:
@@ -117,7 +118,7 @@ def plan_of(request: Request, policies: Policies) -> Plan:
 def _cost(request: Request, units: Sequence[Unit], policies: Policies) -> _Cost:
     """The cost of units of one layer by each strategy."""
     geometry, graph, layer = request.geometry, request.graph, units[0].layer
-    free = request.seed != "map" and graph.reader == "torch.fx" and not hooks_see(graph)
+    free = request.way.seed != "map" and graph.reader == "torch.fx" and not hooks_see(graph)
     count, images, full = len(units), {unit.image for unit in units}, _whole(request, [layer])
     if not geometry.apart:  # each signal goes down through the whole batch
         return _Cost(count, images, full, count * full * len(request.images))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from deconvnet.graph.frontends import Graphs
+from deconvnet.graph.observed_hooks import revoked
 from deconvnet.layers import Crop, Policies
 from deconvnet.units import Unit, by_layer
 
@@ -16,10 +18,39 @@ from .cone import Cone
 from .forward import record
 from .geometry import Step
 from .inputs import Request
-from .plan import Part, Plan, parts_of
+from .plan import Part, Plan, parts_of, plan_of
+from .readings import Readings
 from .recording import Recording
 from .result import Result
-from .seeds import isolated, located
+from .seeds import isolated, located, responses, spread
+from .way import Way
+
+Gathered = TypeVar("Gathered")
+
+
+def answered(
+    resolve: Callable[..., Request],
+    gather: Callable[[Iterator[Result], Request], Gathered],
+    *,
+    readings: Readings,
+    policies: Policies,
+) -> Gathered:
+    """Resolve arguments, plan, execute and gather.
+
+    It is done again where a hook has begun to change values, which the geometry did not know.
+    """
+    for _ in range(2):
+        changes = revoked(readings.model)
+        request = resolve(readings=readings, policies=policies)
+        if request.recording is None:
+            plan = plan_of(request, policies)
+            results = from_images(plan, request, graphs=readings.graphs, policies=policies)
+        else:
+            results = from_recording(request.recording, request.units, way=request.way)
+        gathered = gather(results, request)
+        if revoked(readings.model) == changes:
+            break
+    return gathered
 
 
 def from_images(
@@ -29,7 +60,7 @@ def from_images(
 
     ``graphs`` have the graph for some of the images alone, where that is another.
     """
-    images, units, graph, seed = request.images, request.units, request.graph, request.seed
+    images, units, graph, way = request.images, request.units, request.graph, request.way
 
     def recorded(rows: Sequence[int], layers: Sequence[str], cone: Cone | None) -> Recording:
         some, known = images, graph
@@ -49,15 +80,15 @@ def from_images(
             cone = _among(part, some)
             assert cone is not None, "these units have cones"
             recording = recorded(some, [layer], cone)
-            top = recording.activations[layer].flatten(1)
+            top = _responses(recording.activations[layer], way).flatten(1)
             values = top.gather(1, _channels(chosen, top)[:, None])[:, 0]
-            signal = _windows(recording.steps, cone, chosen, values, seed=seed, recorded=False)
-            yield Result(numbers, chosen, values, signal, cone.lies[cone.input])
+            signals = _windows(recording.steps, cone, chosen, values, way=way, recorded=False)
+            yield Result(numbers, chosen, values, signals, _lies(cone, signals))
     for rows in plan.batches:
         here = [i for i in shared if units[i].image in rows]
         layers = list(dict.fromkeys(units[i].layer for i in here))
         yield from from_recording(
-            recorded(rows, layers, None), units, seed=seed, numbers=here, images=rows
+            recorded(rows, layers, None), units, way=way, numbers=here, images=rows
         )
 
 
@@ -65,7 +96,7 @@ def from_recording(
     recording: Recording,
     units: Sequence[Unit],
     *,
-    seed: str,
+    way: Way,
     numbers: Sequence[int] | None = None,
     images: Sequence[int] | None = None,
 ) -> Iterator[Result]:
@@ -77,7 +108,7 @@ def from_recording(
     Args:
         recording: of the images the units are of.
         units: as many as you like, of any recorded layers.
-        seed: "activation", "one" or "map" (see ``isolated``).
+        way: of their signals.
         numbers: which of the units; all of them by default.
         images: ascending, which images were recorded; by default all of them.
     """
@@ -87,18 +118,23 @@ def from_recording(
     for layer, places in by_layer([units[i] for i in wanted]).items():
         members = [wanted[place] for place in places]
         rows = torch.tensor([rows_of[units[i].image] for i in members])
-        some, values = located(recording.activations[layer], [units[i] for i in members], rows)
-        for part in parts_of(recording, some, seed=seed):
+        top = _responses(recording.activations[layer], way)
+        some, values = located(top, [units[i] for i in members], rows)
+        for part in parts_of(recording, some, seed=way.seed):
             own = list(part.numbers)
             chosen, values_there = [some[i] for i in own], values[own]
             cone, steps = _among(part, there), recording.steps
             if cone is None:
-                signal = _whole(recording, chosen, rows[own], seed)
-                crop = Crop.whole(rows[own].numpy(), signal.shape[2:])
+                start = isolated(top, chosen, rows[own], seed=way.seed)
+                signals = _whole(recording, layer, start, chosen, rows=rows[own], way=way)
+                crops = {
+                    node: Crop.whole(rows[own].numpy(), signal.shape[2:])
+                    for node, signal in signals.items()
+                }
             else:
-                signal = _windows(steps, cone, chosen, values_there, seed=seed, recorded=True)
-                crop = cone.lies[cone.input]
-            yield Result([members[i] for i in own], chosen, values_there, signal, crop)
+                signals = _windows(steps, cone, chosen, values_there, way=way, recorded=True)
+                crops = _lies(cone, signals)
+            yield Result([members[i] for i in own], chosen, values_there, signals, crops)
 
 
 def _among(part: Part, images: Sequence[int]) -> Cone | None:
@@ -106,10 +142,27 @@ def _among(part: Part, images: Sequence[int]) -> Cone | None:
     return None if part.cone is None else part.cone.among(images)
 
 
-def _whole(recording: Recording, units: Sequence[Unit], rows: Tensor, seed: str) -> Tensor:
-    """The signals of units of one layer at the pixels, computed on whole maps."""
-    layer = units[0].layer
-    start = isolated(recording.activations[layer], units, rows, seed=seed)
+def _lies(cone: Cone, nodes: Iterable[str]) -> dict[str, Crop]:
+    """Where the windows of some nodes lie."""
+    return {node: cone.lies[node] for node in nodes}
+
+
+def _responses(maps: Tensor, way: Way) -> Tensor:
+    """What the units are units of: the channels of their layer, or directions in these."""
+    return maps if way.directions is None else responses(maps, way.directions)
+
+
+def _whole(
+    recording: Recording,
+    layer: str,
+    start: Tensor,
+    units: Sequence[Unit],
+    *,
+    rows: Tensor,
+    way: Way,
+) -> dict[str, Tensor]:
+    """The signals of units of one layer, from where they start, computed on whole maps."""
+    start, channels = _started(start, units, way)
     together = recording.apart
     if not together:  # the whole batch goes down for each
         start = start.new_zeros((recording.images, *start.shape[1:])).index_copy_(
@@ -119,12 +172,10 @@ def _whole(recording: Recording, units: Sequence[Unit], rows: Tensor, seed: str)
     ends: list[str] = []
     signals = backward(
         recording.steps, {layer: start}, rows=None if in_order else rows,
-        channels=_channels(units, start) if together else None, ends=ends,
+        channels=channels if together else None, ends=ends, through=way.through, at=way.at,
     )  # fmt: skip
-    pixels = signals.get(recording.input)
-    if pixels is None:
-        raise _no_signal(layer, [*recording.blocks, *ends] or list(signals))
-    return pixels if together else pixels[rows]  # type: ignore[no-any-return]
+    taken = _taken(signals, way, recording.input, layer=layer, ends=[*recording.blocks, *ends])
+    return taken if together else {node: signal[rows] for node, signal in taken.items()}
 
 
 def _windows(
@@ -133,31 +184,50 @@ def _windows(
     units: Sequence[Unit],
     values: Tensor,
     *,
-    seed: str,
+    way: Way,
     recorded: bool,
-) -> Tensor:
-    """The signals of units of one layer at the pixels, computed on windows."""
-    channels = _channels(units, values)
-    start = values.new_zeros(cone.held[cone.layer].sized(cone.sizes[cone.layer]))
-    isolated = torch.ones_like(values) if seed == "one" else values
-    start.flatten(1).scatter_(1, channels[:, None], isolated[:, None])
+) -> dict[str, Tensor]:
+    """The signals of units of one layer, computed on windows."""
+    _, count, *window = cone.held[cone.layer].sized(cone.sizes[cone.layer])
+    if way.directions is not None:
+        count = len(way.directions)
+    start = values.new_zeros((len(units), count, *window))
+    isolated = torch.ones_like(values) if way.seed == "one" else values
+    start.flatten(1).scatter_(1, _channels(units, values)[:, None], isolated[:, None])
+    start, channels = _started(start, units, way)
     ends: list[str] = []
     signals = backward(
         steps, {cone.layer: start}, rows=torch.from_numpy(cone.rows), cone=cone,
-        channels=channels, recorded=recorded, ends=ends,
+        channels=channels, recorded=recorded, ends=ends, through=way.through, at=way.at,
     )  # fmt: skip
-    if cone.input not in signals:
-        raise _no_signal(cone.layer, ends or list(signals))
-    return signals[cone.input]  # type: ignore[no-any-return]
+    return _taken(signals, way, cone.input, layer=cone.layer, ends=ends)
 
 
-def _no_signal(layer: str, ends: Sequence[str]) -> ValueError:
-    return ValueError(
-        f"no signal reaches the images from {layer}: the path ends at "
-        f"{', '.join(dict.fromkeys(ends))}, where no derivative by what is below is taken "
-        "(integers, rounding, detach, no_grad, or no use of the images at all); choose a layer "
-        "below"
-    )
+def _started(start: Tensor, units: Sequence[Unit], way: Way) -> tuple[Tensor, Tensor | None]:
+    """Where signals start in the channels of their layer; and the only channel of each, if any."""
+    if way.directions is not None:
+        return spread(start, way.directions), None
+    return start, _channels(units, start)
+
+
+def _taken(
+    signals: Mapping[str, Tensor], way: Way, images: str, *, layer: str, ends: Sequence[str]
+) -> dict[str, Tensor]:
+    """The signals where they are to be taken.
+
+    Raises:
+        ValueError: at one of these nodes none arrives.
+    """
+    missing = [node for node in way.at if node not in signals]
+    if missing and way.strict:
+        raise ValueError(
+            f"no signal reaches {'the images' if missing[0] == images else missing[0]} from "
+            f"{layer}: the path ends at "
+            f"{', '.join(dict.fromkeys(ends or signals))}, where no derivative by what is below is "
+            "taken (integers, rounding, detach, no_grad, or no use of the images at all); choose a "
+            "layer below"
+        )
+    return {node: signals[node] for node in way.at if node in signals}
 
 
 def _channels(units: Sequence[Unit], like: Tensor) -> Tensor:

@@ -9,13 +9,15 @@ from torch import Tensor, nn
 
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.graph import Graph
-from deconvnet.graph.hooks import refuse_backward_hooks, watched, without_onlookers
+from deconvnet.graph.hooks import refuse_backward_hooks, watched
 from deconvnet.graph.model_state import hooks_of
+from deconvnet.graph.observed_hooks import may_change
 from deconvnet.graph.user_call import Unguardable
+from deconvnet.layers import Policies
 
 from .check.checked_graphs import Checked, named_or_none
 from .check.module_calls import untouched
-from .forward import geometry_of
+from .forward import geometry_of, record
 from .geometry import Geometry
 from .recording import Recording
 
@@ -107,17 +109,28 @@ class Readings:
         return checked, known if known and checked is graph else checked.named(layers)
 
     def resolved(
-        self, images: Tensor, layers: Sequence[str | nn.Module], recording: Recording | None
+        self,
+        images: Tensor,
+        layers: Sequence[str | nn.Module],
+        recording: Recording | None,
+        *,
+        policies: Policies,
     ) -> tuple[Graph, list[str], Geometry]:
         """As ``named``, and a geometry of the images: their recording, where there is one.
 
+        Where hooks may change values, the images are recorded now: these hooks would have to run
+        for a geometry, too.
+
         Raises:
             As ``named``.
+            UnmirroredError: an activation on the way has no rule under the policies.
         """
         graph, names = self.named(images, layers, recorded=recording is not None)
         size, count, wanted = images.shape[1:], len(images), sorted(set(names))
         if recording is not None:
             return graph, names, recording
+        if count and may_change(graph.upto(names)):
+            return graph, names, record(graph, images, wanted, policies=policies)
         if count > 2 and self.graphs.any_size is not None:
             try:  # two images show whether they are kept apart
                 return graph, names, self.geometry(size, wanted, images=2, like=images)
@@ -149,10 +162,10 @@ class Readings:
         return known[0]
 
     def _measured(self, graph: Graph, empty: Tensor, layers: Sequence[str] | None) -> Geometry:
-        """Hooks that look on do not see these images, and what is written is taken back."""
+        """What is written is taken back."""
         for guarded in (True, False):
             try:
-                with without_onlookers(self.model), untouched(self.model, guarded=guarded):
+                with untouched(self.model, guarded=guarded):
                     return geometry_of(graph, empty, layers)
             except Unguardable:
                 continue

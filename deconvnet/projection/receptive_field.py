@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 
 from deconvnet.layers import Interval, Window
 from deconvnet.layers.window import FAR, clipped, union
-from deconvnet.units import Box, Unit, by_layer
+from deconvnet.units import Box
 
 from .field_probes import Field, Probe
 from .geometry import Geometry
@@ -51,18 +51,14 @@ def box(
 ) -> Box:
     """The pixels that one unit sees, clipped to the image."""
     channels = None if channel is None else [channel]
-    return _boxed(boxes(geometry, layer, [position], channels=channels))[0]
+    return boxes_of(geometry, layer, [position], channels=channels)[0]
 
 
-def unit_boxes(geometry: Geometry, units: Sequence[Unit]) -> list[Box]:
-    """The pixels that units of any layers, with their positions, see, clipped to the image."""
-    seen: dict[int, Box] = {}
-    for layer, members in by_layer(units).items():
-        places = [units[i].position or () for i in members]
-        channels = [units[i].channel for i in members]
-        spans = boxes(geometry, layer, places, channels=channels)
-        seen |= zip(members, _boxed(spans), strict=True)
-    return [seen[i] for i in range(len(units))]
+def boxes_of(
+    geometry: Geometry, layer: str, positions: Sequence[Sequence[int]], *, channels: Any = None
+) -> list[Box]:
+    """``boxes``, as a list."""
+    return _boxed(boxes(geometry, layer, positions, channels=channels))
 
 
 def central_boxes(geometry: Geometry, layers: Sequence[str]) -> dict[str, Box]:

@@ -1,23 +1,24 @@
-"""Gather projections: as whole images, or cropped at the units' receptive fields."""
+"""Gather signals: in whole maps, as whole images, or cropped at the units' receptive fields."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from deconvnet.arguments import Brief
 from deconvnet.layers import Crop
 from deconvnet.units import Box, Unit
 
 from .backward import whole
-from .geometry import Geometry
-from .receptive_field import unit_boxes
+from .inputs import Request
+from .receptive_field import boxes_of
 
 
 @dataclass(frozen=True, eq=False)
-class Projection:
+class Projection(Brief):
     """What one unit responds to, cut at its receptive field.
 
     Args:
@@ -34,40 +35,56 @@ class Projection:
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """What some units of one layer respond to."""
+class Result(Brief):
+    """The signals of some units of one layer."""
 
     numbers: Sequence[int]  # which of the units that were asked for
     units: Sequence[Unit]  # with their positions
     values: Tensor  # (units,) their activations
-    signal: Tensor  # (units, channels, *crop.size) at the pixels; elsewhere it is zero
-    crop: Crop  # where the signal lies in the images
+    signals: Mapping[str, Tensor]  # {node: (units, channels, *crop.size)}; elsewhere it is zero
+    crops: Mapping[str, Crop]  # {node: where the signals lie in its maps}
 
 
-def dense(results: Iterable[Result], count: int, images: Tensor) -> Tensor:
-    """The signals of all units, from results in any order, as whole images.
-
-    The images are (batch, channels, *size), for size, type and device.
+def signals(results: Iterable[Result], request: Request) -> dict[str, Tensor]:
+    """The signals of all units, from results in any order, in whole maps.
 
     Returns:
-        (count, channels, *size), signed.
+        {node: (units, channels, *size)}, signed.
     """
-    pixels = images.new_zeros((count, *images.shape[1:]))
+    count, sizes = len(request.units), request.geometry.sizes
+    made = (
+        {} if count else {n: request.images.new_zeros((0, *sizes[n][1:])) for n in request.way.at}
+    )
     for some in results:
-        pixels[list(some.numbers)] = whole(some.signal, some.crop).to(pixels.dtype)
-    return pixels
+        for node, signal in some.signals.items():
+            if node not in made:
+                made[node] = signal.new_zeros((count, *sizes[node][1:]))
+            made[node][list(some.numbers)] = whole(signal, some.crops[node])
+    return made
 
 
-def cropped(results: Iterable[Result], count: int, geometry: Geometry) -> list[Projection]:
-    """The signals of all units, from results in any order, cut at their receptive fields."""
+def pixels(results: Iterable[Result], request: Request) -> Tensor:
+    """The signals of all units at the images: (units, channels, *size), signed, of their type."""
+    return signals(results, request)[request.graph.input].to(request.images)
+
+
+def cropped(results: Iterable[Result], request: Request) -> list[Projection]:
+    """The signals of all units at the images, cut at their receptive fields."""
     cuts: dict[int, Projection] = {}
+    images = request.graph.input
     for some in results:
-        boxes = unit_boxes(geometry, some.units)
-        starts = some.crop.starts.tolist()
-        rows = zip(some.numbers, some.units, some.values.tolist(), some.signal, strict=True)
+        channels = [unit.channel for unit in some.units]
+        boxes = boxes_of(
+            request.geometry, some.units[0].layer, [unit.position or () for unit in some.units],
+            channels=channels if request.way.directions is None else None,
+        )  # fmt: skip
+        starts = some.crops[images].starts.tolist()
+        rows = zip(
+            some.numbers, some.units, some.values.tolist(), some.signals[images], strict=True
+        )
         for (number, unit, value, signal), box, first in zip(rows, boxes, starts, strict=True):
             ends = zip(box.start, box.stop, first, strict=True)
             inside = (slice(None), *(slice(a - n, b - n) for a, b, n in ends))
-            pixels = signal[inside].clone(memory_format=torch.contiguous_format)
-            cuts[number] = Projection(pixels, box, unit, value)
-    return [cuts[number] for number in range(count)]
+            cut = signal[inside].clone(memory_format=torch.contiguous_format)
+            cuts[number] = Projection(cut, box, unit, value)
+    return [cuts[number] for number in range(len(request.units))]

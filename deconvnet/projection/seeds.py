@@ -51,3 +51,21 @@ def isolated(maps: Tensor, units: Sequence[Unit], rows: Tensor, *, seed: str) ->
         place = (unit.channel,) if seed == "map" else (unit.channel, *(unit.position or ()))
         alone[(number, *place)] = 1.0 if seed == "one" else maps[(row, *place)]
     return alone
+
+
+def responses(maps: Tensor, directions: Tensor) -> Tensor:
+    """What a layer's maps respond in some directions of its channels, as 1x1 filters would.
+
+    Args:
+        maps: (batch, channels, *size).
+        directions: (directions, channels).
+
+    Returns:
+        (batch, directions, *size): at each place the sum over channels of direction times map.
+    """
+    return torch.einsum("nc...,dc->nd...", maps, directions.to(maps))
+
+
+def spread(signal: Tensor, directions: Tensor) -> Tensor:
+    """The adjoint of ``responses``: (batch, directions, *size) to (batch, channels, *size)."""
+    return torch.einsum("nd...,dc->nc...", signal, directions.to(signal))

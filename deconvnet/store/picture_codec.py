@@ -1,4 +1,4 @@
-"""Encode and decode pictures: patches as JPEG, projections as float16 with a scale."""
+"""Encode and decode pictures: patches as JPEG or arrays, projections as float16 with a scale."""
 
 from __future__ import annotations
 
@@ -19,22 +19,53 @@ from .checked_hdf5 import Room, read_attributes
 from .format import write_attributes
 
 QUALITY = 92  # with colours at full resolution: crops of photographs come back with 39 dB
+ENCODINGS = ("jpeg", "uint8", "float32")
 LARGEST = 2**24  # pixels of a patch; no more is decoded, whatever a file says
 _PIECE = 2**22  # bytes that are copied at a time
 _TOP = 15  # a projection is scaled to stay below 2**15: float16 ends at 65504
 
 
+def encoding_of(axes: int, channels: int) -> str:
+    """How patches of so many axes and channels are encoded, one of ``ENCODINGS``.
+
+    JPEG would lose what is to be seen in other images than photographs.
+    """
+    if axes == 1:
+        return "float32"
+    return "jpeg" if (axes, channels) == (2, 3) else "uint8"
+
+
 def encode(patch: NDArray[np.float32]) -> bytes:
-    """Encode a patch (height, width, 3) in [0, 1] as JPEG, colours at full resolution."""
+    """Encode a patch (*size, channels), as ``encoding_of`` says; JPEG at full resolution."""
+    encoding = encoding_of(patch.ndim - 1, patch.shape[-1])
+    if encoding == "float32":
+        return patch.astype("<f4").tobytes()
+    pixels = np.rint(np.clip(patch, 0, 1) * 255).astype(np.uint8)
+    if encoding == "uint8":
+        return pixels.tobytes()
     from PIL import Image  # here, since most who open a store do not look at its pictures
 
     stream = io.BytesIO()
-    pixels = np.rint(np.clip(patch, 0, 1) * 255).astype(np.uint8)
     Image.fromarray(pixels).save(stream, "JPEG", quality=QUALITY, subsampling=0)
     return stream.getvalue()
 
 
-def decode(content: bytes, size: tuple[int, int]) -> NDArray[np.float32]:
+def decode(content: bytes, shape: tuple[int, ...], encoding: str = "jpeg") -> NDArray[np.float32]:
+    """Decode a patch of this shape (*size, channels), in one of ``ENCODINGS``.
+
+    Raises:
+        ValueError: it is not of this shape.
+    """
+    if encoding == "jpeg":
+        return _decode_jpeg(content, shape[:2])
+    values = np.frombuffer(content, {"uint8": "|u1", "float32": "<f4"}[encoding])
+    if values.size != math.prod(shape):
+        raise ValueError(f"it holds {values.size} values, expected those of {shape}")
+    scale = np.float32(255 if encoding == "uint8" else 1)
+    return (values.reshape(shape) / scale).astype(np.float32)
+
+
+def _decode_jpeg(content: bytes, size: tuple[int, ...]) -> NDArray[np.float32]:
     """Decode a JPEG in three colours of this (height, width), to [0, 1]; no other is decoded."""
     from PIL import Image
 
@@ -68,9 +99,9 @@ def halves(projection: NDArray[np.float32]) -> tuple[NDArray[np.float16], float]
 
 
 def wholes(
-    values: NDArray[np.float16], scale: float, shape: tuple[int, int, int]
+    values: NDArray[np.float16], scale: float, shape: tuple[int, ...]
 ) -> NDArray[np.float32]:
-    """Decode a projection, (height, width, channels)."""
+    """Decode a projection, (*size, channels)."""
     if not np.isfinite(values).all():
         raise ValueError("it holds values that are not finite")
     return (values.astype(np.float64) * scale).astype(np.float32).reshape(shape)

@@ -9,23 +9,30 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from deconvnet.arguments import Brief
+
 from .checked_hdf5 import Room, dataset_in, group_in, lazy_dataset_in, read_attributes
 from .format import unescape
+from .picture_codec import ENCODINGS
 from .table import LayerTable
 
 
 @dataclass(frozen=True, eq=False)
-class Patches:
+class Patches(Brief):
     """Where the patches of a layer stand in its bytes."""
 
     offset: NDArray[np.int64]
     """(channels, k), -1 where there is none"""
     length: NDArray[np.int32]
     """(channels, k), in bytes"""
+    channels: int = 3
+    """of a pixel"""
+    encoding: str = "jpeg"
+    """one of ``picture_codec.ENCODINGS``"""
 
 
 @dataclass(frozen=True, eq=False)
-class Projections:
+class Projections(Brief):
     """Where the projections of a layer under one policy stand in its values."""
 
     offset: NDArray[np.int64]
@@ -39,11 +46,11 @@ class Projections:
 
 
 @dataclass(frozen=True, eq=False)
-class PictureIndex:
+class PictureIndex(Brief):
     """What is stored of a layer's pictures."""
 
     overhang: NDArray[np.int32]
-    """(channels, k, 2): rows above and columns left of the box, where the image cuts the field"""
+    """(channels, k, D): pixels before the box where the image cuts the field: rows above"""
     patches: Patches
     projections: Mapping[str, Projections] = field(default_factory=dict)
     """by the name of the policy"""
@@ -54,7 +61,7 @@ def read_index(group: h5py.Group, table: LayerTable, room: Room) -> PictureIndex
     if group.get("patch", getlink=True) is None:  # `in` would follow a link out of the file
         return None
     shape, shown = table.image.shape, table.has_picture
-    overhang = dataset_in(group, "overhang", kind="<i4", shape=(*shape, 2), room=room)
+    overhang = dataset_in(group, "overhang", kind="<i4", shape=(*shape, table.axes), room=room)
     part = group_in(group, "patch")
     offset = dataset_in(part, "offset", kind="<i8", shape=shape, room=room)
     length = dataset_in(part, "length", kind="<i4", shape=shape, room=room)
@@ -68,7 +75,16 @@ def read_index(group: h5py.Group, table: LayerTable, room: Room) -> PictureIndex
         for name in policies:
             part = group_in(policies, name)
             projections[unescape(name)] = _read_projections(part, table, room)
-    return PictureIndex(overhang, Patches(offset, length), projections)
+    how = read_attributes(group_in(group, "patch").attrs, room)
+    channels, encoding = how.get("channels", 3), how.get("encoding", "jpeg")
+    if not _is_count(channels) or encoding not in ENCODINGS:
+        raise ValueError(f"{group.name}/patch has channels={channels!r}, encoding={encoding!r}")
+    patches = Patches(offset, length, int(str(channels)), str(encoding))
+    return PictureIndex(overhang, patches, projections)
+
+
+def _is_count(channels: object) -> bool:
+    return isinstance(channels, int) and 0 < channels < 2**16
 
 
 def _read_projections(part: h5py.Group, table: LayerTable, room: Room) -> Projections:
@@ -78,9 +94,10 @@ def _read_projections(part: h5py.Group, table: LayerTable, room: Room) -> Projec
     stored = lazy_dataset_in(part, "values", kind="<f2", shape=(None,), room=room)
     how = read_attributes(part.attrs, room)
     channels, fallback = how.get("channels"), how.get("elsewhere")
-    if not isinstance(channels, int) or not 0 < channels < 2**16 or not isinstance(fallback, str):
+    if not (isinstance(channels, int) and _is_count(channels) and isinstance(fallback, str)):
         raise ValueError(f"{part.name} lacks its attributes `channels` or `elsewhere` (fallback)")
-    sides = np.clip(box[..., 2:].astype("i8") - box[..., :2], 0, 2**20)  # a product fits in i8
+    starts, ends = np.split(box.astype("i8"), 2, axis=-1)
+    sides = np.clip(ends - starts, 0, 2**20)  # a product fits in i8
     length = sides.prod(-1) * channels
     _check(part, offset, length, table.has_picture, stored=len(stored))
     there = offset >= 0

@@ -16,6 +16,7 @@ from .checked_hdf5 import Room, dataset_in, group_in, lazy_dataset_in
 from .format import escape
 from .picture_codec import decode, wholes
 from .picture_index import PictureIndex, read_index
+from .sources import strongest_slots
 from .store import Store
 
 _ROOMY = 64  # canvases of border units are some times as large as what is on them
@@ -23,7 +24,13 @@ _SMALL = 2**24  # pixels that are not worth a question
 
 
 def stored_exemplars(
-    store: Store, layer: str, channels: int | Sequence[int], *, rectifier: str
+    store: Store,
+    layer: str,
+    channels: int | Sequence[int],
+    *,
+    rectifier: str,
+    k: int | None = None,
+    per_source: int | None = None,
 ) -> dict[int, list[Exemplar]]:
     """The exemplars whose pictures a store holds; ``studies.exemplars`` explains the arguments.
 
@@ -47,15 +54,16 @@ def stored_exemplars(
     exemplars: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
     with opened_layer(store, layer) as group:
         for channel in channels:
-            for slot in np.flatnonzero(known.projections[rectifier].offset[channel] >= 0).tolist():
+            for slot in strongest_slots(store, layer, channel, k=k, per_source=per_source):
                 place = (channel, slot)
-                top, left = known.overhang[place].tolist()
+                if known.projections[rectifier].offset[place] < 0:
+                    continue
                 exemplars[channel].append(
                     Exemplar(
                         table.unit(layer, *place),
-                        float(table.activation[place]),
+                        float(table.value[place]),
                         table.box_of(*place),
-                        (top, left),
+                        tuple(known.overhang[place].tolist()),
                         read_patch(store, layer, group, place),
                         read_projection(store, layer, group, place, rectifier=rectifier),
                     )
@@ -67,7 +75,7 @@ def _check_canvas(store: Store, layer: str, channels: Sequence[int]) -> None:
     """Refuse overhangs that would make a canvas huge; a figure gives all pictures one size."""
     table, overhang = store[layer], store.pictures[layer].overhang
     places = [(c, s) for c in channels for s in np.flatnonzero(table.has_picture[c]).tolist()]
-    sides = np.array([_size(store, layer, place) for place in places], "i8").reshape(-1, 2)
+    sides = np.array([table.box_of(*place).size for place in places], "i8")
     if len(places):
         whole = sides + np.array([overhang[place] for place in places], "i8")
         canvas = int(whole.max(0).prod()) * len(places)
@@ -97,7 +105,8 @@ def read_patch(
         if first < 0:
             raise ValueError("there is a projection without a patch")
         data = _data(store, group_in(group, "patch"), "bytes", "|u1")
-        return decode(data[first : first + length].tobytes(), _size(store, layer, place))
+        shape = (*store[layer].box_of(*place).size, known.channels)
+        return decode(data[first : first + length].tobytes(), shape, known.encoding)
     except ValueError as error:
         raise _damaged(store, layer, place, error) from error
 
@@ -107,7 +116,7 @@ def read_projection(
 ) -> NDArray[np.float32]:
     """The projection of an entry that has one, likewise."""
     known = store.pictures[layer].projections[rectifier]
-    shape = (*_size(store, layer, place), known.channels)
+    shape = (*store[layer].box_of(*place).size, known.channels)
     first = int(known.offset[place])
     try:
         part = group_in(group_in(group, "projection"), escape(rectifier))
@@ -120,11 +129,6 @@ def read_projection(
 def _data(store: Store, part: h5py.Group, name: str, kind: str) -> h5py.Dataset:
     room = Room(store.path.stat().st_size)
     return lazy_dataset_in(part, name, kind=kind, shape=(None,), room=room)
-
-
-def _size(store: Store, layer: str, place: tuple[int, int]) -> tuple[int, int]:
-    height, width = store[layer].box_of(*place).size
-    return height, width
 
 
 def _damaged(store: Store, layer: str, place: tuple[int, int], error: ValueError) -> ValueError:

@@ -7,7 +7,6 @@ The file is plain HDF5; its specification is the docstring of ``deconvnet.store.
 """
 
 import difflib
-import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,16 +17,17 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-from deconvnet.arguments import expanded
+from deconvnet.arguments import brief, by, cut, expanded, html_table
 from deconvnet.atomic import write_whole
 
 from .checked_hdf5 import Room, dataset_in, group_in, read_attributes
 from .format import (
-    COLUMNS,
-    COUNTERS,
+    DEFAULTS,
     FORMAT,
     KINDS,
     ORDER,
+    RANKS,
+    READ,
     VERSION,
     array_to_texts,
     escape,
@@ -35,6 +35,7 @@ from .format import (
     unescape,
     write_attributes,
 )
+from .layer_files import Kept, kept_in, read_layer, write_layer
 from .picture_index import PictureIndex, read_index
 from .shielded_file import Shielded
 from .table import Failed, LayerTable
@@ -43,7 +44,6 @@ from .user_content import carry_over
 __all__ = ["Failed", "LayerTable", "Store", "open_store", "write_store"]
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_GEOMETRY = ("size", "field", "stride")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,6 +61,8 @@ class Store(Mapping[str, LayerTable]):
     """the images that could not be used"""
     pictures: dict[str, PictureIndex] = field(default_factory=dict)
     """by layer: where its patches and projections stand in the file, if it holds any"""
+    mined_from: tuple[Any, Any] | None = None
+    """the model and the data set of this process, of a store that ``mine`` has returned"""
 
     def __getitem__(self, name: str) -> LayerTable:
         """The table of a layer.
@@ -83,10 +85,19 @@ class Store(Mapping[str, LayerTable]):
 
     def __repr__(self) -> str:
         channels = sum(table.channels for table in self.layers.values())
-        return (
-            f"Store({str(self.path)!r}: {len(self)} layers, {channels} channels, "
-            f"k={self.attributes.get('k')}, {len(self.images)} images)"
-        )
+        held = f"{len(self)} layers, {channels} channels, k={self.attributes.get('k')}"
+        return brief("Store", cut(repr(str(self.path)), 200), held, f"{len(self.images)} images")
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a line for each layer, in the order of the network."""
+        heads = ("layer", "channels", "size", "field", "stride", "channels never positive")
+        rows = [
+            (name, t.channels, by(t.size), by(t.field), by(t.stride), int((t.nonzero == 0).sum()))
+            for name, t in self.layers.items()
+        ]
+        made = {name: self.attributes.get(name) for name in ("model", "dataset", "images_seen")}
+        note = "; ".join(f"{name}: {cut(str(each), 200)}" for name, each in made.items() if each)
+        return html_table(repr(self), heads, rows, note=note)
 
 
 def write_store(
@@ -106,9 +117,10 @@ def write_store(
 
     Args:
         path: the file; its folder is made if missing.
-        attributes: text, numbers, lists of numbers or dicts, by name. ``k``, ``order`` and
-            ``images_failed`` are added, unless they are given.
-        layers: the tables by layer name, in the order of the network; one k for all.
+        attributes: text, numbers, lists of numbers or dicts, by name. ``k``, ``lowest``,
+            ``sample``, ``rank``, ``order`` and ``images_failed`` are added, unless they are given.
+        layers: the tables by layer name, in the order of the network, each asked for once; all
+            with the same k, lowest, sample and rank.
         images: index → path, at least of all images that stand in a table.
         failed: the images that could not be used.
         draw: adds the pictures of a layer to its group; called for one layer after the other,
@@ -121,10 +133,7 @@ def write_store(
         OSError: the file cannot be written; an old one is intact.
     """
     path = expanded(path)
-    ks = {table.k for table in layers.values()}
-    if len(ks) != 1:
-        raise ValueError(f"layers with k of {sorted(ks)} were given, expected one k for all")
-    whole = {"k": ks.pop(), "order": ORDER, "images_failed": len(failed), **attributes}
+    whole = {"random_state": 0, "order": ORDER, "images_failed": len(failed), **attributes}
     whole |= {"format": FORMAT, "format_version": VERSION, "complete": 1}
     written: list[Store] = []
 
@@ -141,12 +150,7 @@ def write_store(
         finally:
             target.check()  # what the disk refused is raised when HDF5 is done
 
-    if draw is None:
-        memory = io.BytesIO()
-        fill(memory)
-        write_whole(path, memory.getvalue())
-    else:
-        write_whole(path, fill)
+    write_whole(path, fill)
     return written[0]
 
 
@@ -187,7 +191,6 @@ def _write_all(
     failed: Sequence[Failed],
     draw: Callable[[str, h5py.Group], None] | None,
 ) -> None:
-    write_attributes(file.attrs, attributes)
     order = sorted(images)
     _write_columns(file.create_group("images"), order, path=[images[i] for i in order])
     _write_columns(
@@ -197,14 +200,25 @@ def _write_all(
         reason=[each.reason for each in failed],
     )
     group = file.create_group("layers", track_order=True)
+    kept: dict[str, object] = {}
+    sample = None
     for name, table in layers.items():
+        kept, here = kept or kept_in(table), kept_in(table)
+        if here != kept:
+            raise ValueError(f"{name!r} holds {here}, and layers before it {kept}; mine it again")
+        if table.sample is not None:
+            sample = table.sample.image if sample is None else sample
+            if not np.array_equal(sample, table.sample.image):
+                raise ValueError(f"the sample of {name!r} is of other images than that before it")
         layer = group.create_group(escape(name))
-        geometry = {column: getattr(table, column) for column in _GEOMETRY}
-        write_attributes(layer.attrs, {"channels": table.channels, **geometry})
-        for column in (*COLUMNS, *COUNTERS):
-            layer[column] = getattr(table, column)
+        write_layer(layer, table)
         if draw is not None:
             draw(name, layer)
+    if not kept:
+        raise ValueError("no layer was given, expected at least one")
+    if sample is not None:
+        file["sample/image"] = sample
+    write_attributes(file.attrs, {**kept, **attributes})
 
 
 def _write_columns(group: h5py.Group, index: list[int], **texts: list[str]) -> None:
@@ -218,11 +232,11 @@ def _read(file: BinaryIO, path: Path, *, size: int) -> Store:
     with h5py.File(file, "r") as root:
         attributes = read_attributes(root.attrs, room)
         _check_format(attributes)
-        layers = group_in(root, "layers")
+        layers, kept = group_in(root, "layers"), Kept.of(root, attributes, room)
         tables, pictures = {}, {}
         for name in layers:
             layer = group_in(layers, name)
-            table = _read_layer(layer, attributes["k"], room)
+            table = read_layer(layer, kept, room)
             tables[unescape(name)] = table
             if index := read_index(layer, table, room):
                 pictures[unescape(name)] = index
@@ -239,36 +253,31 @@ def _check_format(attributes: Mapping[str, object]) -> None:
     if attributes.get("format") != FORMAT:
         raise ValueError(f"its format is {attributes.get('format')!r}, expected {FORMAT!r}")
     version = attributes.get("format_version")
-    if version != VERSION:
+    if version not in READ:
         raise ValueError(
-            f"its format_version is {version!r}, this program reads {VERSION}; update deconvnet"
+            f"its format_version is {version!r}, this program reads {' and '.join(map(str, READ))}"
+            "; update deconvnet"
         )
     if attributes.get("complete") != 1:
         raise ValueError("it is not marked complete=1; mine it again")
+    new = DEFAULTS if version == 1 else ()  # which had no meaning then
     for name, kind in KINDS.items():
+        if name in new:
+            continue
         value = attributes.get(name, kind())
         if not isinstance(value, kind) or (kind is tuple and not _positive(value)):
             words = {str: "text", int: "an integer", tuple: "positive integers", dict: "an object"}
             raise ValueError(f"its {name} is {value!r}, expected {words[kind]}")
     if "k" not in attributes:
         raise ValueError("it does not say its k; mine it again")
+    told: dict[str, Any] = {**DEFAULTS, **({} if new else attributes)}
+    if told["rank"] not in RANKS or min(told["lowest"], told["sample"]) < 0:
+        odd = {name: told[name] for name in DEFAULTS}
+        raise ValueError(f"it says {odd}, which is not what a store may hold")
 
 
 def _positive(numbers: object) -> bool:
     return isinstance(numbers, tuple) and all(type(n) is int and n > 0 for n in numbers)
-
-
-def _read_layer(group: h5py.Group, k: int, room: Room) -> LayerTable:
-    attributes = read_attributes(group.attrs, room)
-    channels, geometry = attributes.get("channels"), [attributes.get(name) for name in _GEOMETRY]
-    if not isinstance(channels, int) or not all(isinstance(each, tuple) for each in geometry):
-        raise ValueError(f"{group.name} lacks channels or one of {', '.join(_GEOMETRY)}")
-    parts: dict[str, Any] = dict(zip(_GEOMETRY, geometry, strict=True))
-    for name, (kind, rest) in COLUMNS.items():
-        parts[name] = dataset_in(group, name, kind=kind, shape=(channels, k, *rest), room=room)
-    for name, kind in COUNTERS.items():
-        parts[name] = dataset_in(group, name, kind=kind, shape=(channels,), room=room)
-    return LayerTable(channels=channels, **parts)
 
 
 def _read_columns(group: h5py.Group, *texts: str, room: Room) -> list[list[int] | list[str]]:
@@ -285,6 +294,8 @@ def _check_images(store: Store) -> None:
         raise ValueError("images/index is not ascending")
     known = np.array([-1, *store.images])
     for name, table in store.layers.items():
-        lost = np.setdiff1d(table.image, known)
-        if len(lost):
-            raise ValueError(f"layer {name!r} holds image {lost[0]}, which has no path in images")
+        for some in (*table.tables.values(), *table.directions.values()):
+            lost = np.setdiff1d(some.image, known)
+            if len(lost):
+                what = f"layer {name!r} holds image {lost[0]}, which has no path in images"
+                raise ValueError(what)

@@ -28,11 +28,15 @@ def additions(path: str | PathLike[str]) -> list[str]:
     """The names of groups, datasets and links, not attributes, that are no part of the format."""
     added: list[str] = []
     with Path(path).open("rb") as stream, h5py.File(stream, "r") as root:
+        told = {name: root.attrs.get(name) for name in ("lowest", "sample")}
+        mine = {name for name, n in told.items() if not isinstance(n, np.integer) or n < 1}
         left: list[tuple[h5py.Group, Mapping[str, Any]]] = [(root, CONTENT)]
         while left:
             group, known = left.pop()
             for name in group:
                 below = known.get(name, known.get(_ANY))
+                if name in known and name in mine:  # in an older file it had no meaning
+                    below = None
                 link = group.get(name, getlink=True)
                 if below is None or not isinstance(link, h5py.HardLink):
                     added.append(f"{group.name.rstrip('/')}/{name}")

@@ -148,6 +148,9 @@ def class_model(
     """
     net = net_of(net).with_rectifier("gradient")
     prepared = needed_preprocessing(preprocessing, data=None, model=net, attributes={})
+    shape = prepared.shape
+    if shape is None:
+        raise ValueError("the preprocessing does not say of which size it makes images; state one")
     if not (steps >= 1 and 0 < rate <= 1 and (penalty is None or penalty > 0)):
         raise ValueError(
             f"steps={steps}, rate={rate} and penalty={penalty} were given; expected at least one "
@@ -156,7 +159,7 @@ def class_model(
     given = None
     if images is not None:
         given = images_of(images, net, preprocessing=prepared)
-    zero = next(net.model.parameters()).new_zeros(1, len(prepared.mean), *prepared.size)
+    zero = next(net.model.parameters()).new_zeros(1, *shape)
     known = needed_classes(net, zero, classes)
     targets = [known.checked(one) for one in listed(target, Integral, str)]
     natural: list[list[tuple[NDArray[np.float32], float]]] = [[] for _ in targets]

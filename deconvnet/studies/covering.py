@@ -11,16 +11,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deconvnet.data import Preprocessing
+from deconvnet.data.pictures import Prepares
 from deconvnet.net import DeconvNet
 from deconvnet.projection.changed import Rerun
 
 from .values import AT_ONCE, bar, values
 
 
-def filled(value: Any, prepared: Preprocessing, pixels: Tensor) -> Tensor:
+def filled(value: Any, prepared: Prepares, pixels: Tensor) -> Tensor:
     """What a square is filled with, (1, channels, 1, 1), on the scale of the net's input."""
     channels = pixels.shape[1]
+    if value == "grey" and not isinstance(prepared, Preprocessing):
+        raise ValueError(
+            "value='grey' was given, and the preprocessing does not say what grey is; give the "
+            "number of each channel, on the scale of the model's input"
+        )
     if value == "grey":
+        assert isinstance(prepared, Preprocessing)
         mean, std = (pixels.new_tensor(numbers) for numbers in (prepared.mean, prepared.std))
         made = (0.5 - mean) / std
     elif value == "mean":

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import nn
 
-from deconvnet.figures import figure2
-from deconvnet.layers import rectifier as rectifier_named
+from deconvnet.data.resolve import known_preprocessing
+from deconvnet.figures import exemplar_rows, figure2, pages
+from deconvnet.layers import Rectifier
 from deconvnet.mining.exemplars import project_exemplars
+from deconvnet.mining.progress import reporting
+from deconvnet.mining.source import source_of
 from deconvnet.net import DeconvNet
 from deconvnet.store.picture_reading import stored_exemplars
-from deconvnet.store.store import Store
+from deconvnet.store.store import Store, open_store
 from deconvnet.store.table import LayerTable
 from deconvnet.units import Exemplar
 
+from .bands import bands_of, captioned
+from .channels import numbered, ranked
+from .given import net_of
 from .result import Shown
 
 if TYPE_CHECKING:
@@ -32,11 +39,21 @@ class Exemplars(Shown):
         layer: name of the layer.
         rectifier: the rule of the projections.
         channels: {channel: exemplars}, strongest first; of a dead channel an empty list.
+        model: the class of the model, if they were recomputed.
+        bands: the bands that figures show, see ``deconvnet.units.shown``.
+        note: what is to be known of the pictures; empty if they show what was read.
+        rows: of channels on a page of its file; None: as many as fit.
+        columns: channels in a row; None: as many as are read without a lens.
     """
 
     layer: str
     rectifier: str
     channels: Mapping[int, Sequence[Exemplar]]
+    model: str = ""
+    bands: tuple[int, ...] | None = None
+    note: str = ""
+    rows: int | None = None
+    columns: int | None = None
 
     def figure(
         self,
@@ -48,10 +65,53 @@ class Exemplars(Shown):
     ) -> Figure:
         """The grid of Zeiler & Fergus 2014, figure 2: projections beside patches.
 
-        The arguments are those of every result, see ``Shown.figure``.
+        Signals and videos are drawn below each other, see ``exemplar_rows``. The arguments are
+        those of every result, see ``Shown.figure``.
         """
-        told = f"{self.layer} by {self.rectifier}" if caption else None
-        return figure2(self.channels, width=width, title=title, caption=told, parent=parent)
+        if not self._images:
+            return exemplar_rows(
+                self._shown, width=width, title=title, caption=self._told_if(caption), parent=parent
+            )
+        return figure2(
+            self._shown,
+            width=width,
+            columns=self.columns,
+            title=title,
+            caption=self._told_if(caption),
+            parent=parent,
+        )
+
+    def pages(
+        self,
+        *,
+        width: str | float = "cvpr-full",
+        title: str | None = None,
+        caption: bool = False,
+    ) -> list[Figure]:
+        """The grid on as many pages as it takes; the arguments are those of ``figure``."""
+        if not self._images:
+            return [self.figure(width=width, title=title, caption=caption)]
+        return pages(
+            self._shown,
+            width=width,
+            rows=self.rows,
+            columns=self.columns,
+            title=title,
+            caption=self._told_if(caption),
+        )
+
+    @property
+    def _shown(self) -> dict[int, list[Exemplar]]:
+        """The exemplars with the bands that are shown."""
+        return {c: [one.shown(self.bands) for one in those] for c, those in self.channels.items()}
+
+    @property
+    def _images(self) -> bool:
+        return all(one.axes == 2 for those in self.channels.values() for one in those)
+
+    def _told_if(self, caption: bool) -> str | None:
+        told = f"{self.layer} by {self.rectifier}"
+        return captioned(told, self.bands, self.note) if caption else None
 
     def table(self) -> list[dict[str, object]]:
         """One row an exemplar: index of the image, unit, activation, and box in pixels."""
@@ -59,42 +119,95 @@ class Exemplars(Shown):
 
 
 def exemplars(
-    store: Store,
+    store: Store | str | PathLike[str],
     layer: str,
     channels: str | int | Sequence[int] = "strongest:12",
     *,
-    net: DeconvNet | None = None,
+    net: DeconvNet | nn.Module | None = None,
     data: Any = None,
-    rectifier: str = "deconvnet",
+    rectifier: str | Rectifier | None = None,
     preprocessing: Any = None,
+    bands: Sequence[int] | None = None,
+    k: int | None = None,
+    per_source: int | None = None,
+    rows: int | None = None,
+    columns: int | None = None,
+    progress: bool = True,
 ) -> Exemplars:
-    """The exemplars of channels: recomputed with a net, else from the pictures in the store.
+    """The exemplars of channels: recomputed, or from the pictures in the store.
+
+    They are read from the store if it holds pictures under the rule, and neither net nor data are
+    given. Else they are recomputed with what is given; by default with what this process has
+    mined, else with what the store names, which may be a Python file: of stores you trust.
 
     Args:
-        store: as ``mine`` or ``open_store`` gives it.
+        store: as ``mine`` or ``open_store`` gives it, or its path.
         layer: one of its layers.
         channels: numbers, or as ``choose`` reads them: "0-15", "strongest:12".
-        net: the mirrored model, under whose rectifier the projections are computed; without one,
-            the store must hold pictures (see ``deconvnet.embed``).
-        data: the data set that was mined, or its path; with a net.
-        rectifier: which of the projections in the store; a net has its own.
+        net: a DeconvNet, or the model.
+        data: the data set that was mined, or its path.
+        rectifier: as for ``DeconvNet``; by default that of ``net``, without one "deconvnet". Of
+            stored pictures their name, such as "guided, unpooling centre".
         preprocessing: turns tensors back into pictures; by default the data set's own, else the
-            model's, else that of the store.
+            net's, else that of the store.
+        bands: of images of more than three bands, the three that are shown as red, green and blue,
+            or one, counted from 0; by default those of the preprocessing, else the first three.
+        k: how many of a channel; by default all that were mined.
+        per_source: how many of a channel may come from one photograph; by default any number. It
+            takes a store with more exemplars than are drawn, to have a choice.
+        rows: of channels on a page, see ``Exemplars``.
+        columns: channels in a row, likewise.
+        progress: show a bar after a second.
 
     Raises:
-        KeyError, IndexError: no such layer or channel, or no such pictures in the store.
-        ValueError: model or data set have changed since they were mined, or the store is damaged.
+        KeyError, IndexError: no such layer or channel.
+        ValueError: model or data set have changed since they were mined, the store does not say
+            where they are, or it is damaged.
     """
+    store = store if isinstance(store, Store) else open_store(store)
     chosen = choose(store[layer], channels) if isinstance(channels, str) else channels
-    if net is None:
-        rule = str(rectifier_named(rectifier))
-        made = stored_exemplars(store, layer, chosen, rectifier=rule)
-    else:
-        rule = str(net.policies.rectifier)
+    rule = rectifier if isinstance(rectifier, str) else str(rectifier or "deconvnet")
+    pictures = store.pictures.get(layer)
+    stored = sorted(pictures.projections) if pictures else []
+    if net is None and data is None and rule in stored:
+        made = stored_exemplars(store, layer, chosen, rectifier=rule, k=k, per_source=per_source)
+        known = known_preprocessing(preprocessing, attributes=store.attributes)
+        shown = bands_of(bands, known, [one for those in made.values() for one in those])
+        note = known.note if known else ""
+        return Exemplars(layer, rule, made, "", shown, note, rows, columns)
+    try:
+        model, data = source_of(store, net, data, preprocessing=preprocessing)
+    except (ValueError, OSError) as error:
+        if not stored:
+            raise
+        hint = f"the store has pictures that need neither: rectifier={' or '.join(stored)}"
+        raise ValueError(f"{error}; {hint}") from error
+    mirrored = net_of(model, rectifier)
+    known = known_preprocessing(
+        preprocessing, data=data, model=mirrored, attributes=store.attributes
+    )
+    with reporting(None, "projecting", progress=progress, unit="unit") as told:
         made = project_exemplars(
-            store, layer, chosen, net=net, dataset=data, preprocessing=preprocessing
+            store,
+            layer,
+            chosen,
+            net=mirrored,
+            dataset=data,
+            preprocessing=preprocessing,
+            k=k,
+            per_source=per_source,
+            report=told,
         )
-    return Exemplars(layer, rule, made)
+    kind, rule = type(mirrored.model).__name__, str(mirrored.policies)
+    shown = bands_of(bands, known, [one for those in made.values() for one in those])
+    return Exemplars(layer, rule, made, kind, shown, known.note if known else "", rows, columns)
+
+
+def has_pictures(store: Store, layer: str, rectifier: str, *, fallback: str | None = None) -> bool:
+    """Whether a store holds patches and projections of a layer under a rule."""
+    pictures = store.pictures.get(layer)
+    projections = pictures.projections.get(rectifier) if pictures else None
+    return projections is not None and projections.fallback == (fallback or "")
 
 
 def choose(table: LayerTable, text: str) -> list[int]:
@@ -107,29 +220,16 @@ def choose(table: LayerTable, text: str) -> list[int]:
         ValueError: the text has another form.
         IndexError: a channel does not exist.
     """
-    named = re.fullmatch(r"(strongest|random):([1-9]\d*)", text)
-    alive = np.flatnonzero(table.nonzero > 0)
-    if named and not len(alive):
+    named, alive = ranked(text), np.flatnonzero(table.nonzero > 0)
+    if named is None:
+        return numbered(text, table.channels)
+    if not len(alive):
         raise ValueError(
             f"no channel of this layer was ever positive, of which {text!r} could be drawn; name "
             f"channels: 0-{min(table.channels, 12) - 1}"
         )
-    if named:
-        order = np.argsort(-np.nanmean(table.activation[alive], axis=1), kind="stable")
-        if named[1] == "random":
-            order = np.random.default_rng(0).permutation(len(alive))
-        return sorted(alive[order[: int(named[2])]].tolist())
-    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
-        raise ValueError(f"channels were {text!r}; write 0-15, 3,7,9, strongest:12 or random:12")
-    chosen: list[int] = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        start, stop = int(first), int(last or first)
-        if stop < start:
-            raise ValueError(f"channels were {part!r}; write the smaller first: {stop}-{start}")
-        if stop >= table.channels:
-            raise IndexError(
-                f"there is no channel {stop}; the layer's are 0 to {table.channels - 1}"
-            )
-        chosen.extend(range(start, stop + 1))
-    return list(dict.fromkeys(chosen))
+    how, most = named
+    order = np.argsort(-np.nanmean(table.activation[alive], axis=1), kind="stable")
+    if how == "random":
+        order = np.random.default_rng(0).permutation(len(alive))
+    return sorted(alive[order[:most]].tolist())

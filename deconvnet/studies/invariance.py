@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from deconvnet.data import Preprocessing
 from deconvnet.data.given_images import GivenImages
+from deconvnet.data.pictures import Prepares
 from deconvnet.figures import CurvePanel, Panel, panels
 from deconvnet.net import DeconvNet
 
@@ -302,7 +303,7 @@ def _layers(net: DeconvNet, pixels: Tensor, layers: Any) -> list[str]:
     return list(dict.fromkeys([ruled[0], ruled[-1]]))
 
 
-def _sources(images: Any, given: GivenImages, prepared: Preprocessing) -> list[Tensor]:
+def _sources(images: Any, given: GivenImages, prepared: Prepares) -> list[Tensor]:
     """What each image is cropped from: the whole photograph as it was resized, or the image."""
     ones = list(images) if isinstance(images, list | tuple) else [images]
     sources = []
@@ -310,7 +311,9 @@ def _sources(images: Any, given: GivenImages, prepared: Preprocessing) -> list[T
         ones if len(ones) == len(given) else given.tensor, given.tensor, strict=True
     ):
         photo = prepared.read(one) if isinstance(one, str | PathLike) else one
-        sources.append(_whole(photo, prepared) if isinstance(photo, Image.Image) else tensor)
+        if isinstance(prepared, Preprocessing) and isinstance(photo, Image.Image):
+            tensor = _whole(photo, prepared)
+        sources.append(tensor)
     return sources
 
 

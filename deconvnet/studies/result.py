@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from deconvnet.figures import RULE, png, save, suffix_of
+from deconvnet.figures import RULE, png, save_pages, suffix_of
 from deconvnet.figures import width as inches
 from deconvnet.units import Unit
 
@@ -52,6 +52,16 @@ class Shown(ABC):
             parent: a figure, or a part of one, to draw into.
         """
 
+    def pages(
+        self,
+        *,
+        width: str | float = "cvpr-full",
+        title: str | None = None,
+        caption: bool = False,
+    ) -> list[Figure]:
+        """What ``save`` writes: the figure, or several where it is too long for a page."""
+        return [self.figure(width=width, title=title, caption=caption)]
+
     @abstractmethod
     def table(self) -> list[dict[str, object]]:
         """The numbers of the result, as rows."""
@@ -67,6 +77,9 @@ class Shown(ABC):
         provenance: Mapping[str, object] | None = None,
     ) -> Path:
         """Write the figure to a file, with how it was made in the metadata.
+
+        Several pages are those of one PDF, or of other formats numbered files, whose first is
+        returned.
 
         Args:
             path: its suffix selects the format, such as ``.pdf`` or ``.png``; see
@@ -85,11 +98,15 @@ class Shown(ABC):
         inches(width)
         told = {"title": title} if title else {}
         made = provenance_of({**self._made(), **(provenance or {}), **told})
-        figure = self.figure(width=width, title=title, caption=caption)
-        return save(figure, path, provenance=made, dpi=dpi)
+        figures = self.pages(width=width, title=title, caption=caption)
+        return save_pages(figures, path, provenance=made, dpi=dpi)[0]
 
     def _made(self) -> dict[str, object]:
-        return {"study": type(self).__name__, **dict(self._told()), "contrast": self.rule}
+        rows, made = self.table(), {"study": type(self).__name__, **dict(self._told())}
+        for name in ("image", "unit"):
+            if rows and name in rows[0]:
+                made[f"{name}s"] = ", ".join(dict.fromkeys(str(row[name]) for row in rows))
+        return {**made, "contrast": self.rule}
 
     def _told(self) -> Iterator[tuple[str, str]]:
         """The fields that can be told in a line, with their text."""

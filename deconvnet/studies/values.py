@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from deconvnet.arguments import integer
 from deconvnet.data.given_images import GivenImages
-from deconvnet.graph.frontends import taken
+from deconvnet.graph.frontends import blank, taken
 from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.mining.fingerprint import check_mined, of_model
 from deconvnet.net import DeconvNet
@@ -208,7 +208,9 @@ def stored(
     """
     if store is None:
         return []
-    check_mined(store.attributes, "model", of_model(net.graph), advice="the net it was mined with")
+    _, *size = map(int, store.attributes["batch_shape"])  # type: ignore[call-overload]
+    model = of_model(net.graph, blank(net.model, tuple(size)))
+    check_mined(store.attributes, "model", model, advice="the net it was mined with")
     if data is None:
         rule = str(net.policies.rectifier)
         return stored_exemplars(store, layer, [channel], rectifier=rule)[channel]

@@ -12,6 +12,7 @@ from PIL import Image, ImageStat
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from deconvnet.arguments import brief
 from deconvnet.data import Preprocessing
 
 # Inside scikit-image's wheel: read from there, since ``skimage.data``'s functions may download.
@@ -85,6 +86,10 @@ class Photographs(Dataset[Tensor]):
                 f"no tile of side {side} and scales {tuple(scales)} fits in {tuple(names)}: "
                 "name more photographs or smaller scales"
             )
+
+    def __repr__(self) -> str:
+        names = list(dict.fromkeys(tile.name for tile in self.tiles))
+        return brief(type(self).__name__, f"{len(self)} tiles of {', '.join(names)}")
 
     def __len__(self) -> int:
         return len(self.tiles)

@@ -68,6 +68,7 @@ class Projections:
         "peak MiB: captum": lambda f: number(f["peaks"]["captum"] / MIB),
         "difference": _difference,
         "strategy": lambda f: f["strategy"],
+        "check once, s": lambda f: number(f["check"]),
     }
 
     @property

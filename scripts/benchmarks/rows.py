@@ -6,8 +6,9 @@ from .memory import ManyUnits
 from .mining import Mining
 from .occluding import Occluded
 from .projections import Projections
+from .ranges import Deep, Ranges
 
-Row = Projections | Mining | ManyUnits | Occluded  # a class each, whose rows share a table
+Row = Projections | Mining | ManyUnits | Occluded | Ranges | Deep  # a class each, with a table
 
 
 def _layer(network: str, layer: str, module: str = "") -> list[Row]:
@@ -35,4 +36,9 @@ ROWS: list[Row] = [
     ManyUnits(100),
     ManyUnits(1_000),
     ManyUnits(10_000),
+    Ranges("alexnet", batches=12, batch=64),
+    Ranges("vgg16", batches=4, batch=16),
+    Deep("vgg16", 9),
+    Deep("vgg16", 1_000),
+    Deep("vgg16", 1_000, lowest=1_000, sample=1_000),
 ]

@@ -49,15 +49,14 @@ BAD = {
     f"{VISUALIZE} --layer relu3 --channel 1 --seed two": "the seed was 'two'; use one of",
     f"{VISUALIZE} --layer relu3 --channel 1 --width wide": "width 'wide' is neither",
     f"{VISUALIZE} --layer relu3 --channel 1 -o a.jpeg": "a.jpeg",
-    f"{VISUALIZE} --layer relu3 --channel 1 --mean 1,2": "three finite numbers",
-    f"{VISUALIZE} --layer relu3 --channel 1 --size 0": "size=",
+    f"{VISUALIZE} --layer relu3 --channel 1 --mean 1,2": "2 numbers were given as mean, expected",
     f"visualize {MODEL} torn.jpg --layer relu3 --channel 1": "'torn.jpg' cannot be used",
     f"visualize {MODEL} none.jpg --layer relu3 --channel 1": "'none.jpg' cannot be used: no such",
     f"visualize {MODEL} photos --layer relu3 --channel 1": "'photos' cannot be used: is a dir",
     f"{VISUALIZE} --layer relu3 --channel 1 --weights none.pth": "no file of weights 'none.pth'",
     f"{VISUALIZE} --layer relu3 --channel 1 --weights wrong.pth": "not those of this ZFNetMini",
     f"{VISUALIZE} --layer relu3 --channel 1 --weights page.pth": "'page.pth'",
-    f"{VISUALIZE} --layer relu3 --channel 1 --weights DEFAULT": "only torchvision: models have",
+    f"{VISUALIZE} --layer relu3 --channel 1 --weights DEFAULT": "only torchvision: and timm:",
     f"{OCCLUSION} --target 367": "target=367 was given; the classes of classifier are 0 to 366",
     f"{OCCLUSION} --square 97": "size=97 was given, expected 1 to 96 pixels",
     f"{OCCLUSION} --channel 256": "relu5 has no channel 256",
@@ -73,7 +72,7 @@ BAD = {
     f"correspondence {MODEL} photos/cat0.png --part eye=1,1,9,9": "1 images of 2 axes were given",
     f"correspondence {MODEL} photos/cat0.png --part eye=1,1,9,97": "inside 96 x 96 pixels",
     GELU: r"at 1: .*GELU.*(derivative|rectify)",
-    "layers vgg16": "'vgg16' is no model; write torchvision:NAME, zoo:NAME, path",
+    "layers vgg16": "'vgg16' is no model; write torchvision:NAME, timm:NAME, zoo:NAME, path",
     "layers torchvision:vgg61": "torchvision has no 'vgg61'; the nearest are",
     "layers zoo:vgg": "the zoo has no 'vgg'; it has zfnet_mini",
     "layers none.py:make": "there is no file 'none.py'",
@@ -82,7 +81,14 @@ BAD = {
     "layers nets.py:branching": r"Net cannot be traced at .*nets.py:\d+, `if x.sum\(\) > 0:`",
     f"layers {MODEL} --size 3": "do not fit the model: it stopped at",
     f"{COMPARE} --class 367": "classifier has no channel 367",
-    f"{COMPARE} --layer relu3": "--layer and --channel go together",
+    f"{COMPARE} --channel 3": "channel 3 was given without its layer; give both",
+    f"{COMPARE} --sign minus": "sign='minus' was given, expected some of all, positive",
+    f"{COMPARE} --target relu3:1@9:2,0:1": "a map of it has 11 x 11 positions",
+    f"{COMPARE} --target relu3": "'relu3' is no unit; write layer:channel",
+    f"{COMPARE} --target 1 --class 1": "not both",
+    f"{COMPARE} --rectifiers guided,relu": "'relu'",
+    f"{VISUALIZE} --channel one": "channels were 'one'; write 0-15",
+    f"{VISUALIZE} --channel 1 --seed map --position 1,1": "seed='map', which takes all of a map",
     f"{COMPARE} --layer relu3 --channel 1 --class 1": "not both",
     f"{MINE} --layers relu2,relu9": "no layer is called 'relu9'",
     f"{MINE} -k 0": "k=0",
@@ -128,10 +134,15 @@ def test_one_line_that_says_what_to_do(files, monkeypatch, capfd, command, messa
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (f"{VISUALIZE} --layer relu3 --channel one", "'one' was given, expected integers: 3,7"),
-        (f"{VISUALIZE} --layer relu3", "required: --channel"),
+        (f"{VISUALIZE} --position one", "'one' was given, expected integers: 3,7"),
+        (f"visualize {MODEL}", "required: IMAGE"),
+        (f"{VISUALIZE} --unpooling nowhere", "invalid choice: 'nowhere'"),
         ("verify top.h5 -n 3,7", "'3,7' was given, expected a number or all"),
-        (f"{VISUALIZE} --layer relu3 --channel 1 --std a,b,c", "'a,b,c' was given, expected R,G,B"),
+        (f"{VISUALIZE} --size 0", "'0' was given, expected pixels: 28, 28x28 or 1x28x28"),
+        (
+            f"{VISUALIZE} --layer relu3 --channel 1 --std a,b,c",
+            "'a,b,c' was given, expected a number, or one for each channel",
+        ),
         ("visualise", "invalid choice: 'visualise'"),
         ("", "required: COMMAND"),
     ],
@@ -141,6 +152,47 @@ def test_wrong_usage(capfd, command, message):
     assert (code, out) == (2, "")
     assert message in err.splitlines()[-1]
     assert "Traceback" not in err
+
+
+EARLY = {
+    f"{VISUALIZE} --width wide": "width 'wide' is neither",
+    f"{VISUALIZE} -o a.jpeg": "a.jpeg",
+    f"{VISUALIZE} --rectifier relu": "'relu'",
+    f"{VISUALIZE} --channel best": "channels were 'best'",
+    f"{VISUALIZE} --seed two": "the seed was 'two'",
+    f"visualize {MODEL} none.jpg": "'none.jpg' cannot be used: no such file",
+    f"{COMPARE} --sign minus": "sign='minus'",
+    f"{COMPARE} --rectifiers relu": "'relu'",
+    f"{COMPARE} --target relu3": "is no unit",
+    f"{COMPARE} --width wide": "width 'wide' is neither",
+    f"{EXEMPLARS} --width wide": "width 'wide' is neither",
+    f"{EXEMPLARS} --rectifier relu": "'relu'",
+    f"{EXEMPLARS} --channels best": "channels were 'best'",
+    f"{EXEMPLARS} --channels 96": "there is no channel 96",
+    "embed top.h5 --projections relu": "'relu'",
+    f"{MINE} -k 0": "k=0",
+    f"{MINE} --nan ignore": "nan was 'ignore'",
+    f"{MINE} --device gpu": "device 'gpu'",
+    f"{MINE} --shard 3/2": "3/2",
+    f"{MINE} --store-projections relu": "'relu'",
+    f"mine {MODEL} nowhere": "there is no folder 'nowhere'",
+    f"layers {MODEL} --rectifier relu": "'relu'",
+}
+
+
+@pytest.mark.parametrize(("command", "message"), EARLY.items(), ids=EARLY)
+def test_it_is_told_before_a_model_is_loaded(files, monkeypatch, capfd, command, message):
+    def load(*_, **__):
+        raise AssertionError("a model is loaded")
+
+    monkeypatch.chdir(files)
+    monkeypatch.setattr("deconvnet.zoo.load.load", load)
+    monkeypatch.setattr("deconvnet.mining.source.load", load)
+    code, _, err = said(capfd, *command.split())
+    assert code == 2, err
+    assert message in err
+    with pytest.raises(AssertionError, match="a model is loaded"):
+        said(capfd, *VISUALIZE.split())
 
 
 def test_an_interruption(monkeypatch, capfd):

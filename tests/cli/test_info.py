@@ -50,8 +50,9 @@ def table(channels=3, nonzero=1.0):
     place = np.zeros((channels, 1), "i4")
     counts = np.zeros(channels)
     return LayerTable(
-        place.astype("f4"), place.astype("i8"), place, place, np.zeros((channels, 1, 4), "i4"),
-        counts, counts + nonzero, counts.astype("i8"), channels, (2, 2), (1, 1), (1, 1),
+        activation=place.astype("f4"), image=place.astype("i8"), row=place, col=place,
+        box=np.zeros((channels, 1, 4), "i4"), mean=counts, nonzero=counts + nonzero,
+        nan=counts.astype("i8"), channels=channels, size=(2, 2), field=(1, 1), stride=(1, 1),
     )  # fmt: skip
 
 
@@ -145,3 +146,23 @@ def test_what_is_no_store(tmp_path, monkeypatch, capfd, name, message):
     code, out, err = said(capfd, "info", name)
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_lowest_sample_and_rank_are_told(capfd):
+    code, out, err = said(capfd, "info", ROOT / "tests" / "data" / "version2.h5")
+    assert (code, err) == (0, "")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert (
+        "lowest the 2 lowest images of every channel, in 2 layers of what feeds the rectifier"
+        in lines
+    )
+    assert "sample 4 images drawn with random state 11, the same for all channels" in lines
+    assert "ties in 4 channels more images are as strong as the last" in lines
+    _, out, _ = said(capfd, "info", ROOT / "tests" / "data" / "version2_video.h5")
+    assert "  ranked by    the mean of a map" in out.splitlines()
+    _, out, _ = said(capfd, "info", ROOT / "tests" / "data" / "version2.h5", "--json")
+    told = json.loads(out)["layers"]["block/relu%1"]
+    assert told["lowest"] == {"of": "conv", "size": [4, 4], "tied": 2}
+    assert told["directions"] == {"concepts/1": 3}
+    _, out, _ = said(capfd, "info", STORE)
+    assert not {"lowest", "sample", "ranked", "ties"} & {word for word in out.split()}

@@ -73,6 +73,23 @@ def test_mine(files, store, capfd):
     assert path.is_file()
 
 
+def test_mine_lowest_and_a_sample(files, tmp_path, capfd):
+    path = tmp_path / "a.h5"
+    options = ["--layers", "relu2", "--lowest", "2", "--sample", "3", "--random-state", "5"]
+    command = ["mine", MODEL, files / "photos", "-o", path, *options, "--rank", "mean"]
+    estimated = result(capfd, *command, "--dry-run")
+    told = result(capfd, *command)
+    kept = {name: told[name] for name in ("lowest", "sample", "random_state", "rank")}
+    assert kept == {"lowest": 2, "sample": 3, "random_state": 5, "rank": "mean"}
+    table = open_store(path)["relu2"]
+    assert (table.lowest.of, table.lowest.k, table.sample.k) == ("conv2", 2, 3)
+    assert 0.5 < estimated["disk"]["store"] / path.stat().st_size < 2
+    code, out, err = said(capfd, "verify", path, "--exact", "-n", "all")
+    assert code == 0, out + err
+    entries = sum(int((each.images >= 0).sum()) for each in table.tables.values())
+    assert f"{entries} of {entries} entries" in out
+
+
 def test_mine_says_what_it_left_out_and_what_is_next(files, tmp_path, capfd):
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -85,7 +102,6 @@ def test_mine_says_what_it_left_out_and_what_is_next(files, tmp_path, capfd):
     assert "left out: " in out
     assert "torn.jpg' cannot be used" in out
     assert f"next: deconvnet exemplars {path} --layer relu2" in out
-    assert "mining: 100%" in err
 
 
 def test_mine_takes_a_factory_of_a_data_set(files, tmp_path, capfd):
@@ -167,3 +183,23 @@ def test_numbers_of_the_command_line_are_those_of_python(files, tmp_path, capfd)
     assert told["activation"] == pytest.approx(float(maps.max()), rel=1e-5)
     place = divmod(int(maps.argmax()), maps.shape[1])
     assert told["unit"] == f"relu4:30@{place[0]},{place[1]}"
+
+
+def test_relu_table(capfd, tmp_path):
+    path = tmp_path / "relu.pdf"
+    found = result(capfd, "relu-table", "-o", path, "--rectifiers", "guided,identity")
+    assert [row["pass"] for row in found["passes"]] == ["forward", "guided", "identity"]
+    assert found["passes"][1]["input"] == [[0, 0, 0], [6, 0, 0], [0, 0, 3]]
+    assert read_provenance(path)["study"] == "ReluTable"
+    assert said(capfd, "relu-table", "-o", path, "--rectifiers", "guide")[0] == 2
+
+
+def test_trace(capfd, files, tmp_path):
+    path, photo = tmp_path / "trace.pdf", sorted((files / "photos").iterdir())[0]
+    found = result(capfd, "trace", MODEL, photo, "--unit", "conv2:7", "-o", path, "--width", "cvpr")
+    assert [row["node"] for row in found["nodes"]] == ["conv2", "pool1", "relu1", "conv1", "images"]
+    assert found["unit"].startswith("conv2:7@")
+    assert read_provenance(path)["model"] == MODEL
+    code, _, err = said(capfd, "trace", MODEL, photo, "--unit", "conv2", "-o", path)
+    assert code == 2
+    assert "'conv2' is no unit" in err

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deconvnet.cli.options import command_line
+from deconvnet.cli.command_line import command_line
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
@@ -22,15 +22,8 @@ COMMANDS = (
     "info",
     "verify",
 )
-COMMANDS += (
-    "embed",
-    "occlusion",
-    "class-model",
-    "localize",
-    "effective-field",
-    "invariance",
-    "correspondence",
-)
+COMMANDS += ("embed", "relu-table", "occlusion", "trace", "class-model", "localize")
+COMMANDS += ("effective-field", "invariance", "correspondence")
 
 
 def python(*arguments, cwd=ROOT, **options):

@@ -107,7 +107,10 @@ def test_json():
     ("arguments", "message"),
     [
         ({"size": (0, 3), "resize": 3}, r"size=\(0, 3\)"),
-        ({"size": (3,), "resize": 3}, "height, width"),
+        ({"size": (3, 3, 3, 3), "resize": 3}, "height, width"),
+        ({"size": (3, 3), "resize": 3, "mean": ()}, "a finite number for each band"),
+        ({"size": (3, 3), "resize": 3, "mean": 0.5}, r"std.*as many numbers as mean=\(0.5,\)"),
+        ({"size": (3, 3), "resize": 3, "bands": (0, 1, 3)}, "image of 3 bands, expected three"),
         ({"size": 224, "resize": 256}, "size=224.*tuple"),
         ({"size": (20, 30), "resize": 25}, "resize=25.*at least 30"),
         ({"size": (2, 2), "resize": 2, "mean": (0.0, 0.0)}, "mean"),
@@ -123,8 +126,8 @@ def test_numbers_that_make_no_sense(arguments, message):
 
 
 def test_no_image_at_all():
-    with pytest.raises(TypeError, match="a ndarray was given"):
-        Preprocessing((2, 2), 2)(np.zeros((2, 2, 3)))
+    with pytest.raises(TypeError, match="a list was given, expected a PIL image or an array"):
+        Preprocessing((2, 2), 2)([[0, 1], [2, 3]])
 
 
 # --- the folder ------------------------------------------------------------------------------

@@ -249,7 +249,7 @@ def test_python_records_the_transform_of_a_folder_too(photos, tmp_path):
     store = deconvnet.mine(model, ImageFolder(photos, PREPARE), tmp_path / "b.h5", source=given)
     assert store.attributes["transform"] == given.transform
     store = deconvnet.mine(model, [torch.zeros(3, 8, 8)], tmp_path / "c.h5")
-    assert store.attributes["transform"] == ""
+    assert store.attributes["transform"] == "unknown"
 
 
 # --- from a store, from elsewhere ----------------------------------------------------------------

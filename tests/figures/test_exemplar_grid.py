@@ -3,10 +3,10 @@ import pytest
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
-from deconvnet.figures import RULE, figure2, signed, width
+from deconvnet.figures import RULE, PaperFigure, figure2, pages, signed, width
 from deconvnet.figures.canvas.sheet import Sheet
 from deconvnet.figures.canvas.style import PAGE, paper
-from deconvnet.figures.canvas.tiles import BLANK, NEUTRAL, gap_for, pixels
+from deconvnet.figures.canvas.tiles import BLANK, gap_for, pixels
 from tests.support.exemplars import exemplar
 
 
@@ -30,7 +30,7 @@ def tile_of(block, place, *, side, height, width):
 def test_the_layout_of_any_number_of_channels(channels, faults, count, wide):
     figure = figure2(channels(count), width=wide, title="features.28", caption="Top 9")
     assert figure.get_figwidth() == width(wide)
-    assert figure.get_figheight() < PAGE + 0.5
+    assert figure.get_figheight() < PAGE + 0.5 or len(pages(channels(count), width=wide)) > 1
     assert len(arrays(figure)) == 2 * count
     assert faults(figure) == []
 
@@ -102,6 +102,37 @@ def test_a_figure_of_dead_channels_only(faults):
     assert faults(figure) == []
 
 
+def test_projections_without_signal_say_so(channels, faults):
+    given = channels(2)
+    given[17][4].projection[:] = 0.0
+    figure = figure2(given)
+    (word,) = [text for text in figure.findobj(Text) if text.get_text() == "no signal"]
+    left, right, bottom, top = figure.findobj(AxesImage)[2].get_extent()
+    assert word.get_position() == pytest.approx(((left + right) / 2, (top + bottom) / 2))
+    assert [fault for fault in faults(figure) if "no signal" not in fault] == []
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(None, None), (2, 3), (1, None), (None, 2), (9, 9)])
+@pytest.mark.parametrize("count", [1, 7, 50])
+def test_pages_hold_every_channel_once(channels, faults, rows, columns, count):
+    given = channels(count)
+    made = pages(given, width=14.0 if columns == 9 else "cvpr-full", rows=rows, columns=columns)
+    assert [word for page in made for word in words(page)] == list(map(str, given))
+    for page in made:
+        assert page.get_figheight() <= 9.0 if rows is None else True
+        tops = [image.get_extent()[3] for image in page.findobj(AxesImage)]
+        assert rows is None or len(set(tops)) <= rows
+        assert columns is None or tops.count(min(tops)) <= 2 * columns
+    assert faults(made[0]) == []
+    sizes = {page.findobj(AxesImage)[0].get_extent()[1] for page in made}
+    assert len(sizes) == 1, "the last page has the scale of the others"
+
+
+def test_more_columns_than_fit_are_refused(channels):
+    with pytest.raises(ValueError, match="40 columns do not fit in a width of 3.25 inches"):
+        figure2(channels(40), width="cvpr", columns=40)
+
+
 def test_channels_may_have_fewer_exemplars(channels):
     given = channels(2, k=4, height=60, width=60)
     given[17] = given[17][:1]
@@ -115,19 +146,32 @@ def test_clipped_crops_stand_where_they_stood():
     given = {1: [exemplar(whole, whole), exemplar(part, part, overhang=(20, 5))]}
     tile = tile_of(arrays(figure2(given))[1], 1, side=2, height=60, width=50)
     assert np.all(tile[20:60, 5:35] == round(0.9 * 255))
-    assert np.all(tile[:20] == np.rint(NEUTRAL * 255))
-    assert np.all(tile[:, 35:] == np.rint(NEUTRAL * 255))
+    assert np.all(tile[:20] == 255)
+    assert np.all(tile[:, 35:] == 255)
 
 
 def test_the_caption_states_layer_and_rule(channels):
     assert words(figure2(channels(1))) == ["0"]
-    title, *rest = words(figure2(channels(1), title="features.28", caption="Top 9"))[:-1]
-    assert title == "features.28"
-    assert " ".join(rest) == f"Top 9. {RULE}"
+    assert words(figure2(channels(1), title="features.28"))[:-1] == ["features.28"]
+    told = words(figure2(channels(1), caption="Top 9"))[:-1]
+    assert " ".join(told) == f"Top 9. {RULE}"
 
 
-def test_long_titles_are_cut(channels, faults):
-    assert faults(figure2(channels(4), width="cvpr", title="layer " * 40)) == []
+@pytest.mark.parametrize("name", ["layer " * 40, "denselayer" * 40])
+def test_long_titles_are_folded_and_not_cut(channels, faults, name):
+    figure = figure2(channels(4), width="cvpr", title=name, caption=name)
+    assert faults(figure) == []
+    assert "".join(words(figure)).replace(" ", "").count(name.replace(" ", "")) == 2
+
+
+def test_a_part_of_a_larger_figure(channels, faults):
+    whole = PaperFigure(6.0, 9.0)
+    for part in whole.subfigures(2, 2).flat:
+        assert figure2(channels(2), parent=part, title="features.28", caption="Top 9") is whole
+    assert faults(whole) == []
+    assert len(arrays(whole)) == 4 * 4
+    with pytest.raises(ValueError, match=r"parent is 0\.60 inches high"):
+        figure2(channels(2), parent=PaperFigure(3.0, 0.6))
 
 
 def test_titles_are_as_typed(channels, faults):

@@ -28,6 +28,26 @@ def test_the_layout(faults, wide, label):
     assert faults(comparison(rows, columns=COLUMNS, width=wide, title="Methods")) == []
 
 
+@pytest.mark.parametrize("wide", ["cvpr", "89mm", "cvpr-full"])
+def test_labels_are_whole(faults, wide):
+    label = "features.denseblock4.denselayer16.conv2:31 @ 12,13 = 13.2"
+    rows = [row(label=label), row(100, 60, label=label), row(20, 200, label=label)]
+    figure = comparison(rows, columns=["a rather long heading indeed", *COLUMNS[1:]], width=wide)
+    assert faults(figure) == []
+    found = "".join(text.get_text() for text in figure.findobj(Text)).replace(" ", "")
+    assert found.count(label.replace(" ", "")) == 3
+    assert "aratherlongheadingindeed" in found
+
+
+def test_a_projection_that_is_zero_says_so(faults):
+    one = row()
+    silent = [one.projections[0], np.zeros_like(one.projections[0]), one.projections[2]]
+    figure = comparison([ComparisonRow(one.image, silent)], columns=COLUMNS)
+    assert "no signal" in [text.get_text() for text in figure.findobj(Text)]
+    assert len(figure.findobj(AxesImage)) == 3
+    assert faults(figure) == []
+
+
 def test_pictures_are_drawn_pixel_for_pixel_in_the_order_of_the_columns():
     one = row()
     images = comparison([one], columns=COLUMNS).findobj(AxesImage)

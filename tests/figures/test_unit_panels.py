@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,6 +65,30 @@ def test_the_layout_of_odd_ones(faults, wide, details):
     assert faults(visualization(rows(2, 3, **details), width=wide)) == []
 
 
+@pytest.mark.parametrize("wide", ["cvpr", "cvpr-full"])
+def test_labels_and_names_are_whole(faults, wide):
+    name = "a photograph with a name that is longer than any photograph is wide, 猫_0001.jpeg"
+    given = rows(3, 4, layer=LONG, name=name)
+    figure = visualization(given, width=wide)
+    assert faults(figure) == []
+    drawn = "".join(text.get_text() for text in figure.findobj(Text)).replace(" ", "")
+    assert drawn.count("isphotographiswide"[2:]) == 3
+    for one in given[0].units:
+        assert drawn.count(label(one).replace(" ", "")) == 3
+
+
+def test_a_unit_at_rest_says_so(faults):
+    (firing,) = units(1)
+    resting = replace(firing, activation=0.0, projection=np.zeros_like(firing.projection))
+    silent = replace(firing, projection=np.zeros_like(firing.projection))
+    row = ImageRow(np.zeros((100, 100, 3)), [firing, resting, silent])
+    figure = visualization([row])
+    words = [text.get_text() for text in figure.findobj(Text)]
+    assert (words.count("at rest"), words.count("no signal")) == (1, 1)
+    assert len(figure.findobj(AxesImage)) == 1 + 2 * 3 - 2
+    assert faults(figure) == []
+
+
 def test_rows_need_not_have_the_same_number_of_units(faults):
     figure = visualization([*rows(1, 4), *rows(1, 1, name=""), *rows(1, 2, height=60)])
     assert faults(figure) == []
@@ -79,12 +104,12 @@ def test_pictures_are_drawn_pixel_for_pixel():
 
 
 def test_clipped_crops_are_padded_and_keep_their_shape():
-    clipped = exemplar(np.ones((50, 100, 3)), np.ones((50, 100, 3)))
+    clipped = exemplar(np.full((50, 100, 3), 0.4), np.ones((50, 100, 3)))
     row = ImageRow(np.zeros((100, 100, 3)), [*units(1, size=100), clipped])
     drawn = np.asarray(visualization([row]).findobj(AxesImage)[3].get_array())
     assert drawn.shape == (100, 100, 3)
-    assert np.all(drawn[25:75] == 255)
-    assert np.all(drawn[:25] == 128)
+    assert np.all(drawn[25:75] == 255 * 0.4)
+    assert np.all(drawn[:25] == 255)
 
 
 def test_outlines_lie_on_the_photograph_in_the_colour_of_their_label():

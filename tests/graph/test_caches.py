@@ -15,7 +15,7 @@ from deconvnet.graph import export, user_call
 from deconvnet.graph.caches import STANDINS
 from deconvnet.graph.graph import Graph, trace
 from tests.support.networks import noise
-from tests.support.reference import error
+from tests.support.reference import assert_same, error
 
 IMAGES = noise(2, 3, 8, 8)
 CACHE, NESTED, LISTED = {}, {"grids": {}}, [[]]
@@ -255,3 +255,30 @@ def test_a_cache_holds_the_buffer_itself(part):
     with torch.no_grad():
         model.table.mul_(3)
     assert error(net.record(IMAGES)["mul"], model(IMAGES).detach()) < 1e-10
+
+
+class BufferCache(nn.Module):
+    """Keeps what it has made for a size in a buffer."""
+
+    def __init__(self, stale):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.register_buffer("grid", torch.ones(5) if stale else None, persistent=False)
+
+    def forward(self, x):
+        x = self.conv(x)
+        if self.grid is None or len(self.grid) != 10:
+            self.grid = torch.linspace(0, 1, 10, dtype=torch.float64)
+        return x * self.grid
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_a_cache_in_a_buffer(stale):
+    model = BufferCache(stale).double()
+    images = torch.rand(2, 3, 12, 12, dtype=torch.float64, requires_grad=True)
+    net, before = DeconvNet(model, "gradient"), model.grid
+    projected = net.project(images, layer=net.graph.returned[0], channel=1, seed="map")
+    assert model.grid is before, "it is left as it was"
+    top = model(images)[:, 1]
+    (expected,) = torch.autograd.grad(top, images, top.detach())
+    assert_same(projected, expected)

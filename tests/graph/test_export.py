@@ -11,9 +11,10 @@ from deconvnet.graph.export import export
 from deconvnet.graph.graph import trace
 from deconvnet.layers import Policies, rectifier
 from deconvnet.projection import receptive_field
+from deconvnet.projection.backward import whole
 from deconvnet.projection.forward import record
 from deconvnet.projection.project import from_recording
-from deconvnet.projection.result import dense
+from deconvnet.projection.way import Way
 from tests.support.networks import live_units, network, noise, pictures
 from tests.support.reference import assert_same, projections
 
@@ -38,9 +39,11 @@ def recorded(graph, images, layers, policy):
 
 
 def project(recording, units, *, seed):
-    like = next(iter(recording.activations.values())).new_empty(1)
-    images = like.expand(recording.sizes[recording.input])
-    return dense(from_recording(recording, units, seed=seed), len(units), images)
+    made = {}
+    for some in from_recording(recording, units, way=Way((recording.input,), seed)):
+        (signals,), (crop,) = some.signals.values(), some.crops.values()
+        made |= zip(some.numbers, whole(signals, crop), strict=True)
+    return torch.stack([made[number] for number in range(len(units))])
 
 
 def compare(graphs, images, layers, policies=POLICIES):

@@ -89,7 +89,8 @@ STOREYS = (
     ("graph",),
     ("layers",),
     ("atomic",),
-    ("units", "arguments"),
+    ("units",),
+    ("arguments",),
 )
 """From the top down: a folder imports only from folders that stand below it."""
 FOLDERS = {name for storey in STOREYS for name in storey} - {

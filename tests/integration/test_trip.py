@@ -121,8 +121,9 @@ def test_visualize_as_well(tmp_path, monkeypatch):
     Image.fromarray(pixels).save(photo)
     options = Namespace(
         model="zoo:zfnet_mini", weights=None, mean=None, std=None, white=None, size=None,
-        exif_transpose=False, images=[str(photo)], layer="relu4", channel=[3, 7], position=None,
-        rectifier="deconvnet", fallback=None, seed="activation", width=5.0, json=False,
+        exif_transpose=False, images=[str(photo)], layer="relu4", channel="3,7", position=None,
+        rectifier="deconvnet", fallback=None, unpooling="switches", normalization=None,
+        seed="activation", width=5.0, json=False, bands=None, title=None, caption=False,
         output=str(tmp_path / "figure.png"),
     )  # fmt: skip
     trip, drawn = Trip(), visualize.drawn
@@ -152,18 +153,18 @@ def test_a_name_is_resolved_once(call, monkeypatch):
 
 def test_a_function_that_bounces_would_be_caught(monkeypatch):
     """Planted: the results are asked of three places of another file, one after the other."""
-    gather = result.dense
+    gather = result.pixels
 
-    def back_and_forth(results, count, images):
+    def back_and_forth(results, request):
         empty, none = torch.zeros(1, 1), torch.tensor([], dtype=torch.int64)
         seeds.strongest(empty[0], Unit("x", 0))
-        pixels = gather(results, count, images)
+        pixels = gather(results, request)
         seeds.isolated(empty, [], none, seed="one")
         return pixels
 
     code = back_and_forth.__code__.replace(co_filename=result.__file__)
     back_and_forth.__code__ = code
-    monkeypatch.setattr(deconvnet.net, "dense", back_and_forth)
+    monkeypatch.setattr(deconvnet.net, "pixels", back_and_forth)
     net, images = DeconvNet(network("resnet18")), noise(2, 3, 48, 48)
     with Trip() as trip:
         net.project(images, layer="layer2.0.relu_1", channel=3)

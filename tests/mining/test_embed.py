@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from deconvnet import DeconvNet, Preprocessing, open_store
+from deconvnet.layers import Policies, Rectifier, rectifier
 from deconvnet.mining.embed import embed
 from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.mining.mine import mine
@@ -241,3 +242,40 @@ def test_a_file_that_has_changed_since(work, tmp_path):
     path.unlink()
     with pytest.raises(FileNotFoundError):
         stored_exemplars(mine_, "relu", [1], rectifier="deconvnet")
+
+
+class Halved(Rectifier):
+    """A user's rule, whose text does not say all of it."""
+
+    name = "halved"
+
+    def __init__(self, share):
+        self._share = share
+
+    def remember(self, z, a, activation):
+        return z > 0
+
+    def signal(self, R, kept):
+        return self._share * R * kept
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [Halved(0.5), Halved(0.25)],
+        [Policies(rectifier("guided")), Policies(rectifier("guided"), "derivative")],
+    ],
+)
+def test_two_projections_of_one_name(work, rules, tmp_path):
+    store, _, model, images = work
+    with pytest.raises(ValueError, match=f"both called '{rules[0]}', .* texts"):
+        embedded(store, model, images, projections=rules, path=tmp_path / "a.h5")
+    assert not os.listdir(tmp_path)
+
+
+def test_one_projection_given_twice(work, tmp_path):
+    store, _, model, images = work
+    half = Halved(0.5)
+    rules = ["guided", rectifier("guided"), half, half]
+    made = embedded(store, model, images, projections=rules, path=tmp_path / "a.h5")
+    assert set(made.pictures["conv1"].projections) == {"guided", str(half)}

@@ -232,3 +232,18 @@ def test_wrong_layers_and_channels(work, channel):
         drawn(work, "relu2", [0])
     with pytest.raises(IndexError, match=f"relu has no channel {channel}; its channels are 0 to 4"):
         drawn(work, "relu", [channel])
+
+
+def test_exemplars_ranked_by_the_mean_start_with_the_value_at_their_position(tmp_path):
+    model, images = Ties(quantised=False).eval(), torch.rand(9, 3, *SIZE) * 2 - 1
+    store = mine(model, list(images), tmp_path / "a.h5", ["relu1"], 3, rank="mean")
+    net = DeconvNet(model, "deconvnet")
+    made = project_exemplars(
+        store, "relu1", range(6), net=net, dataset=list(images), preprocessing=PREPARED
+    )
+    table, count = store["relu1"], 0
+    for channel, those in made.items():
+        for slot, one in zip(np.flatnonzero(table.has_picture[channel]), those, strict=True):
+            assert one.activation == table.peak[channel, slot] > table.activation[channel, slot]
+            count += 1
+    assert count == table.has_picture.sum() > 6

@@ -1,15 +1,17 @@
 """How often the hooks of a user's run: once more than in a call of the model's, at a first look."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from deconvnet import DeconvNet
-from deconvnet.graph import hooks
+from deconvnet import DeconvNet, mine
+from deconvnet.graph import observed_hooks as hooks
 from deconvnet.graph.frontends import Graphs
 from deconvnet.projection import hooked_calls
+from deconvnet.projection.check.against_model import compare
 from tests.support.networks import live_units, noise
 from tests.support.reference import assert_same, error
 
@@ -92,12 +94,10 @@ def test_a_hook_that_looks_runs_once_more_at_most(model, call, kind):
 def test_the_law_catches_hooks_that_run_each_time(monkeypatch):
     """The planted wrong case: none is known to look only."""
     model = Net(counts=False)
-    monkeypatch.setattr(
-        hooks._Observed, "looks_on", property(lambda s: None, lambda s, v: None), False
-    )
+    monkeypatch.setattr(hooks._Observed, "_again", lambda self, *given: self.hook(*given))
     found = registered(model, "")
     DeconvNet(model, "gradient").project(IMAGES, layer="3", channel=0)
-    assert found["a convolution"].runs() == 4
+    assert found["a convolution"].runs() > 2
 
 
 class Stateful:
@@ -158,7 +158,7 @@ def test_other_threads_run_their_hooks_meanwhile(monkeypatch):
     model[0].register_forward_hook(shown)
     model[2].register_forward_hook(lambda m, i, o: seen.append(threading.get_ident()))
     DeconvNet(model, "gradient").record(IMAGES)
-    run = hooks.run_after
+    run = hooked_calls.run_after
 
     def beside(module, *given):
         if not seen or seen[-1] != "done":
@@ -187,3 +187,126 @@ def test_a_hook_that_draws_is_not_run_ten_times():
     model[0].register_forward_hook(drawing)
     DeconvNet(model, "gradient").record(IMAGES)
     assert shown.runs() == 2
+
+
+class Scaling:
+    """A hook of every kind that changes values, and counts the images that it is shown."""
+
+    def __init__(self, model, kind, seen):
+        self.seen, place = seen, model.get_submodule("2" if "container" in kind else "3")
+        words = {"with_kwargs": True} if "kwargs" in kind else {}
+        register = place.register_forward_pre_hook if "pre" in kind else place.register_forward_hook
+        register(getattr(self, kind.split(", ")[-1]), **words)
+
+    def tripled(self, value):
+        assert type(value) is torch.Tensor
+        self.seen.append(len(value))
+        return 3 * value
+
+    def after(self, module, args, output):
+        return self.tripled(output)
+
+    def after_kwargs(self, module, args, kwargs, output):
+        return self.tripled(output)
+
+    def pre(self, module, args):
+        return self.tripled(args[0])
+
+    def pre_kwargs(self, module, args, kwargs):
+        return (self.tripled(args[0]),), kwargs
+
+    def in_place(self, module, args, output):
+        self.seen.append(len(output))
+        output.mul_(3)
+
+    def pre_in_place(self, module, args):
+        self.seen.append(len(args[0]))
+        args[0].mul_(3)
+
+    def added(self, module, args, output):
+        """Both what entered and what left: a signal goes back by the module and beside it."""
+        self.seen.append(len(output))
+        return output + 3 * args[0][..., : output.shape[-2], : output.shape[-1]]
+
+
+OVER_A_RELU = {"pre_in_place", "container, in_place", "container, pre_in_place"}
+"""Autograd needs a ReLU's output as it was: the check calls the model again, with copies."""
+KINDS = ["after", "after_kwargs", "pre", "pre_kwargs", "in_place", "pre_in_place", "added"]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("kind", [*KINDS, *(f"container, {kind}" for kind in KINDS)])
+def test_a_hook_that_changes_values_runs_once_more_at_most(kind, call):
+    model, seen = Net(counts=False), []
+    Scaling(model, kind, seen)
+    net, runs = DeconvNet(model, "gradient"), []
+    for _ in range(3):
+        CALLS[call](net)
+        runs.append(len(seen))
+        seen.clear()
+    assert runs == [3 if kind in OVER_A_RELU else 2, 1, 1]
+    top = net.graph.returned[0]
+    twin = kind.replace("pre_in_place", "pre").replace("in_place", "after")
+    assert_same(net.project(IMAGES, layer=top, channel=0, seed="map"), _map(twin))
+
+
+def _map(kind):
+    """Autograd's, of a model whose hooks do not write in place."""
+    model = Net(counts=False)
+    Scaling(model, kind, [])
+    leaf = IMAGES.clone().requires_grad_()
+    top = model(leaf)[:, 0]
+    return torch.autograd.grad(top, leaf, top.detach())[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_a_check_it_runs_twice_at_first(kind):
+    model, seen = Net(counts=False), []
+    Scaling(model, kind, seen)
+    net = DeconvNet(model, "gradient", check=False)
+    for most in (2, 1):
+        net.project(IMAGES, layer="3", channel=0)
+        assert len(seen) == most
+        seen.clear()
+
+
+def test_hooks_that_hand_each_other_values_are_refused():
+    """The gradient of what one hook keeps for another is in no step of a recording."""
+    model, kept = Net(counts=False), []
+
+    def keep(module, args, output):
+        kept[:] = [output[..., :6, :6]]
+        return 2 * output
+
+    model[0].register_forward_hook(keep)
+    model[3].register_forward_hook(lambda m, i, o: o + kept[0])
+    with pytest.raises(ValueError, match="gradient"):
+        DeconvNet(model, "gradient").record(IMAGES)
+
+
+def test_a_wrong_layer_below_a_hook_is_not_hidden_by_what_the_hook_gave():
+    """The planted wrong case: the graph has another convolution than the model."""
+    model, seen = Net(counts=False), []
+    Scaling(model, "after", seen)
+    graph = Graphs(model).any_size
+    other = Net(counts=False)
+    wrong = graph.over(model, {})
+    node = wrong.nodes["0"]
+    other[0].weight.data *= 1.5
+    wrong.nodes["0"] = replace(node, module=other[0])
+    result = compare(wrong, IMAGES, {}, seeds=())
+    assert [row.name for row in result.wrong][0] == "0"
+    assert len(seen) == 2, "the graph ran it on its own values"
+    del seen[:]
+    assert not compare(graph, IMAGES, {}, seeds=()).wrong
+    assert len(seen) == 1
+
+
+def test_mining_shows_a_hook_that_looks_one_image_beside_the_data_set(tmp_path):
+    model, seen = Net(counts=False).float(), []
+    model[0].register_forward_hook(lambda m, i, o: seen.append(len(o)))
+    images = list(noise(5, 3, 12, 12).float())
+    for number, more in ((0, [1]), (1, [])):
+        mine(model, images, tmp_path / f"{number}.h5", ["3"], k=2, batch_size=2)
+        assert seen == [*more, 2, 2, 2], "noise once, and each image in its microbatch"
+        seen.clear()

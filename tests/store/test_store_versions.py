@@ -37,6 +37,19 @@ def test_a_file_of_version_1(name):
     assert flat.size == ()
 
 
+def test_names_of_version_2_had_no_meaning_in_version_1(tmp_path):
+    import h5py
+
+    path = tmp_path / "a.h5"
+    path.write_bytes((DATA / "version1.h5").read_bytes())
+    with h5py.File(path, "r+") as file:
+        file.attrs["sample"], file.attrs["rank"] = "of the museum", 3
+        file["layers/classifier/lowest"] = 1
+    store = open_store(path)
+    assert store.attributes["sample"] == "of the museum"
+    assert store["classifier"].tables.keys() == {"strongest"}
+
+
 def test_pictures_of_version_1():
     store = open_store(DATA / "version1_pictures.h5")
     policy = "rectgrad(98)"
@@ -60,8 +73,39 @@ def test_pictures_of_version_1():
         np.testing.assert_array_equal(each.projection, exact.astype("f4"))
 
 
+def test_a_file_of_version_2():
+    store = open_store(DATA / "version2.h5")
+    assert list(store) == ["block/relu%1", "classifier"]
+    said = {name: store.attributes[name] for name in ("format_version", "k", "lowest", "sample")}
+    assert said == {"format_version": 2, "k": 2, "lowest": 2, "sample": 4}
+    assert (store.attributes["random_state"], store.attributes["rank"]) == (11, "max")
+    assert store.failed == [Failed(9, "torn.jpg", "it is cut short")]
+    relu = store["block/relu%1"]
+    assert relu.image.tolist() == [[0, 4], [1, 8], [6, -1]]
+    assert relu.activation[0].tolist() == [2.5, 2.5]
+    assert relu.ties.tolist() == [0, 1, 2]
+    assert (relu.row[0].tolist(), relu.col[0].tolist()) == ([3, 2], [0, 0])
+    assert relu.box[0, 0].tolist() == [4, 5, 6, 7]
+    assert (relu.lowest.of, relu.lowest.activation[1].tolist()) == ("conv", [-3, -1])
+    assert relu.sample.image.tolist() == [7, 2, 5, -1]
+    np.testing.assert_allclose(relu.sample.activation[2], [-0.7, -1.27, -0.62, np.nan], atol=0.01)
+    assert relu.directions["concepts/1"].vector.shape == (3, 3)
+
+
+def test_a_video_of_version_2_ranked_by_the_mean():
+    store = open_store(DATA / "version2_video.h5")
+    relu = store["relu"]
+    assert store.attributes["rank"] == "mean"
+    assert relu.positions[0, 0].tolist() == [3, 0, 2]
+    assert (relu.depth[0, 0], relu.row[0, 0], relu.col[0, 0]) == (3, 0, 2)
+    assert relu.box_of(0, 0).size == (2, 2, 2)
+    np.testing.assert_allclose(relu.peak[0], [0.41, 1.04], atol=0.01)
+    assert relu.unit("relu", 0, 0).position == (3, 0, 2)
+
+
 def test_every_kept_file_is_known():
-    assert {path.name for path in DATA.glob("*.h5")} == {"version1.h5", "version1_pictures.h5"}
+    names = {"version1.h5", "version1_pictures.h5", "version2.h5", "version2_video.h5"}
+    assert {path.name for path in DATA.glob("*.h5")} == names
 
 
 def test_a_file_of_a_later_version_is_refused(tmp_path):
@@ -71,6 +115,6 @@ def test_a_file_of_a_later_version_is_refused(tmp_path):
     later = tmp_path / "later.h5"
     later.write_bytes((DATA / "version1.h5").read_bytes())
     with h5py.File(later, "r+") as file:
-        file.attrs["format_version"] = 2
-    with pytest.raises(ValueError, match="format_version is 2, this program reads 1; update"):
+        file.attrs["format_version"] = 3
+    with pytest.raises(ValueError, match="format_version is 3, this program reads 1 and 2; upd"):
         open_store(later)

@@ -11,7 +11,7 @@ from tests.support.small_tables import MAXIMA, table
     [
         ({"activation": MAXIMA.astype("f8")}, r"activation is float64 \(2, 2\), expected float32"),
         ({"row": np.zeros((2, 2))}, "row is float64"),
-        ({"box": np.zeros((2, 2), "i4")}, r"box is int32 \(2, 2\), expected int32 \(2, 2, 4\)"),
+        ({"box": np.zeros((2, 2), "i4")}, r"box is int32 \(2, 2\), expected int32 \(2, 2, 2\)"),
         ({"mean": np.zeros(3)}, r"mean is float64 \(3,\), expected float64 \(2,\)"),
         ({"nan": [0, 0]}, "nan is list"),
         ({"activation": MAXIMA[:, ::-1].copy()}, "half empty|not sorted"),

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from deconvnet import DeconvNet, embed, mine
+from deconvnet import DeconvNet, embed, mine, open_store, verify, zoo
 from deconvnet.mining.exemplars import project_exemplars
+from deconvnet.mining.mine import Source
 from deconvnet.store.picture_reading import stored_exemplars
 from deconvnet.studies.exemplars import choose, exemplars
 from tests.support.mined import Pictures, pictures
@@ -40,8 +41,9 @@ def test_without_a_net_they_are_read_from_the_store(work):
     expected = stored_exemplars(store, "relu", [3, 1], rectifier="guided")
     assert list(result.channels) == [3, 1]
     assert drawn(result.channels) == drawn(expected)
-    with pytest.raises(KeyError, match="holds no projections of 'relu' under 'deconvnet'"):
-        exemplars(store, "relu", [3, 1])
+    opened = open_store(store.path)
+    with pytest.raises(ValueError, match=r"from a Ties; say how to .*: rectifier=guided"):
+        exemplars(opened, "relu", [3, 1])
 
 
 def test_their_figure_and_table(work):
@@ -50,8 +52,8 @@ def test_their_figure_and_table(work):
     assert result.channels[1] == []  # never positive
     figure = result.figure(width=WIDTH, title="conv1", caption=True)
     words = [text.get_text() for text in figure.axes[0].texts]
-    assert words[0] == "conv1"
-    assert any("guided" in text for text in words)
+    assert "conv1" in words
+    assert any(text.startswith("conv1 by guided. Each projection") for text in words)
     assert "never positive" in words
     table, rows = store["conv1"], result.table()
     shown = table.activation[:5] > 0
@@ -70,3 +72,35 @@ def test_channels_by_words(work):
     assert choose(table, "random:2") == choose(table, "random:2")
     with pytest.raises(ValueError, match="channels were 'best'; write 0-15, 3,7,9"):
         choose(table, "best")
+
+
+def test_a_store_that_was_mined_here_remembers_its_model_and_data(work, tmp_path):
+    _, data = work
+    store = mine(DeconvNet(MODEL), data, tmp_path / "top.h5", "relu", 4, 4, preprocessing=PREPARED)
+    assert store.mined_from == (MODEL, data)
+    result = exemplars(store, "relu", "1-3", rectifier="guided")
+    expected = project_exemplars(
+        store, "relu", [1, 2, 3], net=DeconvNet(MODEL, "guided"), dataset=data
+    )
+    assert drawn(result.channels) == drawn(expected)
+    assert (result.rectifier, result.model) == ("guided", "Ties")
+    assert exemplars(store, "relu", 2).rectifier == "deconvnet"
+    assert exemplars(store, "relu", 2, net=DeconvNet(MODEL, "guided")).rectifier == "guided"
+    assert verify(store).passed
+    assert embed(store, projections="gradient").mined_from == store.mined_from
+
+
+def test_a_store_from_the_disk_follows_its_words(tmp_path):
+    """By a model of the zoo and a factory of data, as the command line records them."""
+    tiles = zoo.photographs(["chelsea"], scales=[2])
+    words = Source("zoo:zfnet_mini", "", "deconvnet.zoo:photographs", zoo.PREPROCESSING)
+    path = tmp_path / "top.h5"
+    store = mine(zoo.zfnet_mini(), tiles, path, "relu2", 2, source=words)
+    assert open_store(path).mined_from is None
+    one, other = exemplars(path, "relu2", "0-3", data=tiles), exemplars(store, "relu2", "0-3")
+    assert drawn(one.channels) == drawn(other.channels)
+    nameless = mine(MODEL, work_data := Pictures(pictures(nan=False)), tmp_path / "n.h5", "relu", 2)
+    with pytest.raises(
+        ValueError, match="mined from Python, from a Ties; say how to build the model"
+    ):
+        exemplars(open_store(nameless.path), "relu", data=work_data)

@@ -86,13 +86,13 @@ def test_a_bad_name_or_width_is_told_before_anything_is_drawn(shown, tmp_path, m
     monkeypatch.setattr(type(shown), "figure", None)
     with pytest.raises(ValueError, match=r"expected one of \.pdf"):
         shown.save(tmp_path / "one.docx")
-    with pytest.raises(ValueError, match="neither a venue nor inches"):
+    with pytest.raises(ValueError, match="neither a venue nor a length"):
         shown.save(tmp_path / "one.pdf", width="cvpr-ful")
 
 
 def test_its_repr_is_short_and_names_what_it_holds(shown):
     lines = repr(shown).splitlines()
-    assert lines[0] == "Visualization(layer=relu, rectifier=deconvnet)"
+    assert lines[0] == "Visualization(layer=relu, rectifier=deconvnet, seed=activation, model=Ties)"
     assert lines[1].startswith("  image 0.jpg, unit relu:2@")
     assert lines[-1] == "  … and 3 more rows in table()"
     assert len(lines) == 5

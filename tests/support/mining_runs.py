@@ -105,7 +105,7 @@ def forked(work):
     return process
 
 
-def started(path, index, count, *, seconds=0.0, save_every=0.0):
+def started(path, index, count, *, seconds=0.0, save_every=0.0, **arguments):
     """A process that does one share."""
 
     def work():
@@ -115,6 +115,7 @@ def started(path, index, count, *, seconds=0.0, save_every=0.0):
                 data=the_images(seconds=seconds),
                 shard=(index, count),
                 save_every=save_every,
+                **arguments,
             )
         except Unfinished:
             return
@@ -148,7 +149,7 @@ def torn(path):
     return wrong
 
 
-def killed_and_resumed(folder, *, kills, generator, seconds=0.001):
+def killed_and_resumed(folder, *, kills, generator, seconds=0.001, **arguments):
     """Runs whose processes are killed at random moments, until so many have been.
 
     Returns:
@@ -163,7 +164,7 @@ def killed_and_resumed(folder, *, kills, generator, seconds=0.001):
         if path not in stores:
             stores.append(path)
         count = int(torch.randint(1, 4, (), generator=generator))
-        processes = [started(path, i, count, seconds=seconds) for i in range(count)]
+        processes = [started(path, i, count, seconds=seconds, **arguments) for i in range(count)]
         if left > 0:
             time.sleep(0.5 * float(torch.rand((), generator=generator)))
             victim = processes[int(torch.randint(count, (), generator=generator))]

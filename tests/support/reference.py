@@ -108,8 +108,8 @@ def _written(function, args, kwargs, result):
     return args[0].copy_(result) if asked or function.__name__.endswith("_") else result
 
 
-def upto(model, name):
-    """The model cut after a node, which becomes its output."""
+def upto(model, name, at=None):
+    """The model cut after a node, which becomes its output; with ``at``, a pair of two nodes."""
     tracer = NodePathTracer(
         autowrap_modules=(math, torchvision.ops), leaf_modules=[torchvision.ops.StochasticDepth]
     )
@@ -119,7 +119,14 @@ def upto(model, name):
         if node is wanted:
             break
         graph.erase_node(node)
-    graph.output(wanted)
+    if at is None:
+        graph.output(wanted)
+    else:
+        lower = next(node for node, path in tracer.node_to_qualname.items() if path == at)
+        with graph.inserting_after(lower):  # which a later node may write into
+            copy = graph.call_method("clone", (lower,))
+        lower.replace_all_uses_with(copy, lambda user: user is not copy)
+        graph.output((copy if wanted is lower else wanted, lower))
     return fx.GraphModule(model, graph).eval()
 
 
@@ -131,6 +138,20 @@ def laid_out(images):
     return images.detach().clone(
         memory_format=torch.channels_last if images.ndim == 4 else torch.preserve_format
     )
+
+
+def signals(model, images, units, policy, at, seed=1.0):
+    """The signal at the output of a node for units of one layer, (units, channels, *size)."""
+    images, cut = images.detach().clone().requires_grad_(), upto(model, units[0].layer, at)
+    with nullcontext() if policy == "autograd" else EveryRelu(policy):
+        maps, lower = cut(images)
+    made = []
+    for unit in units:
+        start = torch.zeros_like(maps)
+        start[(unit.image, unit.channel, *(unit.position or ()))] = seed
+        (signal,) = torch.autograd.grad(maps, lower, start, retain_graph=True)
+        made.append(signal[unit.image])
+    return torch.stack(made)
 
 
 def projections(model, images, units, policy, seed=1.0):

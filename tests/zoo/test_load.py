@@ -68,6 +68,24 @@ def test_torchvision_without_weights_is_random_and_says_so():
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
+def test_a_model_of_timm_with_its_own_preprocessing():
+    timm = pytest.importorskip("timm")
+    with pytest.warns(UserWarning, match="timm:test_resnet has random weights"):
+        loaded = load("timm:test_resnet")
+    config = timm.create_model("test_resnet").pretrained_cfg
+    assert loaded.preprocessing.size == tuple(config["input_size"][1:])
+    assert loaded.preprocessing.mean == tuple(config["mean"])
+    assert loaded.stated
+    with pytest.raises(ValueError, match="timm has no 'test_resnett'; the nearest are test_resnet"):
+        load("timm:test_resnett")
+
+
+def test_timm_is_asked_for_where_it_is_needed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ImportError, match="not installed here .* run `pip install timm`"):
+        load("timm:resnet18")
+
+
 def test_building_a_model_leaves_the_random_numbers():
     before = torch.get_rng_state()
     with pytest.warns(UserWarning, match="random"):
@@ -135,7 +153,7 @@ def test_files_that_fail(tmp_path, text, message):
 
 def test_only_torchvision_has_default_weights(file):
     for spec in ("zoo:zfnet_mini", f"{file}:make"):
-        with pytest.raises(ValueError, match="only torchvision: models have DEFAULT weights"):
+        with pytest.raises(ValueError, match="only torchvision: and timm: models"):
             load(spec, "DEFAULT")
 
 
@@ -165,13 +183,19 @@ def test_every_torchvision_model_has_a_preprocessing():
         ("resnet50", 224, 232, "bilinear"),
         ("inception_v3", 299, 342, "bilinear"),
         ("efficientnet_b0", 224, 256, "bicubic"),
-        ("r3d_18", 224, 256, "bilinear"),  # of videos: no preset of one image
+        ("fcn_resnet50", 224, 256, "bilinear"),  # of segmentation: no crop
     ],
 )
 def test_torchvisions_presets(name, size, resize, interpolation):
     found = _preset(torchvision_models.get_model_weights(name).DEFAULT)
     assert (found.size, found.resize) == ((size, size), resize)
     assert found.interpolation == interpolation
+
+
+def test_the_preset_of_videos():
+    own = _preset(torchvision_models.get_model_weights("r3d_18").DEFAULT)
+    assert (own.shape, own.resize) == ((3, 16, 112, 112), None)
+    assert own.mean == (0.43216, 0.394666, 0.37645)
 
 
 def test_a_preset_gives_torchvisions_own_tensor():
@@ -211,3 +235,41 @@ def test_a_factory_may_say_its_preprocessing(tmp_path):
     )
     assert load(f"{tmp_path}/own.py:make").preprocessing == Preprocessing((224, 224), 232)
     sys.modules.pop("own", None)
+
+
+# --- images of other channels and axes -------------------------------------------------------
+
+OWN = {
+    "grey": ("nn.Conv2d(1, 4, 3)", (1, 224, 224), {"size": (28,)}, (1, 28, 28)),
+    "channels in the size": (
+        "nn.Conv2d(1, 4, 3)",
+        (1, 224, 224),
+        {"size": (1, 28, 32)},
+        (1, 28, 32),
+    ),
+    "four": ("nn.Conv2d(4, 4, 3)", (4, 224, 224), {"mean": (0.5,)}, (4, 224, 224)),
+    "signal": ("nn.Conv1d(2, 4, 3)", (2, 224), {"size": (64,)}, (2, 64)),
+    "video": ("nn.Conv3d(3, 4, 3)", (3, 16, 112, 112), {"size": (8, 24, 20)}, (3, 8, 24, 20)),
+}
+
+
+@pytest.mark.parametrize(("text", "usually", "changed", "then"), OWN.values(), ids=OWN.keys())
+def test_channels_and_axes_are_read_off_the_model(tmp_path, text, usually, changed, then):
+    file = tmp_path / "models.py"
+    file.write_text(f"from torch import nn\ndef model(): return nn.Sequential({text})\n")
+    loaded = load(f"{file}:model")
+    assert (loaded.shape, loaded.preprocessing.shape, loaded.stated) == (usually, usually, False)
+    assert not hasattr(loaded.model, "preprocessing"), "nobody stated one"
+    again = load(f"{file}:model", preprocessing=changed)
+    assert again.shape == then
+    assert again.stated == ("mean" in changed)
+    assert set(again.preprocessing.std) == {1.0}, "images in [0, 1], as they are"
+
+
+def test_a_size_or_a_mean_that_does_not_fit(tmp_path):
+    file = tmp_path / "models.py"
+    file.write_text("from torch import nn\ndef model(): return nn.Conv2d(4, 4, 3)\n")
+    with pytest.raises(ValueError, match="size was 1x2x3x4, and .* have 2 axes; give 28, 28x28"):
+        load(f"{file}:model", preprocessing={"size": (1, 2, 3, 4)})
+    with pytest.raises(ValueError, match="3 numbers were given as std, expected 1 or 4"):
+        load(f"{file}:model", preprocessing={"std": (1.0, 1.0, 1.0)})

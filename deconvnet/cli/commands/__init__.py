@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from deconvnet.layers import Policies
     from deconvnet.net import DeconvNet
-    from deconvnet.studies.compare import Comparison
     from deconvnet.studies.result import Shown
-    from deconvnet.studies.visualize import Visualization
     from deconvnet.zoo.load import LoadedModel
 
 
@@ -23,22 +20,62 @@ def load_model(options: argparse.Namespace) -> LoadedModel:
     changed: dict[str, object] = {"mean": options.mean, "std": options.std, "white": options.white}
     if options.exif_transpose:
         changed["orientation"] = "exif"
-    if options.size is not None:
-        size = options.size
-        changed |= {"size": (size, size), "resize": round(size * 256 / 224)}
+    changed |= {"size": options.size, "bands": getattr(options, "bands", None)}
     return load(options.model, options.weights, preprocessing=changed)
 
 
-def load_images(options: argparse.Namespace) -> tuple[LoadedModel, list[str], Tensor]:
-    """Load the model and the images of the options: names of files, and one preprocessed batch."""
+def check(options: argparse.Namespace) -> None:
+    """Check what can be checked before a model is loaded, which may take long.
+
+    That is the name of the figure and its width, the rules and choices of the mirror, and whether
+    the image files are there.
+    """
     from pathlib import Path
 
-    import torch
+    from deconvnet.data.image_files import check_readable
+    from deconvnet.figures import suffix_of, width
 
-    loaded, files = load_model(options), options.images
-    prepare = loaded.preprocessing
-    images = [prepare.prepared(prepare.read(file), file) for file in files]
-    return loaded, [Path(file).name for file in files], torch.stack(images)
+    given = vars(options)
+    if "width" in given:
+        suffix_of(Path(options.output))
+        width(options.width)
+    rules = [given[name] for name in ("rectifier",) if name in given]
+    for name in ("rectifiers", "projections", "store_projections"):
+        rules += given.get(name) or []
+    for rule in rules:
+        policies(rule, options)
+    for file in given.get("images", ()):
+        check_readable(file)
+
+
+def policies(rule: str, options: argparse.Namespace) -> Policies:
+    """The policies of a rule and of the choices among the options."""
+    from deconvnet.layers import Policies
+
+    return Policies.of(
+        rule,
+        options.fallback,
+        normalization=options.normalization,
+        unpooling=options.unpooling,
+    )
+
+
+def mirrored(
+    loaded: LoadedModel, options: argparse.Namespace, rule: str | None = None
+) -> DeconvNet:
+    """The DeconvNet that the options ask for."""
+    from deconvnet.net import DeconvNet
+
+    chosen = policies(rule or options.rectifier, options)
+    stated = loaded.preprocessing if loaded.stated else None
+    return DeconvNet(loaded.model, chosen, input_size=loaded.shape, preprocessing=stated)
+
+
+def load_net(options: argparse.Namespace, rule: str | None = None) -> tuple[LoadedModel, DeconvNet]:
+    """Check the options, load the model, and mirror it."""
+    check(options)
+    loaded = load_model(options)
+    return loaded, mirrored(loaded, options, rule)
 
 
 def said(text: str, options: argparse.Namespace) -> None:
@@ -50,35 +87,25 @@ def said(text: str, options: argparse.Namespace) -> None:
     print(printable(text, kept="\n"), file=sys.stderr if options.json else sys.stdout)
 
 
-def drawn(
-    result: Visualization | Comparison,
-    options: argparse.Namespace,
-    loaded: LoadedModel,
-    how: dict[str, str],
-) -> dict[str, Any]:
+def saved(result: Shown, options: argparse.Namespace, how: dict[str, Any]) -> None:
+    """Save the figure of a result as the options say, with its provenance."""
+    result.save(
+        options.output,
+        width=options.width,
+        title=options.title,
+        caption=options.caption,
+        provenance=how,
+    )
+
+
+def drawn(result: Shown, options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
     """Save the figure of a result with its provenance, and print its table."""
-    made = {"model": loaded.spec, "weights": loaded.weights, **how}
-    result.save(options.output, width=options.width, provenance=made)
+    saved(result, options, {"model": loaded.spec, "weights": loaded.weights})
     rows = result.table()
     for row in rows:
         said(f"{row['image']}: {row['unit']} = {row['activation']:.4g}, box {row['box']}", options)
     said(options.output, options)
     return {"figure": options.output, "units": rows}
-
-
-def study(options: argparse.Namespace) -> tuple[LoadedModel, DeconvNet]:
-    """The model and its net under the rule of the options, after a look at the figure's name."""
-    from pathlib import Path
-
-    from deconvnet.figures import suffix_of
-    from deconvnet.net import DeconvNet
-
-    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
-    loaded = load_model(options)
-    size = (3, *loaded.preprocessing.size)
-    rule = getattr(options, "rectifier", "gradient")
-    fallback = getattr(options, "fallback", None)
-    return loaded, DeconvNet(loaded.model, rule, fallback=fallback, input_size=size)
 
 
 def class_names(loaded: LoadedModel) -> Sequence[str] | None:
@@ -113,7 +140,6 @@ def mined(options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
 
 def finished(result: Shown, options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
     """Save the figure of a study, say in a few lines what it holds, and give all of its rows."""
-    made = {"model": loaded.spec, "weights": loaded.weights}
-    result.save(options.output, width=options.width, provenance=made)
+    saved(result, options, {"model": loaded.spec, "weights": loaded.weights})
     said(f"{result!r}\n{options.output}", options)
     return {"figure": options.output, "rows": result.table()}

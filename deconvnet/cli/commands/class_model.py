@@ -7,12 +7,12 @@ from typing import Any
 
 from deconvnet.studies.class_model import class_model
 
-from . import finished, mined, study, trained_classes
+from . import finished, load_net, mined, trained_classes
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Maximise, draw and save."""
-    loaded, net = study(options)
+    loaded, net = load_net(options, "gradient")
     result = class_model(
         net,
         options.target,

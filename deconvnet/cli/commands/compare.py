@@ -3,52 +3,56 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from deconvnet import zoo
-from deconvnet.figures import suffix_of
 from deconvnet.graph.frontends import Graphs, blank
+from deconvnet.net import DeconvNet
 from deconvnet.projection.check.checked_graphs import settled
-from deconvnet.studies.compare import METHODS, compare
-from deconvnet.units import Unit
+from deconvnet.studies.compare import check_signs, compare
+from deconvnet.studies.targets import Target, check_exclusive, target_of
 from deconvnet.zoo.load import LoadedModel
 
-from . import drawn, load_images
+from . import drawn, load_net
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Compare, draw and save."""
-    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
-    loaded, names, images = load_images(options)
+    signs, targets = check_signs(options.sign), _targets(options)
+    check_exclusive(options.layer, options.channel, targets)
+    loaded, net = load_net(options, options.rectifiers[0])
+    if options.layer is None and (targets is None or any(isinstance(t, int) for t in targets)):
+        _check_trained(loaded, net)
     result = compare(
-        loaded.model,
-        images,
-        target=_unit(options, loaded),
-        fallback=options.fallback,
-        preprocessing=loaded.preprocessing,
-        names=names,
+        net,
+        options.images,
+        layer=options.layer,
+        channel=options.channel,
+        target=targets,
+        rectifiers=options.rectifiers,
+        sign=signs,
+        bands=options.bands,
         classes=zoo.class_names() if loaded.spec == "zoo:zfnet_mini" else (),
     )
-    units = ", ".join(str(one.unit) for one in result.units)
-    how = {"units": units, "rectifiers": ", ".join(METHODS), "images": ", ".join(names)}
-    return drawn(result, options, loaded, how)
+    return drawn(result, options, loaded)
 
 
-def _unit(options: argparse.Namespace, loaded: LoadedModel) -> Unit | None:
-    """The unit that the options name, or None for the likeliest class of each image."""
-    if (options.layer is None) != (options.channel is None):
-        raise ValueError("--layer and --channel go together; give both, or --class, or neither")
-    if options.layer is not None and options.class_ is not None:
-        raise ValueError("give --layer and --channel, or --class, not both")
-    image = blank(loaded.model, (3, *loaded.preprocessing.size))
-    graph = settled(Graphs(loaded.model), image)
-    if options.layer is not None:
-        return Unit(graph.find(options.layer), options.channel)
-    output = graph.returned[0]
+def _targets(options: argparse.Namespace) -> list[Target] | None:
+    """What the options name, or None."""
+    if options.target and options.class_ is not None:
+        raise ValueError("give --target or --class, not both")
+    if options.class_ is not None:
+        return [options.class_]
+    return [target_of(text) for text in options.target] if options.target else None
+
+
+def _check_trained(loaded: LoadedModel, net: DeconvNet) -> None:
+    """Refuse the class scores of a model whose weights do not reach them."""
+    if not loaded.untrained:
+        return
+    output = settled(Graphs(net.model), blank(net.model, loaded.shape)).returned[0]
     if not loaded.trained(output):
         raise ValueError(
             f"the class scores ({output}) are not covered by the weights; give --layer and "
             f"--channel of a layer below {loaded.untrained[0]}"
         )
-    return None if options.class_ is None else Unit(output, options.class_)

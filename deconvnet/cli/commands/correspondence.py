@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from deconvnet.studies.correspondence import correspondence
 
-from . import finished, study
+from . import finished, load_net
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Hide, compare, draw and save."""
-    loaded, net = study(options)
-    size = loaded.preprocessing.size
+    loaded, net = load_net(options, "gradient")
+    size = loaded.shape[1:]
     result = correspondence(
         net,
         options.images,
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return finished(result, options, loaded)
 
 
-def _masks(boxes: list[tuple[int, ...]], images: int, size: tuple[int, int]) -> NDArray[np.bool_]:
+def _masks(boxes: list[tuple[int, ...]], images: int, size: tuple[int, ...]) -> NDArray[np.bool_]:
     """True inside the box of each image."""
     if len(boxes) != images:
         raise ValueError(f"--part has {len(boxes)} boxes for {images} images; give one for each")

@@ -7,12 +7,12 @@ from typing import Any
 
 from deconvnet.studies.effective_field import effective_field
 
-from . import finished, study
+from . import finished, load_net
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure, draw and save."""
-    loaded, net = study(options)
+    loaded, net = load_net(options, "gradient")
     result = effective_field(
         net,
         options.images,

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from deconvnet.cli.store_source import the_model
-from deconvnet.data.resolve import mined_dataset
-from deconvnet.figures import suffix_of
-from deconvnet.layers import rectifier as rectifier_named
-from deconvnet.mining import fingerprint
-from deconvnet.net import DeconvNet
+from deconvnet.cli.mined import Mined, mined
+from deconvnet.mining.stored_rules import stored_name
 from deconvnet.store.store import Store, open_store
-from deconvnet.studies.exemplars import Exemplars, choose, exemplars
-from deconvnet.zoo.load import LoadedModel
+from deconvnet.studies.channels import read
+from deconvnet.studies.exemplars import Exemplars, choose, exemplars, has_pictures
 
-from . import said
+from . import check, policies, said, saved
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Draw and save."""
-    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
-    store = open_store(options.store)
-    layer, rectifier = options.layer, str(rectifier_named(options.rectifier))
+    check(options)
+    read(options.channels)
+    store, layer = open_store(options.store), options.layer
+    rectifier = stored_name(policies(options.rectifier, options))
     channels = choose(store[layer], options.channels)
-    stored = has_pictures(store, options, rectifier)
+    recompute = options.recompute or options.model or options.weights or options.data
+    recompute = recompute or options.mean or options.std
+    stored = not recompute and has_pictures(store, layer, rectifier, fallback=options.fallback)
     model, weights = (str(store.attributes.get(name) or "") for name in ("model", "weights"))
     if stored:
-        result = exemplars(store, layer, channels, rectifier=rectifier)
+        result = _result(store, options, channels, rectifier=rectifier)
     else:
         try:
-            loaded = the_model(store, options.model, options.weights)
-            result = _recomputed(store, loaded, options, channels=channels)
+            source = mined(store, options)
+            result = _result(store, options, channels, source=source)
         except (ValueError, OSError) as error:
             pictures = store.pictures.get(layer)
             names = " or ".join(sorted(pictures.projections)) if pictures else ""
@@ -40,42 +38,42 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 raise
             hint = f"the store has pictures that need neither: --rectifier {names}"
             raise ValueError(f"{error}; {hint}") from error
-        model, weights = loaded.spec, loaded.weights
+        model, weights = source.loaded.spec, source.loaded.weights
     how = {
         "model": model,
         "weights": weights,
         "dataset": store.attributes.get("dataset", ""),
         "model_fingerprint": store.attributes.get("model_fingerprint", ""),
     }
-    result.save(options.output, width=options.width, provenance=how)
+    saved(result, options, how)
     said(f"{options.output}: {len(channels)} channels of {layer}", options)
     if stored:
         said("drawn from the pictures in the store; --recompute uses model and data", options)
-    source = "stored" if stored else "recomputed"
-    return {"figure": options.output, "layer": layer, "channels": channels, "pictures": source}
+    made = "stored" if stored else "recomputed"
+    return {"figure": options.output, "layer": layer, "channels": channels, "pictures": made}
 
 
-def has_pictures(store: Store, options: argparse.Namespace, rectifier: str) -> bool:
-    """Whether the store has all the pictures needed and no option asks to recompute them."""
-    if options.recompute or options.model or options.weights or options.data:
-        return False
-    pictures = store.pictures.get(options.layer)
-    projections = pictures.projections.get(rectifier) if pictures else None
-    return projections is not None and projections.fallback == (options.fallback or "")
-
-
-def _recomputed(
-    store: Store, loaded: LoadedModel, options: argparse.Namespace, *, channels: list[int]
+def _result(
+    store: Store,
+    options: argparse.Namespace,
+    channels: list[int],
+    *,
+    rectifier: str | None = None,
+    source: Mined | None = None,
 ) -> Exemplars:
-    """Compute the exemplars from the model and the data set."""
-    prepared = loaded.preprocessing
-    size = (3, *prepared.size)
-    net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
-    fingerprint.check_mined(
-        store.attributes,
-        "model",
-        fingerprint.of_model(net.graph),
-        advice="the model and weights it was mined with",
+    """The exemplars, from the pictures in the store or from model and data set."""
+    loaded = source.loaded if source else None
+    return exemplars(
+        store,
+        options.layer,
+        channels,
+        rectifier=rectifier,
+        net=source.net if source else None,
+        data=source.data if source else None,
+        preprocessing=loaded.preprocessing if loaded and loaded.stated else None,
+        bands=options.bands,
+        k=options.k,
+        per_source=options.per_source,
+        rows=options.rows,
+        columns=options.columns,
     )
-    data = mined_dataset(store.attributes, prepared, options.data)
-    return exemplars(store, options.layer, channels, net=net, data=data, preprocessing=prepared)

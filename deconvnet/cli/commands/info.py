@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from deconvnet.cli.text import by, columns, first, printable
+from deconvnet.arguments import by
+from deconvnet.cli.text import columns, first, printable
+from deconvnet.store.format import MAX
 from deconvnet.store.picture_index import PictureIndex
 from deconvnet.store.store import Store, open_store
-from deconvnet.store.table import LayerTable
+from deconvnet.store.table import LayerTable, Ranked
 
 from . import said
 
@@ -22,6 +24,7 @@ TOLD = (
     *("format", "format_version", "complete", "k", "order", "model", "weights", "dataset"),
     *("model_fingerprint", "dataset_fingerprint", "transform", "input_size", "batch_shape"),
     *("dtype", "device", "versions", "images_seen", "images_failed"),
+    *("lowest", "sample", "random_state", "rank"),
 )
 """Attributes that have a line of their own, or part of one."""
 
@@ -52,6 +55,7 @@ def described(store: Store) -> dict[str, Any]:
 
 
 def _layer(table: LayerTable, pictures: PictureIndex | None) -> dict[str, Any]:
+    low = table.lowest
     dead = np.flatnonzero(table.nonzero == 0).tolist()  # no image made the channel positive
     return {
         "channels": table.channels,
@@ -61,9 +65,17 @@ def _layer(table: LayerTable, pictures: PictureIndex | None) -> dict[str, Any]:
         "size": table.size,
         "field": table.field,
         "stride": table.stride,
+        "tied": _tied(table),
+        "lowest": {"of": low.of, "size": low.size, "tied": _tied(low)} if low else None,
+        "directions": {name: each.channels for name, each in table.directions.items()},
         "patches": pictures is not None,
         "projections": sorted(pictures.projections) if pictures else [],
     }
+
+
+def _tied(table: Ranked) -> int | None:
+    """Of how many channels the last entry ties with images left out; None if it is not told."""
+    return None if table.ties is None else int((table.ties > 0).sum())
 
 
 def lines(store: Store, description: Mapping[str, Any]) -> Iterable[str]:
@@ -99,6 +111,7 @@ def _facts(store: Store, description: Mapping[str, Any]) -> Iterable[tuple[str, 
         "kept",
         f"the {facts['k']} strongest images of {description['channels']} channels, {alive}",
     )
+    yield from _ranges(facts, description["layers"])
     if "input_size" in facts:
         size, transform = by(facts["input_size"]), facts.get("transform", "no transform")
         yield "input", f"{size} pixels, {transform}"
@@ -111,6 +124,25 @@ def _facts(store: Store, description: Mapping[str, Any]) -> Iterable[tuple[str, 
     for name, value in facts.items():
         if name not in TOLD:
             yield name, str(value)
+
+
+def _ranges(
+    facts: Mapping[str, Any], layers: Mapping[str, Mapping[str, Any]]
+) -> Iterable[tuple[str, str]]:
+    """How images were ranked, if not by the maximum; the lowest, the sample, and ties."""
+    if facts.get("rank", MAX) != MAX:
+        yield "ranked by", f"the {facts['rank']} of a map"
+    tied = sum(layer["tied"] or 0 for layer in layers.values())
+    if tied:
+        yield "ties", f"in {tied} channels more images are as strong as the last"
+    if facts.get("lowest"):
+        told = {name: layer["lowest"] for name, layer in layers.items()}
+        fed = sum(low["of"] != name for name, low in told.items())
+        also = f", in {fed} layers of what feeds the rectifier" if fed else ""
+        yield "lowest", f"the {facts['lowest']} lowest images of every channel{also}"
+    if facts.get("sample"):
+        drawn = f"{facts['sample']} images drawn with random state {facts.get('random_state', 0)}"
+        yield "sample", f"{drawn}, the same for all channels"
 
 
 def _with_print(name: object, fingerprint: object) -> str:

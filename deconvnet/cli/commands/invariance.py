@@ -7,12 +7,12 @@ from typing import Any
 
 from deconvnet.studies.invariance import TRANSFORMS, invariance
 
-from . import class_names, finished, study
+from . import class_names, finished, load_net
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Transform, draw and save."""
-    loaded, net = study(options)
+    loaded, net = load_net(options, "gradient")
     names = class_names(loaded)
     result = invariance(
         net,

@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 
-from deconvnet.cli.text import by, columns
+from deconvnet.arguments import by
+from deconvnet.cli.text import columns
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field, unruled
 from deconvnet.projection.check.report import check_model
 from deconvnet.zoo.load import LoadedModel
 
-from . import load_model, said
+from . import check, load_model, mirrored, said
 
 HEADER = ("layer", "kind", "channels", "map", "field", "stride", "box")
 _Rows = dict[str, dict[str, Any]]
@@ -23,11 +24,12 @@ _Rows = dict[str, dict[str, Any]]
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Print the table of layers."""
+    check(options)
     loaded = load_model(options)
-    size = (3, *loaded.preprocessing.size)
+    size = loaded.shape
     if options.check:
         return _checked(options, loaded, size)
-    net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
+    net = mirrored(loaded, options)
     every = _rows(net, size)
     rows = _chosen(_upto(net, every, options.depth), options.kinds)
     rectifier = str(net.policies.rectifier)

@@ -7,12 +7,12 @@ from typing import Any
 
 from deconvnet.studies.localize import localize
 
-from . import finished, study, trained_classes
+from . import finished, load_net, trained_classes
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Localise, draw and save; with true boxes, say how well."""
-    loaded, net = study(options)
+    loaded, net = load_net(options)
     result = localize(
         net,
         options.images,

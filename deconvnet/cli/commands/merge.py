@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from deconvnet.cli.store_source import the_model
 from deconvnet.mining.run.merge import merge, parts_in
+from deconvnet.mining.source import the_model
 from deconvnet.store.store import Store
 
 from . import said

@@ -11,16 +11,19 @@ from dataclasses import asdict
 from itertools import takewhile
 from typing import Any
 
-from deconvnet.cli.long_runs import device_of, interruptible, progress, shard_of
+from deconvnet.cli.long_runs import device_of, interruptible, shard_of
 from deconvnet.cli.text import first
-from deconvnet.data.resolve import anchored, dataset
+from deconvnet.data.resolve import anchored, check_spec, dataset
+from deconvnet.data.samples import first_image
 from deconvnet.mining.estimate import Estimate, estimate
 from deconvnet.mining.mine import Source, minable, mine
+from deconvnet.mining.run.bad_images import Limit
+from deconvnet.mining.run.job import Settings
 from deconvnet.store.store import Failed
 from deconvnet.zoo.load import LoadedModel
 
-from . import load_model, said
-from .embed import check_policies, illustrate
+from . import check, load_model, policies, said
+from .embed import check_policies, illustrate, prepared_of
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 TOLD = 10  # images left out that are named at the end; the store names all
@@ -28,23 +31,33 @@ TOLD = 10  # images left out that are named at the end; the store names all
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Mine, and print where the store is and which command draws it."""
+    check(options)
+    device, shard = device_of(options.device), shard_of(options)
+    Limit(options.max_bad, options.strict)
+    Settings(
+        options.k,
+        options.batch_size,
+        nan=options.nan,
+        threads=options.threads,
+        workers=options.workers,
+    )
+    check_spec(options.data)
     loaded = load_model(options)
-    loaded.model.to(device_of(options.device))
+    loaded.model.to(device)
     data = dataset(options.data, loaded.preprocessing, identity=options.fingerprint)
     source = Source(
         model=anchored(loaded.spec),
         weights=anchored(loaded.weights),
         dataset=anchored(options.data),
-        transform=loaded.preprocessing.to_json(),
+        transform=loaded.preprocessing.to_json() if _stated(options) else "",
     )
-    layers = options.layers or _trained(loaded)
-    check_policies(loaded, layers, options)
+    layers = options.layers or _trained(loaded, data)
+    check_policies(loaded, layers, data, options)
     if options.dry_run:
         return _estimated(options, loaded, data, layers)
-    shard = shard_of(options)
     if shard.count > 1:
         said(f"shard {shard} (by {shard.origin})", options)
-    with interruptible(options) as stopping, progress(len(data), "mining") as report:
+    with interruptible(options) as stopping:
         store = mine(
             loaded.model,
             data,
@@ -52,12 +65,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             layers,
             options.k,
             options.batch_size,
+            lowest=options.lowest,
+            sample=options.sample,
+            rank=options.rank,
+            random_state=options.random_state,
             source=source,
             workers=options.workers,
             strict=options.strict,
             max_bad=options.max_bad,
             nan=options.nan,
-            report=report,
             resume=not options.restart,
             discard_groups=options.discard_groups,
             save_every=options.save_every,
@@ -78,11 +94,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {"store": options.output, "layers": list(store.layers), **store.attributes}
 
 
-def _trained(loaded: LoadedModel) -> list[str] | None:
+def _stated(options: argparse.Namespace) -> bool:
+    """Whether the options say how images were normalised, those of a factory too."""
+    return options.mean is not None or options.std is not None
+
+
+def _trained(loaded: LoadedModel, data: Any) -> list[str] | None:
     """The layers below the first untrained one; None if the whole model is trained."""
     if not loaded.untrained:
         return None
-    names = minable(loaded.model, (3, *loaded.preprocessing.size))
+    names = minable(loaded.model, first_image(data).shape)
     return list(takewhile(loaded.trained, names))
 
 
@@ -106,12 +127,14 @@ def _estimated(
         layers,
         options.k,
         options.batch_size,
+        lowest=options.lowest,
+        sample=options.sample,
+        rank=options.rank,
         nan=options.nan,
         workers=options.workers,
         threads=options.threads,
-        preprocessing=loaded.preprocessing if pictures else None,
-        projections=options.store_projections,
-        fallback=options.fallback,
+        preprocessing=prepared_of(loaded, data, options) if pictures else None,
+        projections=[policies(rule, options) for rule in options.store_projections],
     )
     for line in _estimate_lines(estimated, options.output):
         said(line, options)

@@ -7,12 +7,12 @@ from typing import Any
 
 from deconvnet.studies.occlusion import occlusion
 
-from . import class_names, finished, mined, study
+from . import class_names, finished, load_net, mined
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Occlude, draw and save."""
-    loaded, net = study(options)
+    loaded, net = load_net(options)
     result = occlusion(
         net,
         options.image,

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from deconvnet.cli.long_runs import device_of
-from deconvnet.cli.progress import bar
-from deconvnet.cli.store_source import the_model
 from deconvnet.cli.text import first
 from deconvnet.data.resolve import mined_dataset
+from deconvnet.mining.source import the_model
 from deconvnet.mining.verify.verify import Verification, verify
 from deconvnet.store.store import Store, open_store
 
@@ -25,16 +24,14 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     loaded = the_model(store, options.model, options.weights)
     loaded.model.to(device_of(options.device))
     data = mined_dataset(store.attributes, loaded.preprocessing, options.data)
-    with bar(1, "verifying") as report:
-        result = verify(
-            store,
-            loaded.model,
-            data,
-            n=options.n,
-            seed=options.seed,
-            tolerance=0.0 if options.exact else None,
-            report=report,
-        )
+    result = verify(
+        store,
+        loaded.model,
+        data,
+        n=options.n,
+        seed=options.seed,
+        tolerance=0.0 if options.exact else None,
+    )
     for line in lines(store, result):
         said(line, options)
     told = {name: value for name, value in vars(result).items() if name != "mismatches"}
@@ -44,7 +41,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def lines(store: Store, result: Verification) -> Iterable[str]:
     """The result as text: a line for each kind of mismatch, and a few examples of it."""
-    entries = sum(int((table.image >= 0).sum()) for table in store.values())
+    tables = [each for table in store.values() for each in table.tables.values()]
+    entries = sum(int((each.images >= 0).sum()) for each in tables)
     yield (
         f"{result.checked} of {entries} entries (seed {result.seed}) recomputed over "
         f"{result.images} images: {result.equal} activations are equal bit for bit, compared "

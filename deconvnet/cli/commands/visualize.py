@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from deconvnet.figures import suffix_of
-from deconvnet.net import DeconvNet
-from deconvnet.studies.visualize import visualize
+from deconvnet.studies.visualize import check_units, visualize
 
-from . import drawn, load_images
+from . import drawn, load_net
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Project, draw and save."""
-    suffix_of(Path(options.output))  # a wrong one is said before the work, not after
-    loaded, names, images = load_images(options)
-    size = (3, *loaded.preprocessing.size)
-    net = DeconvNet(loaded.model, options.rectifier, fallback=options.fallback, input_size=size)
+    check_units(options.channel, options.position, options.seed)
+    loaded, net = load_net(options)
     result = visualize(
         net,
-        images,
+        options.images,
         layer=options.layer,
         channel=options.channel,
         position=options.position,
         seed=options.seed,
-        preprocessing=loaded.preprocessing,
-        names=names,
+        bands=options.bands,
     )
-    return drawn(
-        result,
-        options,
-        loaded,
-        {
-            "layer": result.layer,
-            "channels": ",".join(map(str, options.channel)),
-            "rectifier": result.rectifier,
-            "seed": options.seed,
-            "images": ", ".join(names),
-        },
-    )
+    return drawn(result, options, loaded)

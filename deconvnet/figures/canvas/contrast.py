@@ -8,8 +8,8 @@ import numpy.typing as npt
 QUANTILE = 0.995
 
 RULE = (
-    "Each projection is divided by the 99.5 % quantile of its own absolute values and clipped; "
-    "zero is mid-grey."
+    "Each projection is divided by the 99.5 % quantile of its absolute values inside the receptive "
+    "field (the smallest box outside which it is zero) and clipped; zero is mid-grey."
 )
 """What ``signed`` does, as a sentence for captions and for the metadata of files."""
 
@@ -19,10 +19,9 @@ def signed(
 ) -> npt.NDArray[np.floating[Any]]:
     """A projection as a picture: zero is mid-grey, the sign is kept, outliers are clipped.
 
-    The values are divided by the ``quantile`` of their absolute values, so projections of
-    different strength look alike: brightness cannot be compared between two pictures. Where more
-    than that share of the values is zero (a small receptive field in a large image), the quantile
-    of the non-zero values is taken instead. A projection that is all zero becomes plain grey.
+    The values are divided by ``scale``, so projections of different strength look alike:
+    brightness cannot be compared between two pictures. A projection that is all zero becomes
+    plain grey.
 
     Args:
         projection: ``(H, W, 3)``, signed; ``(H, W, 1)`` or ``(H, W)`` is drawn as grey.
@@ -35,6 +34,31 @@ def signed(
         ValueError: another shape, a value that is not finite, or a quantile out of range.
     """
     values = three_channels(projection, what="a projection").astype(np.float64)
+    most = scale(values, quantile=quantile)
+    if most == 0.0:
+        return np.full(values.shape, 0.5)
+    # Clipped before it is divided: a value may be so much larger than the scale that it overflows.
+    return 0.5 + 0.5 * (np.clip(values, -most, most) / most)
+
+
+def scale(projection: npt.ArrayLike, *, quantile: float = QUANTILE) -> float:
+    """The absolute value that is drawn as black or white: a quantile inside the receptive field.
+
+    The quantile is taken over the smallest box outside which all is zero, so that a projection
+    looks the same whether it is cut at its field or stands in a large, empty image. Over the
+    whole image most of a small field would be clipped, into pure colours.
+
+    Args:
+        projection: ``(…, channels)``, signed, with any number of spatial axes.
+        quantile: above 0 and at most 1.
+
+    Returns:
+        0 only if the projection is all zero.
+
+    Raises:
+        ValueError: a value that is not finite, or a quantile out of range.
+    """
+    values = np.asarray(projection)
     if not 0.0 < quantile <= 1.0:
         raise ValueError(f"quantile {quantile!r} is not above 0 and at most 1; the default is .995")
     unusable = int(np.count_nonzero(~np.isfinite(values)))
@@ -43,14 +67,13 @@ def signed(
             f"a projection has {unusable} values that are not finite (of {values.size}); "
             "look for an overflow in the model, or run it in float32"
         )
-    magnitudes = np.abs(values)
-    scale = float(np.quantile(magnitudes, quantile))
-    if scale == 0.0 and magnitudes.any():
-        scale = float(np.quantile(magnitudes[magnitudes > 0], quantile))
-    if scale == 0.0:
-        return np.full(values.shape, 0.5)
-    # Clipped before it is divided: a value may be so much larger than the scale that it overflows.
-    return 0.5 + 0.5 * (np.clip(values, -scale, scale) / scale)
+    places = np.argwhere(values.any(axis=-1))
+    if not len(places):
+        return 0.0
+    box = tuple(map(slice, places.min(axis=0), places.max(axis=0) + 1))
+    magnitudes = np.abs(values[box])
+    most = float(np.quantile(magnitudes, quantile))
+    return most or float(magnitudes.max())  # all but a few values of the box are zero
 
 
 def three_channels(array: npt.ArrayLike, *, what: str) -> npt.NDArray[Any]:

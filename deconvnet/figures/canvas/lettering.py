@@ -1,8 +1,7 @@
-"""Measure, shorten and fold text with the font that will be drawn."""
+"""Measure and fold text with the font that will be drawn."""
 
 import re
 import unicodedata
-from bisect import bisect_left
 from contextlib import suppress
 from functools import cache, lru_cache
 
@@ -43,39 +42,31 @@ def measure(text: str, size: float, *, weight: str = "normal") -> float:
     return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / POINTS
 
 
-def shorten(text: str, width: float, *, size: float, weight: str = "normal") -> str:
-    """The text, cut at its beginning if it is wider than ``width`` inches.
-
-    The end is what tells labels apart (``…denselayer16.conv2:31``).
-    """
-    text = printable(text)
-    if measure(text, size, weight=weight) <= width:
-        return text
-
-    def fits(cut: int) -> bool:
-        return measure("…" + text[cut:], size, weight=weight) <= width
-
-    # The first cut that fits: the more is cut, the narrower the rest.
-    cut = bisect_left(range(len(text)), True, lo=1, key=fits)
-    return "…" + text[cut:].lstrip()
+def fitting(text: str, width: float, *, size: float, weight: str = "normal") -> float:
+    """The size in points, smaller than ``size`` where the line is wider than ``width`` inches."""
+    return size * min(1.0, width / max(measure(text, size, weight=weight), 1e-9))
 
 
-def fold(text: str, width: float, *, size: float) -> list[str]:
-    """The text broken into lines of at most ``width`` inches.
+def fold(text: str, width: float, *, size: float, weight: str = "normal") -> list[str]:
+    """The text broken into lines of at most ``width`` inches; nothing is left out.
 
     It is broken at spaces, but not after ``@`` or ``=``; within a word only where that is wider
-    than a line, after a dot or a colon: ``features.28:`` / ``42 @ 7,7``.
+    than a line, after a dot or a colon if possible: ``features.28:`` / ``42 @ 7,7``.
     """
+
+    def fits(line: str) -> bool:
+        return measure(line, size, weight=weight) <= width
+
     lines: list[str] = []
     for word in re.split(r"(?<![@=]) ", printable(text)):
         space = " "
-        for piece in [word] if measure(word, size) <= width else re.split(r"(?<=[.:])", word):
-            longer = f"{lines[-1]}{space}{piece}" if lines else piece
-            if lines and measure(longer, size) <= width:
-                lines[-1] = longer
-            elif piece:
-                lines.append(shorten(piece, width, size=size))
-            space = ""
+        for part in [word] if fits(word) else re.split(r"(?<=[.:/_-])", word):
+            for piece in [part] if fits(part) else part:  # letter by letter
+                if lines and fits(f"{lines[-1]}{space}{piece}"):
+                    lines[-1] += f"{space}{piece}"
+                elif piece:
+                    lines.append(piece)
+                space = ""
     return lines
 
 

@@ -1,5 +1,7 @@
 """A sheet of paper: pictures, text and boxes placed in inches from the top left corner."""
 
+from collections.abc import Sequence
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
@@ -7,15 +9,17 @@ from matplotlib.patches import Rectangle
 from deconvnet.units import Box
 
 from .contrast import RULE
-from .lettering import families, fold, measure, printable, shorten
-from .style import INK, LABEL, QUIET, SMALL, TITLE
-from .tiles import Picture, pixels
+from .exact_image import ExactImage
+from .figure import PaperFigure
+from .lettering import families, fold, measure, printable
+from .style import INK, LABEL, POINTS, QUIET, SMALL, TITLE
+from .tiles import BLANK, Picture, pixels
 
 LABEL_LINE = 0.135
 """Inches that a line of labels takes, at ``style.LABEL`` points."""
 BASELINE = LABEL_LINE - 0.035
 """Inches from the top of that line to the foot of its letters."""
-_LINE, _SPACE = 0.13, 0.12  # inches: a line of the caption, and between title and remark
+_LINE, _ROOM = 0.13, 0.06  # inches: a line of title or caption, and between it and the drawing
 _STEP = 0.01  # inches: whole pixels at 100, 200, 300 or 600 dpi
 
 
@@ -25,12 +29,15 @@ def snap(inches: float) -> float:
 
 
 class Sheet:
-    """A figure without axes, drawn on in inches.
+    """A figure, or a part of one, that is drawn on in inches.
 
-    One axes covers the whole figure: a hundred axes would take seconds. The pictures keep their
-    pixels: with ``interpolation="none"`` matplotlib neither resamples nor composites them. To be
-    made and drawn on within ``style.paper()``. Width and height are in inches. In a ``parent`` the
-    sheet lies at the top.
+    One axes covers it: a hundred axes would take seconds. To be made and drawn on within
+    ``style.paper()``.
+
+    Args:
+        width: in inches.
+        height: in inches.
+        parent: a figure, or a part of one, to draw into, at its top.
 
     Raises:
         ValueError: the parent is lower than the drawing.
@@ -40,17 +47,15 @@ class Sheet:
         self, width: float, height: float, parent: Figure | SubFigure | None = None
     ) -> None:
         self.width, self.height = width, height
-        if parent is None:
-            parent = Figure(figsize=(width, height))
-            parent.set_layout_engine("none")  # every place is given
-        share = height / (parent.bbox.height / parent.dpi)
+        whole = PaperFigure(width, height) if parent is None else parent
+        share = height / (whole.bbox.height / whole.dpi)
         if share > 1.001:
             raise ValueError(
                 f"the parent is {height / share:.2f} inches high, and the drawing "
                 f"{height:.2f}; make the parent higher"
             )
-        self.figure: Figure = parent.figure
-        self._axes = parent.add_axes((0.0, 1.0 - share, 1.0, share))
+        self.figure: Figure = whole.figure
+        self._axes = whole.add_axes((0.0, 1.0 - share, 1.0, share))
         self._axes.set_axis_off()
         self._axes.set(xlim=(0.0, width), ylim=(height, 0.0), autoscale_on=False)
 
@@ -58,13 +63,11 @@ class Sheet:
         self, picture: Picture, left: float, top: float, *, width: float, height: float
     ) -> None:
         """Draw a picture of ``(h, w, 3)`` into a rectangle."""
-        self._axes.imshow(
-            pixels(picture),
-            extent=(left, left + width, top + height, top),
-            interpolation="none",
-            aspect="auto",
-            origin="upper",
-        )
+        extent = (left, left + width, top + height, top)
+        drawn = ExactImage(self._axes, extent=extent, origin="upper")
+        drawn.set_data(pixels(picture))
+        drawn.set_clip_path(self._axes.patch)
+        self._axes.add_image(drawn)
 
     def text(
         self,
@@ -94,6 +97,18 @@ class Sheet:
             parse_math=False,  # a dollar sign in a file's name is a dollar sign
         )
 
+    def blank(self, words: str, left: float, top: float, *, width: float, height: float) -> None:
+        """A pale rectangle in the place of a picture, with words that say why it is empty."""
+        self._axes.add_patch(
+            Rectangle((left, top), width, height, facecolor=str(BLANK), edgecolor="none")
+        )
+        size = min(SMALL, SMALL * width / max(measure(word, SMALL) for word in words.split()))
+        lines = fold(words, width * 1.001, size=size)
+        size = min(size, height * POINTS / (1.2 * len(lines)))
+        for number, line in enumerate(lines):
+            middle = top + height / 2 + (number - (len(lines) - 1) / 2) * 1.2 * size / POINTS
+            self.text(line, left + width / 2, middle, size=size, colour=QUIET, align="middle")
+
     def outline(self, box: Box, left: float, top: float, *, scale: float, colour: str) -> None:
         """Outline a box on the picture that was drawn at ``left, top``; it must not be empty.
 
@@ -118,6 +133,16 @@ class Sheet:
                 )
             )
 
+    def curve(
+        self, xs: Sequence[float], ys: Sequence[float], *, colour: str, line: float = 0.6
+    ) -> None:
+        """Draw a line through points; its width ``line`` is in points."""
+        self._axes.plot(xs, ys, color=colour, linewidth=line, solid_joinstyle="round")
+
+    def area(self, xs: Sequence[float], ys: Sequence[float], base: float, *, colour: str) -> None:
+        """Fill what lies between a line through points and the height ``base``."""
+        self._axes.fill_between(xs, ys, base, color=colour, linewidth=0)
+
     def axes(self, left: float, top: float, *, width: float, height: float) -> Axes:
         """Axes of their own in a rectangle, for curves."""
         share = (left / self.width, 1 - (top + height) / self.height)
@@ -135,33 +160,28 @@ def captioned(
     width: float,
     height: float,
     *,
-    title: str | None,
-    caption: str | None,
-    parent: Figure | SubFigure | None = None,
+    title: str | None = None,
+    caption: str | None = None,
     rule: str = RULE,
+    parent: Figure | SubFigure | None = None,
 ) -> tuple[Sheet, float]:
-    """A sheet with a strip above the drawing: the title in bold, and how the figure was drawn.
+    """A sheet with a title in bold above the drawing and a caption below it, both if asked for.
 
-    The caption and the rule of contrast stand beside the title, or below it where the figure is
-    narrow. Without both there is no strip. ``height`` is that of the drawing alone.
+    ``height`` is that of the drawing alone. After the caption stands the rule of contrast.
 
     Returns:
         The sheet, and the inches from its top to the drawing.
     """
-    if not title and not caption:
-        return Sheet(width, snap(height), parent), 0.0
-    remark = f"{caption}. {rule}" if caption else ""
-    shown = shorten(title or "", width, size=TITLE, weight="bold")
-    beside = measure(shown, TITLE, weight="bold") + _SPACE if title else 0.0
-    fits = beside + measure(remark, SMALL) <= width
-    below = [] if fits else fold(remark, width, size=SMALL)
-    first = 1 if title else 0
-    top = max(1, first + len(below)) * _LINE + 0.06
-    sheet = Sheet(width, snap(top + height), parent)
-    if title:
-        sheet.text(shown, 0.0, 0.1, size=TITLE, weight="bold")
-    if fits and remark:
-        sheet.text(remark, beside, 0.1, size=SMALL, colour=QUIET)
-    for number, line in enumerate(below, start=first):
-        sheet.text(line, 0.0, 0.1 + number * _LINE, size=SMALL, colour=QUIET)
+    above = fold(title, width, size=TITLE, weight="bold") if title else []
+    below = fold(f"{caption.rstrip('.')}. {rule}", width, size=SMALL) if caption else []
+    top = len(above) * _LINE + (_ROOM if above else 0.0)
+    bottom = len(below) * _LINE + (_ROOM if below else 0.0)
+    sheet = Sheet(width, snap(top + height + bottom), parent)
+    for number, line in enumerate(above):
+        sheet.text(line, 0.0, 0.1 + number * _LINE, size=TITLE, weight="bold")
+    for number, line in enumerate(below):
+        foot = top + height + _ROOM + 0.1 + number * _LINE
+        sheet.text(line, 0.0, foot, size=SMALL, colour=QUIET)
+    if isinstance(sheet.figure, PaperFigure):
+        sheet.figure.provenance.setdefault("contrast", rule)
     return sheet, top

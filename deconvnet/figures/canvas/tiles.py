@@ -11,7 +11,7 @@ from .contrast import signed, three_channels
 Picture = npt.NDArray[np.floating[Any]]
 """``(height, width, 3)``, in [0, 1]."""
 
-NEUTRAL = 0.5  # a projection's zero, and what lies outside an image
+NEUTRAL = 0.5  # a projection's zero
 BLANK = 0.93  # where there is nothing to show
 PAPER = 1.0
 LEAST = 48  # pixels: some viewers smooth what is smaller, as the figure is enlarged
@@ -54,6 +54,11 @@ def pair(image: npt.ArrayLike, projection: npt.ArrayLike, *, of: str) -> tuple[P
     return picture, shown
 
 
+def is_zero(picture: Picture) -> bool:
+    """Whether it is the picture of a projection that is zero everywhere."""
+    return bool(np.all(picture == NEUTRAL))
+
+
 def pixels(picture: Picture) -> npt.NDArray[np.uint8]:
     """The picture as ``(H, W, 3)`` bytes, rounded here and not by what writes the file."""
     scaled: Picture = np.clip(picture, 0.0, 1.0) * 255.0
@@ -61,12 +66,12 @@ def pixels(picture: Picture) -> npt.NDArray[np.uint8]:
 
 
 def pad_to(
-    picture: Picture, height: int, width: int, *, anchor: tuple[int, int] | None = None
+    picture: Picture, height: int, width: int, *, anchor: Sequence[int] | None = None
 ) -> Picture:
-    """Place a picture on a mid-grey canvas, pixel for pixel.
+    """Place a picture on a white canvas, pixel for pixel.
 
     For a crop at a receptive field that the border of the image has clipped: with ``anchor`` it
-    stands where it stood in the whole field.
+    stands where it stood in the whole field. White, since grey is a projection's zero.
 
     Args:
         picture: ``(h, w, 3)``.
@@ -87,7 +92,7 @@ def pad_to(
             f"a picture of {rows} x {columns} pixels does not fit at row {top}, column {left} of "
             f"a canvas of {height} x {width}; make the canvas larger or crop the picture"
         )
-    canvas = np.full((height, width, 3), NEUTRAL)
+    canvas = np.full((height, width, 3), PAPER)
     canvas[top : top + rows, left : left + columns] = picture
     return canvas
 

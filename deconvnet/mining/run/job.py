@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from deconvnet.arguments import integer, listed
-from deconvnet.data import Preprocessing
+from deconvnet.data.resolve import UNKNOWN, preprocessing_of_data
 from deconvnet.data.samples import check_map_style, check_repeatable, first_image
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.graph import Graph
@@ -24,15 +24,18 @@ from deconvnet.mining import fingerprint
 from deconvnet.projection.check.checked_graphs import Checked, settled
 from deconvnet.projection.forward import geometry_of
 from deconvnet.projection.geometry import Geometry
-from deconvnet.store.format import check_attributes
+from deconvnet.store.format import MAX, RANKS, check_attributes
 
 from .bad_images import Limit
 from .file_positions import Positions
+from .lowest_of import lowest_of
 from .microbatches import Microbatch, layout_for, microbatches
 from .minable_layers import chosen
 from .part import Part
 from .readers import ask, ignore_interrupts
 from .request import Request
+
+_INTEGERS = ("k", "lowest", "sample", "random_state", "batch_size", "threads", "workers")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class Settings:
 
     k: int
     batch_size: int
+    lowest: int = 0
+    sample: int = 0
+    rank: str = MAX
+    random_state: int = 0
     nan: str = "skip"
     threads: int | None = None
     workers: int = 0
@@ -48,7 +55,7 @@ class Settings:
     check: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("k", "batch_size", "threads", "workers"):
+        for name in _INTEGERS:
             if name != "threads" or self.threads is not None:
                 object.__setattr__(self, name, integer(name, getattr(self, name)))
         if self.k < 1 or self.batch_size < 1:
@@ -59,6 +66,13 @@ class Settings:
             raise ValueError(f"threads={self.threads} was given, expected at least 1")
         if self.workers < 0:
             raise ValueError(f"workers={self.workers} was given, expected 0 or more processes")
+        if min(self.lowest, self.sample, self.random_state) < 0 or self.random_state >= 2**63:
+            raise ValueError(
+                f"lowest={self.lowest}, sample={self.sample} and random_state={self.random_state} "
+                "were given, expected 0 or more"
+            )
+        if self.rank not in RANKS:
+            raise ValueError(f"rank was {self.rank!r}; use 'max' or 'mean'")
         if self.nan not in ("skip", "error"):
             raise ValueError(f"nan was {self.nan!r}; use 'skip' or 'error'")
 
@@ -98,13 +112,17 @@ class Job:
         one = blank(model, image.shape, like=image)
         some = layers if layers is None else listed(layers, str, nn.Module)
         graph = settled(graphs, one, some) if settings.check else graphs.of(one)
-        told = _provenance(graph, dataset, told) | {"dataset_fingerprint": data_fingerprint}
+        told = _provenance(graph, one, dataset, told) | {"dataset_fingerprint": data_fingerprint}
         geometry = geometry_of(graph, one)
         names = chosen(graph, geometry, some)
         batch = min(settings.batch_size, len(dataset))  # a few images need not be padded to many
         attributes = {
             **told,
             "k": settings.k,
+            "lowest": settings.lowest,
+            "sample": settings.sample,
+            "random_state": settings.random_state if settings.sample else 0,
+            "rank": settings.rank,
             "input_size": list(image.shape[1:]),
             "batch_shape": [batch, *image.shape],
             "dtype": str(one.dtype).removeprefix("torch."),
@@ -116,13 +134,14 @@ class Job:
             attributes["threads"] = settings.threads or torch.get_num_threads()
         check_attributes(attributes)
         channels = {name: geometry.sizes[name][1] for name in names}
+        sources = {name: lowest_of(geometry, name) for name in names if settings.lowest}
         graphs.of(one.expand(batch, *image.shape))  # a batch that cannot be traced is told now
         return cls(
             graphs=graphs,
             geometry=geometry,
             dataset=dataset,
             image=one,
-            request=Request(attributes, len(dataset), channels),
+            request=Request(attributes, len(dataset), channels, sources),
             workers=settings.workers,
             signals=signals,
             limit=settings.limit,
@@ -186,20 +205,21 @@ def _looked_at(dataset: Any, workers: int, signals: Callable[[int], None]) -> tu
     return answer
 
 
-def _provenance(graph: Graph, dataset: Any, told: Mapping[str, str]) -> dict[str, Any]:
+def _provenance(
+    graph: Graph, image: Tensor, dataset: Any, told: Mapping[str, str]
+) -> dict[str, Any]:
     versions = {
         "deconvnet": version("deconvnet"),
         "h5py": h5py.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-    own = getattr(dataset, "preprocessing", None)
-    transform = own.to_json() if isinstance(own, Preprocessing) else ""
+    own = preprocessing_of_data(dataset)
     return {
         "model": told.get("model") or type(graph.model).__name__,
         "weights": told.get("weights", ""),
-        "model_fingerprint": fingerprint.of_model(graph),
+        "model_fingerprint": fingerprint.of_model(graph, image),
         "dataset": told.get("dataset") or type(dataset).__name__,
-        "transform": told.get("transform") or transform,
+        "transform": told.get("transform") or (own.to_json() if own else UNKNOWN),
         "versions": json.dumps(versions, sort_keys=True),
     }

@@ -8,7 +8,6 @@ from itertools import groupby
 from os import PathLike, fspath
 from pathlib import Path
 
-import numpy as np
 from torch import nn
 
 from deconvnet.arguments import expanded
@@ -16,18 +15,18 @@ from deconvnet.atomic import check_writable
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.modes import plain
 from deconvnet.mining import fingerprint
-from deconvnet.mining.topk import TopK
-from deconvnet.projection import receptive_field
+from deconvnet.mining.topk import Table
 from deconvnet.projection.check.checked_graphs import settled
-from deconvnet.projection.field_probes import Field
 from deconvnet.projection.forward import geometry_of
 from deconvnet.projection.geometry import Geometry
-from deconvnet.store.store import Failed, LayerTable, Store, write_store
+from deconvnet.store.store import Failed, Store, write_store
 
 from .bad_images import DEFAULT, Limit, check_failed
+from .layer_tables import LayerTables
 from .part import FirstNaN, Part, apart, done_by
 from .part_folder import PartFolder
 from .request import Request
+from .tables import Tables
 
 _SHOWN = 3  # gaps that are named
 
@@ -64,7 +63,8 @@ def merge(
         )
     image = blank(model, tuple(request.attributes["batch_shape"][1:]))
     graph = settled(Graphs(model), image, list(request.channels))
-    mined, given = request.attributes.get("model_fingerprint"), fingerprint.of_model(graph)
+    mined = request.attributes.get("model_fingerprint")
+    given = fingerprint.of_model(graph, image)
     if mined != given:
         raise ValueError(
             f"these parts were mined from another model: its fingerprint is {mined}, this one's "
@@ -111,73 +111,46 @@ def assemble(
     parts: Iterable[Part],
     *,
     limit: Limit,
-    check: Callable[[Mapping[str, LayerTable]], None] | None = None,
+    check: Callable[[Mapping[str, Table]], None] | None = None,
 ) -> Store:
     """Write the store of a whole run from its parts, no two with a microbatch in common.
 
     One part at a time is in memory. ``geometry`` gives the boxes of units; ``check`` is given the
-    tables before they are written, and raises if they must not be.
+    strongest entry of every channel before the store is written, and raises if it must not be.
     """
-    tops = {name: TopK(channels, request.k) for name, channels in request.channels.items()}
+    tables: Tables | None = None
     images: dict[int, str] = {}
     bad: dict[int, Failed] = {}
     nans: list[FirstNaN] = []
+    parts = list(parts)
     for part in map(Part.whole, parts):
-        for name, top in tops.items():
-            top.merge(part.tops[name])
-        kept = set().union(*(top.kept() for top in tops.values()))
+        if len(parts) == 1:
+            tables = part.whole_tables
+        else:  # the own part of this process may have to be written yet
+            tables = tables or Tables(request)
+            tables.merge(part.whole_tables)
+        kept = tables.kept()
         images = {i: path for i, path in (images | dict(part.images)).items() if i in kept}
         bad |= {each.index: each for each in part.failed}
         nans += [part.nan] if part.nan else []
+    tables = tables or Tables(request)
     check_failed(bad, request.images, limit=limit)
     if nans:
         first = min(nans, key=lambda nan: nan.microbatch)
+        count = sum(top.nans for top in tables.tops.values())
         warnings.warn(
-            f"{sum(top.nans for top in tops.values())} activations were NaN and were left out, the "
+            f"{count} activations were NaN and were left out, the "
             f"first of them in {first.layer}, images {list(first.images)}; see the 'nan' counts in "
             "the store",
             stacklevel=7,  # whoever called mine
         )
-    fields = receptive_field.of_layers(geometry, list(tops))
     seen = {"images_seen": request.images - len(bad), "images_failed": len(bad)}
-    tables = {name: _table(geometry, name, top, fields[name]) for name, top in tops.items()}
     if check is not None:
-        check(tables)
+        check({name: top.table(1) for name, top in tables.tops.items()})
     return write_store(
         path,
         attributes={**request.attributes, **seen},
-        layers=tables,
+        layers=LayerTables(request, geometry, tables),
         images=dict(sorted(images.items())),
         failed=[each for _, each in sorted(bad.items())],
-    )
-
-
-def _table(geometry: Geometry, name: str, top: TopK, field: Field) -> LayerTable:
-    table, size = top.table(), geometry.sizes[name]
-    mapped = len(size) == 4
-    flat, missing = table.position.numpy(), table.image.numpy() < 0
-    place = np.stack(np.divmod(flat, size[3]) if mapped else (flat, flat), -1)
-    place[missing | (not mapped)] = -1
-    # top, left, bottom, right
-    starts, stops = receptive_field.boxes(
-        geometry,
-        name,
-        place.reshape(-1, 2) if mapped else np.zeros((flat.size, 0)),
-        channels=np.repeat(np.arange(size[1]), top.k),
-    )
-    box = np.concatenate([starts, stops], axis=1).reshape(*flat.shape, 4)
-    box[missing] = -1
-    return LayerTable(
-        activation=table.activation.numpy(),
-        image=table.image.numpy(),
-        row=place[..., 0].astype(np.int32),
-        col=place[..., 1].astype(np.int32),
-        box=box.astype(np.int32),
-        mean=table.mean.numpy(),
-        nonzero=table.nonzero.numpy(),
-        nan=table.nan.numpy(),
-        channels=size[1],
-        size=tuple(size[2:]),
-        field=field.size,
-        stride=field.stride if mapped else (),  # there is no other unit to step to
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,9 @@ from torch import Tensor
 from deconvnet.data.samples import checked, read_item
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.interpreter import execute, plain
+from deconvnet.graph.kept_parameters import run_kept
 from deconvnet.graph.modes import evaluation
+from deconvnet.graph.observed_hooks import without_onlookers
 from deconvnet.layers.crop import layout as layout_of
 
 from .readers import Handed, ignore_interrupts, reading
@@ -162,9 +165,9 @@ def layout_for(graph: Graph, image: Tensor) -> str:
     if layout_of(image) != torch.channels_last:
         return CONTIGUOUS
     try:
-        with torch.no_grad(), evaluation(graph.model):
-            for _ in execute(graph, laid_out(image, CHANNELS_LAST), list(graph), plain(graph)):
-                pass
+        with torch.no_grad(), evaluation(graph.model), without_onlookers(graph.model):
+            nodes, given = list(graph), laid_out(image, CHANNELS_LAST)
+            run_kept(graph, nodes, lambda: deque(execute(graph, given, nodes, plain(graph)), 0))
     except ValueError:  # what ``execute`` makes of whatever the model says
         return CONTIGUOUS
     return CHANNELS_LAST

@@ -13,9 +13,11 @@ from deconvnet.projection.check.checked_graphs import settled
 from deconvnet.projection.forward import geometry_of
 from deconvnet.projection.geometry import Geometry
 
+_AXES = ("frames", "rows", "cols")
+
 
 def minable(model: nn.Module, size: Sequence[int]) -> list[str]:
-    """The layers that ``mine`` takes by default, for images of (channels, height, width)."""
+    """The layers that ``mine`` takes by default, for images of (channels, *size)."""
     image = blank(model, size)
     graph = settled(Graphs(model), image)
     return chosen(graph, geometry_of(graph, image), None)
@@ -28,32 +30,32 @@ def chosen(
 ) -> list[str]:
     """The names of the layers to mine; each must have feature maps."""
     nodes, sizes = {step.node for step in geometry.steps}, geometry.sizes
-    last = _channels_last(geometry)
+    last, ranks = _channels_last(geometry), (2, len(sizes[geometry.input]))
+    shapes = f"(batch, channels, {', '.join(_AXES[-(ranks[1] - 2) :])}) or (batch, channels)"
     if layers is not None:
         names = list(dict.fromkeys(graph.find(layer) for layer in listed(layers, str, nn.Module)))
     else:
         if graph.stopped is not None:
             raise graph.stopped
         usual = list(dict.fromkeys(s.node for s in geometry.steps if s.layer.mined))
-        names = [n for n in usual if len(sizes[n]) in (2, 4) and n not in last]
+        names = [n for n in usual if len(sizes[n]) in ranks and n not in last]
         if usual and not names:
             raise ValueError(
-                "no layer of this model can be mined: a layer's value must be (batch, channels, "
-                f"rows, cols) or (batch, channels), and that of {usual[0]} is "
-                f"{tuple(sizes[usual[0]])}"
+                f"no layer of this model can be mined: a layer's value must be {shapes}, and that "
+                f"of {usual[0]} is {tuple(sizes[usual[0]])}"
             )
     for name in names:
         size = sizes.get(name)
-        if name not in nodes or size is None or len(size) not in (2, 4):
+        if name not in nodes or size is None or len(size) not in ranks:
             has = "no tensor that depends on the image" if size is None else str(tuple(size))
             raise ValueError(
                 f"{name} cannot be mined: its value is {has}; choose a layer whose value is "
-                "(batch, channels, rows, cols) or (batch, channels)"
+                f"{shapes}"
             )
         if size[0] != 1 or name in last:
             raise ValueError(
                 f"{name} cannot be mined: for one image its value is {tuple(size)}, and that is "
-                "not (batch, channels, rows, cols); choose a layer before or after it"
+                f"not {shapes.partition(' or ')[0]}; choose a layer before or after it"
             )
     if not names:
         raise ValueError("the model has no convolution, linear layer or activation; name layers=")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from deconvnet.data.samples import path_of
 from deconvnet.graph.graph import Graph
-from deconvnet.mining.topk import TopK
+from deconvnet.graph.kept_parameters import kept
 from deconvnet.store.store import Failed
 
 from .bad_images import check_failed
@@ -20,6 +20,7 @@ from .job import Job
 from .microbatches import Microbatch, activations, groups_of, laid_out
 from .part import FirstNaN, Part
 from .readers import readers_die
+from .tables import Tables
 
 
 class Miner:
@@ -27,8 +28,7 @@ class Miner:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        k, channels = job.request.k, job.request.channels
-        self.tops = {name: TopK(count, k) for name, count in channels.items()}
+        self.tables = Tables(job.request)
         self.done: list[int] = []  # the numbers of the microbatches that are in the tables
         self.failed: dict[int, Failed] = {}
         self.first_nan: FirstNaN | None = None
@@ -64,17 +64,19 @@ class Miner:
 
     def _take(self, batch: Microbatch) -> None:
         """Run one microbatch; rows without an image enter no table."""
-        names, settings = list(self.tops), self.job.request.attributes
+        names, settings = self.tables.nodes, self.job.request.attributes
         layout, device = str(settings["layout"]), self.job.image.device
         if self._graph is None:
             images, checked = laid_out(batch.images.to(device), layout), self.job.checked
             self._graph = checked.of(images, names, gradient=False) if checked else self.job.graph
-        for name, maps in activations(self._graph, batch, names, layout=layout, device=device):
-            top = self.tops[name]
-            before = top.nans
-            top.update(maps, batch.indices)
-            if top.nans > before and self.first_nan is None:
-                self._note(name, maps, batch)
+        drawn = self.tables.admit(batch.indices)
+        with kept(self._graph, self._graph.upto(names)):
+            for name, maps in activations(self._graph, batch, names, layout=layout, device=device):
+                top = self.tables.tops.get(name)
+                before = top.nans if top else 0
+                self.tables.update(name, maps, batch.indices, drawn)
+                if top and top.nans > before and self.first_nan is None:
+                    self._note(name, maps, batch)
         self.failed |= self._failed(batch)
         self.done.append(batch.number)
 
@@ -96,7 +98,7 @@ class Miner:
 
     def part(self, label: str, *, replaces: str = "") -> Part:
         """What is done so far, by the shard of this label."""
-        kept = set().union(*(top.kept() for top in self.tops.values()))
+        kept = self.tables.kept()
         return Part(
             request=self.job.request,
             done=frozenset(self.done),
@@ -105,6 +107,6 @@ class Miner:
             process=ascii(f"shard {label}, process {os.getpid()} on {socket.gethostname()}"),
             replaces=replaces,
             path=None,
-            tops=self.tops,
+            tables=self.tables,
             images={i: path_of(self.job.dataset, i) for i in sorted(kept)},
         )

@@ -1,8 +1,8 @@
 """What one process has mined: the tables of some microbatches, and the file that holds them.
 
 The file is safetensors. The texts in its header say what was mined and which microbatches are
-done; the tensors are the tables as ``TopK.state`` gives them, by the number of the layer, and the
-paths of the images in them. A checksum covers both. Every value is checked when it is read, and
+done; the tensors are the tables as ``Tables.state`` gives them, and the paths of the images in
+them. A checksum covers both. Every value is checked when it is read, and
 nothing in such a file is ever run.
 """
 
@@ -22,12 +22,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from deconvnet.mining.topk import TopK
 from deconvnet.store.store import Failed
 
 from .request import Request
+from .tables import Tables
 
-FORMAT = "deconvnet part 3"
+FORMAT = "deconvnet part 4"
 _LONGEST_HEADER = 100_000_000  # safetensors' own limit
 _TEXTS = ("request", "done", "failed", "nan", "process", "replaces")
 _TRIED = 12  # overlapping parts among which the best choice is looked for; beyond, a good one is
@@ -53,7 +53,7 @@ class Part:
     process: str  # that made it: shard, process id and machine
     replaces: str  # the stamp of the file that the store may replace; empty for none
     path: Path | None  # its file; None in the process that makes it
-    tops: Mapping[str, TopK]  # by layer; empty as long as only the heading has been read
+    tables: Tables | None  # None as long as only the heading has been read
     images: Mapping[int, str]  # index → path, of the images that stand in its tables
 
     @property
@@ -70,13 +70,18 @@ class Part:
         """This part with its tables, which are read from its file unless they are here."""
         return self if self.path is None else _read(self.path, whole=True)
 
+    @property
+    def whole_tables(self) -> Tables:
+        """The tables, of a part that is whole."""
+        assert self.tables is not None, "only the heading of this part has been read"
+        return self.tables
+
     def to_bytes(self) -> bytes:
         """The content of its file."""
         tensors = {"images": torch.tensor(list(self.images), dtype=torch.int64)}
         paths = "\0".join(self.images.values()).encode("utf-8", "surrogateescape")
         tensors["paths"] = torch.from_numpy(np.frombuffer(paths, dtype=np.uint8).copy())
-        for number, top in enumerate(self.tops.values()):
-            tensors |= {f"{number}/{name}": tensor for name, tensor in top.state().items()}
+        tensors |= self.whole_tables.state()
         nan = self.nan and [self.nan.microbatch, self.nan.layer, list(self.nan.images)]
         texts = {
             "request": self.request.to_json(),
@@ -171,28 +176,18 @@ def _heading(texts: Mapping[str, str]) -> Part:
     except (LookupError, TypeError) as error:
         raise ValueError(f"its failed or NaN images cannot be read: {error}") from error
     process, replaces = texts["process"], texts["replaces"]
-    return Part(asked, frozenset(done), failed, first, process, replaces, None, {}, {})
+    return Part(asked, frozenset(done), failed, first, process, replaces, None, None, {})
 
 
 def _filled(part: Part, tensors: Mapping[str, Tensor]) -> Part:
     """The part with its tables, when they are those of its heading."""
-    tops: dict[str, TopK] = {}
-    good = part.seen - len(part.failed)
-    for number, (layer, channels) in enumerate(part.request.channels.items()):
-        keys = tensors.get(f"{number}/keys")
-        if keys is None or keys.shape != (channels, part.request.k):  # nothing larger than the file
-            raise ValueError(f"the table of {layer} lacks keys, or has another shape")
-        state = {}
-        for name, expected in TopK(channels, part.request.k).state().items():
-            tensor = tensors.get(f"{number}/{name}")
-            if tensor is None or (tensor.shape, tensor.dtype) != (expected.shape, expected.dtype):
-                raise ValueError(f"the table of {layer} lacks {name}, or has another shape")
-            state[name] = tensor
-        tops[layer] = TopK.from_state(state)
-        if (tops[layer].k, tops[layer].images) != (part.request.k, good):
+    tables = Tables.of_state(part.request, tensors)
+    good, k = part.seen - len(part.failed), part.request.k
+    for layer, top in tables.tops.items():
+        if (top.k, top.images) != (k, good):
             raise ValueError(
-                f"the table of {layer} counts {tops[layer].images} images at "
-                f"k={tops[layer].k}, expected {good} at k={part.request.k}"
+                f"the table of {layer} counts {top.images} images at k={top.k}, expected {good} "
+                f"at k={k}"
             )
     if not {"images", "paths"} <= tensors.keys():
         raise ValueError("it lacks the paths of its images")
@@ -201,7 +196,7 @@ def _filled(part: Part, tensors: Mapping[str, Tensor]) -> Part:
     names = paths.split("\0") if indices else []
     if len(names) != len(indices):
         raise ValueError(f"it has {len(names)} paths for {len(indices)} images")
-    return replace(part, tops=tops, images=dict(zip(indices, names, strict=True)))
+    return replace(part, tables=tables, images=dict(zip(indices, names, strict=True)))
 
 
 def _sum(texts: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from deconvnet.mining.topk.keys import LAST_IMAGE
+from deconvnet.store.format import DEFAULTS, RANKS
 from deconvnet.store.store import Store
 
 MEANT = {
@@ -16,6 +17,10 @@ MEANT = {
     "transform": "preprocessing",
     "images": "number of images",
     "k": "k",
+    "lowest": "number of lowest",
+    "sample": "size of the sample",
+    "random_state": "random state",
+    "rank": "rank",
     "layers": "choice of layers",
     "batch_shape": "batch shape",
     "dtype": "precision",
@@ -39,6 +44,8 @@ class Request:
     attributes: Mapping[str, Any]  # of the store to be written
     images: int  # of the data set
     channels: Mapping[str, int]  # by layer, in the order of the network
+    lowest_of: Mapping[str, str] = field(default_factory=dict)
+    """by layer: the node whose lowest activations are its own; empty where none are asked for"""
 
     @property
     def batch(self) -> int:
@@ -55,6 +62,35 @@ class Request:
         """How many images are kept for each channel."""
         return int(self.attributes["k"])
 
+    @property
+    def lowest(self) -> int:
+        """How many of the lowest are kept for each channel."""
+        return int(self._told["lowest"])
+
+    @property
+    def lows(self) -> dict[str, int]:
+        """{node: channels} of the nodes whose lowest are kept."""
+        return {node: self.channels[layer] for layer, node in self.lowest_of.items()}
+
+    @property
+    def sample(self) -> int:
+        """How many images are drawn at random."""
+        return int(self._told["sample"])
+
+    @property
+    def random_state(self) -> int:
+        """Which ones."""
+        return int(self._told["random_state"])
+
+    @property
+    def rank(self) -> str:
+        """What images are ranked by: "max" or "mean"."""
+        return str(self._told["rank"])
+
+    @property
+    def _told(self) -> Mapping[str, Any]:
+        return {**DEFAULTS, **self.attributes}
+
     def images_in(self, microbatches: Iterable[int]) -> int:
         """How many images of the data set these microbatches hold."""
         return sum(min(self.batch, self.images - n * self.batch) for n in microbatches)
@@ -65,19 +101,25 @@ class Request:
 
     def differs_from_store(self, store: Store) -> str:
         """Why a store is not the one that this run would write; empty if it is."""
-        attributes = {"nan_policy": self.attributes["nan_policy"], **store.attributes}
+        unsaid = {**DEFAULTS, "nan_policy": self.attributes["nan_policy"]}
+        attributes = {**unsaid, **store.attributes}
         seen, failed = attributes.get("images_seen"), attributes.get("images_failed")
         images = seen + failed if isinstance(seen, int) and isinstance(failed, int) else None
         theirs = {**attributes, "images": images, "layers": list(store.layers)}
         return next(differences(self._settings(), theirs, MEANT), "")
 
     def _settings(self) -> dict[str, Any]:
-        return {**self.attributes, "images": self.images, "layers": list(self.channels)}
+        return {**self._told, "images": self.images, "layers": list(self.channels)}
 
     def to_json(self) -> str:
         """As text, for ``of_json``."""
         return json.dumps(
-            {"attributes": self.attributes, "images": self.images, "channels": self.channels}
+            {
+                "attributes": self.attributes,
+                "images": self.images,
+                "channels": self.channels,
+                "lowest_of": self.lowest_of,
+            }
         )
 
     @classmethod
@@ -88,11 +130,17 @@ class Request:
             attributes, channels = dict(parsed["attributes"]), dict(parsed["channels"])
             batch, k = attributes["batch_shape"][0], attributes["k"]
             numbers = [parsed["images"], batch, k, *channels.values()]
+            lowest_of = dict(parsed["lowest_of"])
+            request = cls(attributes, parsed["images"], channels, lowest_of)
+            kept = [request.lowest, request.sample, request.random_state]
         except (ValueError, LookupError, TypeError) as error:
             raise ValueError(f"it does not say what was mined ({error!r})") from error
         if not channels or not all(type(n) is int and 0 < n <= LAST_IMAGE for n in numbers):
             raise ValueError("it does not say what was mined: counts are not positive integers")
-        return cls(attributes, parsed["images"], channels)
+        whole = list(channels) if request.lowest else []
+        if min(kept) < 0 or request.rank not in RANKS or list(lowest_of) != whole:
+            raise ValueError("it does not say what was mined: lowest, sample or rank is odd")
+        return request
 
 
 def differences(

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from deconvnet.graph.errors import NotTheModel
+from deconvnet.graph.kept_parameters import kept
+from deconvnet.graph.observed_hooks import without_onlookers
 from deconvnet.mining.topk import Table
-from deconvnet.mining.topk.maxima import strongest
+from deconvnet.mining.topk.maxima import ranked_by
 from deconvnet.projection.check.checked_graphs import differs
-from deconvnet.store.store import LayerTable
 
 from .file_positions import IDIOM
 from .job import Job
@@ -49,28 +50,32 @@ def reread(
     slack = max(_SLACK.get(device.type, _SLACK_ELSEWHERE), 8 * torch.finfo(dtype).eps)
     again = job.microbatches(groups_of(numbers, request.batch, request.images), workers=1)
     graph, layout = job.graph, str(request.attributes["layout"])
-    with readers_die(), closing(again), job.running():
+    with readers_die(), closing(again), job.running(), without_onlookers(graph.model):
         for batch in again:  # an image that cannot be read this time tells nothing
-            for layer, maps in activations(
-                graph, batch, list(tables), layout=layout, device=device
-            ):
-                table, maxima = tables[layer], strongest(maps).numpy()
-                for index, now in zip(batch.indices.tolist(), maxima, strict=True):
-                    _compare(layer, table, index, now, slack=slack)
+            with kept(graph, graph.upto(tables)):
+                for layer, maps in activations(
+                    graph, batch, list(tables), layout=layout, device=device
+                ):
+                    table, values = tables[layer], ranked_by(request.rank, maps).cpu().numpy()
+                    for index, now in zip(batch.indices.tolist(), values, strict=True):
+                        _compare(layer, table, index, now, slack=slack)
 
 
-def check_strongest(job: Job, tables: Mapping[str, LayerTable]) -> None:
+def check_strongest(job: Job, tables: Mapping[str, Table]) -> None:
     """Compare the graph with the model on one microbatch of the images in the first slots.
 
     A part of a graph that was at rest on the first microbatch is awake where units are strong.
     The tables are those of the whole run.
     """
-    first = np.concatenate([table.image[:, 0] for table in tables.values()])
+    first = np.concatenate([table.image[:, 0].numpy() for table in tables.values()])
     if job.checked is None or job.request.total == 1 or (first < 0).all():
         return  # the first microbatch was the only one, or there is none
     images, counts = np.unique(first[first >= 0], return_counts=True)
-    best = [table.image[np.nanargmax(table.activation[:, 0]), 0] for table in tables.values()
-            if np.isfinite(table.activation[:, 0]).any()]  # fmt: skip
+    best = [
+        int(table.image[np.nanargmax(table.activation[:, 0]), 0])
+        for table in tables.values()
+        if table.activation[:, 0].isfinite().any()
+    ]
     order = [*best, *images[np.argsort(-counts, kind="stable")]]
     rows: dict[int, int] = {}  # each image runs in the row that it was mined in
     for image in map(int, order):

@@ -1,5 +1,7 @@
 """Reduce feature maps to a number each: maxima, sums, and the position of a maximum."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -29,10 +31,56 @@ def maxima_and_sums(activations: Tensor, places: tuple[int, ...]) -> tuple[Tenso
     return maxima, sums
 
 
+def minima(activations: Tensor) -> Tensor:
+    """The minima (batch, channels) of maps, float32; NaN only where all of a map is."""
+    places = tuple(range(2, activations.ndim))
+    return _patched(activations, activations.amin(places) if places else activations, _least)
+
+
+def spatial_means(activations: Tensor) -> Tensor:
+    """The means (batch, channels) of maps, float32, without NaN; NaN only where all of a map is.
+
+    Float32 sums, as PyTorch adds them, rounded once more; of maps that are not finite, or too large
+    for that, float64 sums.
+    """
+    places = tuple(range(2, activations.ndim))
+    if not places:
+        return activations.float() + 0.0
+    sums = activations.sum(places, dtype=torch.float32)
+    count = activations[0, 0].numel() if len(activations) else 1
+    means = torch.where(sums.isfinite(), (sums.double() / count).float(), torch.nan)
+    return _patched(activations, means, _mean)
+
+
+def _patched(activations: Tensor, reduced: Tensor, again: Callable[[Tensor], Tensor]) -> Tensor:
+    """What maps are reduced to, reduced again one by one where it is NaN."""
+    reduced = reduced.float() + 0.0  # -0.0 + 0.0 is 0.0
+    odd = reduced.isnan().nonzero(as_tuple=True)
+    if len(odd[0]):
+        maps = activations if activations.ndim > 2 else activations[..., None]
+        reduced[odd] = again(maps[odd].flatten(1).float()) + 0.0
+    return reduced
+
+
+def _least(maps: Tensor) -> Tensor:
+    nan = maps.isnan()
+    return maps.masked_fill(nan, torch.inf).amin(1).masked_fill(nan.all(1), torch.nan)
+
+
+def _most(maps: Tensor) -> Tensor:
+    nan = maps.isnan()
+    return maps.masked_fill(nan, -torch.inf).amax(1).masked_fill(nan.all(1), torch.nan)
+
+
+def _mean(maps: Tensor) -> Tensor:
+    nan = maps.isnan()
+    return (maps.double().masked_fill(nan, 0.0).sum(1) / (~nan).sum(1)).float()
+
+
 def first_positions(
     activations: Tensor, values: Tensor, *, rows: Tensor, channels: Tensor
 ) -> Tensor:
-    """Where each of these maps first holds its maximum; ``argmax`` would stop at a NaN."""
+    """Where each of these maps first holds its value; ``argmax`` would stop at a NaN."""
     maps = activations if activations.ndim > 2 else activations[..., None]
     device, size = maps.device, max(1, _GATHERED // max(1, maps[0, 0].numel()))
     places = [torch.empty(0, dtype=torch.int64, device=rows.device)]
@@ -45,13 +93,14 @@ def first_positions(
 
 
 def strongest(activations: Tensor) -> Tensor:
-    """The maxima (batch, channels) of maps, float32 on the CPU; NaN only where all of a map is."""
+    """The maxima (batch, channels) of maps, float32; NaN only where all of a map is."""
+    places = tuple(range(2, activations.ndim))
+    return _patched(activations, activations.amax(places) if places else activations, _most)
+
+
+def ranked_by(rank: str, activations: Tensor, *, lowest: bool = False) -> Tensor:
+    """What images are ranked by, (batch, channels): means by "mean", else maxima or minima."""
     maps = activations.detach().float()
-    maps = maps.flatten(2) if maps.ndim > 2 else maps[..., None]
-    maxima = maps.amax(2)
-    odd = maxima.isnan()
-    if odd.any():
-        some = maps[odd]
-        rest = some.masked_fill(some.isnan(), -torch.inf).amax(1)
-        maxima[odd] = rest.masked_fill(some.isnan().all(1), torch.nan)
-    return maxima.cpu()
+    if rank == "mean":
+        return spatial_means(maps)
+    return minima(maps) if lowest else strongest(maps)

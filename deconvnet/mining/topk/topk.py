@@ -7,23 +7,16 @@ import torch
 from torch import Tensor
 
 from .exact_sum import ExactSum
-from .keys import EMPTY, LAST_IMAGE, activations_of, best, images_of, keys_of
-from .maxima import first_positions, maxima_and_sums
+from .keys import LAST_IMAGE, places_of
+from .maxima import first_positions, maxima_and_sums, spatial_means
+from .ranking import Ranked, Ranking
+from .sampled import Drawn, Sampled
 
 
 @dataclass(frozen=True)
-class Table:
-    """The k strongest images of every channel, and counts over all activations seen.
+class Table(Ranked):
+    """The k strongest images of every channel, and counts over all activations seen."""
 
-    Sorted by activation, descending; ties by image, ascending. Empty slots are NaN, -1 and -1.
-    """
-
-    activation: Tensor
-    """(channels, k) float32"""
-    image: Tensor
-    """(channels, k) int64"""
-    position: Tensor
-    """(channels, k) int64: flat, row-major; the first of equals; 0 where a map has no positions."""
     mean: Tensor
     """(channels,) float64, over all images and positions, without NaN."""
     nonzero: Tensor
@@ -44,30 +37,47 @@ class TopK:
     and a map of NaN alone makes no entry. Infinities are legal; -0.0 is 0.0. float16 and bfloat16
     become float32 exactly, float64 is rounded to float32 before anything is compared. ``mean``
     adds float32 sums of single maps in float64.
+
+    With ``by_mean`` the images are ranked by the mean of the map, and the position is that of the
+    maximum all the same. ``sample`` is how many images of a random sample are kept, whatever
+    their activations: see ``Members``.
     """
 
-    def __init__(self, channels: int, k: int, *, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        channels: int,
+        k: int,
+        *,
+        by_mean: bool = False,
+        sample: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
         """Start with empty tables on a device; activations may come from another device."""
         if channels < 1 or k < 1:
             raise ValueError(f"{channels} channels and k={k} were given, both must be at least 1")
-        self.channels, self.k = channels, k
+        self.channels, self.k, self.by_mean = channels, k, by_mean
         self.images = 0  # that were fed so far; one fed twice counts twice
         self._activations = 0
-        self._newest = -1
-        self._keys = torch.full((channels, k), EMPTY, dtype=torch.int64, device=device)
-        self._positions = torch.full_like(self._keys, -1)
-        self._floor = activations_of(self._keys[:, -1])
+        self.ranking = Ranking(channels, k, device=device)
+        self.sampled = Sampled(channels, sample, device=device)
         self._positive = torch.zeros(channels, dtype=torch.int64, device=device)
         self._nan = torch.zeros_like(self._positive)
         self._sum = ExactSum(channels, device=device)
 
     @torch.no_grad()
-    def update(self, activations: Tensor, images: Tensor) -> None:
+    def update(
+        self,
+        activations: Tensor,
+        images: Tensor,
+        *,
+        drawn: tuple[list[int], list[int]] = ([], []),
+    ) -> None:
         """Take in one batch.
 
         Args:
             activations: (batch, channels) or (batch, channels, *positions), floating point.
             images: (batch,) int64, the index of each image in the data set.
+            drawn: the rows of the batch that enter the sample, and their slots in it.
         """
         self._check(activations, images)
         if not len(images):
@@ -78,53 +88,52 @@ class TopK:
             for row in range(len(images)):
                 self.update(activations[row : row + 1], images[row : row + 1])
             return
-        images = images.to(self._keys.device)
-        oldest, newest = int(images.min()), int(images.max())
-        if oldest <= self._newest and torch.isin(images, images_of(self._keys)).any():
-            again = TopK(self.channels, self.k, device=self._keys.device)
-            again.update(activations, images)
-            self.merge(again)
-            return
-        maxima = self._count(activations)
-        # A tie with the last entry gets in only by a smaller image index. Saying so here spares
-        # the sorting of all the dead channels, which tie at 0 in every batch.
-        beaten = maxima <= self._floor if oldest > self._newest else maxima < self._floor
-        columns = (~beaten).any(0).nonzero().squeeze(1)
-        self._newest = max(self._newest, newest)
-        if len(columns):
-            self._enter(activations, maxima[:, columns], images, columns=columns)
+        maxima, device = self._count(activations), self._nan.device
+        values = spatial_means(activations).to(device) if self.by_mean else maxima
+
+        def locate(rows: Tensor, channels: Tensor) -> Tensor:
+            at = maxima[rows, channels]
+            where = first_positions(activations, at, rows=rows, channels=channels)
+            return places_of(where, at)
+
+        self.ranking.take(values, images.to(device), locate)
+        rows, slots = drawn
+        if rows:
+            every = torch.arange(self.channels, device=device).repeat_interleave(len(rows))
+            places = locate(torch.tensor(rows, device=device).repeat(self.channels), every)
+            self.sampled.put(values[rows].T, places.view(self.channels, -1), slots)
 
     def merge(self, other: "TopK") -> None:
-        """Take in what another instance saw; commutative and associative."""
+        """Take in what another instance saw, but for its sample; commutative and associative."""
         if (other.channels, other.k) != (self.channels, self.k):
             raise ValueError(
                 f"a top-{other.k} of {other.channels} channels cannot be merged into a "
                 f"top-{self.k} of {self.channels} channels; make both of the same layer and k"
             )
-        device = self._keys.device
-        keys = torch.cat([self._keys, other._keys.to(device)], dim=1)
-        positions = torch.cat([self._positions, other._positions.to(device)], dim=1)
-        self._keys, self._positions = best(keys, positions, k=self.k)
-        self._floor = activations_of(self._keys[:, -1])
-        self._newest = max(self._newest, other._newest)
+        self.ranking.merge(other.ranking)
+        device = self._nan.device
         self.images += other.images
         self._activations += other._activations
         self._positive += other._positive.to(device)
         self._nan += other._nan.to(device)
         self._sum.merge(other._sum)
 
-    def table(self) -> Table:
-        """The table so far, on the CPU; a copy. With no image seen, mean and nonzero are NaN."""
-        keys, nan = self._keys.cpu(), self._nan.cpu().clone()
-        image = torch.where(keys == EMPTY, -1, images_of(keys))
+    def table(self, k: int | None = None) -> Table:
+        """The table so far, or its first k columns, on the CPU; a copy.
+
+        With no image seen, mean and nonzero are NaN.
+        """
+        nan = self._nan.cpu().clone()
         return Table(
-            activation=activations_of(keys),
-            image=image,
-            position=self._positions.cpu().clone(),
+            **vars(self.ranking.table(k)),
             mean=self._sum.total() / (self._activations - nan),
             nonzero=self._positive.cpu().double() / self.images,
             nan=nan,
         )
+
+    def sample(self, order: list[int]) -> Drawn:
+        """The sampled activations so far, with the slots in this order."""
+        return self.sampled.table(order)
 
     @property
     def nans(self) -> int:
@@ -133,12 +142,11 @@ class TopK:
 
     def kept(self) -> set[int]:
         """The images that stand in the table."""
-        keys = self._keys.cpu()
-        return set(images_of(keys[keys != EMPTY]).tolist())
+        return self.ranking.kept()
 
     def state(self) -> dict[str, Tensor]:
         """Everything, as tensors on the CPU, to be stored and given to ``from_state``."""
-        counts = torch.tensor([self.k, self.images, self._activations, self._newest])
+        counts = torch.tensor([self.k, self.images, self._activations, int(self.by_mean)])
         tensors = {"counts": counts, **self._tensors()}
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
@@ -147,18 +155,19 @@ class TopK:
         cls, state: Mapping[str, Tensor], *, device: torch.device | str = "cpu"
     ) -> "TopK":
         """Restore what ``state`` returned; it continues to the same bits."""
-        k, images, activations, newest = (int(number) for number in state["counts"])
-        top = cls(len(state["keys"]), k, device=device)
-        top.images, top._activations, top._newest = images, activations, newest
+        k, images, activations, by_mean = (int(number) for number in state["counts"])
+        channels, sample = state["sampled"].shape
+        top = cls(channels, k, by_mean=bool(by_mean), sample=sample, device=device)
+        top.images, top._activations = images, activations
         for name, tensor in top._tensors().items():
             tensor.copy_(state[name])
-        top._floor = activations_of(top._keys[:, -1])
+        top.ranking.load(dict(state))
         return top
 
     def _tensors(self) -> dict[str, Tensor]:
         return {
-            "keys": self._keys,
-            "positions": self._positions,
+            **self.ranking.tensors(),
+            **self.sampled.tensors(),
             "positive": self._positive,
             "nan": self._nan,
             "bins": self._sum.bins,
@@ -193,7 +202,7 @@ class TopK:
 
     def _count(self, activations: Tensor) -> Tensor:
         """Count, and return the maxima (batch, channels), NaN where a map is NaN all over."""
-        device = self._keys.device
+        device = self._nan.device
         places = tuple(range(2, activations.ndim))
         maxima, sums = (
             maxima_and_sums(activations, places) if places else (activations, activations)
@@ -214,21 +223,3 @@ class TopK:
         self.images += len(activations)
         self._activations += activations.numel() // self.channels
         return maxima + 0.0  # -0.0 + 0.0 is 0.0
-
-    def _enter(
-        self, activations: Tensor, maxima: Tensor, images: Tensor, *, columns: Tensor
-    ) -> None:
-        """Merge the maxima (batch, columns) of some columns; find positions only of those kept."""
-        keys = torch.cat([self._keys[columns], keys_of(maxima.T, images)], dim=1)
-        keys, chosen = keys.topk(self.k, dim=1)
-        # an empty key is kept only while the last slot is empty too, whose position is -1
-        positions = self._positions[columns].gather(1, chosen.clamp(max=self.k - 1))
-        new = (chosen >= self.k) & (keys != EMPTY)
-        positions[new] = first_positions(
-            activations,
-            activations_of(keys[new]),
-            rows=chosen[new] - self.k,
-            channels=columns[new.nonzero()[:, 0]],
-        )
-        self._keys[columns], self._positions[columns] = keys, positions
-        self._floor[columns] = activations_of(keys[:, -1])

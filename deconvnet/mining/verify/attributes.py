@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from deconvnet.data import Preprocessing
+from deconvnet.data.resolve import preprocessing_of_data, recorded
 from deconvnet.data.samples import first_image, read_item
 from deconvnet.mining import fingerprint
+from deconvnet.mining.run.lowest_of import lowest_of
+from deconvnet.mining.topk import Members
 from deconvnet.projection import receptive_field
 from deconvnet.projection.geometry import Geometry
+from deconvnet.store.format import DEFAULTS
 from deconvnet.store.store import Store
 from deconvnet.store.table import LayerTable
 
@@ -42,12 +45,13 @@ def compare_attributes(store: Store, model: str, dataset: Any) -> Iterator[Misma
     elif told != (here := fingerprint.of_dataset(dataset)):
         yield Mismatch("data set", f"its fingerprint is {here[:12]}…, the store says {told!s:.12}…")
     yield from _images(store, dataset)
-    told, own = known_preprocessing(store), getattr(dataset, "preprocessing", None)
-    if told is None or not isinstance(own, Preprocessing):
+    told, own = recorded(store.attributes), preprocessing_of_data(dataset)
+    if told is None or own is None:
         yield "the preprocessing: store or data set do not tell theirs"
     elif told != own:
         what = f"the data set has {own.to_json()}, the store says {told.to_json()}"
         yield Mismatch("preprocessing", what)
+    yield from _sample(store, len(dataset))
     for name, table in store.items():
         yield from _counters(store, name, table)
     if not len(store):
@@ -72,6 +76,14 @@ def compare_layers(store: Store, geometry: Geometry) -> Iterator[tuple[str, Mism
             has = f"a field of {own.size} and a stride of {stride}"
             says = f"{tuple(table.field)} and {tuple(table.stride)}"
             yield name, Mismatch("layer", f"{name}: the model has {has}, the store says {says}")
+            continue
+        if table.lowest is not None:
+            of, source = table.lowest.of, lowest_of(geometry, name)
+            sizes, told = geometry.sizes.get(of, ()), (table.channels, *table.lowest.size)
+            if of != source or tuple(sizes[1:]) != told:
+                has = f"{source}, {tuple(geometry.sizes[source][1:])}"
+                what = f"the lowest of {name} are of {has}; the store says {of}, {told}"
+                yield name, Mismatch("layer", what)
 
 
 def _images(store: Store, dataset: Any) -> Iterator[Mismatch]:
@@ -95,22 +107,31 @@ def _images(store: Store, dataset: Any) -> Iterator[Mismatch]:
         yield Mismatch("batch shape", what)
 
 
-def known_preprocessing(store: Store) -> Preprocessing | None:
-    """The preprocessing that a store records; None if it records none, or in words of its own."""
-    try:
-        return Preprocessing.from_json(str(store.attributes.get("transform") or ""))
-    except ValueError:
-        return None
+def _sample(store: Store, images: int) -> Iterator[Mismatch]:
+    """Compare which images are the sample."""
+    told: dict[str, Any] = {**DEFAULTS, **store.attributes}
+    drawn = next((table.sample for table in store.values()), None)
+    if drawn is None:
+        return
+    lost = {failed.index for failed in store.failed}
+    members = Members(drawn.k, int(told["random_state"]))
+    members.admit(image for image in range(images) if image not in lost)
+    slots = members.images
+    expected = [slots[slot] for slot in members.order()]
+    if drawn.image.tolist() != expected:
+        what = f"its images are {drawn.image.tolist()[:9]}…, and should be {expected[:9]}…"
+        yield Mismatch("sample", what)
 
 
 def _counters(store: Store, name: str, table: LayerTable) -> Iterator[Mismatch]:
     """Compare the counters with the bounds that the table puts on them."""
-    seen, positive = store.attributes.get("images_seen"), (table.activation > 0).sum(1)
+    seen = store.attributes.get("images_seen")
+    positive = (table.value > 0).sum(1)
     share, first = table.nonzero, table.activation[:, 0]
     odd = (share < 0) | (share > 1) | ((share == 0) & (positive > 0)) | (table.nan < 0)
     if isinstance(seen, int) and seen > 0:
         # where there was room for one that is not positive, all that are stand in the table
-        exact = (positive < table.k) & (share != positive / seen)
+        exact = (table.peak is None) & (positive < table.k) & (share != positive / seen)
         odd |= np.where(np.isnan(share), False, exact | (share < positive / seen))
     with np.errstate(invalid="ignore"):
         odd |= np.isfinite(first) & (table.mean > first + _ROUNDING * np.abs(first) + 1e-12)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deconvnet.mining.topk import Table
-from deconvnet.mining.topk.maxima import strongest
-from deconvnet.store.table import LayerTable
+from deconvnet.mining.topk.maxima import ranked_by
+from deconvnet.store.table import LayerTable, Lowest
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Mismatch:
 
     Args:
         kind: "store", "model", "data set", "preprocessing", "batch shape", "image", "path",
-            "layer", "activation", "position", "box", "missing", "counts", "graph" or "picture".
+            "layer", "sample", "activation", "position", "box", "missing", "counts", "graph" or
+            "picture".
         what: the value computed and the value stored, in one line.
     """
 
@@ -32,53 +33,87 @@ class Mismatch:
 
 
 class Comparison:
-    """Compares one layer batch by batch, and counts the entries compared.
+    """Compares one table of a layer batch by batch, and counts the entries compared.
 
-    The tolerance says how far an activation may be from the stored one, as a share of the layer's
-    greatest; 0 for the last bit.
+    Args:
+        layer: whose table it is.
+        kind: "strongest", "lowest" or "sample", see ``LayerTable.tables``.
+        table: the layer's own.
+        rank: what images are ranked by.
+        tolerance: how far an activation may be from the stored one, as a share of the layer's
+            greatest; 0 for the last bit.
     """
 
-    def __init__(self, name: str, table: LayerTable, tolerance: float) -> None:
-        self.name, self.table = name, table
-        finite = np.abs(table.activation[np.isfinite(table.activation)])
+    def __init__(
+        self, layer: str, kind: str, table: LayerTable, *, rank: str, tolerance: float
+    ) -> None:
+        self.table = table.tables[kind]
+        self.node = self.table.of if isinstance(self.table, Lowest) else layer
+        self.name = layer if kind == "strongest" else f"{kind} of {layer}"
+        self._layer, self._kind, self._rank = table, kind, rank
+        self._sign = -1 if kind == "lowest" else 1
+        every = np.concatenate([each.activation.ravel() for each in table.tables.values()])
+        finite = np.abs(every[np.isfinite(every)])
         self.slack = tolerance * float(finite.max(initial=0.0))
         self.checked = self.equal = 0
         self._undecided = np.zeros(table.channels, dtype=np.int64)
 
-    def entries(
-        self, values: Tensor, entries: Sequence[tuple[tuple[int, int], int]]
+    def compare(
+        self, values: Tensor, images: Sequence[int], chosen: Sequence[tuple[int, int]]
     ) -> Iterator[Mismatch]:
-        """Compare entries ((channel, slot), row) with values (rows, channels, *positions)."""
-        for at, row in entries:
-            self.checked += 1
-            maps = values[row, at[0]].detach().float().cpu().numpy().reshape(-1)
-            maps = np.where(np.isnan(maps), -np.inf, maps) if not np.isnan(maps).all() else maps
-            told, here = self.table.activation[at], maps.max()
-            where = f"{self.name}:{at[0]} of image {self.table.image[at]}"
-            if told != here and not abs(float(told) - float(here)) <= self.slack:
-                yield Mismatch("activation", f"{where} is {here:.7g}, the store says {told:.7g}")
-                continue
-            self.equal += bool(told == here)
-            if self.table.size:
-                yield from self._position(at, where, maps)
+        """Compare with values (images, channels, *positions) of these images.
+
+        Chosen entries (channel, slot) whose image is among them must be what it gives; and an image
+        that should stand in the table must.
+        """
+        ranked = ranked_by(self._rank, values, lowest=self._kind == "lowest").cpu().numpy()
+        rows = {image: row for row, image in enumerate(images)}
+        known = self.table.images
+        for at in (place for place in chosen if known[place] in rows):
+            row = rows[int(known[at])]
+            yield from self._entry(at, float(ranked[row, at[0]]), values[row, at[0]])
+        if self._kind == "sample":
+            yield from self._sampled(rows, ranked)
+        else:
+            yield from self._absent(images, ranked)
+
+    def _entry(self, at: tuple[int, int], here: float, values: Tensor) -> Iterator[Mismatch]:
+        self.checked += 1
+        told = float(self.table.activation[at])
+        where = f"{self.name}:{at[0]} of image {self.table.images[at]}"
+        if told != here and not abs(told - here) <= self.slack:
+            yield Mismatch("activation", f"{where} is {here:.7g}, the store says {told:.7g}")
+            return
+        self.equal += bool(told == here)
+        maps = self._sign * values.detach().float().cpu().numpy().reshape(-1)
+        maps = np.where(np.isnan(maps), -np.inf, maps)
+        if self.table.size:
+            yield from self._position(at, where, maps)
+        if self.table.peak is not None:
+            peak, most = float(self.table.peak[at]), self._sign * float(maps.max())
+            if peak != most and not abs(peak - most) <= self.slack:
+                what = f"{where} has its peak at {most:.7g}, the store says {peak:.7g}"
+                yield Mismatch("activation", what)
 
     def _position(
         self, at: tuple[int, int], where: str, maps: NDArray[np.float32]
     ) -> Iterator[Mismatch]:
-        row, col, width = int(self.table.row[at]), int(self.table.col[at]), self.table.size[1]
-        place, first = row * width + col, int(maps.argmax())
-        inside = 0 <= col < width and 0 <= place < len(maps)
+        told, size = tuple(self.table.positions[at].tolist()), self.table.size
+        inside = all(0 <= n < length for n, length in zip(told, size, strict=True))
+        place = int(np.ravel_multi_index(told, size)) if inside else -1
+        first = int(maps.argmax())
         # where the maximum has other last bits, another place may be the first of those that
         # were equal: then it is enough that the place is as strong as the maximum
-        differs = self.table.activation[at] != maps[first]
+        peak = self.table.value[at]
+        differs = peak != self._sign * maps[first]
         near = differs and inside and maps[place] >= maps[first] - self.slack
         if not inside or (place != first and not near):
-            best = divmod(first, width)
-            yield Mismatch("position", f"{where} is at {best}, the store says {(row, col)}")
+            best = tuple(map(int, np.unravel_index(first, size)))
+            yield Mismatch("position", f"{where} is at {best}, the store says {told}")
 
     def counts(self, counted: Table, images: int) -> Iterator[Mismatch]:
-        """Compare the counters with those counted again over all images, given to ``absent``."""
-        told, mean, share = self.table, counted.mean.numpy(), counted.nonzero.numpy()
+        """Compare the counters with those counted again over all images, given to ``compare``."""
+        told, mean, share = self._layer, counted.mean.numpy(), counted.nonzero.numpy()
         # where another machine may give the other sign, an image may count or not
         allowed = self._undecided / max(1, images) + 1e-12
         alike = np.isclose(told.mean, mean, rtol=0, atol=self.slack, equal_nan=True)
@@ -92,24 +127,35 @@ class Comparison:
             what = f"{self.name}:{c} has {here}, the store says {says}"
             yield Mismatch("counts", f"{what}; the same of {len(odd) - 1} more channels")
 
-    def absent(self, values: Tensor, images: Sequence[int]) -> Iterator[Mismatch]:
-        """Yield images missing from a channel's table, by values (images, channels, *positions)."""
-        maxima = strongest(values).numpy()
+    def _absent(self, images: Sequence[int], ranked: NDArray[np.float32]) -> Iterator[Mismatch]:
+        """Yield images missing from a channel's table."""
         if self.slack:
-            self._undecided += (np.abs(maxima) <= self.slack).sum(0)
-        last, last_image = self.table.activation[:, -1], self.table.image[:, -1]
-        for number, maximum in zip(images, maxima, strict=True):
+            self._undecided += (np.abs(ranked) <= self.slack).sum(0)
+        last, last_image = self._sign * self.table.activation[:, -1], self.table.image[:, -1]
+        for number, value in zip(images, self._sign * ranked, strict=True):
             # equal ones go by the smaller image; only of zeros is it sure that they were equal
-            tie = (maximum == last) & (number < last_image) & ((last == 0) | (self.slack == 0))
-            room = np.isnan(last) & ~np.isnan(maximum)
+            tie = (value == last) & (number < last_image) & ((last == 0) | (self.slack == 0))
+            room = np.isnan(last) & ~np.isnan(value)
             with np.errstate(invalid="ignore"):
-                beats = tie | room | (maximum > last + self.slack)
+                beats = tie | room | (value > last + self.slack)
             beaten = np.flatnonzero(beats & ~(self.table.image == number).any(1))
             if len(beaten):
                 one = beaten[0]
+                kind = self._kind
                 yield Mismatch(
                     "missing",
-                    f"image {number} gives {self.name}:{one} {maximum[one]:.7g} and is not among "
-                    f"its {self.table.k} strongest, whose last is {last[one]:.7g}; the same of "
-                    f"{len(beaten) - 1} more channels",
+                    f"image {number} gives {self.name}:{one} {self._sign * value[one]:.7g} and is "
+                    f"not among its {self.table.k} {kind}, whose last is "
+                    f"{self._sign * last[one]:.7g}; the same of {len(beaten) - 1} more channels",
                 )
+
+    def _sampled(self, rows: Mapping[int, int], ranked: NDArray[np.float32]) -> Iterator[Mismatch]:
+        """Yield images of the sample that have an activation in other channels than it says."""
+        for slot, image in enumerate(self.table.image.tolist()):
+            if image not in rows:
+                continue
+            told, here = self.table.activation[:, slot], ranked[rows[image]]
+            odd = np.flatnonzero(np.isnan(told) != np.isnan(here))
+            if len(odd):
+                what = f"{self.name}:{odd[0]} of image {image} is {here[odd[0]]:.7g}"
+                yield Mismatch("missing", f"{what}, the store says {told[odd[0]]:.7g}")

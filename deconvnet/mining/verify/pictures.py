@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deconvnet.data import Preprocessing
+from deconvnet.data.pictures import Prepares
+from deconvnet.data.resolve import recorded
 from deconvnet.data.samples import checked, first_image, read_item
+from deconvnet.data.transform import SIGNALS
 from deconvnet.mining.embed import overhangs
+from deconvnet.mining.stored_rules import named_policies
 from deconvnet.net import DeconvNet
 from deconvnet.projection.result import Projection
 from deconvnet.store.picture_reading import opened_layer, read_patch, read_projection
 from deconvnet.store.store import Store
 from deconvnet.units import Unit
 
-from .attributes import known_preprocessing
 from .compare import Mismatch
 from .recompute import Chosen
 
@@ -37,7 +39,8 @@ def compare_pictures(
         None for a picture that is right, a mismatch for one that is not; as text, what could not
         be compared: all, where the store does not tell its preprocessing.
     """
-    preprocessing = known_preprocessing(store)
+    axes = max((table.axes for table in store.values()), default=2)
+    preprocessing = recorded(store.attributes) or (SIGNALS if axes == 1 else None)
     if preprocessing is None:
         if store.pictures:
             yield "patches and projections: the store does not tell its preprocessing"
@@ -75,7 +78,7 @@ def _nets(store: Store, model: nn.Module) -> tuple[dict[tuple[str, str], DeconvN
     nets, unknown = {("identity", ""): DeconvNet(model, "identity")}, []
     for policy, fallback in sorted(asked):
         try:
-            nets[policy, fallback] = DeconvNet(model, policy, fallback=fallback or None)
+            nets[policy, fallback] = DeconvNet(model, named_policies(policy, fallback))
         except ValueError:  # one of the user's own, which only its author has
             how = f"projections by {policy!r}{fallback and f', fallback {fallback!r}'}"
             unknown.append(f"{how}: there is no such policy here")
@@ -88,9 +91,9 @@ def _overhangs(
     """(channels, k, 2); -1 for all entries but these, and for those that are nowhere in the map."""
     table, entries = store[layer], np.zeros(store[layer].image.shape, dtype=bool)
     entries[tuple(np.transpose(places))] = True
-    for axis, length in zip((table.row, table.col), table.size, strict=False):
-        entries &= (axis >= 0) & (axis < length)
-    over = np.full((*entries.shape, 2), -1, dtype=np.int64)
+    there = table.positions[..., : len(table.size)]
+    entries &= ((there >= 0) & (there < table.size)).all(-1)
+    over = np.full((*entries.shape, table.axes), -1, dtype=np.int64)
     if entries.any():
         geometry = net.geometry(tuple(first_image(dataset).shape), [layer])
         over[entries] = overhangs(geometry, layer, table, entries)
@@ -108,17 +111,18 @@ def _compare(
     place: tuple[int, int],
     group: h5py.Group,
     image: Tensor,
-    preprocessing: Preprocessing,
+    preprocessing: Prepares,
     nets: dict[tuple[str, str], DeconvNet],
 ) -> Iterator[Mismatch | None]:
     """The patch of an entry, and its projections."""
     table, pictures = store[layer], store.pictures[layer]
     where = f"of {layer}:{place[0]} of image {table.image[place]}"
-    top, left, bottom, right = table.box[place].tolist()
-    new = preprocessing.picture(image)[top:bottom, left:right]
+    new = preprocessing.pixels(image)[table.box_of(*place).slices]
     patch = read_patch(store, layer, group, place)
-    allowed = LEVEL + FAR * float(new.std((0, 1)).mean())
-    position = (int(table.row[place]), int(table.col[place])) if table.size else None
+    allowed = LEVEL + FAR * float(new.reshape(-1, new.shape[-1]).std(0).mean())
+    if pictures.patches.encoding != "jpeg":
+        allowed = LEVEL * max(1.0, float(np.abs(new).max(initial=0.0)))
+    position = tuple(table.positions[place].tolist()) if table.size else None
     # of equal shapes, compared by the root mean square of the difference
     same = patch.shape == new.shape and float(np.sqrt(np.square(patch - new).mean())) <= allowed
     yield None if same else Mismatch("picture", f"the patch {where} is not what it sees")
@@ -131,7 +135,7 @@ def _compare(
             image[None], units=[Unit.at(layer, place[0], position=position)], crop=True
         )
         assert isinstance(cut, Projection), "crop=True gives Projections"
-        likeness = _likeness(cut.pixels.permute(1, 2, 0).float().cpu().numpy(), stored)
+        likeness = _likeness(cut.pixels.movedim(0, -1).float().cpu().numpy(), stored)
         what = f"the projection {where} by {policy} is another (likeness {likeness:.3f})"
         yield Mismatch("picture", what) if likeness < ALIKE else None
 

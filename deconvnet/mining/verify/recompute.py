@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,12 +25,17 @@ from deconvnet.projection import receptive_field
 from deconvnet.projection.check.against_model import alongside
 from deconvnet.projection.check.checked_graphs import differs
 from deconvnet.projection.geometry import Geometry
+from deconvnet.store.format import DEFAULTS
 from deconvnet.store.store import Store
+from deconvnet.store.table import Entries, Lowest
 
 from .compare import Comparison, Mismatch
 
 Chosen = Mapping[str, Sequence[tuple[int, int]]]
 """{layer: [(channel, slot)]}"""
+Key = tuple[str, str]
+"""A layer, and which of its tables: see ``LayerTable.tables``."""
+K = TypeVar("K")
 TOLERANCE = 1e-4  # of a layer's greatest activation: other processors differ in the last bits
 ACROSS = 1e-2  # where a GPU has a part in it: by default it multiplies with 10 bits
 MOST_THREADS = 256  # a file may ask for more than the system gives
@@ -47,9 +52,9 @@ class Recomputation:
     The arguments are those of ``verify``; ``layers`` are those of the store that the model has.
 
     Attributes:
-        chosen: the entries.
+        drawn: the entries, by layer and table.
         images: how many are run.
-        layers: {layer: Comparison}, which count the entries compared.
+        tables: {(layer, table): Comparison}, which count the entries compared.
     """
 
     def __init__(
@@ -65,15 +70,21 @@ class Recomputation:
         tolerance: float,
     ) -> None:
         self._store, self._graphs, self._geometry, self._dataset = store, graphs, geometry, dataset
-        self.layers = {name: Comparison(name, store[name], tolerance) for name in layers}
+        rank = str({**DEFAULTS, **store.attributes}["rank"])
+        self.tables = {
+            (name, kind): Comparison(name, kind, store[name], rank=rank, tolerance=tolerance)
+            for name in layers
+            for kind, table in store[name].tables.items()
+            if not isinstance(table, Lowest) or table.of in geometry.sizes
+        }
         count, size = len(dataset), tuple(geometry.sizes[geometry.input][1:])
         told: Any = store.attributes.get("batch_shape")
         fits = isinstance(told, tuple) and told[1:] == size and told[0] <= count
         self._shape: tuple[int, ...] = told if fits else (_USUAL, *size)
         batch = self._shape[0]
-        entries = sum(int((store[name].image >= 0).sum()) for name in layers)
-        self.chosen = draw_entries(store, layers, entries if n is None else n, seed=seed)
-        images = draw_images(store, self.chosen, count=count, batch=batch, seed=seed)
+        tables = {key: each.table for key, each in self.tables.items()}
+        self.drawn = draw_entries(tables, n, seed=seed)
+        images = draw_images(store, tables, self.drawn, count=count, batch=batch, seed=seed)
         self._gone = [image for image in images if image >= count]
         lost = {failed.index for failed in store.failed}
         if n is None or set(range(count)) <= {*images, *lost}:
@@ -86,6 +97,11 @@ class Recomputation:
         self._tops = {name: TopK(store[name].channels, 1) for name in counted}
         self.images = sum(map(len, self._groups))
 
+    @property
+    def chosen(self) -> Chosen:
+        """The entries of the strongest, by layer."""
+        return {name: some for (name, kind), some in self.drawn.items() if kind == "strongest"}
+
     def mismatches(self, report: Callable[[int, int], None] | None = None) -> list[Mismatch | str]:
         """Run the images, and compare; as text, what could not be compared.
 
@@ -95,7 +111,8 @@ class Recomputation:
         gone = f"is not in the data set, which has {count}"
         differ = list[Mismatch | str]()
         differ += [Mismatch("image", f"{image} {gone}") for image in self._gone]
-        differ += _boxes(self._store, self._geometry, self.chosen)
+        for key, each in self.tables.items():
+            differ += _boxes(self._geometry, each, self.drawn.get(key, ()))
         like = blank(self._graphs.model, size).expand(*self._shape)
         graph, told = self._graphs.of(like), self._store.attributes
         asked, layout = told.get("threads"), str(told.get("layout", CONTIGUOUS))
@@ -111,7 +128,7 @@ class Recomputation:
                 if report is not None:
                     report(done, self.images)
         for name, top in self._tops.items():
-            differ += self.layers[name].counts(top.table(), top.images)
+            differ += self.tables[name, "strongest"].counts(top.table(), top.images)
         return differ
 
     def _run(
@@ -122,7 +139,8 @@ class Recomputation:
         A part of the graph that was at rest on the images on which it was checked may be another
         than the model's; a store that was mined by it would be wrong, and agree with it.
         """
-        layers, differ = list(self.layers), list[Mismatch]()
+        layers = list(dict.fromkeys(each.node for each in self.tables.values()))
+        differ = list[Mismatch]()
 
         def compare(name: str, value: Any) -> None:
             differ.extend(self._compare(name, batch.of_images(value), batch))
@@ -142,12 +160,10 @@ class Recomputation:
             )
 
     def _compare(self, name: str, maps: torch.Tensor, batch: Microbatch) -> Iterator[Mismatch]:
-        """Compare a layer's maps of one microbatch with its table."""
-        rows = {image: row for row, image in enumerate(batch.indices.tolist())}
-        image = self._store[name].image
-        here = [(p, rows[image[p]]) for p in self.chosen.get(name, ()) if image[p] in rows]
-        yield from self.layers[name].entries(maps, here)
-        yield from self.layers[name].absent(maps, list(rows))
+        """Compare a node's maps of one microbatch with the tables that are of it."""
+        for key, each in self.tables.items():
+            if each.node == name:
+                yield from each.compare(maps, batch.indices.tolist(), self.drawn.get(key, ()))
         if name in self._tops:
             self._tops[name].update(maps, batch.indices)
 
@@ -161,40 +177,55 @@ class Recomputation:
                 yield Mismatch("path", f"image {index} is {here!r}, the store says {told!r}")
 
 
-def _boxes(store: Store, geometry: Geometry, chosen: Chosen) -> Iterator[Mismatch]:
+def _boxes(
+    geometry: Geometry, compared: Comparison, places: Sequence[tuple[int, int]]
+) -> Iterator[Mismatch]:
     """Compare the boxes of entries whose position exists; of others the position is a mismatch."""
-    for name, places in chosen.items():
-        table, size = store[name], geometry.sizes[name][2:]
-        there = np.stack([table.row, table.col], -1) if size else np.empty((*table.row.shape, 0))
-        inside = [p for p in places if (there[p] >= 0).all() and (there[p] < size).all()]
-        at = [there[place] for place in inside]
-        starts, stops = receptive_field.boxes(geometry, name, at, channels=[c for c, _ in inside])
-        for place, box in zip(inside, np.concatenate([starts, stops], 1).tolist(), strict=True):
-            if box != (told := table.box[place].tolist()):
-                where = f"{name}:{place[0]} of image {table.image[place]}"
-                yield Mismatch("box", f"{where} sees {box}, the store says {told}")
+    table, size = compared.table, geometry.sizes[compared.node][2:]
+    there = table.positions[..., : len(size)]
+    inside = [p for p in places if (there[p] >= 0).all() and (there[p] < size).all()]
+    at = [there[place] for place in inside]
+    channels = [channel for channel, _ in inside]
+    starts, stops = receptive_field.boxes(geometry, compared.node, at, channels=channels)
+    for place, box in zip(inside, np.concatenate([starts, stops], 1).tolist(), strict=True):
+        if box != (told := table.box[place].tolist()):
+            where = f"{compared.name}:{place[0]} of image {table.images[place]}"
+            yield Mismatch("box", f"{where} sees {box}, the store says {told}")
 
 
-def draw_entries(store: Store, layers: Sequence[str], n: int, *, seed: int) -> Chosen:
-    """Entries of these layers, n or all: each full slot is equally likely, none is drawn twice."""
-    full = {name: np.argwhere(store[name].image >= 0).tolist() for name in layers}
-    slots = [(name, *place) for name, places in full.items() for place in places]
-    drawn = np.random.default_rng(seed).choice(len(slots), min(n, len(slots)), replace=False)
-    chosen: dict[str, list[tuple[int, int]]] = {}
-    for number in sorted(drawn.tolist()):
-        name, channel, slot = slots[number]
-        chosen.setdefault(name, []).append((channel, slot))
+def draw_entries(
+    tables: Mapping[K, Entries], n: int | None, *, seed: int
+) -> dict[K, list[tuple[int, int]]]:
+    """Entries of these tables, n or all: each full slot is equally likely, none is drawn twice."""
+    full = {key: np.argwhere(table.images >= 0) for key, table in tables.items()}
+    ends = np.cumsum([0, *map(len, full.values())])
+    total = int(ends[-1])
+    count = total if n is None else min(n, total)
+    drawn = np.sort(np.random.default_rng(seed).choice(total, count, replace=False))
+    chosen = {}
+    for (key, places), first, last in zip(full.items(), ends[:-1], ends[1:], strict=True):
+        some = places[drawn[(drawn >= first) & (drawn < last)] - first].tolist()
+        if some:
+            chosen[key] = [(channel, slot) for channel, slot in some]
     return chosen
 
 
-def draw_images(store: Store, chosen: Chosen, *, count: int, batch: int, seed: int) -> list[int]:
+def draw_images(
+    store: Store,
+    tables: Mapping[Key, Entries],
+    drawn: Mapping[Key, Sequence[tuple[int, int]]],
+    *,
+    count: int,
+    batch: int,
+    seed: int,
+) -> list[int]:
     """The images of chosen entries, and random others of ``count``, that fill whole microbatches.
 
     Every image runs in the row that it was mined in, so the chosen ones may be spread over as many
     microbatches as there are images of one row; others take the rows left free, at least
     ``STRANGERS`` where the data set has them.
     """
-    named = {int(store[name].image[place]) for name, places in chosen.items() for place in places}
+    named = {int(tables[key].images[place]) for key, some in drawn.items() for place in some}
     known = np.array([*named, *(lost.index for lost in store.failed)], dtype=np.int64)
     others = np.random.default_rng([seed, 1]).permutation(np.setdiff1d(np.arange(count), known))
     used = np.bincount(np.array(sorted(named), dtype=np.int64) % batch, minlength=batch)

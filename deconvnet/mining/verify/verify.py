@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from deconvnet.arguments import Brief
 from deconvnet.data.resolve import given_dataset
 from deconvnet.data.samples import first_image
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.modes import plain
 from deconvnet.mining import fingerprint
+from deconvnet.mining.progress import reporting
+from deconvnet.mining.source import source_of
 from deconvnet.net import DeconvNet
 from deconvnet.projection.check.checked_graphs import settled
 from deconvnet.projection.forward import geometry_of
@@ -26,7 +29,7 @@ from .recompute import ACROSS, TOLERANCE, Recomputation
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Brief):
     """What was compared, and what was not as the store says.
 
     Args:
@@ -58,19 +61,21 @@ class Verification:
 @plain()
 def verify(
     store: Store,
-    model: nn.Module | DeconvNet,
-    dataset: Any,
+    model: nn.Module | DeconvNet | None = None,
+    dataset: Any = None,
     *,
     n: int | None = 100,
     seed: int = 0,
     tolerance: float | None = None,
     preprocessing: Any = None,
     report: Callable[[int, int], None] | None = None,
+    progress: bool = True,
 ) -> Verification:
     """Recompute random entries of a store, and look for images that are missing from it.
 
     Compared are: the fingerprints of model and data set; what the store records of layers, images
-    and preprocessing; activation, position, box and path of n entries; and the stored pictures of
+    and preprocessing; which images are its sample; activation, position, box and path of n entries
+    of the strongest, the lowest and the sample; and the stored pictures of
     these entries. Every image that is run, some drawn at random among them, must stand in each
     table whose last entry it beats. The counters (mean, nonzero, nan) must be possible beside the
     tables; where all images are run they are counted again.
@@ -83,8 +88,9 @@ def verify(
 
     Args:
         store: as ``open_store`` gives it.
-        model: the model, or its DeconvNet.
-        dataset: gives the images by index, as when it was mined; or its path.
+        model: the model, or its DeconvNet; by default what this process has mined, else what the
+            store names (see ``mining.source``).
+        dataset: gives the images by index, as when it was mined; or its path. By default likewise.
         n: how many entries; all, if there are no more; None: all, and all images.
         seed: which ones.
         tolerance: how far an activation may be off, as a share of its layer's greatest; 0 for
@@ -94,6 +100,7 @@ def verify(
             ``Preprocessing``, or torchvision's weights; by default the model's own, else that of
             the store.
         report: called after every microbatch.
+        progress: show a bar after a second, if there is no ``report``.
 
     Raises:
         ValueError: n is not positive, or the images do not fit the model.
@@ -103,13 +110,14 @@ def verify(
         raise ValueError(f"n={n} was given, expected at least one entry")
     if seed < 0:
         raise ValueError(f"seed={seed} was given, expected 0 or more")
+    model, dataset = source_of(store, model, dataset, preprocessing=preprocessing)
     dataset = given_dataset(
         dataset, preprocessing=preprocessing, model=model, attributes=store.attributes
     )
     graphs = Graphs(model.model if isinstance(model, DeconvNet) else model)
     image = blank(graphs.model, first_image(dataset).shape)
     graph = settled(graphs, image, list(store))
-    here = fingerprint.of_model(graph)  # before any forward, which may leave something behind
+    here = fingerprint.of_model(graph, image)
     geometry = geometry_of(graph, image)
     if tolerance is None:
         devices = {str(store.attributes.get("device", "cpu")).partition(":")[0], image.device.type}
@@ -122,10 +130,11 @@ def verify(
         n=n, seed=seed, tolerance=tolerance,
     )  # fmt: skip
     attributes = list(compare_attributes(store, here, dataset))
-    recomputed = entries.mismatches(report)
+    with reporting(report, "verifying", progress=progress) as told:
+        recomputed = entries.mismatches(told)
     pictures = list(compare_pictures(store, graphs.model, dataset, chosen=entries.chosen))
     said = [*attributes, *layers.values(), *recomputed, *pictures]
-    compared = entries.layers.values()
+    compared = entries.tables.values()
     return Verification(
         checked=sum(each.checked for each in compared),
         equal=sum(each.equal for each in compared),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -10,9 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deconvnet.arguments import Brief
 from deconvnet.graph.graph import Graph
+from deconvnet.graph.hooks import hooked
 from deconvnet.graph.interpreter import Run, execute, plain
+from deconvnet.graph.kept_parameters import kept
 from deconvnet.graph.node import filled
+from deconvnet.graph.observed_hooks import without_onlookers
 from deconvnet.graph.signatures import called, image_argument
 from deconvnet.graph.user_call import Traces, Unguardable
 from deconvnet.layers import Policies, rectifier
@@ -41,7 +46,7 @@ class Row:
 
 
 @dataclass
-class Comparison:
+class Comparison(Brief):
     """The result of running a graph beside its model."""
 
     rows: list[Row] = field(default_factory=list)  # in the order in which the model made the values
@@ -99,7 +104,8 @@ def _apart(*given: Any, cloned: bool = False) -> Comparison:
 def _guarded(*given: Any, cloned: bool, guarded: bool = True) -> Comparison:
     beside = _Beside(*given, cloned=cloned)
     model = beside.graph.model
-    with untouched(model, guarded=guarded) as traces:
+    alone = nullcontext() if beside.gradient else without_onlookers(model)  # in mining: see there
+    with alone, untouched(model, guarded=guarded) as traces:
         result = beside.run()
     if traces.written and result.error is None:  # what the graph read may have been written by then
         beside = _Beside(*given, cloned=cloned)
@@ -119,7 +125,7 @@ def alongside(
     The images are laid out in memory as they are to run; ``tell`` is given (layer, value) of each
     layer, by the graph, as soon as it is there.
     """
-    with ONE_AT_A_TIME, untouched(graph.model, guarded=False):  # it was looked at for writes before
+    with ONE_AT_A_TIME, untouched(graph.model, guarded=False), kept(graph, None):
         beside = _Beside(graph, images, graph.inputs, None, tell=dict.fromkeys(layers, tell))
         beside.run()
         beside.through()
@@ -261,7 +267,9 @@ class _Beside:
     ) -> Tensor | None:
         """Autograd's gradient; None where the model has none whatever is done."""
         try:
-            (back,) = torch.autograd.grad(values, leaf, seeds, allow_unused=True)
+            # what hooks gave is carried back through the same graph for the mirror
+            kept = any(map(hooked, self.graph.model.modules()))
+            (back,) = torch.autograd.grad(values, leaf, seeds, allow_unused=True, retain_graph=kept)
         except RuntimeError as error:
             if not self.cloned:
                 raise _NotDifferentiated from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
@@ -13,6 +15,7 @@ from deconvnet.graph.errors import BRANCHES, GRADIENTS, NotTheModel, Untraceable
 from deconvnet.graph.frontends import Graphs
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.interpreter import execute, plain, second_input
+from deconvnet.graph.kept_parameters import run_kept
 from deconvnet.graph.model_state import state_of
 from deconvnet.graph.modes import evaluation
 from deconvnet.graph.signatures import missing
@@ -268,8 +271,8 @@ def _misfit(
     nodes = graph.upto(named_or_none(graph, layers) or graph.returned)
     try:
         with torch.no_grad(), evaluation(graph.model):
-            for _ in execute(graph, images.clone(), nodes, plain(graph)):
-                pass
+            steps = partial(execute, graph, images.clone(), nodes, plain(graph))
+            run_kept(graph, nodes, lambda: deque(steps(), 0))
     except ValueError as error:
         return error
     return ValueError(

@@ -13,7 +13,8 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from deconvnet.graph.graph import Graph
-from deconvnet.graph.hooks import Hooks, observed, without_onlookers
+from deconvnet.graph.hooks import Hooks
+from deconvnet.graph.observed_hooks import observed, without_onlookers
 from deconvnet.graph.signatures import called, image_argument
 from deconvnet.graph.user_call import Traces, parameters_kept, without_traces
 
@@ -41,7 +42,7 @@ def captured(
 ) -> Iterator[None]:
     """While the model runs, tell what each call of a module gave, after hooks of the user's.
 
-    Those of them that turn out to look at values and change nothing are not run by the graph too.
+    The graph does not run these hooks too: it gets what they gave to the model.
 
     ``meet``: (node, value) -> what the model goes on with; None for the value itself. ``heed``
     tells whether it is the model that runs now, and not the graph beside it.
@@ -50,19 +51,22 @@ def captured(
     reader = graph.mirrors.of_module
     sealed = {n.module for n in graph if n.module is not None and not reader(n.module)}
 
+    def own() -> bool:
+        return heed() and threading.get_ident() == thread
+
     def quiet() -> bool:
         return not heed() and threading.get_ident() == thread
 
     def watch(module: nn.Module, names: Iterator[str]) -> Any:
         def tell(_: nn.Module, __: Any, output: Any) -> Any:
-            name = next(names, None) if heed() and threading.get_ident() == thread else None
+            name = next(names, None) if own() else None
             return None if name is None else meet(name, output)
 
         tell.of_the_check = True  # type: ignore[attr-defined]
         return module.register_forward_hook(tell)
 
     with ExitStack() as stack:
-        stack.enter_context(observed(graph.model, quiet=quiet, sealed=sealed))
+        stack.enter_context(observed(graph.model, own=own, quiet=quiet, sealed=sealed))
         for module, names in calls_of(graph).items():
             if isinstance(module, torch.jit.ScriptModule):
                 continue  # these take no hooks

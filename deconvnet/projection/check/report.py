@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from deconvnet.arguments import Brief
 from deconvnet.graph.errors import NotTheModel
 from deconvnet.graph.frontends import Graphs
 from deconvnet.graph.modes import plain
@@ -19,7 +20,7 @@ from .float64 import compared
 
 
 @dataclass(frozen=True)
-class ModelReport:
+class ModelReport(Brief):
     """The comparison of a graph with its model.
 
     Args:

@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from deconvnet.figures import RULE, signed
+from deconvnet.figures import RULE, scale, signed
 from deconvnet.figures.canvas import contrast
 
 
@@ -75,10 +75,35 @@ def test_one_channel_is_repeated():
     assert np.all(picture == picture[:, :, :1])
 
 
-def test_a_small_field_in_a_large_image_is_seen():
+def neon(picture):
+    """The share of the field's values that are drawn as black or white, in one colour."""
+    return float(np.mean(np.isin(picture, (0.0, 1.0))))
+
+
+@pytest.mark.parametrize("place", [(0, 0), (30, 50), (88, 90)])
+def test_a_projection_looks_the_same_in_its_crop_and_in_a_large_image(place):
+    """Compared and visualized, a unit has one look; a quantile over the image makes it neon."""
+    crop = values(2)
+    whole = np.zeros((100, 100, 3))
+    field = (slice(place[0], place[0] + 12), slice(place[1], place[1] + 10))
+    whole[field] = crop
+    assert np.array_equal(signed(whole)[field], signed(crop))
+    assert neon(signed(whole)[field]) <= 0.01
+    over_all = np.clip(crop / np.quantile(np.abs(whole), 0.9905), -1, 1)  # the planted wrong rule
+    assert neon(0.5 + 0.5 * over_all) > 0.5
+
+
+def test_a_video_has_one_scale():
+    clip = np.zeros((4, 9, 9, 3))
+    clip[1, 2:4, 3:5] = np.arange(12).reshape(2, 2, 3)
+    assert scale(clip) == pytest.approx(np.quantile(np.arange(12), 0.995))
+    assert scale(np.zeros((4, 9, 9, 3))) == 0.0
+
+
+def test_a_few_values_far_apart_are_seen():
     projection = np.zeros((100, 100, 3))
-    projection[:2, :2] = 3.0
-    assert np.all(signed(projection)[:2, :2] == 1.0)
+    projection[0, 0, 0], projection[99, 99, 0] = 3.0, -3.0
+    assert signed(projection)[[0, 99], [0, 99], 0].tolist() == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])

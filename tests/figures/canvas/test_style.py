@@ -9,13 +9,42 @@ from deconvnet.figures import WIDTHS, paper, width
 
 @pytest.mark.parametrize(
     ("given", "inches"),
-    [("cvpr", 3.25), ("CVPR-full", 6.875), ("neurips", 5.5), ("eccv", 4.8), (3, 3.0), ("4.5", 4.5)],
+    [
+        ("cvpr", 3.25),
+        ("CVPR-full", 6.875),
+        ("neurips", 5.5),
+        ("eccv", 4.8),
+        (3, 3.0),
+        ("4.5", 4.5),
+        ("89mm", 89 / 25.4),
+        ("3.5in", 3.5),
+        ("8.9 cm", 89 / 25.4),
+        ("252 pt", 252 / 72.27),
+        ("Nature", 89 / 25.4),
+    ],
 )
 def test_widths(given, inches):
-    assert width(given) == inches
+    assert width(given) == pytest.approx(inches)
 
 
-@pytest.mark.parametrize("given", ["cvpr-ful", "", 0, -3.0, 51, float("nan"), "inf"])
+@pytest.mark.parametrize(
+    ("publisher", "column", "page"),  # in mm, as their guides for authors state
+    [
+        ("ieee", 88.9, 181.9),
+        ("acm", 84.7, 177.8),
+        ("nature", 89, 183),
+        ("springer", 84, 174),
+        ("elsevier", 90, 190),
+    ],
+)
+def test_widths_of_publishers(publisher, column, page):
+    assert 25.4 * width(publisher) == pytest.approx(column, abs=0.2)
+    assert 25.4 * width(f"{publisher}-full") == pytest.approx(page, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "given", ["cvpr-ful", "", "3 feet", "9mm", "nature-double", 0, -3.0, 51, float("nan"), "inf"]
+)
 def test_other_widths_are_refused_with_the_list(given):
     with pytest.raises(ValueError, match=re.escape(repr(given)) + ".*cvpr-full.*neurips"):
         width(given)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from deconvnet.figures import as_picture, pad_to, tile
-from deconvnet.figures.canvas.tiles import BLANK, NEUTRAL, enlarge, gap_for, pixels
+from deconvnet.figures.canvas.tiles import BLANK, NEUTRAL, PAPER, enlarge, gap_for, pixels
 
 
 def noise(height, width, seed=0):
@@ -43,8 +43,8 @@ def test_padding_moves_but_does_not_change(anchor):
     canvas = pad_to(noise(4, 5), 7, 8, anchor=anchor)
     top, left = anchor or (1, 1)
     assert np.array_equal(canvas[top : top + 4, left : left + 5], noise(4, 5))
-    canvas[top : top + 4, left : left + 5] = NEUTRAL
-    assert np.all(canvas == NEUTRAL)
+    canvas[top : top + 4, left : left + 5] = PAPER
+    assert np.all(canvas == PAPER)
 
 
 @pytest.mark.parametrize(

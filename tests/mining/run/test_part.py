@@ -12,11 +12,15 @@ import deconvnet.mining.run.part_folder
 from deconvnet.mining.run.part import FirstNaN, Part, apart
 from deconvnet.mining.run.part_folder import PartFolder
 from deconvnet.mining.run.request import Request
-from deconvnet.mining.topk import TopK
+from deconvnet.mining.run.tables import Tables
 from deconvnet.store.store import Failed
 
+RANGES = {"lowest": 3, "sample": 5, "random_state": 7, "rank": "mean"}
 REQUEST = Request(
-    {"batch_shape": [4, 3, 5, 6], "k": 2, "model": "nät\udcff"}, 18, {"a/b": 3, "c": 1}
+    {"batch_shape": [4, 3, 5, 6], "k": 2, "model": "nät\udcff", **RANGES},
+    18,
+    {"a/b": 3, "c": 1},
+    {"a/b": "z", "c": "c"},
 )
 PATHS = {0: "x/0.jpg", 4: "bad\udcff\n.jpg", 5: "", 17: "ä"}
 
@@ -24,17 +28,17 @@ PATHS = {0: "x/0.jpg", 4: "bad\udcff\n.jpg", 5: "", 17: "ä"}
 def made(done=(0, 1, 4), *, request=REQUEST):
     """A part with something everywhere."""
     generator = torch.Generator().manual_seed(1)
-    tops = {}
-    for name, channels in request.channels.items():
-        tops[name] = TopK(channels, request.k)
-        for number in done:
-            images = torch.arange(number * 4, min(number * 4 + 4, 18))
-            images = images[images != 7]
+    tables = Tables(request)
+    for number in done:
+        images = torch.arange(number * 4, min(number * 4 + 4, 18))
+        images = images[images != 7]
+        drawn = tables.admit(images)
+        for name, channels in {**request.lows, **request.channels}.items():
             maps = torch.randn(len(images), channels, 3, 2, generator=generator)
-            tops[name].update(maps, images)
+            tables.update(name, maps, images, drawn)
     failed = (Failed(7, "7\udcff.jpg", 'it is "broken"'),) if 1 in done else ()
     nan = FirstNaN(1, "c", (4, 5))
-    return Part(request, frozenset(done), failed, nan, "shard 0/1", "9 bytes", None, tops, PATHS)
+    return Part(request, frozenset(done), failed, nan, "shard 0/1", "9 bytes", None, tables, PATHS)
 
 
 def read(file):
@@ -42,11 +46,7 @@ def read(file):
 
 
 def states(part):
-    return [
-        (layer, name, tensor.numpy().tobytes())
-        for layer, top in part.tops.items()
-        for name, tensor in top.state().items()
-    ]
+    return {name: tensor.numpy().tobytes() for name, tensor in part.tables.state().items()}
 
 
 def test_a_part_survives_its_file(tmp_path):
@@ -67,13 +67,13 @@ def test_a_part_survives_its_file(tmp_path):
         assert getattr(found, name) == getattr(part, name), name
     assert (found.seen, found.done) == (10, {0, 1, 4})
     head = Part.heading(file)
-    assert (head.done, head.tops, head.images) == (part.done, {}, {})
+    assert (head.done, head.tables, head.images) == (part.done, None, {})
 
 
 def test_a_part_of_nothing_but_a_broken_image(tmp_path):
     part = made(())
     file = tmp_path / "part.safetensors"
-    part = Part(REQUEST, frozenset(), (), None, "", "", None, part.tops, {})
+    part = Part(REQUEST, frozenset(), (), None, "", "", None, part.tables, {})
     file.write_bytes(part.to_bytes())
     assert read(file).images == {}
 
@@ -178,15 +178,17 @@ def test_tables_must_be_those_of_the_heading(tmp_path):
     """With a right checksum: written by a program that counts wrongly."""
     file = tmp_path / "part-x.safetensors"
     part = made()
+    fewer = replace(REQUEST, channels={"a/b": REQUEST.channels["a/b"]}, lowest_of={})
+    turned = replace(REQUEST, channels=dict(reversed(REQUEST.channels.items())))
     for wrong, message in (
         (replace(part, done=frozenset({0})), "counts 9 images at k=2, expected 3 at k=2"),
         (replace(part, failed=()), "counts 9 images"),
-        (replace(part, tops={"a/b": part.tops["a/b"]}), "the table of c lacks keys"),
+        (replace(part, tables=Tables(fewer)), "the table of c lacks keys"),
         (
             replace(part, request=replace(REQUEST, attributes={**REQUEST.attributes, "k": 10**9})),
             "the table of a/b lacks keys, or has another shape",
         ),
-        (replace(part, tops=dict(reversed(part.tops.items()))), "has another shape"),
+        (replace(part, tables=Tables(turned)), "has another shape"),
     ):
         file.write_bytes(wrong.to_bytes())
         with pytest.raises(ValueError, match=message):

@@ -45,7 +45,7 @@ OTHERS = {
     ),
     "preprocessing": (
         lambda: {"source": Source(transform='{"mean": 1}')},
-        'another preprocessing: transform is  there and {"mean": 1} here',
+        'another preprocessing: transform is unknown there and {"mean": 1} here',
     ),
     "k": (lambda: {"k": 3}, "another k: k is 4 there and 3 here"),
     "layers": (

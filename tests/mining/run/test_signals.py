@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 import pytest
 
-import deconvnet.cli.commands.mine
+import deconvnet.mining.mine
 from deconvnet.cli.long_runs import interruptible
 from deconvnet.mining.run.part_folder import PartFolder
 from deconvnet.mining.run.signals import Stopping
@@ -103,7 +103,7 @@ def signalled(monkeypatch):
 
     def by(*numbers):
         shown = nullcontext(Signalling(*numbers))
-        monkeypatch.setattr(deconvnet.cli.commands.mine, "progress", lambda *told: shown)
+        monkeypatch.setattr(deconvnet.mining.mine, "reporting", lambda *told, progress: shown)
 
     return by
 

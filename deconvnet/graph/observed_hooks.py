@@ -1,0 +1,194 @@
+"""Watch the hooks of a user's: one that only looks does not run again for us."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import nn
+
+from .hook_runs import Entry, Ran
+from .hooks import MAKE_WEIGHTS, Hooks, after_hooks, before_hooks, watched
+from .node import Node
+
+_Known = WeakKeyDictionary[nn.Module, dict[int, Any]]
+_LOOK_ON: _Known = WeakKeyDictionary()
+"""{module: {number: hook}} of hooks that have been seen to look at values and change nothing."""
+_CHANGING: _Known = WeakKeyDictionary()
+"""The same of hooks that have changed something."""
+_REVOKED: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+
+
+class _Observed:
+    """A hook of a user's, whether it has changed anything yet, and what it gave.
+
+    In a ``quiet`` call, which is one of the graph's beside the model, it gives the same again.
+    """
+
+    def __init__(
+        self,
+        hook: Any,
+        quiet: Callable[[], bool],
+        *,
+        own: Callable[[], bool] = lambda: False,
+        looks_on: bool | None = None,
+    ) -> None:
+        self.hook, self.quiet, self.own, self.looks_on = hook, quiet, own, looks_on
+        self.runs: deque[Ran | bool] = deque()  # False: it must run; True: it changed nothing
+
+    def __call__(self, module: nn.Module, *given: Any) -> Any:
+        if self.quiet():
+            return self._again(module, given)
+        entry = Entry(given)
+        result = self.hook(module, *given)
+        same = result is None and not entry.written
+        self.looks_on = same and self.looks_on is not False
+        if self.own():
+            self.runs.append(same or entry.ran(result) or False)
+        return result
+
+    def _again(self, module: nn.Module, given: tuple[Any, ...]) -> Any:
+        ran = self.runs.popleft() if self.runs else self.looks_on
+        if ran is True:
+            return None
+        again = ran.again(given) if isinstance(ran, Ran) else None
+        return self.hook(module, *given) if again is None else again[0]
+
+
+@contextmanager
+def observed(
+    model: nn.Module,
+    *,
+    own: Callable[[], bool],
+    quiet: Callable[[], bool],
+    sealed: Collection[nn.Module],
+) -> Iterator[None]:
+    """Watch the hooks of a model; where they ran with it, they do not run again beside it.
+
+    ``own`` tells whether a call of a module is one of the model's, ``quiet`` whether it is one of
+    ours beside it; hooks of ``sealed`` modules run where nobody sees it if they change their mind
+    later.
+    """
+    places = [
+        (module, hooks, number, hook, _Observed(hook, quiet, own=own))
+        for module in model.modules()
+        for hooks in (module._forward_pre_hooks, module._forward_hooks)
+        for number, hook in hooks.items()
+        if not isinstance(hook, (_Observed, *MAKE_WEIGHTS)) and not hasattr(hook, "of_the_check")
+    ]
+    try:
+        for _, hooks, number, _, watch in places:
+            hooks[number] = watch
+        yield
+    finally:
+        for module, hooks, number, hook, watch in places:
+            if hooks.get(number) is watch:
+                hooks[number] = hook
+            _LOOK_ON.setdefault(module, {}).pop(number, None)
+            if watch.looks_on and module not in sealed:
+                _LOOK_ON[module][number] = hook
+            if watch.looks_on is False:
+                _CHANGING.setdefault(module, {})[number] = hook
+
+
+@contextmanager
+def without_onlookers(model: nn.Module) -> Iterator[None]:
+    """For a while, this thread does not run hooks that were seen to change nothing."""
+    with _silent(
+        [
+            (hooks, number, hook)
+            for module in model.modules()
+            if (known := _LOOK_ON.get(module))
+            for hooks in (module._forward_pre_hooks, module._forward_hooks)
+            for number, hook in hooks.items()
+            if known.get(number) is hook
+        ]
+    ):
+        yield
+
+
+@contextmanager
+def without_hooks_of(model: nn.Module) -> Iterator[None]:
+    """For a while, this thread runs no hooks but those that make weights."""
+    with _silent(
+        [
+            (hooks, number, hook)
+            for module in model.modules()
+            for hooks in (module._forward_pre_hooks, module._forward_hooks)
+            for number, hook in hooks.items()
+            if not isinstance(hook, MAKE_WEIGHTS)
+        ]
+    ):
+        yield
+
+
+@contextmanager
+def _silent(places: Sequence[tuple[dict[int, Any], int, Any]]) -> Iterator[None]:
+    thread = threading.get_ident()
+    try:
+        for hooks, number, hook in places:
+            hooks[number] = _Observed(hook, lambda: threading.get_ident() == thread, looks_on=True)
+        yield
+    finally:
+        for hooks, number, hook in places:
+            if number in hooks:  # else it was taken away meanwhile
+                hooks[number] = hook
+
+
+def changing(module: nn.Module, hooks: Mapping[int, Any]) -> bool:
+    """Whether one of these hooks of a module has changed something before."""
+    known = _CHANGING.get(module, {})
+    return any(
+        hook.looks_on is False if isinstance(hook, _Observed) else known.get(number) is hook
+        for number, hook in hooks.items()
+    )
+
+
+def began_to_change(module: nn.Module, hooks: Mapping[int, Any]) -> None:
+    """Note that one of these hooks of a module has changed something: all run each time now."""
+    revoke(module)
+    plain = {n: h.hook if isinstance(h, _Observed) else h for n, h in hooks.items()}
+    _CHANGING.setdefault(module, {}).update(plain)
+
+
+def may_change(nodes: Iterable[Node]) -> bool:
+    """Whether hooks at these nodes may change values: one is not known to look on only."""
+    return any(
+        _LOOK_ON.get(module, {}).get(number) is not hook
+        for module in map(_with_hooks, nodes)
+        if module is not None
+        for number, hook in {**before_hooks(module), **after_hooks(module)}.items()
+        if not isinstance(hook, MAKE_WEIGHTS)
+    )
+
+
+def hooks_in(model: nn.Module) -> dict[tuple[str, int], bool]:
+    """{(path of a module, number of a hook): whether it may change values}."""
+    return {
+        (path, number): _LOOK_ON.get(module, {}).get(number) is not hook
+        for path, module in model.named_modules()
+        for hooks in (module._forward_pre_hooks, module._forward_hooks)
+        for number, hook in hooks.items()
+        if not isinstance(hook, MAKE_WEIGHTS)
+    }
+
+
+def _with_hooks(node: Node) -> nn.Module | None:
+    if isinstance(node.call.target, Hooks):
+        return node.call.target.module
+    return node.module if node.module is not None and watched(node.module) else None
+
+
+def revoke(module: nn.Module) -> None:
+    """Note that hooks of a module have changed something: they must run each time."""
+    if _LOOK_ON.pop(module, None):
+        _REVOKED[module] = _REVOKED.get(module, 0) + 1
+
+
+def revoked(model: nn.Module) -> int:
+    """How often ``revoke`` has taken effect in a model."""
+    return sum(_REVOKED.get(module, 0) for module in model.modules())

@@ -1,0 +1,40 @@
+"""Which bands of an image a figure shows, and what its caption says of its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deconvnet.data.pictures import Prepares
+from deconvnet.units import Exemplar, check_bands
+
+_USUAL = (1, 3)  # numbers of bands of which all are shown
+
+
+def bands_of(
+    given: Sequence[int] | None, prepared: Prepares | None, exemplars: Sequence[Exemplar]
+) -> tuple[int, ...] | None:
+    """The bands that a figure shows: as given, else as the preprocessing says, else the usual ones.
+
+    Args:
+        given: the argument of a call.
+        prepared: the preprocessing, where it is known.
+        exemplars: of images with equally many bands.
+
+    Returns:
+        The bands, counted from 0; None where all are shown.
+
+    Raises:
+        ValueError: bands that the images do not have.
+    """
+    chosen = given if given is not None or prepared is None else prepared.bands
+    if not exemplars:
+        return None if chosen is None else tuple(chosen)
+    there, axes = exemplars[0].patch.shape[-1], exemplars[0].axes
+    bands = check_bands(chosen, there, axes=axes)
+    return None if chosen is None and (there in _USUAL or axes == 1) else bands
+
+
+def captioned(text: str, bands: Sequence[int] | None, note: str) -> str:
+    """A caption with what is to be known of the pictures."""
+    parts = [text, f"bands {', '.join(map(str, bands))}" if bands else "", note]
+    return "; ".join(part for part in parts if part)

@@ -1,0 +1,210 @@
+"""The whole range of a unit: its lowest images, quantiles of a random sample, its strongest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from deconvnet.figures.spectrum_rows import SpectrumRow, spectrum_rows
+from deconvnet.layers import Rectifier
+from deconvnet.mining.exemplars import Reading, project_entries
+from deconvnet.mining.source import source_of
+from deconvnet.net import DeconvNet
+from deconvnet.store.store import Store, open_store
+from deconvnet.store.table import Entries, LayerTable, Sample
+from deconvnet.units import Exemplar
+
+from .exemplars import choose
+from .given import net_of
+from .result import Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, SubFigure
+
+ENDS = 2  # images at each end
+QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
+WITHOUT_LOWEST = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of a store that holds no lowest images
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum(Shown):
+    """Channels of a layer from their lowest images to their strongest.
+
+    Args:
+        layer: name of the layer.
+        rectifier: the rule of the projections.
+        rank: "max" or "mean": what an activation is, of a map.
+        n: images in the sample.
+        random_state: with which they were drawn.
+        lowest_of: the layer whose lowest images are shown; "" if the store holds none.
+        channels: {channel: its sample and its exemplars}, in ascending order.
+        model: the class of the model.
+    """
+
+    layer: str
+    rectifier: str
+    rank: str
+    n: int
+    random_state: int
+    lowest_of: str
+    channels: Mapping[int, SpectrumRow]
+    model: str = ""
+
+    def figure(
+        self,
+        *,
+        width: str | float = "cvpr-full",
+        title: str | None = None,
+        caption: bool = False,
+        parent: Figure | SubFigure | None = None,
+    ) -> Figure:
+        """A row for each channel: the histogram of the sample, patches, and projections below.
+
+        Marks below a histogram stand at the activations of the images beside it; the images of
+        the sample whose activation is 0 are told in words. The arguments are those of every
+        result, see ``Shown.figure``.
+        """
+        told = (
+            f"Channels of {self.layer} ({self.rank} of a map) over n = {self.n} images drawn at "
+            f"random (random_state {self.random_state}); projections by {self.rectifier}"
+        )
+        if self.lowest_of:
+            told += (
+                f"; the lowest have the smallest minimum in {self.lowest_of}, and a negative seed"
+            )
+            told += " shows what holds the unit down"
+        return spectrum_rows(
+            list(self.channels.values()), width=width, title=title,
+            caption=told if caption else None, parent=parent,
+        )  # fmt: skip
+
+    def table(self) -> list[dict[str, object]]:
+        """One row an exemplar: where it stands in the range, and the share of zeros."""
+        return [
+            {"at": name, "zeros": row.zero, **one.row(one.unit.image)}
+            for row in self.channels.values()
+            for name, one in zip(row.names, row.exemplars, strict=True)
+        ]
+
+
+def spectrum(
+    store: Store | str | PathLike[str],
+    layer: str,
+    channels: str | int | Sequence[int] = "strongest:4",
+    *,
+    net: DeconvNet | nn.Module | None = None,
+    data: Any = None,
+    rectifier: str | Rectifier | None = None,
+    preprocessing: Any = None,
+) -> Spectrum:
+    """Channels from their lowest images over quantiles of a random sample to their strongest.
+
+    The strongest images alone mislead (Borowski et al. 2021): these show the whole range. Of the
+    sample, the image at a quantile is the one whose rank is nearest. Images in which the unit is 0
+    have no signal. The lowest images of a rectifier are those of the layer before it.
+
+    Args:
+        store: as ``mine(..., lowest=4, sample=256)`` or ``open_store`` gives it, or its path.
+        layer: one of its layers.
+        channels: numbers, or words as for ``exemplars``.
+        net: a DeconvNet, or a model; by default as for ``exemplars``.
+        data: the data set that was mined; by default as for ``exemplars``.
+        rectifier: the rule of the projections; by default that of the net.
+        preprocessing: turns tensors back into pictures, as for ``exemplars``.
+
+    Raises:
+        KeyError, IndexError: no such layer or channel.
+        ValueError: the store holds no sample; a channel has too few images; model or data set are
+            not those that were mined.
+    """
+    store = store if isinstance(store, Store) else open_store(store)
+    table = store[layer]
+    if table.sample is None:
+        raise ValueError(
+            f"the store holds no sample of {layer}; mine it with sample=256: mine(..., lowest=4, "
+            "sample=256)"
+        )
+    chosen = choose(table, channels) if isinstance(channels, str) else channels
+    numbers = table.listed_channels(layer, chosen)
+    drawn = {channel: _drawn(table, table.sample, channel) for channel in numbers}
+    model, data = source_of(store, net, data, preprocessing=preprocessing)
+    mirrored = net_of(model, rectifier)
+    reading = Reading(store, mirrored, data, preprocessing)
+
+    def made(of: Entries | None, name: str, part: str) -> list[Exemplar]:
+        places = [(c, slot) for c, slots in drawn.items() for slot in slots[part]]
+        if of is None or not places:
+            return []
+        return project_entries(
+            store, of, name, places, net=mirrored, dataset=reading.dataset,
+            preprocessing=reading.preprocessing,
+        )  # fmt: skip
+
+    lowest = table.lowest
+    below = lowest.of if lowest is not None else ""
+    every = [
+        *made(lowest, below, "lowest"), *made(table.sample, layer, "sample"),
+        *made(table, layer, "strongest"),
+    ]  # fmt: skip
+    rows = {
+        channel: _row(channel, table.sample, slots, [e for e in every if e.unit.channel == channel])
+        for channel, slots in drawn.items()
+    }
+    rule, kind = str(mirrored.policies.rectifier), type(mirrored.model).__name__
+    rank = "maximum" if table.peak is None else "mean"
+    state = int(str(store.attributes.get("random_state", 0)))
+    n = int((table.sample.image >= 0).sum())
+    return Spectrum(layer, rule, rank, n, state, below, rows, kind)
+
+
+def _row(
+    channel: int, sample: Sample, slots: Mapping[str, list[int]], those: Sequence[Exemplar]
+) -> SpectrumRow:
+    values = sample.activation[channel]
+    values = values[np.isfinite(values)]
+    quantiles = _quantiles(slots)
+    names = [
+        *["lowest"] * len(slots["lowest"]), *(f"{q:.0%}".replace("%", " %") for q in quantiles),
+        *["strongest"] * len(slots["strongest"]),
+    ]  # fmt: skip
+    zero = float((values == 0).mean())
+    return SpectrumRow(f"channel {channel}", values, zero, names, those)
+
+
+def _quantiles(slots: Mapping[str, list[int]]) -> Sequence[float]:
+    return QUANTILES if slots["lowest"] else WITHOUT_LOWEST
+
+
+def _drawn(table: LayerTable, sample: Sample, channel: int) -> dict[str, list[int]]:
+    """The slots of a channel that are shown, each in ascending order of activation."""
+    strongest = _first(table, channel)[::-1]
+    lowest = _first(table.lowest, channel) if table.lowest is not None else []
+    drawn = {"lowest": lowest, "strongest": strongest}
+    usable = np.flatnonzero(_seen(sample, channel))
+    if not len(usable) or len(strongest) < ENDS or (table.lowest is not None) > len(lowest):
+        raise ValueError(
+            f"channel {channel} has {len(strongest)} strongest images, {len(lowest)} lowest and "
+            f"{len(usable)} in the sample; expected at least {ENDS}, 1 and 1: leave it out, or "
+            "mine more images"
+        )
+    order = usable[np.argsort(sample.activation[channel, usable], kind="stable")]
+    ranks = [round(q * (len(order) - 1)) for q in _quantiles(drawn)]
+    return {**drawn, "sample": order[ranks].tolist()}
+
+
+def _first(table: Entries, channel: int) -> list[int]:
+    """The slots of the first images of a channel."""
+    slots: list[int] = np.flatnonzero(_seen(table, channel))[:ENDS].tolist()
+    return slots
+
+
+def _seen(table: Entries, channel: int) -> NDArray[np.bool_]:
+    """(k,) whether an entry has an image, and sees pixels of it."""
+    starts, ends = np.split(table.box[channel], 2, axis=-1)
+    return np.asarray((table.images[channel] >= 0) & (ends > starts).all(-1))
