@@ -60,6 +60,12 @@ def fill(text: str) -> str | list[float]:
     return list(_parsed(text, lambda all_: list(map(float, all_.split(","))), "grey, mean or 0,0"))
 
 
+def part(text: str) -> tuple[str, list[tuple[int, ...]]]:
+    """A part and its boxes: eye=3,4,9,9/2,4,8,9."""
+    name, _, boxes = text.partition("=")
+    return name, [numbers(box) for box in boxes.split("/")]
+
+
 def limit(text: str) -> str:
     """How many images may be unreadable: 20 or 1%."""
     _parsed(text, Limit, "20 or 1%")
@@ -204,6 +210,18 @@ INVARIANCE = (
     CLASS,
     Option("--layers", "L[,L...]; default: the first and the last rectifier", type=words),
     Option("--transforms", "T[,T...] of translation, scale, rotation; default: all", type=words),
+)
+CORRESPONDENCE = (
+    Option(
+        "--part",
+        "a part and its box in each image, in pixels of the model's input: NAME=T,L,B,R/T,L,B,R",
+        type=part,
+        nargs="+",
+        required=True,
+    ),
+    Option("--layers", "L[,L...]; default: the last rectifier with maps", type=words),
+    Option("--value", "what fills the parts: grey, mean or V[,V...]", "grey", fill),
+    Option("--random-state", "of the random part and of the null", 0, int),
 )
 NATURAL = Option("images", "natural images", type=expanded, metavar="IMAGE", nargs="*")
 CLASS_MODEL = (
