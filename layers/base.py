@@ -184,6 +184,12 @@ class MirroredLayer(Brief, ABC):
     channelwise: bool = False
     """Whether channel ``c`` of the output depends on channel ``c`` of the input alone."""
 
+    rectifies: bool = False
+    """Whether it is 0 wherever its input is below 0, and never negative, as a ReLU."""
+
+    selects: bool = False
+    """Whether each value of a channel is one of that channel's inputs, as of a max pooling."""
+
     activation_name: str | None = None
     """Of a layer that a rectifier rules, the name of the function: "ReLU"."""
 

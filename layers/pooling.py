@@ -22,7 +22,7 @@ class Unpooled(WithoutFilters):
     """A max pooling; its mirror unpools by "switches", or to the "centre", or "uniform"."""
 
     unpooling: str = field(default="switches", kw_only=True)
-    channelwise = True
+    channelwise = selects = True
 
     def pool(self, input: Tensor) -> Any:
         """The maxima, and the place of each in its map."""

@@ -58,6 +58,11 @@ class Rectification(SamePlaces):
         """As the field calls it."""
         return self.activation.name
 
+    @property
+    def rectifies(self) -> bool:  # type: ignore[override]
+        """As the function does."""
+        return self.activation.rectifies
+
     def record(self, input: Tensor) -> tuple[Tensor, Kept]:
         """Activate, and let the policy remember what it needs."""
         output = self.activation.function(input)

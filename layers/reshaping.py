@@ -21,7 +21,7 @@ from .window import Interval, Window, broadcast_window
 class Passing(SamePlaces):
     """Identity, dropout at evaluation, ``contiguous``: the signal passes unchanged."""
 
-    channelwise = True
+    channelwise = selects = True
 
     def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
         """The same tensor."""

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from deconvnet.layers import Rectification
-from deconvnet.layers.pooling import AdaptiveMaxPooling, MaxPooling
-from deconvnet.layers.reshaping import Passing
 from deconvnet.projection.geometry import Geometry, Step
-
-_KEEP_THE_SIGN = (MaxPooling, AdaptiveMaxPooling, Passing)
 
 
 def lowest_of(geometry: Geometry, layer: str) -> str:
@@ -25,11 +20,10 @@ def lowest_of(geometry: Geometry, layer: str) -> str:
     while len(steps.get(node, [])) == 1:  # more where hooks of the user change the value
         (step,) = steps[node]
         sources = [source.rstrip("<=") for source in step.sources if source is not None]
-        rectifies = isinstance(step.layer, Rectification) and step.layer.activation.rectifies
-        if len(sources) != 1 or not (rectifies or isinstance(step.layer, _KEEP_THE_SIGN)):
+        if len(sources) != 1 or not (step.layer.rectifies or step.layer.selects):
             break
         node = sources[0]
-        if rectifies and _alike(geometry, node, layer):
+        if step.layer.rectifies and _alike(geometry, node, layer):
             best = node
     return best
 
