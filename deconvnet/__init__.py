@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.store.store import Store, open_store
     from deconvnet.studies.class_model import class_model
     from deconvnet.studies.compare import compare
+    from deconvnet.studies.correspondence import correspondence
     from deconvnet.studies.effective_field import effective_field
     from deconvnet.studies.exemplars import exemplars
     from deconvnet.studies.facets import facets
@@ -52,6 +53,7 @@ _HOMES = {
     "UntraceableError": "graph.errors",
     "class_model": "studies.class_model",
     "compare": "studies.compare",
+    "correspondence": "studies.correspondence",
     "effective_field": "studies.effective_field",
     "embed": "mining.embed",
     "exemplars": "studies.exemplars",
@@ -88,6 +90,7 @@ __all__ = [
     "__version__",
     "class_model",
     "compare",
+    "correspondence",
     "effective_field",
     "embed",
     "exemplars",

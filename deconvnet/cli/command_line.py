@@ -15,6 +15,7 @@ from .options import (
     BELOW,
     CHOICES,
     CLASS_MODEL,
+    CORRESPONDENCE,
     DEVICE,
     EXAMPLES,
     EXEMPLARS,
@@ -176,6 +177,13 @@ COMMANDS = {
         "torchvision:vgg16 --weights DEFAULT dog.jpg car.jpg -o invariance.pdf",
         [*MODEL, IMAGES, *INVARIANCE, *CHOICES, *FIGURE],
         "outputs/invariance.pdf",
+    ),
+    "correspondence": Command(
+        "Hide a part of images and compare how features change (Zeiler & Fergus, table 1).",
+        "torchvision:vgg16 --weights DEFAULT a.jpg b.jpg --part eye=40,60,70,90/50,64,80,94 "
+        "-o correspondence.pdf",
+        [*MODEL, IMAGES, *CORRESPONDENCE, *CHOICES, *FIGURE],
+        "outputs/correspondence.pdf",
     ),
     "effective-field": Command(
         "Measure how much of its receptive field a layer's central unit responds to (Luo 2016).",

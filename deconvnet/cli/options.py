@@ -26,7 +26,10 @@ def numbers(text: str) -> tuple[int, ...]:
 def shape(text: str) -> tuple[int, ...]:
     """Pixels along each axis, with or without the channels before them: 28, 28x28, 1x28x28."""
     expected = "pixels: 28, 28x28 or 1x28x28"
-    return tuple(_parsed(text, lambda all_: list(map(int, all_.lower().split("x"))), expected))
+    sizes = _parsed(text, lambda all_: tuple(map(int, all_.lower().split("x"))), expected)
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected {expected}")
+    return tuple(sizes)
 
 
 def levels(text: str) -> tuple[float, ...]:
@@ -55,6 +58,12 @@ def fill(text: str) -> str | list[float]:
     if text in ("grey", "mean"):
         return text
     return list(_parsed(text, lambda all_: list(map(float, all_.split(","))), "grey, mean or 0,0"))
+
+
+def part(text: str) -> tuple[str, list[tuple[int, ...]]]:
+    """A part and its boxes: eye=3,4,9,9/2,4,8,9."""
+    name, _, boxes = text.partition("=")
+    return name, [numbers(box) for box in boxes.split("/")]
 
 
 def limit(text: str) -> str:
@@ -201,6 +210,18 @@ INVARIANCE = (
     CLASS,
     Option("--layers", "L[,L...]; default: the first and the last rectifier", type=words),
     Option("--transforms", "T[,T...] of translation, scale, rotation; default: all", type=words),
+)
+CORRESPONDENCE = (
+    Option(
+        "--part",
+        "a part and its box in each image, in pixels of the model's input: NAME=T,L,B,R/T,L,B,R",
+        type=part,
+        nargs="+",
+        required=True,
+    ),
+    Option("--layers", "L[,L...]; default: the last rectifier with maps", type=words),
+    Option("--value", "what fills the parts: grey, mean or V[,V...]", "grey", fill),
+    Option("--random-state", "of the random part and of the null", 0, int),
 )
 NATURAL = Option("images", "natural images", type=expanded, metavar="IMAGE", nargs="*")
 CLASS_MODEL = (

@@ -34,7 +34,7 @@ class Panel:
     Args:
         picture: (H, W, 3), floats in [0, 1] or uint8.
         label: stands above it.
-        note: stands below it, in grey.
+        note: stands below it, in grey, in one or several lines.
         outlines: boxes in its pixels, with the colour of each.
         legend: (colour, name) lines below it.
     """
@@ -170,7 +170,10 @@ class _Line:
         self.height = snap(min(_TALLEST, free / sum(1 / ratio for ratio in ratios)))
         self.widths = [self.height / ratio for ratio in ratios]
         self.labels = [fold(panel.label, w, size=LABEL) for panel, w in self._pairs]
-        self.notes = [fold(panel.note, w, size=SMALL) for panel, w in self._pairs]
+        self.notes = [
+            [line for part in panel.note.splitlines() for line in fold(part, w, size=SMALL)]
+            for panel, w in self._pairs
+        ]
         self.above = max(map(len, self.labels)) * LABEL_LINE
         self.below = max(map(self._below, range(len(row))))
 

@@ -120,10 +120,10 @@ class Invariance(Shown):
         named, unit = _unique(self.names), TRANSFORMS[transform]
         for layer in self.layers:
             curves = dict(zip(named, self.relative(transform, layer), strict=True))
-            row.append(CurvePanel(points, curves, layer, unit, legend, low=0.0))
+            first = layer == self.layers[0]
+            row.append(CurvePanel(points, curves, layer, unit, legend and first, low=0.0))
         if self.classes is not None:
-            known = [self.classes.named(one) for one in self.targets]
-            named = _unique([f"{a}: {b}" for a, b in zip(self.names, known, strict=True)])
+            named = _unique([self.classes.named(one) for one in self.targets])
             curves = dict(zip(named, self.probability[transform], strict=True))
             row.append(CurvePanel(points, curves, "probability", unit, legend, low=0.0, high=1.0))
         return row
