@@ -30,6 +30,7 @@ _BETWEEN = 0.19  # inches between rows: a line that says what is done there
 _COLUMN, _ABREAST, _FEW = 3.2, 0.3, 6  # inches of a column of rows, and between two; rows in one
 _HEAD_LINE = 0.11  # inches
 _EDGE, _FRAME = "#c8c8c8", 0.01  # around each panel, in inches
+_FLAT = 0.25  # height by width of a map of one row
 _LEAST = 3  # cells of a map that are shown at least
 
 
@@ -148,6 +149,8 @@ def _words(
 
 def _aspect(signal: Map, window: tuple[float, float, float, float]) -> float:
     """Height by width of the part of an image that is shown."""
+    if signal.shape[0] == 1:
+        return _FLAT
     rows, columns = _part(signal.shape[:2], window, None)
     return float((rows.stop - rows.start) / (columns.stop - columns.start))
 
@@ -180,7 +183,13 @@ def _pictures(row: TraceRow, window: tuple[float, float, float, float]) -> list[
     if row.switches is not None:
         colours = np.array([_NO_SWITCH, _SWITCH, _PASSED])
         pictures.append(colours[row.switches[_part(row.switches.shape, window, row.switches == 2)]])
-    return pictures
+    return [_thick(picture) for picture in pictures]
+
+
+def _thick(picture: Picture) -> Picture:
+    """A picture of one row, as of a sound, made high enough to be seen."""
+    times = round(_FLAT * picture.shape[1]) if picture.shape[0] == 1 else 1
+    return picture.repeat(max(1, times), axis=0)
 
 
 def _shades(values: Map) -> Picture:

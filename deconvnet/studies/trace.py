@@ -44,7 +44,7 @@ class TracedNode:
         channel: the one that is shown: of those that an activation and a pooling share with the
             filter below them, the one whose signal is strongest there. None where all are shown.
         activation: (height, width) its values in the forward pass, in this channel.
-        signal: (height, width) the signal in this channel; (height, width, 3) at the images.
+        signal: (height, width) the signal in this channel; (height, width, 3) at colour images.
         strength: (height, width) the L2 norm of the signal over all channels.
         norm: the L2 norm of the whole signal.
         reached: the share of its cells, over all channels, where the signal is not zero.
@@ -184,7 +184,9 @@ def trace(
     shown = list(dict.fromkeys([layer, *shown, recording.input]))
     kinds = {name: net.graph.nodes[name].kind for name in signals if name in net.graph.nodes}
     kinds[recording.input] = "image"
-    made = tuple(_nodes(recording, signals, shown, kinds=kinds, picture=given.pictures[0]))
+    colours = given.tensor.ndim == 4 and given.tensor.shape[1] == 3
+    image = given.pictures[0] if colours else given.tensor[0]
+    made = tuple(_nodes(recording, signals, shown, kinds=kinds, image=image))
     rule, kind = str(net.policies.rectifier), type(net.model).__name__
     value = projection.activation
     return Trace(projection.unit, value, rule, given.names[0], kind, projection.box, made)
@@ -220,7 +222,7 @@ def _channels(recording: Recording, signals: Mapping[str, Tensor]) -> dict[str, 
         strongest = signals[below if below in signals else name][0].abs()
         if strongest.ndim > 1:
             channels[name] = int(strongest.flatten(1).amax(1).argmax())
-    return {name: channel for name, channel in channels.items() if name != recording.input}
+    return channels
 
 
 def _nodes(
@@ -229,17 +231,22 @@ def _nodes(
     shown: Sequence[str],
     *,
     kinds: Mapping[str, str],
-    picture: Map,
+    image: Map | Tensor,
 ) -> Iterator[TracedNode]:
-    """The nodes that are shown, from top to bottom; the picture is that of the image."""
+    """The nodes that are shown, from top to bottom.
+
+    The image is a picture (height, width, 3), shown in its colours; or a tensor of any axes and
+    bands, of which one band is shown.
+    """
     channels, order = _channels(recording, signals), list(signals)
     for name, lower in zip(shown, [*shown[1:], None], strict=True):
         signal, channel = signals[name][0].float().cpu(), channels.get(name)
         passed = order[order.index(name) : order.index(lower)] if lower else []
-        if name == recording.input:
-            activation, single = picture, signal.movedim(0, -1).numpy()
+        if name == recording.input and not isinstance(image, Tensor):
+            activation, single, channel = image, signal.movedim(0, -1).numpy(), None
         else:
-            activation = _plane(recording[name][0].float().cpu(), channel)
+            maps = torch.as_tensor(image) if name == recording.input else recording[name][0]
+            activation = _plane(maps.float().cpu(), channel)
             single = _plane(signal, channel)
         live = signal[signal != 0]
         yield TracedNode(

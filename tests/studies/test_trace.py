@@ -210,3 +210,23 @@ def test_its_table_and_its_figure(tmp_path):
     assert result.table()[0]["size"] == (4, 5, 4)
     assert result.save(tmp_path / "trace.pdf", width="cvpr").stat().st_size > 10_000
     assert result._repr_png_()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("axes", "size"),
+    [(2, (1, 28, 28)), (2, (5, 28, 28)), (1, (2, 64)), (3, (3, 8, 20, 20))],
+    ids=["grey", "five bands", "1-D", "video"],
+)
+def test_any_axes_and_bands_without_a_preprocessing(axes, size):
+    """One band is shown, of the tensor itself: no colours have to be known for it."""
+    torch.manual_seed(0)
+    conv, pool = getattr(nn, f"Conv{axes}d"), getattr(nn, f"MaxPool{axes}d")
+    model = nn.Sequential(conv(size[0], 4, 3), nn.ReLU(), pool(2), conv(4, 3, 3)).eval()
+    image = torch.rand(size)
+    result = trace(model, image, "3:1", rectifier="gradient")
+    last = result.nodes[-1]
+    assert last.size == size
+    assert last.activation.ndim == last.signal.ndim == 2
+    assert any(np.isin(last.activation, band).all() for band in image.numpy())
+    assert last.norm > 0
+    assert result._repr_png_()[:4] == b"\x89PNG"
