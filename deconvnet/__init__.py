@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.studies.spectrum import spectrum
     from deconvnet.studies.trace import trace
     from deconvnet.studies.visualize import visualize
+    from deconvnet.studies.why import why
     from deconvnet.units import Box, Region, Unit
 
 __version__ = metadata.version("deconvnet")  # of the installed package, as pyproject.toml has it
@@ -71,6 +72,7 @@ _HOMES = {
     "trace": "studies.trace",
     "verify": "mining.verify.verify",
     "visualize": "studies.visualize",
+    "why": "studies.why",
 }
 _MODULES = ("testing", "zoo")
 
@@ -108,6 +110,7 @@ __all__ = [
     "trace",
     "verify",
     "visualize",
+    "why",
 ]
 
 

@@ -45,6 +45,7 @@ from .options import (
     TRACE,
     UNITS,
     VERIFY,
+    WHY,
     Option,
     words,
 )
@@ -177,6 +178,12 @@ COMMANDS = {
         "torchvision:vgg16 --weights DEFAULT dog.jpg car.jpg -o invariance.pdf",
         [*MODEL, IMAGES, *INVARIANCE, *CHOICES, *FIGURE],
         "outputs/invariance.pdf",
+    ),
+    "why": Command(
+        "Show why a model takes one class for another: maps, units, and regions that decide.",
+        "torchvision:vgg16 --weights DEFAULT dog.jpg --true 207 -o why.pdf",
+        [*MODEL, IMAGE, *WHY, *EXAMPLES, *RULE, *FIGURE],
+        "outputs/why.pdf",
     ),
     "correspondence": Command(
         "Hide a part of images and compare how features change (Zeiler & Fergus, table 1).",
