@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.studies.compare import compare
     from deconvnet.studies.correspondence import correspondence
     from deconvnet.studies.effective_field import effective_field
+    from deconvnet.studies.evolution import evolution
     from deconvnet.studies.exemplars import exemplars
     from deconvnet.studies.facets import facets
     from deconvnet.studies.feeds import feeds
@@ -57,6 +58,7 @@ _HOMES = {
     "correspondence": "studies.correspondence",
     "effective_field": "studies.effective_field",
     "embed": "mining.embed",
+    "evolution": "studies.evolution",
     "exemplars": "studies.exemplars",
     "facets": "studies.facets",
     "feeds": "studies.feeds",
@@ -95,6 +97,7 @@ __all__ = [
     "correspondence",
     "effective_field",
     "embed",
+    "evolution",
     "exemplars",
     "facets",
     "feeds",

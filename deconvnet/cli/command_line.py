@@ -17,6 +17,7 @@ from .options import (
     CLASS_MODEL,
     CORRESPONDENCE,
     DEVICE,
+    EVOLUTION,
     EXAMPLES,
     EXEMPLARS,
     FIELD,
@@ -178,6 +179,12 @@ COMMANDS = {
         "torchvision:vgg16 --weights DEFAULT dog.jpg car.jpg -o invariance.pdf",
         [*MODEL, IMAGES, *INVARIANCE, *CHOICES, *FIGURE],
         "outputs/invariance.pdf",
+    ),
+    "evolution": Command(
+        "Follow channels' strongest responses through a training (Zeiler & Fergus, figure 4).",
+        "zoo:zfnet_mini photos/ --checkpoints epochs/ --layer relu4 -o evolution.pdf",
+        [*MODEL, *EVOLUTION, *RULE, *FIGURE],
+        "outputs/evolution.pdf",
     ),
     "why": Command(
         "Show why a model takes one class for another: maps, units, and regions that decide.",
