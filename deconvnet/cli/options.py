@@ -26,7 +26,10 @@ def numbers(text: str) -> tuple[int, ...]:
 def shape(text: str) -> tuple[int, ...]:
     """Pixels along each axis, with or without the channels before them: 28, 28x28, 1x28x28."""
     expected = "pixels: 28, 28x28 or 1x28x28"
-    return tuple(_parsed(text, lambda all_: list(map(int, all_.lower().split("x"))), expected))
+    sizes = _parsed(text, lambda all_: tuple(map(int, all_.lower().split("x"))), expected)
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected {expected}")
+    return tuple(sizes)
 
 
 def levels(text: str) -> tuple[float, ...]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -106,11 +107,10 @@ def parameters_kept(model: nn.Module, traces: Traces | None = None) -> Iterator[
     named = [(path, one) for path, one in model.named_parameters() if _has_values(one)]
     data = [(one, one.data) for _, one in named]
     guard = _CopiedBeforeWritten([own for _, own in data])
-    versions = torch.autograd.grad_mode._unsafe_preserve_version_counter(
-        tuple(one for one, _ in data)
-    )
     try:
-        with versions, guard:  # the values that are put back are those of the old version
+        with ExitStack() as versions, guard:
+            for one, _ in data:  # the values that are put back are those of the old version
+                versions.enter_context(_unsafe_preserve_version_counter(one))
             yield
     finally:
         moved = [(one, own) for one, own in data if one.data_ptr() != own.data_ptr()]

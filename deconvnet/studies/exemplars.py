@@ -199,6 +199,9 @@ def exemplars(
             report=told,
         )
     kind, rule = type(mirrored.model).__name__, str(mirrored.policies)
+    known = known_preprocessing(
+        preprocessing, data=data, model=mirrored, attributes=store.attributes
+    )
     shown = bands_of(bands, known, [one for those in made.values() for one in those])
     return Exemplars(layer, rule, made, kind, shown, known.note if known else "", rows, columns)
 

@@ -33,14 +33,15 @@ def executed(path: Path) -> Any:
 
 
 def slimmed(notebook: Any) -> Any:
-    """The notebook with its pictures in 128 colours, which takes a third of the room."""
+    """The notebook with five bits a colour in its pictures, which takes half of the room."""
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if "image/png" in data:
                 memory = io.BytesIO()
                 with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
-                    picture.convert("RGB").quantize(128).save(memory, "PNG", optimize=True)
+                    coarse = picture.convert("RGB").point(lambda value: value & 0xF8 | value >> 5)
+                coarse.save(memory, "PNG", optimize=True)
                 data["image/png"] = base64.b64encode(memory.getvalue()).decode()
     return notebook
 

@@ -1,6 +1,7 @@
 """The demo: store, grids, comparison, one unit and a page, which say how they were made."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +29,14 @@ def check(folder, told, *, layers, grids):
     """Whatever the demo names is there, can be opened, and tells of the model."""
     made = {Path(path).name: Path(path) for path in told["made"]}
     assert all(path.parent == folder for path in made.values())
-    store = open_store(made["top9.h5"])
+    store = open_store(made["top64.h5"])
     assert tuple(store) == layers
     assert store.attributes["model"] == "zoo:zfnet_mini"
     names = {path.name for path in folder.iterdir()}
     assert {name.removesuffix(", .png") for name in made} <= names
     figures = [path for path in folder.iterdir() if path.suffix in (".pdf", ".png")]
     stems = {path.stem for path in figures}
-    assert {"filters_conv1", "methods", "unit", *(f"figure2_{layer}" for layer in grids)} <= stems
+    assert {"filters_conv1", "methods", "units", *(f"figure2_{layer}" for layer in grids)} <= stems
     for path in figures:
         how = read_provenance(path)
         assert how["model"] == "zoo:zfnet_mini", path
@@ -52,6 +53,11 @@ def check(folder, told, *, layers, grids):
     page = Path(told["page"]).read_text()
     assert page.count("data:image/") >= len(grids) + 3
     assert all(what in page for name, what in told["made"].items() if not name.endswith(".h5"))
+    links = re.findall(r'href="([\w.]+\.pdf)"', page)
+    assert sorted(links) == sorted(path.name for path in figures if path.suffix == ".pdf")
+    opened = set(re.findall(r'class="opened" id="(\w+)"', page))
+    assert opened == set(re.findall(r'<a href="#(f\d+s\d+)"', page))
+    assert len(opened) >= len(grids)
 
 
 def test_a_small_demo(tmp_path, capfd, monkeypatch):
@@ -59,8 +65,7 @@ def test_a_small_demo(tmp_path, capfd, monkeypatch):
     few = zoo.photographs(["chelsea", "coffee"], scales=[2])
     monkeypatch.setattr(zoo, "photographs", lambda: few)
     monkeypatch.setattr(demo, "LAYERS", ("relu2", "relu4"))
-    monkeypatch.setattr(demo, "GRIDS", ("relu4",))
-    monkeypatch.setattr(demo, "SHOWN", "strongest:2")
+    monkeypatch.setattr(demo, "GRIDS", {"relu4": (126, 132)})
     told = ran(capfd, tmp_path / "new" / "demo")
     check(tmp_path / "new" / "demo", told, layers=("relu2", "relu4"), grids=("relu4",))
 
@@ -74,4 +79,4 @@ def test_the_check_catches_a_figure_without_provenance(tmp_path):
 @pytest.mark.slow
 def test_the_whole_demo(tmp_path, capfd):
     told = ran(capfd, tmp_path)
-    check(tmp_path, told, layers=demo.LAYERS, grids=demo.GRIDS)
+    check(tmp_path, told, layers=demo.LAYERS, grids=tuple(demo.GRIDS))

@@ -75,8 +75,8 @@ def test_feeds_and_facets(files, store, told):
 
 
 def test_a_store_stands_alone(files, store, capfd):
-    code, _, err = said(
-        capfd, "feeds", MODEL, str(store), "b.png", "--unit", "relu4:1", "--at", "relu3"
-    )
+    photo = next(iter(sorted((files / "photos").iterdir())))
+    given = [str(store), str(photo), "--unit", "relu4:1", "--at", "relu3"]
+    code, _, err = said(capfd, "feeds", MODEL, *given)
     assert code == 2
     assert "was given among 2 files; give a store alone" in err

@@ -117,8 +117,7 @@ def test_the_store_of_a_small_demo(tmp_path, capfd, monkeypatch):
     few = zoo.photographs(["chelsea", "coffee"], scales=[2])
     monkeypatch.setattr(zoo, "photographs", lambda: few)
     monkeypatch.setattr("deconvnet.cli.commands.demo.LAYERS", ("relu2", "relu4"))
-    monkeypatch.setattr("deconvnet.cli.commands.demo.GRIDS", ("relu4",))
-    monkeypatch.setattr("deconvnet.cli.commands.demo.SHOWN", "strongest:2")
+    monkeypatch.setattr("deconvnet.cli.commands.demo.GRIDS", {"relu4": (126, 132)})
     demo(tmp_path, capfd)
 
 

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
-from deconvnet.figures import RULE, PaperFigure, figure2, pages, signed, width
+from deconvnet.figures import RULE, PaperFigure, figure2, pages, signed, tile_places, width
 from deconvnet.figures.canvas.sheet import Sheet
 from deconvnet.figures.canvas.style import PAGE, paper
 from deconvnet.figures.canvas.tiles import BLANK, gap_for, pixels
@@ -126,6 +126,28 @@ def test_pages_hold_every_channel_once(channels, faults, rows, columns, count):
     assert faults(made[0]) == []
     sizes = {page.findobj(AxesImage)[0].get_extent()[1] for page in made}
     assert len(sizes) == 1, "the last page has the scale of the others"
+
+
+@pytest.mark.parametrize("size", [20, 60])
+def test_the_places_of_tiles_are_those_of_the_drawing(channels, size):
+    given = channels(5, k=4, height=size, width=size)
+    for number, one in enumerate([one for those in given.values() for one in those]):
+        one.patch[:] = number  # each tile has its own shade
+    figure = figure2(given, columns=2)
+    wide, high = figure.get_size_inches()
+    images = figure.findobj(AxesImage)
+    seen = []
+    for one, (left, top, width_, height_) in tile_places(given, columns=2):
+        x, y = (left + width_ / 2) * wide, (top + height_ / 2) * high
+        for image in images:
+            x0, x1, y1, y0 = image.get_extent()
+            if x0 <= x <= x1 and y0 <= y <= y1:
+                block = np.asarray(image.get_array())
+                row = int((y - y0) / (y1 - y0) * block.shape[0])
+                column = int((x - x0) / (x1 - x0) * block.shape[1])
+                seen.append((tuple(block[row, column]), tuple(one.patch[0, 0])))
+    assert len(seen) == 2 * 5 * 4
+    assert [shade for shade, _ in seen[1::2]] == [shade for _, shade in seen[1::2]]
 
 
 def test_more_columns_than_fit_are_refused(channels):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deconvnet.figures.html_page import Entry, write_page
+from deconvnet.figures.html_page import Entry, Spot, write_page
 
 
 @pytest.fixture
@@ -41,6 +41,30 @@ def test_text_stays_text(tmp_path, picture):
     assert "<script" not in text
     assert text.count("<img ") == 1
     assert "&lt;script&gt;" in text
+
+
+def test_a_tile_opens_its_photograph_with_the_field_drawn(tmp_path, picture):
+    spots = [
+        Spot((0.1, 0.2, 0.3, 0.4), "cat <1>", (10, 20, 30, 60), "relu4:7 in a <cat>"),
+        Spot((0.6, 0.2, 0.3, 0.4), "cat <1>", (10, 20, 30, 60), "relu4:7 in a <cat>"),
+        Spot((0.6, 0.7, 0.3, 0.2), "cat <1>", (0, 0, 9, 9), "relu4:8"),
+    ]
+    entry = Entry("relu4", "text", picture, ["a&b.pdf"], spots)
+    photographs = {"cat <1>": Image.new("RGB", (200, 100), "red")}
+    file = tmp_path / "index.html"
+    write_page(file, title="t", text="", entries=[entry], photographs=photographs)
+    text = file.read_text()
+    assert "<cat>" not in text
+    assert "cat <1>" not in text
+    assert '<a href="a%26b.pdf">a&amp;b.pdf</a>' in text
+    assert re.findall(r'<a href="#(\w+)"><title>', text) == ["f0s0", "f0s0", "f0s1"]
+    assert '<rect x="0.1000" y="0.2000" width="0.3000" height="0.4000"/>' in text
+    first = text[text.index('id="f0s0"') :]
+    assert '<rect x="20.0" y="10.0" width="40.0" height="20.0"' in first[:600]
+    assert 'viewBox="0 0 200 100"' in first[:200]
+    assert text.count("<symbol") == 1, "a photograph is in the page once"
+    with pytest.raises(KeyError):
+        write_page(file, title="t", text="", entries=[entry], photographs={})
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path, picture):

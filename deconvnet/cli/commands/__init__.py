@@ -49,14 +49,15 @@ def check(options: argparse.Namespace) -> None:
 
 
 def policies(rule: str, options: argparse.Namespace) -> Policies:
-    """The policies of a rule and of the choices among the options."""
+    """The policies of a rule and of those of the choices that the command has as options."""
     from deconvnet.layers import Policies
 
+    given = vars(options)
     return Policies.of(
         rule,
-        options.fallback,
-        normalization=options.normalization,
-        unpooling=options.unpooling,
+        given.get("fallback"),
+        normalization=given.get("normalization"),
+        unpooling=given.get("unpooling", "switches"),
     )
 
 

@@ -31,6 +31,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         target=targets,
         rectifiers=options.rectifiers,
         sign=signs,
+        preprocessing=loaded.preprocessing,
         bands=options.bands,
         classes=zoo.class_names() if loaded.spec == "zoo:zfnet_mini" else (),
     )

@@ -21,6 +21,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         channel=options.channel,
         position=options.position,
         seed=options.seed,
+        preprocessing=loaded.preprocessing,
         bands=options.bands,
     )
     return drawn(result, options, loaded)

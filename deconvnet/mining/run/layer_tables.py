@@ -101,14 +101,13 @@ def _places(
     flat, mapped = position.numpy(), len(size) > 2
     missing = flat < 0
     whole = size[2:] if mapped else (1,) * axes
-    place = np.stack(np.unravel_index(np.maximum(flat, 0), whole), -1)
+    place = np.stack(np.unravel_index(np.maximum(flat, 0), whole), -1).astype(np.int32)
     place[missing | (not mapped)] = -1
-    starts, stops = receptive_field.boxes(
-        geometry,
-        node,
-        place.reshape(-1, axes) if mapped else np.zeros((flat.size, 0)),
-        channels=np.repeat(np.arange(size[1]), flat.shape[1]),
-    )
-    box = np.concatenate([starts, stops], axis=1).reshape(*flat.shape, 2 * axes)
+    each = flat.shape[1] if mapped else 1  # without positions, all of a channel see the same
+    at = place.reshape(-1, axes) if mapped else np.zeros((size[1], 0), np.int32)
+    channels = np.repeat(np.arange(size[1]), each)
+    ends = receptive_field.boxes(geometry, node, at, channels=channels)
+    box = np.concatenate(ends, axis=1, dtype=np.int32).reshape(size[1], -1, 2 * axes)
+    box = np.repeat(box, flat.shape[1] // each, axis=1)
     box[missing] = -1
-    return place.astype(np.int32), box.astype(np.int32)
+    return place, box

@@ -92,6 +92,19 @@ def first_positions(
     return torch.cat(places)
 
 
+def every_position(activations: Tensor, values: Tensor, rows: list[int]) -> Tensor:
+    """Where all maps (channels, rows) of some rows first hold their values, as above.
+
+    The last axis of what is compared is that of the channels: so activations usually lie.
+    """
+    if activations.ndim == 2:
+        return torch.zeros_like(values[rows].T, dtype=torch.int64)
+    some = activations[rows].movedim(1, -1).flatten(1, -2)
+    equal = some == values[rows][:, None].to(some.device, some.dtype)
+    first = equal.view(torch.uint8).max(1).indices  # the first of equals, as PyTorch says
+    return first.T.to(values.device)
+
+
 def strongest(activations: Tensor) -> Tensor:
     """The maxima (batch, channels) of maps, float32; NaN only where all of a map is."""
     places = tuple(range(2, activations.ndim))

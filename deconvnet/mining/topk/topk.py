@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .exact_sum import ExactSum
 from .keys import LAST_IMAGE, places_of
-from .maxima import first_positions, maxima_and_sums, spatial_means
+from .maxima import every_position, first_positions, maxima_and_sums, spatial_means
 from .ranking import Ranked, Ranking
 from .sampled import Drawn, Sampled
 
@@ -99,9 +99,8 @@ class TopK:
         self.ranking.take(values, images.to(device), locate)
         rows, slots = drawn
         if rows:
-            every = torch.arange(self.channels, device=device).repeat_interleave(len(rows))
-            places = locate(torch.tensor(rows, device=device).repeat(self.channels), every)
-            self.sampled.put(values[rows].T, places.view(self.channels, -1), slots)
+            places = places_of(every_position(activations, maxima, rows), maxima[rows].T)
+            self.sampled.put(values[rows].T, places, slots)
 
     def merge(self, other: "TopK") -> None:
         """Take in what another instance saw, but for its sample; commutative and associative."""
