@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.studies.compare import compare
     from deconvnet.studies.correspondence import correspondence
     from deconvnet.studies.effective_field import effective_field
+    from deconvnet.studies.evolution import evolution
     from deconvnet.studies.exemplars import exemplars
     from deconvnet.studies.facets import facets
     from deconvnet.studies.feeds import feeds
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.studies.spectrum import spectrum
     from deconvnet.studies.trace import trace
     from deconvnet.studies.visualize import visualize
+    from deconvnet.studies.why import why
     from deconvnet.units import Box, Region, Unit
 
 __version__ = metadata.version("deconvnet")  # of the installed package, as pyproject.toml has it
@@ -56,6 +58,7 @@ _HOMES = {
     "correspondence": "studies.correspondence",
     "effective_field": "studies.effective_field",
     "embed": "mining.embed",
+    "evolution": "studies.evolution",
     "exemplars": "studies.exemplars",
     "facets": "studies.facets",
     "feeds": "studies.feeds",
@@ -71,6 +74,7 @@ _HOMES = {
     "trace": "studies.trace",
     "verify": "mining.verify.verify",
     "visualize": "studies.visualize",
+    "why": "studies.why",
 }
 _MODULES = ("testing", "zoo")
 
@@ -93,6 +97,7 @@ __all__ = [
     "correspondence",
     "effective_field",
     "embed",
+    "evolution",
     "exemplars",
     "facets",
     "feeds",
@@ -108,6 +113,7 @@ __all__ = [
     "trace",
     "verify",
     "visualize",
+    "why",
 ]
 
 

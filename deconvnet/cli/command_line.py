@@ -17,6 +17,7 @@ from .options import (
     CLASS_MODEL,
     CORRESPONDENCE,
     DEVICE,
+    EVOLUTION,
     EXAMPLES,
     EXEMPLARS,
     FIELD,
@@ -45,6 +46,7 @@ from .options import (
     TRACE,
     UNITS,
     VERIFY,
+    WHY,
     Option,
     words,
 )
@@ -177,6 +179,18 @@ COMMANDS = {
         "torchvision:vgg16 --weights DEFAULT dog.jpg car.jpg -o invariance.pdf",
         [*MODEL, IMAGES, *INVARIANCE, *CHOICES, *FIGURE],
         "outputs/invariance.pdf",
+    ),
+    "evolution": Command(
+        "Follow channels' strongest responses through a training (Zeiler & Fergus, figure 4).",
+        "zoo:zfnet_mini photos/ --checkpoints epochs/ --layer relu4 -o evolution.pdf",
+        [*MODEL, *EVOLUTION, *RULE, *FIGURE],
+        "outputs/evolution.pdf",
+    ),
+    "why": Command(
+        "Show why a model takes one class for another: maps, units, and regions that decide.",
+        "torchvision:vgg16 --weights DEFAULT dog.jpg --true 207 -o why.pdf",
+        [*MODEL, IMAGE, *WHY, *EXAMPLES, *RULE, *FIGURE],
+        "outputs/why.pdf",
     ),
     "correspondence": Command(
         "Hide a part of images and compare how features change (Zeiler & Fergus, table 1).",

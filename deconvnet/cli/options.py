@@ -223,6 +223,26 @@ CORRESPONDENCE = (
     Option("--value", "what fills the parts: grey, mean or V[,V...]", "grey", fill),
     Option("--random-state", "of the random part and of the null", 0, int),
 )
+WHY = (
+    Option("--true", "class that was expected, by index or name", type=class_, required=True),
+    Option("--predicted", "the other class; default: the likeliest", type=class_),
+    LAYER,
+    Option(
+        "--value", "what fills the square that hides a region: grey, mean or V[,V...]", "grey", fill
+    ),
+)
+EVOLUTION = (
+    Option("data", _DATA, type=expanded, metavar="DATA"),
+    Option(
+        "--checkpoints",
+        "state dicts, or a folder of them, in the order of the last number in their names",
+        type=expanded,
+        nargs="+",
+        required=True,
+    ),
+    LAYER,
+    Option("--channels", "0-15 or 3,7,9; default: six spread over the layer"),
+)
 NATURAL = Option("images", "natural images", type=expanded, metavar="IMAGE", nargs="*")
 CLASS_MODEL = (
     Option("--target", "classes, by index or name: C[,C...]", type=classes, required=True),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -50,9 +49,8 @@ def covered(
     square: Tensor,
     *,
     layers: Sequence[str],
-    channel: int,
     progress: bool,
-) -> tuple[Tensor, Tensor]:
+) -> Iterator[dict[str, Tensor]]:
     """What a net makes of an image with a square at places, of which it runs only what it must.
 
     Args:
@@ -60,16 +58,13 @@ def covered(
         pixels: (1, channels, height, width).
         places: (places, 2) top and left of the square.
         square: (1, channels, height, width), its pixels.
-        layers: two, or twice the same.
-        channel: of the first layer.
+        layers: whose values are asked for.
         progress: show a bar.
 
-    Returns:
-        (places,) sums of that channel, and (places, …) values of the last layer.
+    Yields:
+        {layer: (some places, channels, *size)}, place after place.
     """
-    sums, scores = [], []
-    graph = net.graph
-    rerun = None
+    graph, rerun = net.graph, None
     if Rerun.possible(graph):
         geometry = net.geometry(tuple(pixels.shape[1:]))
         rerun = Rerun(graph, geometry, pixels, layers=layers)
@@ -77,12 +72,9 @@ def covered(
     for some in bar(parts, "occlusion", total=len(parts), progress=progress):
         squares = square.expand(len(some), -1, -1, -1)
         if rerun is not None:
-            made = rerun.of(some, squares)
+            yield rerun.of(some, squares)
         else:
-            made = values(net, pasted(pixels, some, squares), layers, progress=False)
-        sums.append(made[layers[0]][:, channel].double().flatten(1).sum(1))
-        scores.append(made[layers[-1]])
-    return torch.cat(sums), torch.cat(scores)
+            yield values(net, pasted(pixels, some, squares), layers, progress=False)
 
 
 def pasted(image: Tensor, places: NDArray[np.int64], squares: Tensor) -> Tensor:

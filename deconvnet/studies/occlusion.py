@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -261,9 +262,10 @@ def occlusion(
     tops, lefts = (grid(0, n - side, step) for n in pixels.shape[2:])
     places = np.array([(top, left) for top in tops for left in lefts], dtype=np.int64)
     squares = fill.expand(-1, -1, side, side)
-    left_over, scores = covered(
-        net, pixels, places, squares, layers=wanted, channel=which, progress=progress
-    )
+    left_over, scores = [], []
+    for made in covered(net, pixels, places, squares, layers=wanted, progress=progress):
+        left_over.append(made[named][:, which].double().flatten(1).sum(1))
+        scores.append(made[wanted[-1]])
     shape = len(tops), len(lefts)
     return Occlusion(
         given.names[0],
@@ -275,12 +277,16 @@ def occlusion(
         which,
         np.array(tops),
         np.array(lefts),
-        left_over.reshape(shape).cpu().numpy(),
+        torch.cat(left_over).reshape(shape).cpu().numpy(),
         float(sums[which]),
         str(net.policies.rectifier),
         projected[0].permute(1, 2, 0).float().cpu().numpy(),
         examples,
-        **({} if known is None else _told(known, chosen, whole[known.layer], scores, shape)),
+        **(
+            {}
+            if known is None
+            else _told(known, chosen, whole[known.layer], torch.cat(scores), shape)
+        ),
     )
 
 

@@ -71,6 +71,7 @@ BAD = {
     f"invariance {MODEL} photos/cat0.png --target 367": "target=367 was given",
     f"correspondence {MODEL} photos/cat0.png --part eye=1,1,9,9": "1 images of 2 axes were given",
     f"correspondence {MODEL} photos/cat0.png --part eye=1,1,9,97": "inside 96 x 96 pixels",
+    f"why {MODEL} photos/cat0.png --true 367": "true=367 was given",
     GELU: r"at 1: .*GELU.*(derivative|rectify)",
     "layers vgg16": "'vgg16' is no model; write torchvision:NAME, timm:NAME, zoo:NAME, path",
     "layers torchvision:vgg61": "torchvision has no 'vgg61'; the nearest are",

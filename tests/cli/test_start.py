@@ -23,7 +23,7 @@ COMMANDS = (
     "verify",
 )
 COMMANDS += ("embed", "relu-table", "occlusion", "trace", "class-model", "localize")
-COMMANDS += ("effective-field", "invariance", "correspondence")
+COMMANDS += ("effective-field", "invariance", "correspondence", "why", "evolution")
 
 
 def python(*arguments, cwd=ROOT, **options):
