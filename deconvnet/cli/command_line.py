@@ -214,7 +214,7 @@ COMMANDS = {
     ),
     "class-model": Command(
         "Find the image that a model scores highest for a class (Simonyan, figure 1).",
-        "torchvision:vgg16 --weights DEFAULT photos/a.jpg photos/b.jpg --target 151,207 "
+        "torchvision:vgg16 --weights DEFAULT --target 151,207 --images dog.jpg cat.jpg "
         "-o classes.pdf",
         [*MODEL, NATURAL, *CLASS_MODEL, *EXAMPLES, *CHOICES, *FIGURE],
         "outputs/class_model.pdf",

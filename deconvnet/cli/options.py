@@ -243,7 +243,9 @@ EVOLUTION = (
     LAYER,
     Option("--channels", "0-15 or 3,7,9; default: six spread over the layer"),
 )
-NATURAL = Option("images", "natural images", type=expanded, metavar="IMAGE", nargs="*")
+NATURAL = Option(
+    "--images", "natural images to show beside", type=expanded, metavar="IMAGE", nargs="+"
+)
 CLASS_MODEL = (
     Option("--target", "classes, by index or name: C[,C...]", type=classes, required=True),
     Option("--penalty", "weight of the squared norm; default: by the zero image", type=float),

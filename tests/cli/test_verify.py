@@ -100,7 +100,7 @@ def demo(folder, capfd):
     """The demo's store passes, and does not with other weights."""
     code, _, err = said(capfd, "demo", "-o", folder / "demo")
     assert code == 0, err
-    store = folder / "demo" / "top9.h5"
+    store = folder / "demo" / "top64.h5"
     code, out, _ = said(capfd, "verify", store, "--exact")
     assert code == 0, out
     assert out.splitlines()[0].startswith("100 of ")

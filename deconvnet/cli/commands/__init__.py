@@ -44,7 +44,7 @@ def check(options: argparse.Namespace) -> None:
         rules += given.get(name) or []
     for rule in rules:
         policies(rule, options)
-    for file in given.get("images", ()):
+    for file in given.get("images") or ():
         check_readable(file)
 
 
