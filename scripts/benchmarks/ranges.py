@@ -155,8 +155,8 @@ class Deep:
 
     @property
     def key(self) -> str:
-        """The row's name: ``vgg16,mining,memory,1000``."""
-        return f"{self.network},mining,memory,{self.k}"
+        """The row's name: ``vgg16,mining,memory,1000,0,0``, with k, lowest and sample."""
+        return f"{self.network},mining,memory,{self.k},{self.lowest},{self.sample}"
 
     def quick(self) -> Deep:
         """A smaller row, to see that it runs."""
