@@ -6,7 +6,6 @@ import os
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 import deconvnet.mining.run.microbatches
 from deconvnet import DeconvNet, Preprocessing
@@ -114,12 +113,6 @@ def test_a_method_that_is_no_path(work, tmp_path, found):
     store = mine(work[0], Odd(work[1]), tmp_path / "a.h5", k=3)
     expected = ["\udcff.jpg"] * 11 if isinstance(found, bytes) else list(map(str, store.images))
     assert list(store.images.values()) == expected[: len(store.images)]
-
-
-def test_maps_of_one_axis(tmp_path):
-    model = nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU()).eval()
-    with pytest.raises(ValueError, match=r"no layer .* that of 0 is \(1, 4, 18\)"):
-        mine(model, list(torch.randn(5, 3, 20)), tmp_path / "a.h5")
 
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError(111, "refused"), EOFError()])
