@@ -68,7 +68,8 @@ def the_model(
     prepared = known or loaded.preprocessing
     size = mined.get("input_size")
     if known is None and isinstance(prepared, Preprocessing) and isinstance(size, tuple):
-        prepared = replace(prepared, size=size, resize=None)  # of images that come as tensors
+        here = size if mined.get("format_version") == 1 else size[1:]  # without channels then
+        prepared = replace(prepared, size=here, resize=None)  # of images that come as tensors
     if changed:
         prepared = adapted(prepared, changed, axes=len(loaded.shape) - 1)
     told, shape = bool(changed) or known is not None, prepared.shape or loaded.shape

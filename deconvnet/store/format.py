@@ -4,8 +4,8 @@ MUST and MAY bind whoever writes such a file. A reader refuses a file that break
 passes over attributes, groups and datasets that it does not know, and keeps them where it writes
 the file again. So what MAY be there can grow within a version; the version changes when an older
 reader would take a file for what it is not. A reader refuses versions that it does not know.
-Version 1 had images of two axes, was ranked by "max", and had neither ``ties``, ``lowest``,
-``sample`` nor ``directions``; this reader reads it.
+Version 1 had images of two axes and an ``input_size`` without the channels, was ranked by "max",
+and had neither ``ties``, ``lowest``, ``sample`` nor ``directions``; this reader reads it.
 
 D is the number of spatial axes of the model's input: 1, 2 or 3. A position has the last D of
 ``depth``, ``row`` and ``col``: ``col`` alone for signals, ``row`` and ``col`` for images.
@@ -15,10 +15,10 @@ D is the number of spatial axes of the model's input: 1, 2 or 3. A position has 
     ``order`` (text). MUST where they are not 0, 0, 0 and "max": ``lowest``, ``sample``,
     ``random_state`` (integers), ``rank`` ("max" or "mean"). MAY, and ``deconvnet.mine`` does:
     ``model``, ``model_fingerprint``, ``dataset``, ``dataset_fingerprint``, ``transform``,
-    ``input_size``, ``batch_shape``, ``dtype``, ``device``, ``layout``, ``threads``,
-    ``nan_policy``, ``versions`` (a JSON object as text), ``images_seen``, ``images_failed``. A
-    value is text, a number or a list of numbers, and of these names always of one kind, see
-    ``KINDS``.
+    ``input_size`` (channels, *size of an image), ``batch_shape``, ``dtype``, ``device``,
+    ``layout``, ``threads``, ``nan_policy``, ``versions`` (a JSON object as text),
+    ``images_seen``, ``images_failed``. A value is text, a number or a list of numbers, and of
+    these names always of one kind, see ``KINDS``.
 ``/layers/<name>``
     A group for each layer, in the order of the network. In a name ``%`` is written ``%25``, ``/``
     is ``%2F``, and a name that is one dot is ``%2E``. Attributes, MUST: ``channels``, and

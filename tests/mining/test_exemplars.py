@@ -199,7 +199,7 @@ def test_the_last_bits_may_differ(work):
     ("images", "message"),
     [
         (lambda x: x[:2], r"image \d+ of the store is not in the data set, which has 2; mine"),
-        (lambda x: x[..., :-1], r"images of \(17, 13\) pixels; \(17, 14\) were mined"),
+        (lambda x: x[..., :-1], r"images of \(3, 17, 13\); of \(3, 17, 14\) were mined"),
         (lambda x: x[:0], "data set of 0 images gives none"),
     ],
 )

@@ -241,7 +241,7 @@ def test_provenance(tmp_path):
     found = open_store(tmp_path / "a.h5").attributes
     assert found == store.attributes
     expected = {"model": source.model, "weights": source.weights, "dataset": source.dataset}
-    expected |= {"transform": source.transform, "k": 2, "input_size": SIZE, "device": "cpu"}
+    expected |= {"transform": source.transform, "k": 2, "input_size": (3, *SIZE), "device": "cpu"}
     expected |= {"batch_shape": (3, 3, *SIZE), "dtype": "float32", "images_seen": 11}
     assert {key: found[key] for key in expected} == expected
     assert set(found["versions"]) == {"deconvnet", "h5py", "python", "torch"}

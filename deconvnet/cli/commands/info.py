@@ -114,7 +114,7 @@ def _facts(store: Store, description: Mapping[str, Any]) -> Iterable[tuple[str, 
     yield from _ranges(facts, description["layers"])
     if "input_size" in facts:
         size, transform = by(facts["input_size"]), facts.get("transform", "no transform")
-        yield "input", f"{size} pixels, {transform}"
+        yield "input", f"{size}, {transform}"
     if "batch_shape" in facts:
         how = f"{facts.get('dtype', '?')} on {facts.get('device', '?')}"
         yield "batches", f"{by(facts['batch_shape'])}, {how}"

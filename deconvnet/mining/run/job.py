@@ -123,7 +123,7 @@ class Job:
             "sample": settings.sample,
             "random_state": settings.random_state if settings.sample else 0,
             "rank": settings.rank,
-            "input_size": list(image.shape[1:]),
+            "input_size": list(image.shape),
             "batch_shape": [batch, *image.shape],
             "dtype": str(one.dtype).removeprefix("torch."),
             "device": one.device.type,  # not its number, which differs from process to process
