@@ -40,7 +40,7 @@ def test_starting_over_can_be_interrupted_and_gone_on_with(tmp_path, whole, chan
         assert same(path, changed)
     told = []
     mined(path, tell=told.append)
-    assert told == [f"going on: {20 + 12 * (times - 1)} of {COUNT} images are done already"]
+    assert told[-1:] == [f"going on: {20 + 12 * (times - 1)} of {COUNT} images are done already"]
     assert same(path, whole)
     assert os.listdir(tmp_path) == ["top.h5"]
 
@@ -83,7 +83,7 @@ def test_an_old_store_that_has_changed_meanwhile_is_not_replaced(tmp_path, whole
     assert (path.read_bytes(), kept(path)) == (content, before)
     path.rename(tmp_path / "old.h5")
     mined(path, tell=told.append)
-    assert told == [f"going on: 20 of {COUNT} images are done already"]
+    assert told[-1:] == [f"going on: 20 of {COUNT} images are done already"]
     assert same(path, whole)
 
 
@@ -113,7 +113,7 @@ def test_a_store_that_came_after_is_recognised(tmp_path, whole, changed, monkeyp
     assert len(kept(path)) == 3
     told = []
     mined(path, tell=told.append)
-    assert "is finished already" in told[0]
+    assert "is finished already" in told[-1]
     assert same(path, whole)
     assert os.listdir(tmp_path) == ["top.h5"]
 
@@ -179,7 +179,7 @@ def test_a_finished_store_beside_unfinished_work_of_another(tmp_path, whole):
     shutil.copy(whole, path)
     told = []
     mined(path, tell=told.append)
-    assert "is finished already" in told[0]
+    assert "is finished already" in told[-1]
     assert kept(path) == before != {}
 
 
