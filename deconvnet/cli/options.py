@@ -106,7 +106,7 @@ class Option:
         parser.add_argument(*names, **{**given, "help": self.help + told})
 
 
-_MODEL = "torchvision:NAME, zoo:NAME, path/to/file.py:factory or package.module:factory"
+_MODEL = "torchvision:NAME, timm:NAME, zoo:NAME, path/to/file.py:factory or package.module:factory"
 _WEIGHTS = "state dict or checkpoint (.pth, .safetensors), or torchvision's: DEFAULT"
 _DATA = "folder of images, list of images (.txt), hf:PATH[:COLUMN], or a factory like MODEL's"
 _FILES = ("size", "content")
@@ -116,9 +116,15 @@ _SIGNS = "all, positive, negative, absolute_value"
 POLICIES = "RECTIFIER[,RECTIFIER]"
 _TARGET = "classes 7, units LAYER:C[@ROW,COL], regions LAYER:C@TOP:BOTTOM,LEFT:RIGHT of a map"
 CHOICES = (
-    Option("--fallback", "what to do at activations without a rule", choices=_RULES),
-    Option("--unpooling", "where max pooling's signal goes", "switches", choices=_UNPOOLINGS),
-    Option("--normalization", "of local responses; default: as the paper", choices=_NORMALIZATIONS),
+    Option(
+        "--fallback", "what to do at activations that the rectifier has no rule for", choices=_RULES
+    ),
+    Option("--unpooling", "where max pooling sends the signal", "switches", choices=_UNPOOLINGS),
+    Option(
+        "--normalization",
+        "mirror of local response normalization; default: as in the paper",
+        choices=_NORMALIZATIONS,
+    ),
 )
 RULE = (
     Option("--rectifier", "deconvnet, gradient, guided, identity, rectgrad(98)", "deconvnet"),
@@ -126,7 +132,7 @@ RULE = (
 )
 NORMALISED = (
     Option("--mean", "mean of each channel in [0, 1], or one for all: .5,.5,.5", type=levels),
-    Option("--std", "standard deviation, likewise", type=levels),
+    Option("--std", "standard deviation of each channel, or one for all", type=levels),
 )
 BANDS = Option("--bands", "bands to show of more than three, from 0: R,G,B or one", type=numbers)
 MODEL = (
@@ -149,13 +155,13 @@ FIGURE = (
     Option("--output", "figure to write: .pdf, .png, .svg, .eps or .tiff", type=expanded),
     Option("--width", "ieee, nature-full, neurips, …, 89mm, 3.5in", "cvpr-full"),
     Option("--title", "title above the figure"),
-    Option("--caption", "say below the figure how it was drawn", False),
+    Option("--caption", "add a line that says how the figure was drawn", False),
 )
 UNITS = (
     Option("--layer", "node name, see `deconvnet layers`; default: the last activation"),
     Option("--channel", "channels: C[,C...], C-C, or strongest:N in each image", "strongest:3"),
     Option("--position", "ROW,COL in the map; default: the strongest", type=numbers),
-    Option("--seed", "value to start from: activation, one or map", "activation"),
+    Option("--seed", "value to project: the activation, one, or the whole map", "activation"),
 )
 TARGET = (
     Option("--layer", "node name, see `deconvnet layers`"),
@@ -169,8 +175,12 @@ IMAGE = Option("image", "image file", type=expanded, metavar="IMAGE")
 CLASS = Option("--target", "class, by index or name; default: the likeliest", type=class_)
 LAYER = Option("--layer", "node name; default: the last rectifier with maps")
 EXAMPLES = (
-    Option("--store", "store of this model, for exemplars beside", type=expanded),
-    Option("--data", "DATA of the store, if it holds no projections", type=expanded),
+    Option(
+        "--store", "store of this model; its exemplars are drawn beside the result", type=expanded
+    ),
+    Option(
+        "--data", "data set of the store; needed if the store holds no projections", type=expanded
+    ),
 )
 OCCLUSION = (
     CLASS,
@@ -221,7 +231,7 @@ CORRESPONDENCE = (
     ),
     Option("--layers", "L[,L...]; default: the last rectifier with maps", type=words),
     Option("--value", "what fills the parts: grey, mean or V[,V...]", "grey", fill),
-    Option("--random-state", "of the random part and of the null", 0, int),
+    Option("--random-state", "seed of the random parts that serve as the control", 0, int),
 )
 WHY = (
     Option("--true", "class that was expected, by index or name", type=class_, required=True),
@@ -249,7 +259,7 @@ NATURAL = Option(
 CLASS_MODEL = (
     Option("--target", "classes, by index or name: C[,C...]", type=classes, required=True),
     Option("--penalty", "weight of the squared norm; default: by the zero image", type=float),
-    Option("--steps", "of the ascent", 100, int),
+    Option("--steps", "steps of gradient ascent", 100, int),
     Option("--rate", "share of the way that a step goes", 0.1, float),
 )
 OUTPUT = Option("--output", "store to write", type=expanded)
@@ -272,7 +282,13 @@ MINE = (
     Option("--threads", "CPU threads; default: as the run began, or PyTorch's", type=int),
     Option("--shard", "process I of N, from 0; default: from torchrun or SLURM", metavar="I/N"),
     Option("--store-patches", "write patches into the store", False),
-    Option("--store-projections", "and projections", [], words, metavar=POLICIES),
+    Option(
+        "--store-projections",
+        "write projections by these rectifiers into the store, too",
+        [],
+        words,
+        metavar=POLICIES,
+    ),
     Option("--dry-run", "estimate time, memory and disk space; write nothing", False),
     Option("--strict", "stop at the first unreadable image", False),
     Option("--fingerprint", "identify files by size or by content", "size", choices=_FILES),
@@ -295,7 +311,9 @@ VERIFY = (
     Option("--exact", "require equality to the last bit", False),
 )
 MINED_MODEL = (
-    Option("--model", "MODEL, if not the one that the store names", type=expanded),
-    Option("--weights", "weights, if not where the store says", type=expanded),
+    Option("--model", "model to use instead of the one that the store names", type=expanded),
+    Option("--weights", "weights to use instead of those that the store names", type=expanded),
 )
-MINED_DATA = Option("--data", "DATA, if not where the store says", type=expanded)
+MINED_DATA = Option(
+    "--data", "data set to use instead of the one that the store names", type=expanded
+)

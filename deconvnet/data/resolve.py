@@ -27,9 +27,10 @@ UNKNOWN = "unknown"
 """What a store says of a preprocessing that nobody stated."""
 _HUGGING_FACE = "hf:"
 HOW = (
-    "give preprocessing=deconvnet.Preprocessing(...), torchvision's weights or transforms, timm's "
-    "model.pretrained_cfg, or a callable; to this call, to DeconvNet, or put it on the data set or "
-    "the model as their attribute preprocessing; on the command line give --mean and --std"
+    "give preprocessing=deconvnet.Preprocessing(size=(96, 96), resize=96, mean=..., std=...), "
+    "torchvision's weights or transforms, timm's model.pretrained_cfg, or a callable; to this call,"
+    " to DeconvNet, or put it on the data set or the model as their attribute preprocessing; on "
+    "the command line give --mean and --std"
 )
 
 

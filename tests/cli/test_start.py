@@ -130,3 +130,9 @@ def test_a_reader_that_has_seen_enough(tmp_path):
         assert process.wait(timeout=60) == 0
         errors.seek(0)
         assert errors.read() == ""
+
+
+def test_help_names_every_form_of_a_model():
+    told = " ".join(deconvnet("visualize", "--help").stdout.split())
+    for form in ("torchvision:NAME", "timm:NAME", "zoo:NAME", "path/to/file.py:factory"):
+        assert form in told

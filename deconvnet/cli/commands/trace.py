@@ -18,7 +18,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     result = trace(net, options.image, unit, nodes=options.nodes)
     saved(result, options, {"model": loaded.spec, "weights": loaded.weights})
     for row in result.table():
-        share = f"{row['reached']:.1%} of its cells, {row['negative']:.0%} of them negative"
+        share = (
+            f"nonzero in {row['reached']:.1%} of the map, {row['negative']:.0%} of that negative"
+        )
         said(f"{row['node']}: norm {row['norm']:.4g}, {share}", options)
     said(options.output, options)
     return {"figure": options.output, "unit": str(result.unit), "nodes": result.table()}
