@@ -104,3 +104,16 @@ def test_a_store_from_the_disk_follows_its_words(tmp_path):
         ValueError, match="mined from Python, from a Ties; say how to build the model"
     ):
         exemplars(open_store(nameless.path), "relu", data=work_data)
+
+
+@pytest.mark.parametrize(
+    ("channels", "options", "message"),
+    [
+        ([], {}, "no channel was given"),
+        ("0-1", {"rows": 0}, "rows=0 was given, expected 1 or more"),
+        ("0-1", {"columns": 0}, "columns=0 was given, expected 1 or more"),
+    ],
+)
+def test_a_grid_of_nothing_is_refused(work, channels, options, message):
+    with pytest.raises(ValueError, match=message):
+        exemplars(work[0], "relu", channels, rectifier="guided", **options)
