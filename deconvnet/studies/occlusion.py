@@ -277,7 +277,7 @@ def occlusion(
         np.array(lefts),
         left_over.reshape(shape).cpu().numpy(),
         float(sums[which]),
-        str(net.policies.rectifier),
+        str(net.policies),
         projected[0].permute(1, 2, 0).float().cpu().numpy(),
         examples,
         **({} if known is None else _told(known, chosen, whole[known.layer], scores, shape)),

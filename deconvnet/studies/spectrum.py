@@ -156,7 +156,7 @@ def spectrum(
         channel: _row(channel, table.sample, slots, [e for e in every if e.unit.channel == channel])
         for channel, slots in drawn.items()
     }
-    rule, kind = str(mirrored.policies.rectifier), type(mirrored.model).__name__
+    rule, kind = str(mirrored.policies), type(mirrored.model).__name__
     rank = "maximum" if table.peak is None else "mean"
     state = int(str(store.attributes.get("random_state", 0)))
     n = int((table.sample.image >= 0).sum())

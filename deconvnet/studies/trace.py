@@ -185,7 +185,7 @@ def trace(
     kinds = {name: net.graph.nodes[name].kind for name in signals if name in net.graph.nodes}
     kinds[recording.input] = "image"
     made = tuple(_nodes(recording, signals, shown, kinds=kinds, picture=given.pictures[0]))
-    rule, kind = str(net.policies.rectifier), type(net.model).__name__
+    rule, kind = str(net.policies), type(net.model).__name__
     value = projection.activation
     return Trace(projection.unit, value, rule, given.names[0], kind, projection.box, made)
 
