@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
+from deconvnet.arguments import integer
 from deconvnet.data.resolve import known_preprocessing
 from deconvnet.figures import exemplar_rows, figure2, pages
 from deconvnet.layers import Rectifier
@@ -164,8 +165,13 @@ def exemplars(
         ValueError: model or data set have changed since they were mined, the store does not say
             where they are, or it is damaged.
     """
+    for name, number in {"rows": rows, "columns": columns}.items():
+        if number is not None and integer(name, number) < 1:
+            raise ValueError(f"{name}={number} was given, expected 1 or more")
     store = store if isinstance(store, Store) else open_store(store)
     chosen = choose(store[layer], channels) if isinstance(channels, str) else channels
+    if isinstance(chosen, Sequence) and not chosen:
+        raise ValueError("no channel was given; give numbers, or strongest:12")
     rule = rectifier if isinstance(rectifier, str) else str(rectifier or "deconvnet")
     pictures = store.pictures.get(layer)
     stored = sorted(pictures.projections) if pictures else []

@@ -152,7 +152,7 @@ def facets(
         store, table, unit.layer, [(unit.channel, slot) for slot in slots], net=mirrored,
         dataset=reading.dataset, preprocessing=reading.preprocessing,
     )  # fmt: skip
-    rule, kind = str(mirrored.policies.rectifier), type(mirrored.model).__name__
+    rule, kind = str(mirrored.policies), type(mirrored.model).__name__
     named = Unit(unit.layer, unit.channel)
     return Facets(named, contributed.at, rule, random_state, labels, contributed.sums, made, kind)
 

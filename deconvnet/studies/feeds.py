@@ -159,7 +159,7 @@ def feeds(
     named = replace(contributed.units[0], image=0)
     if len({one.position for one in contributed.units}) > 1:
         named = named.moved(())
-    rule, kind = str(mirrored.policies.rectifier), type(mirrored.model).__name__
+    rule, kind = str(mirrored.policies), type(mirrored.model).__name__
     return Feeds(
         named, contributed.at, rule, names, contributed.activations, contributed.sums, blocks, kind
     )

@@ -68,7 +68,10 @@ def images_of(
     images: Any, net: DeconvNet, *, preprocessing: Any = None, names: Sequence[str] = ()
 ) -> GivenImages:
     """The images of a call, with names and pictures; see ``given_images``."""
-    return given_images(images, axes=net.axes, preprocessing=preprocessing, model=net, names=names)
+    given = given_images(images, axes=net.axes, preprocessing=preprocessing, model=net, names=names)
+    if not len(given):
+        raise ValueError(f"a tensor of no images, {tuple(given.tensor.shape)}, was given")
+    return given
 
 
 def net_and_images(

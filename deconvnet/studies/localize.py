@@ -201,7 +201,7 @@ def localize(
         pictures,
         targets,
         [known.named(one) for one in targets],
-        str(net.policies.rectifier),
+        str(net.policies),
         method,
         maps,
         masks,

@@ -279,7 +279,7 @@ def occlusion(
         np.array(lefts),
         torch.cat(left_over).reshape(shape).cpu().numpy(),
         float(sums[which]),
-        str(net.policies.rectifier),
+        str(net.policies),
         projected[0].permute(1, 2, 0).float().cpu().numpy(),
         examples,
         **(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -141,10 +141,12 @@ def spectrum(
         places = [(c, slot) for c, slots in drawn.items() for slot in slots[part]]
         if of is None or not places:
             return []
-        return project_entries(
+        entries = project_entries(
             store, of, name, places, net=mirrored, dataset=reading.dataset,
             preprocessing=reading.preprocessing,
         )  # fmt: skip
+        ranked = [float(of.activation[place]) for place in places]  # the mean, if by the mean
+        return [replace(one, activation=v) for one, v in zip(entries, ranked, strict=True)]
 
     lowest = table.lowest
     below = lowest.of if lowest is not None else ""
@@ -156,7 +158,7 @@ def spectrum(
         channel: _row(channel, table.sample, slots, [e for e in every if e.unit.channel == channel])
         for channel, slots in drawn.items()
     }
-    rule, kind = str(mirrored.policies.rectifier), type(mirrored.model).__name__
+    rule, kind = str(mirrored.policies), type(mirrored.model).__name__
     rank = "maximum" if table.peak is None else "mean"
     state = int(str(store.attributes.get("random_state", 0)))
     n = int((table.sample.image >= 0).sum())

@@ -187,7 +187,7 @@ def trace(
     colours = given.tensor.ndim == 4 and given.tensor.shape[1] == 3
     image = given.pictures[0] if colours else given.tensor[0]
     made = tuple(_nodes(recording, signals, shown, kinds=kinds, image=image))
-    rule, kind = str(net.policies.rectifier), type(net.model).__name__
+    rule, kind = str(net.policies), type(net.model).__name__
     value = projection.activation
     return Trace(projection.unit, value, rule, given.names[0], kind, projection.box, made)
 

@@ -16,6 +16,7 @@ from deconvnet.data.given_images import GivenImages
 from deconvnet.graph.frontends import blank, taken
 from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.mining.fingerprint import check_mined, of_model
+from deconvnet.mining.stored_rules import stored_name
 from deconvnet.net import DeconvNet
 from deconvnet.store.picture_reading import stored_exemplars
 from deconvnet.store.store import Store
@@ -212,7 +213,7 @@ def stored(
     model = of_model(net.graph, blank(net.model, tuple(size)))
     check_mined(store.attributes, "model", model, advice="the net it was mined with")
     if data is None:
-        rule = str(net.policies.rectifier)
+        rule = stored_name(net.policies)
         return stored_exemplars(store, layer, [channel], rectifier=rule)[channel]
     return project_exemplars(
         store, layer, [channel], net=net, dataset=data, preprocessing=preprocessing

@@ -160,6 +160,8 @@ def _channels(
     """The channels to project, for each image."""
     asked = read(channel) if isinstance(channel, str) else listed(channel, Integral)
     if isinstance(asked, list):
+        if not asked:
+            raise ValueError("no channel was given; give numbers, or strongest:3")
         return [asked] * len(images)
     how, most = asked
     if how != "strongest":
@@ -167,13 +169,13 @@ def _channels(
     ((name, maps),) = net.record(images, layer).activations.items()
     strongest = maps.reshape(*maps.shape[:2], -1).amax(2).float()
     values, order = strongest.sort(dim=1, descending=True, stable=True)
-    if bool((values[:, 0] <= 0).any()):
-        image = int((values[:, 0] <= 0).nonzero()[0, 0])
+    fires = values[:, :most] > 0  # of NaN, too, it is False
+    if not bool(fires.any(1).all()):
+        image = int((~fires.any(1)).nonzero()[0, 0])
         raise ValueError(
             f"no channel of {name} is positive in image {image}, of which the strongest could be "
             "taken; name channels: channel=0"
         )
-    fires = values[:, :most] > 0
     return [some[:most][mask].tolist() for some, mask in zip(order, fires, strict=True)]
 
 

@@ -100,9 +100,9 @@ BAD = {
     "layer and units": (
         project(layer="3", channel=1, units=[]),
         ValueError,
-        "give either layer= and channel=, or units=",
+        "give either layer= and channel=, or layer= and direction=, or units=",
     ),
-    "nothing": (project(), ValueError, "give either layer= and channel=, or units="),
+    "nothing": (project(), ValueError, "give either layer= and channel=, or layer= and direction=, or units="),
     "no channel": (project(layer="3"), ValueError, "give either layer= and channel="),
     "no layer": (project(channel=3), ValueError, "give either layer= and channel="),
     "position beside units": (
@@ -129,7 +129,7 @@ BAD = {
     "channel beside units": (
         project(units=[Unit("3", 1)], channel=2),
         ValueError,
-        "give either layer= and channel=, or units=",
+        "give either layer= and channel=, or layer= and direction=, or units=",
     ),
     "layer that was not recorded": (
         lambda: NET.project(NET.record(IMAGES, "3"), layer="4", channel=1),

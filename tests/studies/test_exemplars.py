@@ -8,6 +8,7 @@ from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.mining.mine import Source
 from deconvnet.store.picture_reading import stored_exemplars
 from deconvnet.studies.exemplars import choose, exemplars
+from deconvnet.studies.spectrum import spectrum
 from tests.support.mined import Pictures, pictures
 from tests.support.studied import MODEL, PREPARED, WIDTH
 
@@ -104,3 +105,25 @@ def test_a_store_from_the_disk_follows_its_words(tmp_path):
         ValueError, match="mined from Python, from a Ties; say how to build the model"
     ):
         exemplars(open_store(nameless.path), "relu", data=work_data)
+
+
+@pytest.mark.parametrize(
+    ("channels", "options", "message"),
+    [
+        ([], {}, "no channel was given"),
+        ("0-1", {"rows": 0}, "rows=0 was given, expected 1 or more"),
+        ("0-1", {"columns": 0}, "columns=0 was given, expected 1 or more"),
+    ],
+)
+def test_a_grid_of_nothing_is_refused(work, channels, options, message):
+    with pytest.raises(ValueError, match=message):
+        exemplars(work[0], "relu", channels, rectifier="guided", **options)
+
+
+def test_the_rule_that_is_told_names_the_unpooling_too(tmp_path):
+    """Projections of one rule differ by unpooling; a caption must not call them the same."""
+    data = Pictures(pictures(nan=False))
+    store = mine(MODEL, data, tmp_path / "a.h5", ["relu"], 4, lowest=2, sample=4)
+    net = DeconvNet(MODEL, "guided", unpooling="centre")
+    made = spectrum(store, "relu", [1], net=net, data=data, preprocessing=PREPARED)
+    assert made.rectifier == "guided, unpooling centre"

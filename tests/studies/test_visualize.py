@@ -141,3 +141,16 @@ def test_the_layer_that_is_taken_by_default(model, layer):
     assert usual_layer(DeconvNet(model), (3, 12, 12)) == layer
     with pytest.raises(ValueError, match="no layer of this model has maps with positions"):
         usual_layer(DeconvNet(nn.Sequential(nn.Flatten(), nn.Linear(27, 2))), (3, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "message"),
+    [
+        (IMAGES[:0], {}, "a tensor of no images"),
+        (IMAGES[:1], {"channel": []}, "no channel was given"),
+        (IMAGES[:1] * float("nan"), {}, "no channel of relu is positive in image 0"),
+    ],
+)
+def test_nothing_to_draw_is_told(images, options, message):
+    with pytest.raises(ValueError, match=message):
+        visualize(MODEL, images, layer="relu", preprocessing=PREPARED, **options)
