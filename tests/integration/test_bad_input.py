@@ -102,7 +102,11 @@ BAD = {
         ValueError,
         "give either layer= and channel=, or layer= and direction=, or units=",
     ),
-    "nothing": (project(), ValueError, "give either layer= and channel=, or layer= and direction=, or units="),
+    "nothing": (
+        project(),
+        ValueError,
+        "give either layer= and channel=, or layer= and direction=, or units=",
+    ),
     "no channel": (project(layer="3"), ValueError, "give either layer= and channel="),
     "no layer": (project(channel=3), ValueError, "give either layer= and channel="),
     "position beside units": (
