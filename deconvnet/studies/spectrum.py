@@ -141,12 +141,12 @@ def spectrum(
         places = [(c, slot) for c, slots in drawn.items() for slot in slots[part]]
         if of is None or not places:
             return []
-        entries = project_entries(
+        exemplars = project_entries(
             store, of, name, places, net=mirrored, dataset=reading.dataset,
             preprocessing=reading.preprocessing,
         )  # fmt: skip
-        ranked = [float(of.activation[place]) for place in places]  # the mean, if by the mean
-        return [replace(one, activation=v) for one, v in zip(entries, ranked, strict=True)]
+        ranked = [float(of.activation[place]) for place in places]  # a mean is not the unit's own
+        return [replace(e, activation=a) for e, a in zip(exemplars, ranked, strict=True)]
 
     lowest = table.lowest
     below = lowest.of if lowest is not None else ""
