@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from deconvnet.arguments import expanded
+
+from .band_files import NPY
+from .image_files import ImageError
 from .pictures import Prepares
 from .resolve import HOW, known_preprocessing, needed_preprocessing
 
@@ -71,9 +75,10 @@ def given_images(
     preprocessing.
 
     Args:
-        images: a float tensor (batch, channels, *size), or (channels, *size) of one image; paths,
-            PIL images, or arrays (height, width, channels) or (height, width) of uint8, or tensors
-            (channels, height, width) of it; one or several, or a list of float tensors.
+        images: a float tensor (batch, channels, *size), or (channels, *size) of one image; paths
+            (of a signal or a video, a ``.npy`` file of floats (channels, *size)), PIL images, or
+            arrays (height, width, channels) or (height, width) of uint8, or tensors (channels,
+            height, width) of it; one or several, or a list of float tensors.
         axes: how many axes of a size the model's images have: 2 for height and width.
         preprocessing: as ``known_preprocessing`` takes it; by default that of the model.
         model: or its DeconvNet; its attribute ``preprocessing`` counts.
@@ -92,6 +97,9 @@ def given_images(
         tensor = images[None] if images.ndim == axes + 1 else images
         return GivenImages(tensor, _named(names, [""] * len(tensor)), known)
     ones = _listed(images, axes)
+    told = [_name(one) for one in ones]
+    if axes != 2:
+        ones = [_signal(one, axes) for one in ones]
     if all(isinstance(one, Tensor) and one.is_floating_point() for one in ones):
         for number, one in enumerate(ones):
             if one.ndim != axes + 1:
@@ -99,18 +107,33 @@ def given_images(
                     f"images were a {type(images).__name__}, and image {number} of it was "
                     f"{_kind(one)}; expected (channels, *size) for each; {_WRAPPED}"
                 )
-        return GivenImages(_stacked(ones), _named(names, [""] * len(ones)), known)
+        return GivenImages(_stacked(ones), _named(names, told), known)
     for number, one in enumerate(ones):
         if not _readable(one):
             raise TypeError(f"image {number} was {_kind(one)}; give {_FORMS}")
     if known is None:
         raise ValueError(f"images were given as {_kind(ones[0])}, without a preprocessing; {HOW}")
-    told = [_name(one) for one in ones]
     tensors = [
         _prepared(one, name or f"image {number}", known)
         for number, (one, name) in enumerate(zip(ones, told, strict=True))
     ]
     return GivenImages(_stacked(tensors), _named(names, told), known)
+
+
+def _signal(one: Any, axes: int) -> Any:
+    """The float tensor of a file of a signal or a video; what is no ``.npy`` file, unchanged."""
+    if not isinstance(one, str | PathLike) or Path(one).suffix != NPY:
+        return one
+    try:
+        values = torch.from_numpy(np.load(expanded(one), allow_pickle=False))
+    except (OSError, ValueError, TypeError) as error:
+        raise ImageError(f"{os.fspath(one)!r} cannot be used: {error}") from error
+    if values.ndim != axes + 1 or not values.is_floating_point():
+        raise ImageError(
+            f"{os.fspath(one)!r} cannot be used: it holds {_kind(values)}; expected floats "
+            "(channels, *size), as the model takes them"
+        )
+    return values.to(torch.get_default_dtype())
 
 
 def _listed(images: Any, axes: int) -> list[Any]:

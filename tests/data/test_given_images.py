@@ -94,6 +94,21 @@ def test_names_and_preprocessing_as_stated(tmp_path):
     assert isinstance(given, GivenImages)
 
 
+@pytest.mark.parametrize("size", [(20,), (4, 6, 5)])
+def test_files_of_signals_and_videos_hold_tensors(tmp_path, size):
+    values = torch.rand(2, *size)
+    np.save(tmp_path / "a.npy", values.numpy())
+    given = given_images(tmp_path / "a.npy", axes=len(size))
+    assert torch.equal(given.tensor, values[None])
+    assert given.names == ["a.npy"]
+    for wrong in (values[0], (values * 255).byte()):
+        np.save(tmp_path / "b.npy", wrong.numpy())
+        with pytest.raises(ImageError, match=r"'.*b.npy' cannot be used: it holds .* expected flo"):
+            given_images(tmp_path / "b.npy", axes=len(size))
+    with pytest.raises(ImageError, match=r"'none.npy' cannot be used"):
+        given_images("none.npy", axes=len(size))
+
+
 def test_a_net_takes_what_is_given_here():
     model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
     model.preprocessing = PREPARED

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from matplotlib.collections import FillBetweenPolyCollection
+from matplotlib.collections import PolyCollection
 
 from deconvnet.figures import ComparisonRow, ImageRow, comparison_rows, exemplar_rows, unit_rows
 from deconvnet.figures.canvas.strips import Curves, film
@@ -55,7 +55,7 @@ def test_what_is_negative_in_a_projection_has_another_colour():
     def areas(projection):
         one = signal()
         figure = exemplar_rows({0: [Exemplar(one.unit, 1, one.box, (0,), one.patch, projection)]})
-        polygons = [c for c in figure.axes[0].collections if type(c) is FillBetweenPolyCollection]
+        polygons = [c for c in figure.axes[0].collections if isinstance(c, PolyCollection)]
         return [float(np.ptp(p.get_paths()[0].vertices[:, 1])) > 0 for p in polygons]
 
     ones = np.ones((20, 1), "f4")

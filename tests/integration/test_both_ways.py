@@ -122,10 +122,20 @@ def test_a_model_of_signals(folder, capfd):
     spec, data = f"{folder}/nets.py:signal", f"{folder}/nets.py:signals"
     model, signals = load(spec).model, torch.stack(list(load_data(data)))
     prepared = dn.Preprocessing((64,), None, (0.0, 0.0), (1.0, 1.0))
-    shown = dn.visualize(model, signals[:2], preprocessing=prepared)
+    names = ["0.npy", "1.npy"]
+    shown = dn.visualize(model, signals[:2], preprocessing=prepared, names=names)
     assert shown.layer == "4"
-    compared = dn.compare(model, signals[0], sign=("all", "positive"), preprocessing=prepared)
+    compared = dn.compare(
+        model, signals[0], sign=("all", "positive"), preprocessing=prepared, names=names[:1]
+    )
     assert len(compared.table()) == 1
+    files = [folder / name for name in names]
+    for file, values in zip(files, signals, strict=False):
+        np.save(file, values.numpy())
+    out = folder / "signals.png"
+    same(json_of(capfd, "visualize", spec, *files, "-o", out)["units"], rows(shown))
+    asked = ("--sign", "all,positive", "-o", out)
+    same(json_of(capfd, "compare", spec, files[0], *asked)["units"], rows(compared))
     store = folder / "signals.h5"
     json_of(capfd, "mine", spec, data, "-o", store, "--layers", "4", "-k", 2, *NORMAL)
     mined = dn.mine(model, list(signals), folder / "own.h5", "4", 2, preprocessing=prepared)
