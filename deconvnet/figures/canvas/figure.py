@@ -17,7 +17,17 @@ from PIL import Image
 from deconvnet.arguments import expanded
 from deconvnet.atomic import write_whole
 
-from .metadata import CREATOR, IMAGE_DESCRIPTION, READERS, SOFTWARE, entries, exact, into_eps
+from .metadata import (
+    CREATOR,
+    IMAGE_DESCRIPTION,
+    READERS,
+    SOFTWARE,
+    STRIP_BYTE_COUNTS,
+    STRIP_OFFSETS,
+    entries,
+    exact,
+    into_eps,
+)
 from .style import paper
 
 SCREEN = 144.0
@@ -117,7 +127,19 @@ def _tiff(png: io.BytesIO, provenance: Mapping[str, str]) -> bytes:
     flat.paste(picture, mask=picture.getchannel("A"))
     tags = {IMAGE_DESCRIPTION: exact(provenance), SOFTWARE: CREATOR}
     flat.save(memory, "TIFF", compression="tiff_lzw", dpi=dpi, tiffinfo=tags)
-    return memory.getvalue()
+    return _padded_with_zero(memory)
+
+
+def _padded_with_zero(memory: io.BytesIO) -> bytes:
+    """A TIFF without the arbitrary byte that libtiff may leave between pixels and directory."""
+    data = bytearray(memory.getvalue())
+    directory = int.from_bytes(data[4:8], "little")
+    with Image.open(memory) as written:
+        offsets, lengths = (written.tag_v2[tag] for tag in (STRIP_OFFSETS, STRIP_BYTE_COUNTS))
+    end = max(offset + length for offset, length in zip(offsets, lengths, strict=True))
+    if end == directory - 1:
+        data[end] = 0
+    return bytes(data)
 
 
 def _check_fonts(target: Any) -> None:

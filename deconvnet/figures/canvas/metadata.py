@@ -15,6 +15,7 @@ _EPS_LINE = "%deconvnet: "
 _EPS_WIDTH = 200  # characters; the lines of an EPS have at most 255
 _DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
 IMAGE_DESCRIPTION, SOFTWARE = 270, 305
+STRIP_OFFSETS, STRIP_BYTE_COUNTS = 273, 279
 """Tags of a TIFF."""
 
 
