@@ -13,6 +13,7 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from deconvnet.arguments import expanded
 from deconvnet.atomic import write_whole
@@ -134,7 +135,8 @@ def _padded_with_zero(memory: io.BytesIO) -> bytes:
     """A TIFF without the arbitrary byte that libtiff may leave between pixels and directory."""
     data = bytearray(memory.getvalue())
     directory = int.from_bytes(data[4:8], "little")
-    with Image.open(memory) as written:
+    memory.seek(0)
+    with TiffImageFile(memory) as written:
         offsets, lengths = (written.tag_v2[tag] for tag in (STRIP_OFFSETS, STRIP_BYTE_COUNTS))
     end = max(offset + length for offset, length in zip(offsets, lengths, strict=True))
     if end == directory - 1:
