@@ -180,7 +180,7 @@ def test_what_is_not_what_was_mined_is_refused_and_nothing_written(work, tmp_pat
         embedded(own, Ties(seed=1).eval(), images)
     with pytest.raises(ValueError, match="mined from another dataset"):
         embedded(own, model, images.flip(0))
-    with pytest.raises(ValueError, match=r"images of \(17, 13\) pixels"):
+    with pytest.raises(ValueError, match=r"images of \(3, 17, 13\); of"):
         embedded(own, model, images[..., :-1])
     blank = Pictures(images, broken=[int(own["relu"].image[1, 0])])
     blank.fingerprint = lambda: str(own.attributes["dataset_fingerprint"])
