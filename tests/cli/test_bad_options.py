@@ -38,7 +38,7 @@ COMPARE = f"compare {MODEL} photos/cat0.png"
 OCCLUSION = f"occlusion {MODEL} photos/cat0.png"
 MINE = f"mine {MODEL} photos -o new.h5"
 EXEMPLARS = "exemplars top.h5 --layer relu2"
-GELU = "visualize nets.py:gelu photos/cat0.png --size 64 --layer 2 --channel 0"
+GELU = "visualize nets.py:gelu photos/cat0.png --size 64 --mean 0 --std 1 --layer 2 --channel 0"
 BAD = {
     f"{VISUALIZE} --layer relu9 --channel 1": "no layer is called 'relu9'; the nearest are relu",
     f"{VISUALIZE} --layer relu3 --channel 160": "relu3 has no channel 160; its channels are 0 to",

@@ -1,6 +1,7 @@
 """Every command from end to end: exit code, files, and JSON that a machine can read."""
 
 import json
+import re
 
 import pytest
 
@@ -168,6 +169,22 @@ def test_an_activation_without_a_rule_by_its_remedy(files, tmp_path, capfd):
     size = ["--size", "64"]
     for remedy in ("derivative", "rectify"):
         assert result(capfd, "visualize", *arguments, *size, "--fallback", remedy)["units"]
+
+
+def test_a_preprocessing_that_nobody_stated_is_told(files, tmp_path, capfd):
+    photo, out = files / "photos" / "cat0.png", tmp_path / "a.png"
+    own, asked = f"{files / 'nets.py'}:gelu", ["--layer", "0", "--channel", "1", "-o", out]
+    told = "gelu states no preprocessing, and images are read by the usual one, .*64.*; if"
+    store = tmp_path / "a.h5"
+    for command in (("visualize", own, photo, *asked), ("mine", own, photo.parent, "-o", store)):
+        code, _, err = said(capfd, *command, "--size", "64")
+        assert code == 0, err
+        assert re.search(told, err)
+        stated = ("--mean", ".5", "--std", ".5", *(["--restart"] if command[0] == "mine" else []))
+        assert "preprocessing" not in said(capfd, *command, "--size", "64", *stated)[2]
+    known = said(capfd, "visualize", MODEL, photo, "--layer", "relu2", "--channel", "1", "-o", out)
+    assert known[0] == 0
+    assert "preprocessing" not in known[2]
 
 
 def test_numbers_of_the_command_line_are_those_of_python(files, tmp_path, capfd):

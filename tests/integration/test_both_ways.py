@@ -45,7 +45,9 @@ IMAGES = {
     "32 pixels": ("{folder}/nets.py:small", "4"),
     "timm": ("timm:test_resnet", None),
 }
-pytestmark = pytest.mark.filterwarnings("ignore:.*random weights")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*random weights", "ignore:.*states no preprocessing"
+)
 
 
 @pytest.fixture(scope="module")

@@ -72,10 +72,29 @@ def mirrored(
     return DeconvNet(loaded.model, chosen, input_size=loaded.shape, preprocessing=stated)
 
 
+def warn_of_usual(loaded: LoadedModel) -> None:
+    """Tell how image files are preprocessed where nobody has stated it.
+
+    Files of signals and videos hold what the model takes.
+    """
+    import warnings
+
+    size = loaded.preprocessing.shape
+    if loaded.stated or size is None or len(size) != 3:
+        return
+    told = loaded.preprocessing.to_json()
+    warnings.warn(
+        f"{loaded.spec} states no preprocessing, and images are read by the usual one, {told}; if "
+        "the model was trained by another, give --size, --mean and --std",
+        stacklevel=2,
+    )
+
+
 def load_net(options: argparse.Namespace, rule: str | None = None) -> tuple[LoadedModel, DeconvNet]:
     """Check the options, load the model, and mirror it."""
     check(options)
     loaded = load_model(options)
+    warn_of_usual(loaded)
     return loaded, mirrored(loaded, options, rule)
 
 

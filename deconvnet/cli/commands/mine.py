@@ -22,7 +22,7 @@ from deconvnet.mining.run.job import Settings
 from deconvnet.store.store import Failed
 from deconvnet.zoo.load import LoadedModel
 
-from . import check, load_model, policies, said
+from . import check, load_model, policies, said, warn_of_usual
 from .embed import check_policies, illustrate, prepared_of
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
@@ -45,6 +45,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     loaded = load_model(options)
     loaded.model.to(device)
     data = dataset(options.data, loaded.preprocessing, identity=options.fingerprint)
+    if getattr(data, "preprocessing", None) is loaded.preprocessing:
+        warn_of_usual(loaded)
     source = Source(
         model=anchored(loaded.spec),
         weights=anchored(loaded.weights),
