@@ -139,8 +139,8 @@ def _check_own(recording: Recording, policies: Policies, readings: Readings) -> 
     model = readings.model
     if recording.source is not readings:
         raise ValueError(
-            f"this recording was made by another DeconvNet (its policy is '{recording.policies}', "
-            f"here it is '{policies}'); record the images with this one"
+            f"this recording was made by another DeconvNet, under '{recording.policies}' (this one "
+            f"is under '{policies}'); record the images with this one, or use its with_rectifier"
         )
     was, now = dict(recording.weights), dict(weights_of(model))
     changed = [name for name in {**was, **now} if was.get(name) != now.get(name)]

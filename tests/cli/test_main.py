@@ -105,6 +105,12 @@ def test_mine_says_what_it_left_out_and_what_is_next(files, tmp_path, capfd):
     assert f"next: deconvnet exemplars {path} --layer relu2" in out
 
 
+def test_the_layer_to_draw_next_has_maps(files, tmp_path, capfd):
+    mine = ("mine", MODEL, files / "photos", "-o", tmp_path / "a.h5", "--layers")
+    assert "--layer relu4\n" in said(capfd, *mine, "relu2,relu4,classifier")[1]
+    assert "--layer classifier\n" in said(capfd, *mine, "classifier", "--restart")[1]
+
+
 def test_mine_takes_a_factory_of_a_data_set(files, tmp_path, capfd):
     data = f"{files / 'nets.py'}:photographs"
     told = result(capfd, "mine", MODEL, data, "-o", tmp_path / "a.h5", "--layers", "conv1")

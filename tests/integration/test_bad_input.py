@@ -128,7 +128,7 @@ BAD = {
     "recording under another policy": (
         lambda: DeconvNet(model(), "gradient").project(NET.record(IMAGES), layer="6", channel=1),
         ValueError,
-        "made by another DeconvNet (its policy is 'deconvnet', here it is 'gradient')",
+        "made by another DeconvNet, under 'deconvnet' (this one is under 'gradient')",
     ),
     "channel beside units": (
         project(units=[Unit("3", 1)], channel=2),

@@ -91,7 +91,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     said(f"{options.output}: top {options.k} of {units} units over {seen} images", options)
     for line in left_out(store.failed, seen):
         said(line, options)
-    command = ["deconvnet", "exemplars", options.output, "--layer", list(store.layers)[-1]]
+    maps = [name for name, table in store.layers.items() if max(table.size, default=1) > 1]
+    layer = (maps or list(store.layers))[-1]
+    command = ["deconvnet", "exemplars", options.output, "--layer", layer]
     said(f"next: {shlex.join(command)}", options)
     return {"store": options.output, "layers": list(store.layers), **store.attributes}
 
