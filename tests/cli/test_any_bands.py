@@ -87,6 +87,7 @@ def test_the_size_of_layers(capfd, here, size):
     assert told["layers"]["0"]["size"] == [26, 26]
 
 
+@pytest.mark.filterwarnings("ignore:.*states no preprocessing")
 def test_bands(capfd, here):
     mining = ("mine", "m.py:four", "four", "--size", "28", "-k", 2, "-o", "f.h5")
     ran(capfd, *mining, "--store-projections", "guided")
