@@ -42,7 +42,7 @@ PAGE = 9.0
 POINTS = 72.0
 """Points in an inch."""
 
-_UNITS = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / 72.27}  # pt as TeX has it
+_IN_AN_INCH = {"in": 1.0, "cm": 2.54, "mm": 25.4, "pt": 72.27}  # pt as TeX has it
 _LENGTH = re.compile(r"(\d+\.?\d*|\.\d+) ?(in|cm|mm|pt)?")
 
 TITLE, LABEL, SMALL = 8.0, 7.0, 6.0
@@ -72,7 +72,7 @@ def width(name_or_inches: str | float, parent: Figure | SubFigure | None = None)
     if isinstance(name_or_inches, str) and name_or_inches.lower() in WIDTHS:
         return WIDTHS[name_or_inches.lower()]
     length = _LENGTH.fullmatch(str(name_or_inches).strip().lower())
-    inches = float(length[1]) * _UNITS[length[2] or "in"] if length else 0.0
+    inches = float(length[1]) / _IN_AN_INCH[length[2] or "in"] if length else 0.0
     if not 1.0 <= inches <= 50.0:
         raise ValueError(
             f"width {name_or_inches!r} is neither a venue nor a length between 1 and 50 inches; "
