@@ -10,7 +10,15 @@ from torch import nn
 from deconvnet.layers import TABLE, Policies, UnmirroredError, reader_for, rectifier
 from deconvnet.layers.rectification import INFINITY
 from deconvnet.testing import LawBroken, check_layer
-from tests.support.layer_laws import Planted, call, check_call, check_module, numbers, read_module
+from tests.support.layer_laws import (
+    Planted,
+    call,
+    check_call,
+    check_module,
+    in_words,
+    numbers,
+    read_module,
+)
 
 X = 3 * numbers(2, 3, 4, 5)
 RECTIFIERS = [nn.ReLU(), nn.ReLU6(), nn.Hardtanh(0, 2), nn.Threshold(0.5, 0), nn.LeakyReLU(0)]
@@ -82,12 +90,12 @@ def test_modules_by_their_derivative(module):
     check_module(module, X)
 
 
-@pytest.mark.parametrize(("function", "args"), RECTIFYING + OTHER_CALLS, ids=str)
+@pytest.mark.parametrize(("function", "args"), RECTIFYING + OTHER_CALLS, ids=in_words)
 def test_calls_by_their_derivative(function, args):
     check_call(function, X, *args)
 
 
-@pytest.mark.parametrize("function", IN_PLACE + BOUNDED, ids=str)
+@pytest.mark.parametrize("function", IN_PLACE + BOUNDED, ids=in_words)
 def test_in_place_spellings_leave_the_input_alone(function):
     args = {F.threshold_: (0.5, 0)}.get(function, (1,) if function in BOUNDED else ())
     run = getattr(torch.Tensor, function) if isinstance(function, str) else function
@@ -122,7 +130,7 @@ def test_modules_stay_as_they_are():
     assert vars(module) == before
 
 
-@pytest.mark.parametrize(("function", "args"), RECTIFYING, ids=str)
+@pytest.mark.parametrize(("function", "args"), RECTIFYING, ids=in_words)
 @pytest.mark.parametrize("policy", ["deconvnet", "guided", "rectgrad"])
 def test_what_rectifies_is_ruled_in_every_spelling(function, args, policy):
     layer, inputs = TABLE[function](X, *args)
@@ -146,7 +154,7 @@ def test_other_modules_are_never_mirrored_by_silence(module, policy):
     assert layer.under(Policies(rectifier(policy), "rectify")).rectifier.name == "deconvnet"
 
 
-@pytest.mark.parametrize(("function", "args"), OTHER_CALLS, ids=str)
+@pytest.mark.parametrize(("function", "args"), OTHER_CALLS, ids=in_words)
 def test_other_calls_are_never_mirrored_by_silence(function, args):
     layer, _ = TABLE[function](X, *args)
     with pytest.raises(UnmirroredError, match="no rule for"):

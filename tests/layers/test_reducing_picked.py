@@ -8,7 +8,7 @@ import torch
 from deconvnet.layers import TABLE
 from deconvnet.layers.reducing import PICKING as ROWS
 from deconvnet.testing import LawBroken, check_layer
-from tests.support.layer_laws import Planted, call, check_call, numbers
+from tests.support.layer_laws import Planted, call, check_call, in_words, numbers
 
 aten = torch.ops.aten
 X = (3, 4, 2, 5)
@@ -26,7 +26,7 @@ SPELLINGS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS, ids=[f"{s[0]}{s[1:]}" for s in SPELLINGS])
+@pytest.mark.parametrize("spelling", SPELLINGS, ids=in_words)
 def test_the_laws(spelling):
     check_call(spelling[0], numbers(*X), *spelling[1:])
 

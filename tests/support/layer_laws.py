@@ -26,6 +26,13 @@ def positive(*size, seed=0):
     )
 
 
+def in_words(value):
+    """The id of a parameter, the same in every process: str of a function holds its address."""
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(in_words, value))})"
+    return str(getattr(value, "__name__", value))
+
+
 def call(function, *args, **kwargs):
     """(layer, inputs) of a call of a function or a method in the table, under the gradient."""
     layer, inputs = TABLE[function](*args, **kwargs)
