@@ -156,27 +156,32 @@ class Explainer:
 
     def __call__(self, pixels: Tensor, first: int) -> tuple[Maps, Tensor]:
         """The maps of some images, from image ``first``, and their values at the layer."""
-        layer = self.targets.layer
-        recording = self.net.record(pixels, layer)
-        plain = recording[layer]
+        recording = self.net.record(pixels, self.targets.layer)
+        plain = recording[self.targets.layer]
         units = self.targets.now(plain, first)
         if not self.noisy:
-            return self.of(pixels, units, recording), plain
+            return self._maps(pixels, units, recording), plain
+        return self.of(pixels, units, first), plain
+
+    def of(self, pixels: Tensor, units: Sequence[Unit], first: int) -> Maps:
+        """The maps of units in images, from image ``first``: (units, channels, height, width)."""
+        if not self.noisy:
+            return self._maps(pixels, units)
         spread = (pixels.flatten(1).amax(1) - pixels.flatten(1).amin(1)) * NOISE
         summed: Maps = {}
         for number in range(self.noisy):
             seed = np.random.SeedSequence((self.random_state, first, number)).generate_state(1)
             generator = torch.Generator().manual_seed(int(seed[0]))
             noise = torch.randn(pixels.shape, generator=generator).to(pixels)
-            for rule, made in self.of(pixels + spread[:, None, None, None] * noise, units).items():
+            there = pixels + spread[:, None, None, None] * noise
+            for rule, made in self._maps(there, units).items():
                 summed[rule] = summed.get(rule, 0.0) + made / self.noisy
-        return summed, plain
+        return summed
 
-    def of(self, pixels: Tensor, units: Sequence[Unit], recording: Recording | None = None) -> Maps:
-        """The maps of units in images, (units, channels, height, width) under each rule.
-
-        ``recording`` is that of the images under "gradient", where it is there already.
-        """
+    def _maps(
+        self, pixels: Tensor, units: Sequence[Unit], recording: Recording | None = None
+    ) -> Maps:
+        """Of these images; ``recording`` is theirs under "gradient", where it is there already."""
         layer = self.targets.layer
         recording = recording or self.net.record(pixels, layer)
         made: Maps = {}

@@ -143,7 +143,7 @@ class Measured:
         for first, part in in_parts(self.pixels):
             units = others[first : first + len(part)]
             local = [replace(one, image=row) for row, one in enumerate(units)]
-            maps = self.explain.of(part, local)
+            maps = self.explain.of(part, local, first)
             noise = controls(part, first, stage=_OTHER, random_state=self.random_state)
             for row, every in {**maps, **noise}.items():
                 for number, one in enumerate(every, start=first):
