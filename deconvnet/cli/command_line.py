@@ -41,6 +41,7 @@ from .options import (
     POLICIES,
     RECTIFIERS,
     RULE,
+    SANITY,
     STORE,
     TARGET,
     TRACE,
@@ -185,6 +186,12 @@ COMMANDS = {
         "zoo:zfnet_mini photos/ --checkpoints epochs/ --layer relu4 -o evolution.pdf",
         [*MODEL, *EVOLUTION, *RULE, *FIGURE],
         "outputs/evolution.pdf",
+    ),
+    "sanity": Command(
+        "Compare maps with those of the same model with random weights (Adebayo et al., 2018).",
+        "torchvision:vgg16 --weights DEFAULT photos/a.jpg photos/b.jpg -o sanity.pdf",
+        [*MODEL, IMAGES, *SANITY, *CHOICES, *FIGURE],
+        "outputs/sanity.pdf",
     ),
     "why": Command(
         "Show why a model takes one class for another: maps, units, and regions that decide.",

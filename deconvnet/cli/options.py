@@ -53,6 +53,11 @@ def classes(text: str) -> list[int | str]:
     return list(map(class_, words(text)))
 
 
+def stages(text: str) -> int | list[str]:
+    """How many, or words: 8 or layer4,layer3."""
+    return int(text) if text.isdecimal() else words(text)
+
+
 def fill(text: str) -> str | list[float]:
     """What covers a part of an image: grey, mean, or numbers."""
     if text in ("grey", "mean"):
@@ -112,6 +117,7 @@ _DATA = "folder of images, list of images (.txt), hf:PATH[:COLUMN], or a factory
 _FILES = ("size", "content")
 _RULES = ("derivative", "rectify")
 _UNPOOLINGS, _NORMALIZATIONS = ("switches", "centre", "uniform"), ("exact", "identity")
+_ORDERS, _INITS = ("top-down", "bottom-up", "independent"), ("truncated_normal", "reset")
 _SIGNS = "all, positive, negative, absolute_value"
 POLICIES = "RECTIFIER[,RECTIFIER]"
 _TARGET = "classes 7, units LAYER:C[@ROW,COL], regions LAYER:C@TOP:BOTTOM,LEFT:RIGHT of a map"
@@ -240,6 +246,17 @@ WHY = (
     Option(
         "--value", "what fills the square that hides a region: grey, mean or V[,V...]", "grey", fill
     ),
+)
+SANITY = (
+    Option("--target", "class, likeliest (anew each time), a class, or LAYER:C[@ROW,COL]", "class"),
+    RECTIFIERS,
+    Option("--order", "which weights are drawn first, or each alone", "top-down", choices=_ORDERS),
+    Option("--stages", "at most how many, or L[,L...]: layers or modules to draw", 8, stages),
+    Option("--init", "how weights are drawn", "truncated_normal", choices=_INITS),
+    Option("--init-std", "standard deviation of truncated_normal", 0.01, float),
+    Option("--random-state", "seed of the weights and of the noise", 0, int),
+    Option("--noisy", "noisy copies of each image over which maps are averaged", 0, int),
+    Option("--shown", "images whose maps are drawn", 1, int),
 )
 EVOLUTION = (
     Option("data", _DATA, type=expanded, metavar="DATA"),

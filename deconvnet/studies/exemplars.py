@@ -23,13 +23,15 @@ from deconvnet.store.store import Store, open_store
 from deconvnet.store.table import LayerTable
 from deconvnet.units import Exemplar
 
-from .bands import bands_of, captioned
+from .bands import bands_of, captioned, sanity_line, with_line
 from .channels import numbered, ranked
 from .given import net_of
 from .result import Shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
+
+    from .sanity import Sanity
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,6 +47,7 @@ class Exemplars(Shown):
         note: what is to be known of the pictures; empty if they show what was read.
         rows: of channels on a page of its file; None: as many as fit.
         columns: channels in a row; None: as many as are read without a lens.
+        sanity: a line of a sanity check, see ``deconvnet.sanity``.
     """
 
     layer: str
@@ -55,6 +58,7 @@ class Exemplars(Shown):
     note: str = ""
     rows: int | None = None
     columns: int | None = None
+    sanity: str = ""
 
     def figure(
         self,
@@ -112,7 +116,7 @@ class Exemplars(Shown):
 
     def _told_if(self, caption: bool) -> str | None:
         told = f"{self.layer} by {self.rectifier}"
-        return captioned(told, self.bands, self.note) if caption else None
+        return with_line(captioned(told, self.bands, self.note) if caption else None, self.sanity)
 
     def table(self) -> list[dict[str, object]]:
         """One row an exemplar: index of the image, unit, activation, and box in pixels."""
@@ -133,6 +137,7 @@ def exemplars(
     per_source: int | None = None,
     rows: int | None = None,
     columns: int | None = None,
+    sanity: Sanity | None = None,
     progress: bool = True,
 ) -> Exemplars:
     """The exemplars of channels: recomputed, or from the pictures in the store.
@@ -158,6 +163,7 @@ def exemplars(
             takes a store with more exemplars than are drawn, to have a choice.
         rows: of channels on a page, see ``Exemplars``.
         columns: channels in a row, likewise.
+        sanity: the result of ``deconvnet.sanity`` of this net, of which the figure says a line.
         progress: show a bar after a second.
 
     Raises:
@@ -180,7 +186,8 @@ def exemplars(
         known = known_preprocessing(preprocessing, attributes=store.attributes)
         shown = bands_of(bands, known, [one for those in made.values() for one in those])
         note = known.note if known else ""
-        return Exemplars(layer, rule, made, "", shown, note, rows, columns)
+        line = sanity_line(sanity, [rule], "")
+        return Exemplars(layer, rule, made, "", shown, note, rows, columns, line)
     try:
         model, data = source_of(store, net, data, preprocessing=preprocessing)
     except (ValueError, OSError) as error:
@@ -189,6 +196,7 @@ def exemplars(
         hint = f"the store has pictures that need neither: rectifier={' or '.join(stored)}"
         raise ValueError(f"{error}; {hint}") from error
     mirrored = net_of(model, rectifier)
+    line = sanity_line(sanity, [str(mirrored.policies)], type(mirrored.model).__name__)
     known = known_preprocessing(
         preprocessing, data=data, model=mirrored, attributes=store.attributes
     )
@@ -209,7 +217,8 @@ def exemplars(
         preprocessing, data=data, model=mirrored, attributes=store.attributes
     )
     shown = bands_of(bands, known, [one for those in made.values() for one in those])
-    return Exemplars(layer, rule, made, kind, shown, known.note if known else "", rows, columns)
+    note = known.note if known else ""
+    return Exemplars(layer, rule, made, kind, shown, note, rows, columns, line)
 
 
 def has_pictures(store: Store, layer: str, rectifier: str, *, fallback: str | None = None) -> bool:

@@ -23,7 +23,7 @@ COMMANDS = (
     "verify",
 )
 COMMANDS += ("embed", "relu-table", "occlusion", "trace", "class-model", "localize")
-COMMANDS += ("effective-field", "invariance", "correspondence", "why", "evolution")
+COMMANDS += ("effective-field", "invariance", "correspondence", "why", "evolution", "sanity")
 
 
 def python(*arguments, cwd=ROOT, **options):
