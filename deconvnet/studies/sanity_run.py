@@ -155,7 +155,7 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a run has alike, in the words of ``Sanity``, which explains them."""
+    """What a run gives, in the words of ``Sanity``, which explains them."""
 
     stages: list[str]
     similarity: dict[str, Rows]

@@ -35,7 +35,7 @@ def faults(path):
 
 
 def test_the_notebooks_are_looked_at():
-    assert [path.name[0] for path in NOTEBOOKS] == ["1", "2", "3"]
+    assert {path.name[0] for path in NOTEBOOKS} >= set("1235")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
