@@ -14,6 +14,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.utils import _pytree as pytree
 
+from .hook_shapes import Given
 from .model_state import of_everyone
 from .node import Node
 
@@ -72,10 +73,10 @@ def run_before(
     """The arguments as the hooks before a module leave them."""
     for number, hook in before_hooks(module).items():
         if number in module._forward_pre_hooks_with_kwargs:
-            both = hook(module, args, kwargs)
+            both = _ran(module, number, hook, (args, kwargs))
             args, kwargs = (args, kwargs) if both is None else both
         else:
-            result = hook(module, args)
+            result = _ran(module, number, hook, (args,))
             if result is not None:
                 args = result if isinstance(result, tuple) else (result,)
     return args, kwargs
@@ -89,9 +90,19 @@ def run_after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], 
     }
     for number, hook in after_hooks(module).items():
         given = (args, kwargs, output) if number in keywords else (args, output)
-        result = hook(module, *given)
+        result = _ran(module, number, hook, given)
         output = output if result is None else result
     return output
+
+
+def _ran(module: nn.Module, number: int, hook: Any, given: tuple[Any, ...]) -> Any:
+    """What a hook gives; its shapes are remembered, by the hook itself if it is one of ours."""
+    if hasattr(hook, "remembers"):
+        return hook(module, *given)
+    shapes = Given(module, number, given)
+    result = hook(module, *given)
+    shapes.gave(result)
+    return result
 
 
 _HOLE = object()  # stands where one of the values goes that were taken out
