@@ -89,6 +89,12 @@ class Given:
         return (pytree.tree_unflatten(leaves, shapes.layout),)
 
 
+def forget(model: nn.Module) -> None:
+    """Let the hooks of a model run again for the next sizes."""
+    for module in model.modules():
+        _KNOWN.pop(module, None)
+
+
 @dataclass(frozen=True)
 class _Part:
     """One leaf of what a hook gave: a tensor that it made, or a plain value."""

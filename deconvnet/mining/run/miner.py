@@ -12,6 +12,7 @@ from torch import Tensor
 
 from deconvnet.data.samples import path_of
 from deconvnet.graph.graph import Graph
+from deconvnet.graph.hook_shapes import forget
 from deconvnet.graph.kept_parameters import kept
 from deconvnet.store.store import Failed
 
@@ -100,10 +101,11 @@ class Miner:
         """Enter the activations of a node for a whole microbatch into its tables."""
         told = self.job.geometry.sizes[name][1:]
         if values.shape[1:] != told:
+            forget(self.job.graphs.model)
             raise ValueError(
-                f"maps of {name} are {tuple(values.shape[1:])} and were {tuple(told)} in the call "
-                "before, by which their boxes would be told: a hook gives another size than it "
-                "did; mine again, now that this is known"
+                f"the maps of {name} are {tuple(values.shape[1:])}, and were {tuple(told)} when "
+                "the model was measured: a hook of it gives another size than before; mine again, "
+                "it is measured anew"
             )
         maps, top = batch.of_images(values), self.tables.tops.get(name)
         before = top.nans if top else 0
