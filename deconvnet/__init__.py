@@ -76,7 +76,7 @@ _HOMES = {
     "visualize": "studies.visualize",
     "why": "studies.why",
 }
-_MODULES = ("testing", "zoo")
+_MODULES = ("adapters", "testing", "zoo")
 
 __all__ = [
     "Box",
