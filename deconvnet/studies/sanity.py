@@ -144,7 +144,8 @@ class Sanity(Shown):
         noisy = f", maps averaged over {self.noisy} noisy copies" if self.noisy else ""
         inside = ", inside the receptive field" if any(u.position for u in self.units) else ""
         made = (
-            f"Target: {self.target}{inside}; {count}; weights drawn anew {self.order} ({self.init}, "
+            f"Target: {self.target}{inside}; "
+            f"{count}; weights drawn anew {self.order} ({self.init}, "
             f"random_state {self.random_state}){noisy}; bands are 95 % confidence intervals"
         )
         return ". ".join([made, *self.notes, MEANING])
