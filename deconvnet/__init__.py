@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.studies.localize import localize
     from deconvnet.studies.occlusion import occlusion
     from deconvnet.studies.relu_table import relu_table
+    from deconvnet.studies.sanity import sanity
     from deconvnet.studies.similarity import similarity
     from deconvnet.studies.spectrum import spectrum
     from deconvnet.studies.trace import trace
@@ -69,6 +70,7 @@ _HOMES = {
     "occlusion": "studies.occlusion",
     "open_store": "store.store",
     "relu_table": "studies.relu_table",
+    "sanity": "studies.sanity",
     "similarity": "studies.similarity",
     "spectrum": "studies.spectrum",
     "trace": "studies.trace",
@@ -76,7 +78,7 @@ _HOMES = {
     "visualize": "studies.visualize",
     "why": "studies.why",
 }
-_MODULES = ("testing", "zoo")
+_MODULES = ("adapters", "testing", "zoo")
 
 __all__ = [
     "Box",
@@ -108,6 +110,7 @@ __all__ = [
     "occlusion",
     "open_store",
     "relu_table",
+    "sanity",
     "similarity",
     "spectrum",
     "trace",
