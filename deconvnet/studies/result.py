@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from deconvnet.arguments import numeral
 from deconvnet.figures import RULE, png, save_pages, suffix_of
 from deconvnet.figures import width as inches
 from deconvnet.units import Unit
@@ -125,7 +126,7 @@ class Shown(ABC):
             lines.append("  " + ", ".join(f"{name} {_short(value)}" for name, value in row.items()))
         if len(rows) > _ROWS:
             lines.append(f"  … and {len(rows) - _ROWS} more rows in table()")
-        return "\n".join(_cut(line) for line in lines)
+        return "\n".join(one_line(line) for line in lines)
 
 
 def _text(value: Any) -> str:
@@ -141,10 +142,10 @@ def _text(value: Any) -> str:
 
 
 def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+    return numeral(float(value)) if isinstance(value, float | np.floating) else str(value)
 
 
-def _cut(line: str) -> str:
+def one_line(line: str) -> str:
     """The line without control characters, and cut where it is too long."""
     line = "".join(sign if sign.isprintable() else " " for sign in line)
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
