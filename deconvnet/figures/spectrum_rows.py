@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure, SubFigure
 
+from deconvnet.arguments import percent
+from deconvnet.figures.canvas.lettering import digits
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, Sheet, captioned, snap
 from deconvnet.figures.canvas.style import INK, LABEL, QUIET, SMALL, paper
 from deconvnet.figures.canvas.style import width as inches
@@ -87,9 +89,9 @@ def spectrum_rows(
         for place, (name, one) in enumerate(zip(row.names, row.exemplars, strict=True)):
             left = snap(_HISTOGRAM + _GUTTER + place * (tile + _GAP))
             middle = left + tile / 2
-            value = f"{one.activation:.2g}".replace("-", "−")
             sheet.text(name, middle, top + BASELINE, size=SMALL, colour=QUIET, align="center")
-            sheet.text(value, middle, top + LABEL_LINE + BASELINE, size=LABEL, align="center")
+            value, foot = digits(one.activation), top + LABEL_LINE + BASELINE
+            sheet.text(value, middle, foot, size=LABEL, align="center")
             patch, projection = pair(one.patch, one.projection, of=str(one.unit))
             for line, picture in enumerate((patch, projection)):
                 down = body + line * (high + _GAP)
@@ -119,9 +121,7 @@ def _histogram(sheet: Sheet, row: SpectrumRow, top: float, height: float) -> Non
         sheet.fill((mark - low) * scale - 0.006, foot + 0.012, width=0.012, height=_TICKS - 0.02,
                    colour=_MARK)  # fmt: skip
     if row.zero > 0:
-        words = f"{row.zero:.0%} are 0".replace("%", " %")
-        sheet.text(words, 0.0, top + BASELINE, size=SMALL, colour=QUIET)
+        sheet.text(f"{percent(row.zero)} are 0", 0.0, top + BASELINE, size=SMALL, colour=QUIET)
     down = foot + _TICKS + 0.09
     for value, x, align in ((low, 0.0, "left"), (top_value, _HISTOGRAM, "right")):
-        words = f"{value:.2g}".replace("-", "−")
-        sheet.text(words, x, down, size=SMALL, colour=QUIET, align=align)
+        sheet.text(digits(value), x, down, size=SMALL, colour=QUIET, align=align)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from deconvnet.arguments import percent
 from deconvnet.figures.spectrum_rows import SpectrumRow, spectrum_rows
 from deconvnet.layers import Rectifier
 from deconvnet.mining.exemplars import Reading, project_entries
@@ -172,7 +173,7 @@ def _row(
     values = values[np.isfinite(values)]
     quantiles = _quantiles(slots)
     names = [
-        *["lowest"] * len(slots["lowest"]), *(f"{q:.0%}".replace("%", " %") for q in quantiles),
+        *["lowest"] * len(slots["lowest"]), *(percent(q) for q in quantiles),
         *["strongest"] * len(slots["strongest"]),
     ]  # fmt: skip
     zero = float((values == 0).mean())
