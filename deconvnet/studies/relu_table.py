@@ -15,7 +15,7 @@ from deconvnet.figures import Pass, relu_diagram
 from deconvnet.layers import Activation, Rectifier
 from deconvnet.layers import rectifier as rectifier_named
 
-from .result import Shown, one_line
+from .result import Shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -83,13 +83,13 @@ class ReluTable(Shown):
             for name, (above, below) in passes.items()
         ]
 
-    def __repr__(self) -> str:
+    def _lines(self) -> list[str]:
         became = {"forward": ("z", self.a), **{name: ("R", s) for name, s in self.sent.items()}}
         lines = [f"ReluTable(z = {_rows(self.z)}; R = {_rows(self.R)})"]
         lines += [f"  {name}: {one} becomes {_rows(to)}" for name, (one, to) in became.items()]
         if len(lines) > _LINES:
             lines[_LINES - 1 :] = [f"  … and {len(lines) - _LINES + 1} more rules in table()"]
-        return "\n".join(map(one_line, lines))
+        return lines
 
 
 def relu_table(rectifiers: str | Rectifier | Sequence[str | Rectifier] = METHODS) -> ReluTable:

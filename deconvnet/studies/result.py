@@ -120,13 +120,17 @@ class Shown(ABC):
         return png(self.figure())
 
     def __repr__(self) -> str:
+        return "\n".join(map(_cut, self._lines()))
+
+    def _lines(self) -> list[str]:
+        """Of the repr, at most five: how it was made, and the first rows of the table."""
         rows, told = self.table(), ", ".join(f"{name}={text}" for name, text in self._told())
         lines = [f"{type(self).__name__}({told})"]
         for row in rows[:_ROWS]:
             lines.append("  " + ", ".join(f"{name} {_short(value)}" for name, value in row.items()))
         if len(rows) > _ROWS:
             lines.append(f"  … and {len(rows) - _ROWS} more rows in table()")
-        return "\n".join(one_line(line) for line in lines)
+        return lines
 
 
 def _text(value: Any) -> str:
@@ -145,7 +149,7 @@ def _short(value: object) -> str:
     return numeral(float(value)) if isinstance(value, float | np.floating) else str(value)
 
 
-def one_line(line: str) -> str:
+def _cut(line: str) -> str:
     """The line without control characters, and cut where it is too long."""
     line = "".join(sign if sign.isprintable() else " " for sign in line)
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
