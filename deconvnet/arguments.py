@@ -122,7 +122,7 @@ def by(sizes: Any) -> str:
     return " x ".join(f"{size:g}" for size in sizes)
 
 
-def numeral(value: float, *, sign: bool = False) -> str:
+def numeral(value: Any, *, sign: bool = False) -> str:
     """A measured number with three significant digits, trailing zeros too; whole from 1000 on.
 
     >>> [numeral(value) for value in (5, 0.018, 123.4, 1234.5, 2e-5, 0)]
@@ -140,7 +140,7 @@ def numeral(value: float, *, sign: bool = False) -> str:
     return text.rstrip(".")
 
 
-def percent(share: float, *, sign: bool = False) -> str:
+def percent(share: Any, *, sign: bool = False) -> str:
     """A share in percent: "36 %"; below ten percent with one digit after the point.
 
     >>> percent(0.36), percent(-0.0417), percent(0.36, sign=True), percent(0)

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     saved(result, options, source.told(store))
     for row in result.table():
         said(
-            f"{row['unit']} {row['at']}: {numeral(row['activation'])}, image {row['image']}",
+            f"{row['unit']} {row['at']}: {numeral(row['activation'])}, {row['image']}",
             options,
         )
     said(options.output, options)
