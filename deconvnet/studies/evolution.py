@@ -16,6 +16,7 @@ from torch import nn
 
 from deconvnet.arguments import expanded, listed
 from deconvnet.data.resolve import given_dataset, needed_preprocessing
+from deconvnet.data.samples import first_image
 from deconvnet.figures import CurvePanel, Panel, pad_to, panels, signed
 from deconvnet.net import DeconvNet
 from deconvnet.units import Box, Exemplar
@@ -162,7 +163,7 @@ def evolution(
     prepared = needed_preprocessing(preprocessing, data=data, model=net, attributes={})
     for one in ordered.values():
         _load(copy.deepcopy(net.model), one)  # all are read before any work, and one is held
-    first = data[0][None]
+    first = first_image(data)[None]
     named = layer_of(net, first, layer)
     count = net.geometry(tuple(first.shape[1:]), [named]).sizes[named][1]
     chosen = _chosen(channels, named, count)

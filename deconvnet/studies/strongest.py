@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deconvnet.data.pictures import Prepares
+from deconvnet.data.samples import checked
 from deconvnet.mining.exemplars import project_units
 from deconvnet.net import DeconvNet
 from deconvnet.units import Exemplar, Unit
@@ -57,7 +58,7 @@ def strongest(
     found: dict[str, Strongest] = {}
     starts = range(0, len(data), _AT_ONCE)
     for first in bar(starts, does, total=len(starts), progress=progress):
-        images = torch.stack([data[i] for i in range(first, min(first + _AT_ONCE, len(data)))])
+        images = _read(data, first)
         for layer, maps in values(net, images, layers, progress=False).items():
             here = _of(maps, first)
             found[layer] = found[layer].merged(here) if layer in found else here
@@ -76,9 +77,17 @@ def projected(
     """The strongest unit of a channel, projected; ``unit.image`` is the index in the data set."""
     at, source = tuple(map(int, responses.position[channel])), int(responses.image[channel])
     unit = Unit.at(layer, channel, position=at)
-    (one,) = project_units(net, data[source][None], [unit], preprocessing=preprocessing)
+    image = checked(data[source], source, None)
+    (one,) = project_units(net, image[None], [unit], preprocessing=preprocessing)
     moved = Unit.at(layer, channel, position=at, image=source)
     return Exemplar(moved, one.activation, one.box, one.overhang, one.patch, one.projection)
+
+
+def _read(data: Any, first: int) -> Tensor:
+    """Images of a data set from a number on, as one batch."""
+    one = checked(data[first], first, None).clone()  # some data sets fill one tensor again
+    rest = range(first + 1, min(first + _AT_ONCE, len(data)))
+    return torch.stack([one, *(checked(data[i], i, tuple(one.shape)).clone() for i in rest)])
 
 
 def _of(maps: Tensor, first: int) -> Strongest:
