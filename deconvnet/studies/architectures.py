@@ -225,7 +225,7 @@ class _Read:
         return cls(net, data, prepared, first, convolution, layers)
 
     def seen(self, radius: float, name: str, progress: bool) -> Architecture:
-        found = strongest(self.net, self.data, self.layers, does=name, progress=progress)
+        responses = strongest(self.net, self.data, self.layers, does=name, progress=progress)
         second = self.layers[1]
         return Architecture(
             self.first,
@@ -233,11 +233,11 @@ class _Read:
             self.convolution.weight.detach().float().cpu().numpy(),
             tuple(self.convolution.stride),
             radius,
-            {layer: ~found[layer].alive for layer in self.layers},
+            {layer: ~responses[layer].alive for layer in self.layers},
             [
-                projected(self.net, self.data, second, channel, found[second],
+                projected(self.net, self.data, second, channel, responses[second],
                           preprocessing=self.prepared)
-                for channel in _spread(np.flatnonzero(found[second].alive))
+                for channel in _spread(np.flatnonzero(responses[second].alive))
             ],
         )  # fmt: skip
 

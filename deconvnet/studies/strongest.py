@@ -55,14 +55,14 @@ def strongest(
     net: DeconvNet, data: Any, layers: Sequence[str], *, does: str = "", progress: bool = False
 ) -> dict[str, Strongest]:
     """For each layer the strongest response of its channels over a data set, {layer: …}."""
-    found: dict[str, Strongest] = {}
+    best: dict[str, Strongest] = {}
     starts = range(0, len(data), _AT_ONCE)
     for first in bar(starts, does, total=len(starts), progress=progress):
         images = _read(data, first)
         for layer, maps in values(net, images, layers, progress=False).items():
             here = _of(maps, first)
-            found[layer] = found[layer].merged(here) if layer in found else here
-    return found
+            best[layer] = best[layer].merged(here) if layer in best else here
+    return best
 
 
 def projected(

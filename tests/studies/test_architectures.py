@@ -91,11 +91,11 @@ def test_the_strongest_units_are_those_of_one_forward_pass():
     model, data = net(), images()
     with torch.no_grad():
         maps = model[:5](data)
-    found = strongest(DeconvNet(model), data, ["4"])["4"]
-    np.testing.assert_allclose(found.value, maps.amax((0, 2, 3)), rtol=1e-6)
+    best = strongest(DeconvNet(model), data, ["4"])["4"]
+    np.testing.assert_allclose(best.value, maps.amax((0, 2, 3)), rtol=1e-6)
     for channel in (1, 2, 4, 5):
         place = np.unravel_index(int(maps[:, channel].argmax()), maps[:, channel].shape)
-        assert (found.image[channel], *found.position[channel]) == place
+        assert (best.image[channel], *best.position[channel]) == place
     for one in run({"a": model}, data).nets["a"].exemplars:
         unit = one.unit
         seed = torch.zeros_like(maps[:1])
