@@ -52,7 +52,7 @@ class Occluded:
 
     @property
     def extent(self) -> int:
-        """Side of the image; the squares reach its edges, where captum would cut a last one short."""
+        """Side of the image: the squares reach its edges, where captum cuts others short."""
         return (self.positions - 1) * self.stride + self.side
 
     def measure(self, setup: Setup) -> dict[str, Any]:
