@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.projection.result import Projection
     from deconvnet.projection.tables import Layer
     from deconvnet.store.store import Store, open_store
+    from deconvnet.studies.architectures import architectures
     from deconvnet.studies.class_model import class_model
     from deconvnet.studies.compare import compare
     from deconvnet.studies.correspondence import correspondence
@@ -54,6 +55,7 @@ _HOMES = {
     "Unit": "units",
     "UnmirroredError": "layers",
     "UntraceableError": "graph.errors",
+    "architectures": "studies.architectures",
     "class_model": "studies.class_model",
     "compare": "studies.compare",
     "correspondence": "studies.correspondence",
@@ -94,6 +96,7 @@ __all__ = [
     "UnmirroredError",
     "UntraceableError",
     "__version__",
+    "architectures",
     "class_model",
     "compare",
     "correspondence",
