@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.mining.run.merge import merge
     from deconvnet.mining.verify.verify import verify
     from deconvnet.net import DeconvNet
+    from deconvnet.pages.atlas import atlas
     from deconvnet.projection.recording import Recording
     from deconvnet.projection.result import Projection
     from deconvnet.projection.tables import Layer
@@ -53,6 +54,7 @@ _HOMES = {
     "Unit": "units",
     "UnmirroredError": "layers",
     "UntraceableError": "graph.errors",
+    "atlas": "pages.atlas",
     "class_model": "studies.class_model",
     "compare": "studies.compare",
     "correspondence": "studies.correspondence",
@@ -92,6 +94,7 @@ __all__ = [
     "UnmirroredError",
     "UntraceableError",
     "__version__",
+    "atlas",
     "class_model",
     "compare",
     "correspondence",
