@@ -328,7 +328,7 @@
       status.replaceChildren(`${cards.filter((card) => !card.hidden).length} of ${cards.length} units of this page`,
         ...(elsewhere.length ? ["; on other pages ", ...elsewhere] : []));
     }
-    const form = el("form", { class: "filters", on: { input: apply, submit: (event) => event.preventDefault() } },
+    const form = el("form", { class: "filters", on: { input: apply, change: apply, submit: (event) => event.preventDefault() } },
       el("label", {}, "show ", which), el("label", {}, "strength at least ", least), el("label", {}, "label has ", label), clear, status);
     document.getElementById("filters").append(form);
     apply();

@@ -217,7 +217,7 @@ def _fill(building: Building, plan: Plan, told: Reporter | None) -> list[int]:
 def steps(leaf: Leaf) -> Iterator[range]:
     """Channels whose pictures fit into memory together."""
     height, width = leaf.grids[STRONGEST].canvas
-    step = max(1, min(64, _PIXELS // (height * width * leaf.k)))
+    step = max(1, min(128, _PIXELS // (height * width * leaf.k)))
     for first in range(0, leaf.table.channels, step):
         yield range(first, min(leaf.table.channels, first + step))
 

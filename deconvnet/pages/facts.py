@@ -43,7 +43,7 @@ def histogram(values: NDArray[np.floating[Any]]) -> dict[str, Any] | None:
     return {**told, "low": low, "high": high, "bins": list(map(int, counts))}
 
 
-def alike(sample: Sample | None) -> Iterator[tuple[list[tuple[int, float]], ...]]:
+def alike(sample: Sample) -> Iterator[tuple[list[tuple[int, float]], ...]]:
     """For every channel the channels most like it and most opposite, with Pearson's correlation.
 
     Over the images of the sample, those without NaN, as ``deconvnet.similarity`` does. A channel
@@ -52,9 +52,11 @@ def alike(sample: Sample | None) -> Iterator[tuple[list[tuple[int, float]], ...]
     Yields:
         (nearest, most opposite), lists of (channel, correlation).
     """
-    values = np.zeros((0, 0)) if sample is None else np.asarray(sample.activation, np.float64)
+    values = np.asarray(sample.activation, np.float64)
     values = values[:, np.isfinite(values).all(0)]
-    varying = np.flatnonzero(values.std(1) > 0) if values.shape[1] > 2 else np.array([], np.int64)
+    if values.shape[1] < 3:
+        values = np.zeros((len(values), 3))  # of which no correlation can be told
+    varying = np.flatnonzero(values.std(1) > 0)
     scaled = values[varying] - values[varying].mean(1, keepdims=True)
     scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)
     step, row = max(1, _AT_ONCE // max(1, len(varying))), 0
