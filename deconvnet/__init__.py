@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.mining.run.merge import merge
     from deconvnet.mining.verify.verify import verify
     from deconvnet.net import DeconvNet
+    from deconvnet.pages.atlas import atlas
     from deconvnet.projection.recording import Recording
     from deconvnet.projection.result import Projection
     from deconvnet.projection.tables import Layer
@@ -56,6 +57,7 @@ _HOMES = {
     "UnmirroredError": "layers",
     "UntraceableError": "graph.errors",
     "architectures": "studies.architectures",
+    "atlas": "pages.atlas",
     "class_model": "studies.class_model",
     "compare": "studies.compare",
     "correspondence": "studies.correspondence",
@@ -97,6 +99,7 @@ __all__ = [
     "UntraceableError",
     "__version__",
     "architectures",
+    "atlas",
     "class_model",
     "compare",
     "correspondence",
