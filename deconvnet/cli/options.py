@@ -48,16 +48,6 @@ def class_(text: str) -> int | str:
     return int(text) if text.isdigit() else text
 
 
-def classes(text: str) -> list[int | str]:
-    """Classes, by their indices or names."""
-    return list(map(class_, words(text)))
-
-
-def stages(text: str) -> int | list[str]:
-    """How many, or words: 8 or layer4,layer3."""
-    return int(text) if text.isdecimal() else words(text)
-
-
 def fill(text: str) -> str | list[float]:
     """What covers a part of an image: grey, mean, or numbers."""
     if text in ("grey", "mean"):
@@ -65,10 +55,12 @@ def fill(text: str) -> str | list[float]:
     return list(_parsed(text, lambda all_: list(map(float, all_.split(","))), "grey, mean or 0,0"))
 
 
-def part(text: str) -> tuple[str, list[tuple[int, ...]]]:
-    """A part and its boxes: eye=3,4,9,9/2,4,8,9."""
-    name, _, boxes = text.partition("=")
-    return name, [numbers(box) for box in boxes.split("/")]
+def pair(text: str) -> tuple[str, str]:
+    """A layer and one below it: relu5=relu4."""
+    layer, equals, below = text.rpartition("=")
+    if not (layer and equals and below):
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected LAYER=LAYER_BELOW")
+    return layer, below
 
 
 def limit(text: str) -> str:
@@ -117,7 +109,6 @@ _DATA = "folder of images, list of images (.txt), hf:PATH[:COLUMN], or a factory
 _FILES = ("size", "content")
 _RULES = ("derivative", "rectify")
 _UNPOOLINGS, _NORMALIZATIONS = ("switches", "centre", "uniform"), ("exact", "identity")
-_ORDERS, _INITS = ("top-down", "bottom-up", "independent"), ("truncated_normal", "reset")
 _SIGNS = "all, positive, negative, absolute_value"
 POLICIES = "RECTIFIER[,RECTIFIER]"
 _TARGET = "classes 7, units LAYER:C[@ROW,COL], regions LAYER:C@TOP:BOTTOM,LEFT:RIGHT of a map"
@@ -188,81 +179,11 @@ EXAMPLES = (
         "--data", "data set of the store; needed if the store holds no projections", type=expanded
     ),
 )
-OCCLUSION = (
-    CLASS,
-    LAYER,
-    Option("--channel", "feature map; default: the one with the greatest sum", type=int),
-    Option("--square", "side of the square in pixels; default: a fifth of the image", type=int),
-    Option("--stride", "pixels between positions; default: a quarter of that", type=int),
-    Option("--value", "what fills the square: grey, mean or V[,V...]", "grey", fill),
-)
-BELOW = (
-    Option("--unit", "LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COL", required=True),
-    Option("--at", "a layer below the unit's", required=True),
-)
-TRACE = (
-    Option(
-        "--unit", "LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COL; default: the strongest", required=True
-    ),
-    Option(
-        "--nodes", "N[,N...]: nodes to show; default: those of filters, ReLUs, pools", type=words
-    ),
-)
-LOCALIZE = (
-    CLASS,
-    Option("--method", "threshold, or grabcut, which needs OpenCV", "threshold"),
-    Option("--threshold", "share of the greatest saliency, of method threshold", 0.2, float),
-    Option(
-        "--boxes",
-        "true box of each image in pixels of the model's input: T,L,B,R",
-        type=numbers,
-        nargs="+",
-    ),
-    replace(RULE[0], default="gradient"),
-    *CHOICES,
-)
-FIELD = Option("--channels", "C[,C...]; default: 16 spread over the layer", type=numbers)
-INVARIANCE = (
-    CLASS,
-    Option("--layers", "L[,L...]; default: the first and the last rectifier", type=words),
-    Option("--transforms", "T[,T...] of translation, scale, rotation; default: all", type=words),
-)
-CORRESPONDENCE = (
-    Option(
-        "--part",
-        "a part and its box in each image, in pixels of the model's input: NAME=T,L,B,R/T,L,B,R",
-        type=part,
-        nargs="+",
-        required=True,
-    ),
-    Option("--layers", "L[,L...]; default: the last rectifier with maps", type=words),
-    Option("--value", "what fills the parts: grey, mean or V[,V...]", "grey", fill),
-    Option("--random-state", "seed of the random parts that serve as the control", 0, int),
-)
-WHY = (
-    Option("--true", "class that was expected, by index or name", type=class_, required=True),
-    Option("--predicted", "the other class; default: the likeliest", type=class_),
-    LAYER,
-    Option(
-        "--value", "what fills the square that hides a region: grey, mean or V[,V...]", "grey", fill
-    ),
-)
-SANITY = (
-    Option("--target", "class, likeliest (anew each time), a class, or LAYER:C[@ROW,COL]", "class"),
-    RECTIFIERS,
-    Option("--order", "which weights are drawn first, or each alone", "top-down", choices=_ORDERS),
-    Option("--stages", "at most how many, or L[,L...]: layers or modules to draw", 8, stages),
-    Option("--init", "how weights are drawn", "truncated_normal", choices=_INITS),
-    Option("--init-std", "standard deviation of truncated_normal", 0.01, float),
-    Option("--random-state", "seed of the weights and of the noise", 0, int),
-    Option("--noisy", "noisy copies of each image over which maps are averaged", 0, int),
-    Option("--shown", "images whose maps are drawn", 1, int),
-)
 EVOLUTION = (
     Option("data", _DATA, type=expanded, metavar="DATA"),
     Option(
         "--checkpoints",
-        "state dicts, or a folder of them, in the order of the last number in their names",
+        "state dicts, or folders of them, in the order of the last number in their names",
         type=expanded,
         nargs="+",
         required=True,
@@ -270,14 +191,12 @@ EVOLUTION = (
     LAYER,
     Option("--channels", "0-15 or 3,7,9; default: six spread over the layer"),
 )
-NATURAL = Option(
-    "--images", "natural images to show beside", type=expanded, metavar="IMAGE", nargs="+"
-)
-CLASS_MODEL = (
-    Option("--target", "classes, by index or name: C[,C...]", type=classes, required=True),
-    Option("--penalty", "weight of the squared norm; default: by the zero image", type=float),
-    Option("--steps", "steps of gradient ascent", 100, int),
-    Option("--rate", "share of the way that a step goes", 0.1, float),
+ARCHITECTURES = (
+    Option("models", f"a name for the figure, and {_MODEL}", metavar="NAME=MODEL", nargs="+"),
+    Option("--data", _DATA, type=expanded, required=True),
+    replace(MODEL[1], metavar="NAME=FILE", nargs="+", type=None),
+    *MODEL[2:],
+    Option("--radius", "filters of larger RMS are rescaled to it", 0.1, float),
 )
 OUTPUT = Option("--output", "store to write", type=expanded)
 _MAX_BAD = "unreadable images allowed: a number or a percentage"
@@ -321,6 +240,15 @@ EXEMPLARS = (
     Option("--rows", "rows of channels on a page; default: as many as fit", type=int),
     Option("--columns", "channels in a row; default: as many as can be read", type=int),
     Option("--recompute", "ignore the pictures in the store; use model and data", False),
+)
+FOLDER = Option("--output", "folder to write", type=expanded)
+ATLAS = (
+    Option("--layers", "L[,L...]; default: every layer of the store", type=words),
+    Option("--rectifiers", "rules of the projections", "deconvnet", words, metavar=POLICIES),
+    Option("-k", "images per channel, at most", 9, int),
+    EXEMPLARS[3],
+    Option("--feeds", "LAYER=LAYER_BELOW: name the channels that feed units", type=pair, nargs="+"),
+    Option("--dry-run", "estimate time and disk space; write nothing", False),
 )
 VERIFY = (
     Option("-n", "entries to check, or all, which reads every image too", 100, count),

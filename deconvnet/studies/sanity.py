@@ -144,8 +144,10 @@ class Sanity(Shown):
         """How it was made, and what it means."""
         count = f"{len(self.names)} image{'s' * (len(self.names) != 1)}"
         noisy = f", maps averaged over {self.noisy} noisy copies" if self.noisy else ""
+        inside = ", inside the receptive field" if any(u.position for u in self.units) else ""
         made = (
-            f"Target: {self.target}; {count}; weights drawn anew {self.order} ({self.init}, "
+            f"Target: {self.target}{inside}; "
+            f"{count}; weights drawn anew {self.order} ({self.init}, "
             f"random_state {self.random_state}){noisy}; bands are 95 % confidence intervals"
         )
         return ". ".join([made, *self.notes, MEANING])
@@ -265,7 +267,8 @@ def sanity(
             "likeliest", that of the net as it is at each stage (Adebayo's notebook); a class by
             index or name; a ``Unit``, without a position the strongest of its channel in the
             trained net; or one of these for each image. Of a unit behind a rectifier the maps are
-            those of what the rectifier is given, which has a derivative where the unit is off.
+            those of what the rectifier is given, which has a derivative where the unit is off; they
+            are compared inside of its receptive field, outside of which all maps are zero.
         order: "top-down" draws the highest layer first and keeps what was drawn, "bottom-up" the
             lowest; "independent" draws one stage, all others being as trained.
         stages: at most how many, of as many layers each; or the names of layers or modules, each

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from deconvnet.layers import Rectifier
 from deconvnet.net import DeconvNet
+from deconvnet.projection.receptive_field import boxes_of
 
 from .copies import copied, kept, trusted
 from .map_similarity import (
@@ -38,6 +39,9 @@ _OTHER = 1 << 20  # in place of the number of a stage, for the noise that stands
 
 class Measured:
     """What is measured of the maps of a net, as its weights change.
+
+    Maps of units are measured inside of their receptive fields: outside of it they are zero
+    whatever the weights are, and would be alike for that alone. So are the controls.
 
     Args:
         explain: gives the maps.
@@ -63,6 +67,10 @@ class Measured:
         self._first: dict[tuple[str, int], Mapping[str, Map]] = {}
         self._values: list[Tensor] = []
         self._moved: set[str] = set(CONTROLS)  # rows that are not the same in every state
+        targets = explain.targets
+        geometry = explain.net.geometry(tuple(pixels.shape[1:]), [targets.layer])
+        places = [unit.position or () for unit in targets.units]
+        self._boxes = boxes_of(geometry, targets.layer, places)
 
     def take(self, name: str, before: int) -> None:
         """Measure the maps as they are now.
@@ -83,7 +91,7 @@ class Measured:
             maps, plain = self.explain(part, first)
             values.append(plain.cpu())
             for row, number, one in self._each(maps, part, first):
-                seen = views(one)
+                seen = views(self._inside(one, number))
                 entropies[row][number] = entropy(seen["signed"])
                 if number < self.shown and row in kept:
                     kept[row].append(one.transpose(1, 2, 0).astype(np.float32))
@@ -110,6 +118,10 @@ class Measured:
         for row, every in {**maps, **known}.items():
             for number, one in enumerate(every, start=first):
                 yield row, number, one
+
+    def _inside(self, one: NDArray[np.float64], number: int) -> NDArray[np.float64]:
+        """The part of a map (channels, height, width) that the unit of this image sees."""
+        return one[(slice(None), *self._boxes[number].slices)]
 
     def _check_values(self, name: str, before: int) -> None:
         now, then = self._values[-1], self._values[before]
@@ -148,8 +160,8 @@ class Measured:
             noise = controls(part, first, stage=_OTHER, random_state=self.random_state)
             for row, every in {**maps, **noise}.items():
                 for number, one in enumerate(every, start=first):
-                    trained = self._first[row, number]["signed"]
-                    alike[row][number] = ssim_of_either_sign(trained, signed_grey(one))
+                    trained, other = self._first[row, number], self._inside(one, number)
+                    alike[row][number] = ssim_of_either_sign(trained["signed"], signed_grey(other))
         return alike
 
 

@@ -23,7 +23,8 @@ COMMANDS = (
     "verify",
 )
 COMMANDS += ("embed", "relu-table", "occlusion", "trace", "class-model", "localize")
-COMMANDS += ("effective-field", "invariance", "correspondence", "why", "evolution", "sanity")
+COMMANDS += ("effective-field", "invariance", "correspondence", "why", "evolution")
+COMMANDS += ("architectures", "sanity")
 
 
 def python(*arguments, cwd=ROOT, **options):

@@ -77,7 +77,9 @@ def test_its_words():
     words = texts(figure)
     assert "0 trained" in words
     assert any("28" in one for one in words)
-    assert {"Spearman, signed", "SSIM", "Convergence (|cosine|)", "Random logit (SSIM)"} <= set(words)
+    assert {"Spearman, signed", "SSIM", "Convergence (|cosine|)", "Random logit (SSIM)"} <= set(
+        words
+    )
     assert {"control: edges", "control: noise", "control: constant"} <= set(words)
     assert words.count("stages drawn anew") == 2
     assert texts(drawn(together=False)).count("the stage drawn anew") == 2
