@@ -32,6 +32,7 @@ _CONTROL = "#7a7a7a"
 _CONTROLS = (("s", (4.0, 1.5)), ("^", (1.0, 1.2)), ("D", (4.0, 1.2, 1.0, 1.2)))  # mark, dashes
 _GAP, _GUTTER, _BETWEEN = 0.04, 0.16, 0.16  # inches
 _AXIS, _FOOT, _APART = 0.32, 0.3, 0.16  # left of a plot, below it, and between plots
+_TILE = 1.1  # inches: maps of few stages are not blown up
 _PLOT = 1.15  # inches: the least width of a plot
 _HIGH = 1.05  # inches: its height
 _WORDS = {"spearman": "Spearman, signed", "absolute spearman": "Spearman, absolute values",
@@ -117,7 +118,7 @@ class _Strip:
     ) -> None:
         self.pictures, self.maps = pictures, maps
         columns = len(stages) + 2
-        self.tile = (full - _GUTTER - (columns - 1) * _GAP) / columns
+        self.tile = min(_TILE, (full - _GUTTER - (columns - 1) * _GAP) / columns)
         self.high = snap(self.tile * pictures.shape[1] / pictures.shape[2])
         numbered = [f"{number} {name}" for number, name in enumerate(stages, start=1)]
         names = ["image", "0 trained", *numbered]
