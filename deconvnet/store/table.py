@@ -265,7 +265,7 @@ class LayerTable(Ranked):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Directions(LayerTable):
-    """Tables of the projections of a layer's activations on directions, one a "channel"."""
+    """Tables of what directions in the channels of a layer respond, one direction a "channel"."""
 
     vector: NDArray[np.float32]
     """(directions, channels of the layer)"""

@@ -15,6 +15,7 @@ from deconvnet.graph.kept_parameters import kept
 from deconvnet.store.store import Failed
 
 from .bad_images import check_failed
+from .directions import Directed
 from .file_positions import Positions
 from .job import Job
 from .microbatches import Microbatch, activations, groups_of, laid_out
@@ -32,6 +33,7 @@ class Miner:
         self.done: list[int] = []  # the numbers of the microbatches that are in the tables
         self.failed: dict[int, Failed] = {}
         self.first_nan: FirstNaN | None = None
+        self._vectors = {Directed(n): v.tensor for n, v in job.request.directions.items()}
         self._graph: Graph | None = None
 
     def run(
@@ -71,12 +73,14 @@ class Miner:
             self._graph = checked.of(images, names, gradient=False) if checked else self.job.graph
         drawn = self.tables.admit(batch.indices)
         with kept(self._graph, self._graph.upto(names)):
-            for name, maps in activations(self._graph, batch, names, layout=layout, device=device):
+            for name, maps in activations(
+                self._graph, batch, names, layout=layout, device=device, vectors=self._vectors
+            ):
                 top = self.tables.tops.get(name)
                 before = top.nans if top else 0
                 self.tables.update(name, maps, batch.indices, drawn)
                 if top and top.nans > before and self.first_nan is None:
-                    self._note(name, maps, batch)
+                    self._note(str(name), maps, batch)
         self.failed |= self._failed(batch)
         self.done.append(batch.number)
 

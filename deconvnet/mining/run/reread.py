@@ -56,9 +56,9 @@ def reread(
                 for layer, maps in activations(
                     graph, batch, list(tables), layout=layout, device=device
                 ):
-                    table, values = tables[layer], ranked_by(request.rank, maps).cpu().numpy()
+                    table, values = tables[str(layer)], ranked_by(request.rank, maps).cpu().numpy()
                     for index, now in zip(batch.indices.tolist(), values, strict=True):
-                        _compare(layer, table, index, now, slack=slack)
+                        _compare(str(layer), table, index, now, slack=slack)
 
 
 def check_strongest(job: Job, tables: Mapping[str, Table]) -> None:
