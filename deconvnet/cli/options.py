@@ -66,6 +66,14 @@ def part(text: str) -> tuple[str, list[tuple[int, ...]]]:
     return name, [numbers(box) for box in boxes.split("/")]
 
 
+def directions(text: str) -> tuple[str, str]:
+    """A layer and the file of directions in its channels: relu5=concepts.npy."""
+    layer, _, path = text.partition("=")
+    if not layer or not path:
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected LAYER=FILE.npy")
+    return layer, str(expanded(path))
+
+
 def limit(text: str) -> str:
     """How many images may be unreadable: 20 or 1%."""
     _parsed(text, Limit, "20 or 1%")
@@ -274,6 +282,12 @@ MINE = (
     Option("--sample", "images drawn at random, whose activations are stored", 0, int),
     Option("--rank", "rank images by the max or mean of a map", "max", choices=("max", "mean")),
     Option("--random-state", "seed that selects the sample", 0, int),
+    Option(
+        "--directions",
+        "mine directions in a layer's channels too: LAYER=FILE.npy, (directions, channels)",
+        type=directions,
+        nargs="+",
+    ),
     Option("--batch-size", "images per batch", 64, int),
     Option("--workers", "processes that read images", 0, int),
     Option("--restart", "start over and replace what is there", False),

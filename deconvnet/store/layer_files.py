@@ -97,11 +97,9 @@ def read_layer(group: h5py.Group, kept: Kept, room: Room) -> LayerTable:
     return LayerTable(directions=directions, **parts)
 
 
-def _ranges(
-    group: h5py.Group, kept: Kept, parts: Mapping[str, Any], room: Room
-) -> dict[str, Lowest | Sample]:
+def _ranges(group: h5py.Group, kept: Kept, parts: Mapping[str, Any], room: Room) -> dict[str, Any]:
     """The lowest and the sample beside the strongest."""
-    found: dict[str, Lowest | Sample] = {}
+    found: dict[str, Any] = {}
     if kept.lowest:
         found["lowest"] = _lowest(group_in(group, "lowest"), kept, parts["channels"], room)
     if kept.sample is not None:

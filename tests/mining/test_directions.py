@@ -16,7 +16,13 @@ from deconvnet.store.store import open_store
 from tests.support.full_sorts import BROKEN, SAMPLE, SEED, drawn, full, ranked, rows, sampled
 from tests.support.mined import Pictures, Ties, pictures, slow
 from tests.support.mining_runs import (
-    ended, killed_and_resumed, mined, same, started, stopped, the_model,
+    ended,
+    killed_and_resumed,
+    mined,
+    same,
+    started,
+    stopped,
+    the_model,
 )  # fmt: skip
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*were NaN:UserWarning")

@@ -75,13 +75,13 @@ class Request:
     @property
     def tops(self) -> dict[Source, int]:
         """{layer, or directions: channels} of what the strongest are kept of."""
-        return {**self.channels, **self._directed}
+        return dict[Source, int](self.channels.items()) | self._directed
 
     @property
     def lows(self) -> dict[Source, int]:
         """{node, or directions: channels} of what the lowest are kept of."""
-        nodes = {node: self.channels[layer] for layer, node in self.lowest_of.items()}
-        return {**nodes, **(self._directed if self.lowest else {})}
+        nodes = ((node, self.channels[layer]) for layer, node in self.lowest_of.items())
+        return dict[Source, int](nodes) | (self._directed if self.lowest else {})
 
     @property
     def _directed(self) -> dict[Source, int]:
