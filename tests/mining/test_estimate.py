@@ -105,7 +105,9 @@ def test_a_policy_without_a_rule_is_told_before(work):
     options = {"preprocessing": PREPARED, "rectifiers": ["deconvnet"]}
     with pytest.raises(UnmirroredError, match="GELU"):
         estimate(model, work[1], ["1"], settings=Settings(4, 8), **options)
-    found = estimate(model, work[1], ["1"], 4, 8, **options, fallback="derivative")
+    found = estimate(
+        model, work[1], ["1"], settings=Settings(4, 8), **options, fallback="derivative"
+    )
     assert found.disk["projections"] > 0
 
 
