@@ -63,7 +63,7 @@ def test_a_channel_and_a_policy(store, tmp_path, channel):
     )
     assert list(found) == [3]
     for number, policy in enumerate(["guided", rectifier("guided")]):
-        made = embed(store, MODEL, list(IMAGES), preprocessing=PREPARE, projections=policy,
+        made = embed(store, MODEL, list(IMAGES), preprocessing=PREPARE, rectifiers=policy,
                      path=tmp_path / f"{number}.h5")  # fmt: skip
         assert list(made.pictures["relu1"].projections) == ["guided"]
         assert list(stored_exemplars(made, "relu1", channel, rectifier="guided")) == [3]

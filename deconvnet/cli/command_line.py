@@ -36,9 +36,9 @@ from .options import (
     NATURAL,
     NORMALISED,
     OCCLUSION,
+    OF,
     OUTPUT,
     PARTS,
-    POLICIES,
     RECTIFIERS,
     RULE,
     STORE,
@@ -48,7 +48,6 @@ from .options import (
     VERIFY,
     WHY,
     Option,
-    words,
 )
 
 
@@ -98,7 +97,7 @@ COMMANDS = {
     "exemplars": Command(
         "Draw channels' top images beside their projections (Zeiler & Fergus, figure 2).",
         "outputs/top9.h5 --layer features.22 --channels strongest:12 -o fig2.pdf",
-        [STORE, *EXEMPLARS, *MINED_MODEL, MINED_DATA, *NORMALISED, *RULE, BANDS, *FIGURE],
+        [STORE, *EXEMPLARS, OF, *MINED_MODEL, MINED_DATA, *NORMALISED, *RULE, BANDS, *FIGURE],
         "outputs/figure2.pdf",
         aliases=["figure"],
     ),
@@ -115,6 +114,7 @@ COMMANDS = {
             STORE,
             EXEMPLARS[0],
             replace(EXEMPLARS[1], default="strongest:4"),
+            OF,
             *MINED_MODEL,
             MINED_DATA,
             *RULE,
@@ -235,10 +235,10 @@ COMMANDS = {
     ),
     "embed": Command(
         "Write patches, and projections on request, into an existing store.",
-        "outputs/top9.h5 --projections deconvnet,guided",
+        "outputs/top9.h5 --rectifiers deconvnet,guided",
         [
             STORE,
-            Option("--projections", POLICIES, [], words),
+            replace(RECTIFIERS, default=[], help="rules of projections", also=("--projections",)),
             *CHOICES,
             *MINED_MODEL,
             MINED_DATA,

@@ -41,7 +41,7 @@ def test_counts_and_sizes_are_those_of_the_run(work, tmp_path):
     assert found.channels == {name: table.channels for name, table in store.items()}
     bare = store.path.stat().st_size
     assert 0.7 * bare < found.disk["store"] < 1.5 * bare
-    made = embed(store, model, data, preprocessing=PREPARED, projections=["deconvnet"])
+    made = embed(store, model, data, preprocessing=PREPARED, rectifiers=["deconvnet"])
     pictures = made.path.stat().st_size - bare
     told = found.disk["patches"] + found.disk["projections"]
     assert 0.6 * pictures < told < 3 * pictures  # dead channels and borders make it less
@@ -135,7 +135,7 @@ def test_the_command_writes_nothing(tmp_path, capfd, monkeypatch):
 @pytest.mark.parametrize(("k", "batch"), [(0, 8), (4, 0)])
 def test_bad_numbers(work, k, batch):
     with pytest.raises(ValueError, match="both must be at least 1"):
-        estimate(*work, ["fc2"], k, batch)
+        estimate(*work, ["fc2"], settings=Settings(k, batch))
 
 
 @pytest.mark.parametrize(
