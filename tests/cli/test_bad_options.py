@@ -110,7 +110,7 @@ BAD = {
     f"{EXEMPLARS} --channels random:0": "channels were 'random:0'; write 0-15",
     f"{MINE} --dry-run --nan ignore": "nan was 'ignore'",
     f"{MINE} --device meta": "device 'meta' cannot be used here: it holds no values",
-    "verify top.h5 --seed -1": "seed=-1 was given, expected 0 or more",
+    "verify top.h5 --seed -1": "random_state=-1 was given, expected 0 or more",
     "embed top.h5 -o other.h5": "'other.h5' is there already; write to another file",
     f"{EXEMPLARS} --channels best": "channels were 'best'; write 0-15",
     "exemplars top.h5 --layer relu3": "there is no layer 'relu3' in 'top.h5'; did you mean 'relu2'",

@@ -156,7 +156,7 @@ def test_projections_are_added_kept_and_replaced(work, tmp_path):
 def test_progress_and_channels_that_do_not_exist(work, tmp_path):
     store, made, model, images = work
     told = []
-    options = {"projections": POLICIES, "path": tmp_path / "a.h5"}
+    options = {"rectifiers": POLICIES, "path": tmp_path / "a.h5"}
     embedded(store, model, images, **options, report=lambda *done: told.append(done))
     lit = sum(int((table.activation > 0).sum()) for table in store.values())
     total = lit * (1 + len(POLICIES))
