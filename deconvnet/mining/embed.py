@@ -63,8 +63,8 @@ def embed(
     The images must be those that were mined: every activation is computed again on the way to
     its projection; where only patches are stored, those of 100 random entries. Of the strongest,
     entries with a positive activation have pictures; of the lowest all, whose projections start
-    with the negative activation; of the sample those at the quantiles that ``spectrum`` draws; of
-    directions those whose response is not 0. Patches in three colours are
+    with the negative activation; of directions all; of the sample those at the quantiles that
+    ``spectrum`` draws. Patches in three colours are
     stored as JPEG, others as bytes (images of other bands, videos) or float32 (signals),
     projections as float16 with a scale each; the error is too small to be seen in a figure. The
     tables, projections under other policies, and whatever you added to the file

@@ -22,6 +22,7 @@ from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
 from deconvnet.store.format import COUNTERS, columns
 from deconvnet.store.picture_codec import encode
+from deconvnet.store.table import QUANTILES
 from deconvnet.units import Unit
 
 from .embed import AT_ONCE
@@ -74,8 +75,12 @@ def estimate(
     seconds = {"mining": _seconds(miner) * request.total, "pictures": 0.0}
     patches, pixels, nets = 0, 0, []
     if preprocessing is not None:
-        k = min(request.k, request.images)
-        entries = {name: count * k for name, count in request.channels.items()}
+        kept = (request.k, request.lowest, min(request.sample, len(QUANTILES)))
+        each = sum(min(count, request.images) for count in kept)
+        entries = {
+            name: (count + len(request.directions.get(name, ()))) * each
+            for name, count in request.channels.items()
+        }
         fields = receptive_field.of_layers(job.geometry, list(entries))
         sizes = {name: fields[name].size for name in entries}
         pixels = sum(math.prod(size) * entries[name] for name, size in sizes.items())
@@ -86,8 +91,8 @@ def estimate(
             for one in listed(rectifiers, str, Rectifier, Policies)
         ]
         for net in nets:
-            each = {name: _seconds_each(miner, net, name) for name in entries}
-            seconds["pictures"] += sum(each[name] * entries[name] for name in entries)
+            lasts = {name: _seconds_each(miner, net, name) for name in entries}
+            seconds["pictures"] += sum(lasts[name] * entries[name] for name in entries)
     live = _live(job) * job.image.element_size()
     tables = miner.tables.state().values()
     parameters = [*job.graphs.model.parameters(), *job.graphs.model.buffers()]

@@ -68,8 +68,8 @@ D is the number of spatial axes of the model's input: 1, 2 or 3. A position has 
     MAY; where one is, both MUST be. They are of the entries whose activation (``peak`` where that
     is there) is above 0 and whose box is not empty; of all others ``overhang`` and ``offset`` are
     -1. Where they are, MAY: the same beside ``lowest``, ``sample`` and in a set of ``directions``
-    and its two. Those of directions are of entries whose activation is not 0, those of ``lowest``
-    of all; those of ``sample``, in the order of the activations, ties as they stand, without empty
+    and its two. Those of ``lowest`` and of directions are of all entries whose box is not empty;
+    those of ``sample``, in the order of the activations, ties as they stand, without empty
     boxes, of the entries numbered round(q (m - 1)), of m, for the quantiles q = 0, .1, .25, .3,
     .5, .7, .75, .9, 1 (a half is rounded to the even number).
 

@@ -307,8 +307,8 @@ class Directions(LayerTable):
 
     @property
     def has_picture(self) -> NDArray[np.bool_]:
-        """(directions, k) whether an entry has pictures: for a response that is not 0."""
-        return np.asarray(self._whole & (self.value != 0))
+        """(directions, k) whether an entry has pictures: where it sees pixels, of any sign."""
+        return self._whole
 
 
 def _check(name: str, array: Any, *, kind: str, shape: tuple[int, ...]) -> None:

@@ -48,6 +48,18 @@ def test_counts_and_sizes_are_those_of_the_run(work, tmp_path):
     assert found.disk["part"] > 0
 
 
+def test_of_the_whole_range_and_of_directions(work, tmp_path):
+    model, data = work
+    how = {"lowest": 5, "sample": 30, "directions": {"relu": torch.eye(5)}}
+    settings = Settings(4, 8, **how)
+    found = estimate(model, data, LAYERS, settings=settings, preprocessing=PREPARED)
+    store = mine(model, data, tmp_path / "a.h5", LAYERS, 4, 8, **how)
+    bare = store.path.stat().st_size
+    assert 0.7 * bare < found.disk["store"] < 1.5 * bare
+    pictures = embed(store, model, data, preprocessing=PREPARED).path.stat().st_size - bare
+    assert 0.6 * pictures < found.disk["patches"] < 3 * pictures
+
+
 class Wide(nn.Module):
     """Two maps of the image's size at a time, then one number."""
 
