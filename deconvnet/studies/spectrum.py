@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from deconvnet.arguments import percent
+from deconvnet.data.pictures import Prepares
+from deconvnet.data.resolve import known_preprocessing
 from deconvnet.figures.spectrum_rows import SpectrumRow, spectrum_rows
 from deconvnet.layers import Rectifier
 from deconvnet.mining.exemplars import Reading, node_of, project_entries, vectors_of
+from deconvnet.mining.progress import reporting
 from deconvnet.mining.source import source_of
 from deconvnet.net import DeconvNet
 from deconvnet.store.picture_reading import pictures_at, stored_entries
+from deconvnet.store.sources import names_of
 from deconvnet.store.store import Store, open_store
 from deconvnet.store.table import Entries, LayerTable, Sample
 from deconvnet.units import Exemplar
 
+from .bands import bands_of, captioned, check_numbers
 from .exemplars import choose
 from .given import net_of
 from .result import Shown
@@ -47,6 +53,9 @@ class Spectrum(Shown):
         lowest_of: the layer whose lowest images are shown; "" if the store holds none.
         channels: {channel: its sample and its exemplars}, in ascending order.
         model: the class of the model, if they were recomputed.
+        names: {image: the name that the data set knows it by}.
+        bands: the bands that figures show, see ``deconvnet.units.shown``.
+        note: what is to be known of the pictures; empty if they show what was read.
         of: "channels", or "directions": then the channels are numbers of directions.
     """
 
@@ -58,6 +67,9 @@ class Spectrum(Shown):
     lowest_of: str
     channels: Mapping[int, SpectrumRow]
     model: str = ""
+    names: Mapping[int, str | int] = field(default_factory=dict)
+    bands: tuple[int, ...] | None = None
+    note: str = ""
     of: str = CHANNELS
 
     def figure(
@@ -71,7 +83,8 @@ class Spectrum(Shown):
         """A row for each channel: the histogram of the sample, patches, and projections below.
 
         Marks below a histogram stand at the activations of the images beside it; the images of
-        the sample whose activation is 0 are told in words. The arguments are those of every
+        the sample whose activation is 0 are told in words. Of signals and videos the exemplars
+        stand below each other. The arguments are those of every
         result, see ``Shown.figure``.
         """
         told = (
@@ -84,15 +97,25 @@ class Spectrum(Shown):
                 f"; the lowest have the smallest minimum in {self.lowest_of}, and a negative seed"
             )
             told += " shows what holds the unit down"
+        told = captioned(told, self.bands, self.note)
+        rows = [
+            replace(row, exemplars=[one.shown(self.bands) for one in row.exemplars])
+            for row in self.channels.values()
+        ]
         return spectrum_rows(
-            list(self.channels.values()), width=width, title=title,
+            rows, width=width, title=title,
             caption=told if caption else None, parent=parent,
         )  # fmt: skip
 
     def table(self) -> list[dict[str, object]]:
         """One row an exemplar: where it stands in the range, and the share of zeros."""
+        known = self.names.get
         return [
-            {"at": name, "zeros": row.zero, **one.row(one.unit.image)}
+            {
+                "at": name,
+                "zeros": row.zero,
+                **one.row(known(one.unit.image, one.unit.image)),
+            }
             for row in self.channels.values()
             for name, one in zip(row.names, row.exemplars, strict=True)
         ]
@@ -107,6 +130,8 @@ def spectrum(
     data: Any = None,
     rectifier: str | Rectifier | None = None,
     preprocessing: Any = None,
+    bands: int | Sequence[int] | None = None,
+    progress: bool = True,
     of: str = CHANNELS,
 ) -> Spectrum:
     """Channels from their lowest images over quantiles of a random sample to their strongest.
@@ -127,6 +152,8 @@ def spectrum(
         rectifier: the rule of the projections; by default that of the net, without one
             "deconvnet".
         preprocessing: turns tensors back into pictures, as for ``exemplars``.
+        bands: of images of more than three bands, those that are shown, as for ``exemplars``.
+        progress: show a bar after a second.
         of: "channels" or "directions", as for ``exemplars``.
 
     Raises:
@@ -134,11 +161,12 @@ def spectrum(
         ValueError: the store holds no sample, or no such directions; a channel has too few images;
             model or data set are not those that were mined.
     """
+    check_numbers(bands)
     store = store if isinstance(store, Store) else open_store(store)
     table, sample, drawn, wanted = _asked(store, layer, channels, of)
-    every, rule, kind = _exemplars(
+    every, rule, kind, prepared = _exemplars(
         store, layer, wanted,
-        net=net, data=data, rectifier=rectifier, preprocessing=preprocessing,
+        net=net, data=data, rectifier=rectifier, preprocessing=preprocessing, progress=progress,
     )  # fmt: skip
     rows = {
         channel: _row(
@@ -154,7 +182,11 @@ def spectrum(
     state = int(str(store.attributes.get("random_state", 0)))
     n = int((sample.image >= 0).sum())
     below = table.lowest.of if table.lowest is not None else ""
-    return Spectrum(layer, rule, rank, n, state, below, rows, kind, of)
+    names = names_of(store, [one.unit.image for one in every])
+    return Spectrum(
+        layer, rule, rank, n, state, below, rows, kind, names, bands_of(bands, prepared, every),
+        prepared.note if prepared else "", of,
+    )  # fmt: skip
 
 
 def is_stored(
@@ -208,16 +240,18 @@ def _exemplars(
     data: Any,
     rectifier: str | Rectifier | None,
     preprocessing: Any,
-) -> tuple[list[Exemplar], str, str]:
+    progress: bool,
+) -> tuple[list[Exemplar], str, str, Prepares | None]:
     """The exemplars of entries (channel, slot) of tables, by where these stand.
 
     Returns:
-        The exemplars, with the activations of the tables; their rule; and the class of the model,
-        "" where they were read from the store.
+        The exemplars, with the activations of the tables; their rule; the class of the model, ""
+        where they were read from the store; and the preprocessing, if it is known.
     """
     tables = store[layer].every
     rule, kind = rectifier if isinstance(rectifier, str) else str(rectifier or "deconvnet"), ""
     if net is None and data is None and _all_stored(store, layer, wanted, rule):
+        prepared = known_preprocessing(preprocessing, attributes=store.attributes)
         made = {
             path: stored_entries(store, layer, places, rectifier=rule, path=path)
             for path, places in wanted.items()
@@ -227,20 +261,20 @@ def _exemplars(
         mirrored = net_of(model, rectifier)
         reading = Reading(store, mirrored, data, preprocessing)
         rule, kind = str(mirrored.policies), type(mirrored.model).__name__
-        made = {
-            path: project_entries(
-                store, tables[path], node_of(tables[path], layer), places, net=mirrored,
-                dataset=reading.dataset, preprocessing=reading.preprocessing,
-                direction=vectors_of(store[layer], path),
-            )
-            for path, places in wanted.items()
-        }  # fmt: skip
+        prepared, made = reading.preprocessing, {}
+        for path, places in wanted.items():
+            with reporting(None, path or "strongest", progress=progress, unit="unit") as report:
+                made[path] = project_entries(
+                    store, tables[path], node_of(tables[path], layer), places, net=mirrored,
+                    dataset=reading.dataset, preprocessing=reading.preprocessing,
+                    direction=vectors_of(store[layer], path), report=report,
+                )  # fmt: skip
     every = []
     for path, those in made.items():
         ranked = tables[path].activation  # a mean is not the unit's own
         for one, place in zip(those, wanted[path], strict=True):
             every.append(replace(one, activation=float(ranked[place])))
-    return every, rule, kind
+    return every, rule, kind, prepared
 
 
 def _all_stored(store: Store, layer: str, wanted: _Places, rule: str) -> bool:
@@ -265,7 +299,7 @@ def _row(
     values = values[np.isfinite(values)]
     quantiles = _quantiles(slots)
     names = [
-        *["lowest"] * len(slots["lowest"]), *(f"{q:.0%}".replace("%", " %") for q in quantiles),
+        *["lowest"] * len(slots["lowest"]), *(percent(q) for q in quantiles),
         *["strongest"] * len(slots["strongest"]),
     ]  # fmt: skip
     zero = float((values == 0).mean())

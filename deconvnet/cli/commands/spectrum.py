@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from deconvnet.arguments import numeral
 from deconvnet.cli.mined import mined
 from deconvnet.mining.stored_rules import stored_name
 from deconvnet.store.store import open_store
@@ -36,6 +37,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         how = source.told(store)
     saved(result, options, how)
     for row in result.table():
-        said(f"{row['unit']} {row['at']}: {row['activation']:.4g}, image {row['image']}", options)
+        said(
+            f"{row['unit']} {row['at']}: {numeral(row['activation'])}, {row['image']}",
+            options,
+        )
     said(options.output, options)
     return {"figure": options.output, "n": result.n, "entries": result.table()}
