@@ -245,7 +245,7 @@ def places_below(
 def convergence(
     net: DeconvNet, pixels: Tensor, targets: Targets, places: Sequence[str], *, random_state: int
 ) -> NDArray[np.float64]:
-    """(places, images): the mean cosine of signals that start in random directions of the layer.
+    """(places, images): the mean |cosine| of signals that start in random directions of the layer.
 
     They start at the unit's position, with one normally distributed number a channel.
     """
