@@ -17,7 +17,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
-from itertools import groupby
 from pathlib import Path
 from statistics import mean
 
@@ -131,11 +130,9 @@ def of_units(folder: Path, cases: Sequence[units.Case]) -> list[units.Row]:
 def of_lenet_table(rows: Sequence[lenet.Row]) -> str:
     """One line a spelling, toolkit and rule: means over nets, and their range."""
 
-    def key(row: lenet.Row) -> tuple[str, str, str]:
-        return row.net, row.toolkit, row.rule
-
-    ordered = sorted(rows, key=key)
-    groups = [list(some) for _, some in groupby(ordered, key)]
+    groups: dict[tuple[str, str, str], list[lenet.Row]] = {}
+    for row in rows:
+        groups.setdefault((row.net, row.toolkit, row.rule), []).append(row)
     first: Callable[[Sequence[lenet.Row]], lenet.Row] = lambda some: some[0]  # noqa: E731
     columns = {
         "rectifiers": lambda some: f"`{first(some).net}`",
@@ -146,7 +143,7 @@ def of_lenet_table(rows: Sequence[lenet.Row]) -> str:
         "all random ↓": lambda some: ranged(row.last for row in some),
         "eMPRT ↑": lambda some: ranged(row.emprt for row in some),
     }
-    return table(columns, groups)
+    return table(columns, groups.values())
 
 
 def ranged(values: Iterator[float]) -> str:
