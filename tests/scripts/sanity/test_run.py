@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from scripts.sanity import lenet, run, units
+from tests.support.house import ROOT
 
 ROW = lenet.Row("F.relu", "deconvnet", "guided", 0, 0.0, 0.9, mprt=0.5, last=0.25, emprt=-1.0)
 UNIT = units.Row(
@@ -39,6 +40,19 @@ def test_what_is_no_number_is_none_in_json():
     assert json.loads(json.dumps(run.plain({"a": [math.nan, 1.5, {"b": math.inf}]}))) == {
         "a": [None, 1.5, {"b": None}]
     }
+
+
+def test_the_tables_of_the_readme_are_the_numbers_of_the_gallery():
+    numbers = json.loads((ROOT / "outputs/gallery/sanity.json").read_text(encoding="utf-8"))
+
+    def read(kind, rows):
+        return [kind(**{k: math.nan if v is None else v for k, v in row.items()}) for row in rows]
+
+    text = run.README.read_text(encoding="utf-8")
+    nets, checked = read(lenet.Row, numbers["lenet"]), read(units.Row, numbers["units"])
+    assert run.of_lenet_table(nets) in text
+    assert run.of_units_table(checked) in text
+    assert run.of_units_table([replace(checked[0], ssim=0.99), *checked[1:]]) not in text
 
 
 @pytest.mark.parametrize(
