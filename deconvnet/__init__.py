@@ -15,10 +15,12 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.mining.run.merge import merge
     from deconvnet.mining.verify.verify import verify
     from deconvnet.net import DeconvNet
+    from deconvnet.pages.atlas import atlas
     from deconvnet.projection.recording import Recording
     from deconvnet.projection.result import Projection
     from deconvnet.projection.tables import Layer
     from deconvnet.store.store import Store, open_store
+    from deconvnet.studies.architectures import architectures
     from deconvnet.studies.class_model import class_model
     from deconvnet.studies.compare import compare
     from deconvnet.studies.correspondence import correspondence
@@ -54,6 +56,8 @@ _HOMES = {
     "Unit": "units",
     "UnmirroredError": "layers",
     "UntraceableError": "graph.errors",
+    "architectures": "studies.architectures",
+    "atlas": "pages.atlas",
     "class_model": "studies.class_model",
     "compare": "studies.compare",
     "correspondence": "studies.correspondence",
@@ -94,6 +98,8 @@ __all__ = [
     "UnmirroredError",
     "UntraceableError",
     "__version__",
+    "architectures",
+    "atlas",
     "class_model",
     "compare",
     "correspondence",
