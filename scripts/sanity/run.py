@@ -129,7 +129,6 @@ def of_units(folder: Path, cases: Sequence[units.Case]) -> list[units.Row]:
 
 def of_lenet_table(rows: Sequence[lenet.Row]) -> str:
     """One line a spelling, toolkit and rule: means over nets, and their range."""
-
     groups: dict[tuple[str, str, str], list[lenet.Row]] = {}
     for row in rows:
         groups.setdefault((row.net, row.toolkit, row.rule), []).append(row)
