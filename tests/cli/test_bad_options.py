@@ -74,6 +74,7 @@ BAD = {
     f"why {MODEL} photos/cat0.png --true 367": "true=367 was given",
     f"architectures {MODEL} --data photos": "MODEL was 'zoo:zfnet_mini', expected NAME=MODEL",
     f"architectures a={MODEL} a={MODEL} --data photos": "the names a, a; give each once",
+    f"architectures a={MODEL} --data photos --weights b.pth": "b.pth., expected NAME=FILE",
     f"architectures a={MODEL} --data photos --weights b=other.pth": "--weights names b, expected",
     f"architectures a={MODEL} --data photos --weights a=wrong.pth": "not those of this ZFNetMini",
     f"architectures a={MODEL} --data photos --radius 0": "radius=0.0 was given",
