@@ -219,6 +219,21 @@ def test_it_is_told_before_a_model_is_loaded(files, monkeypatch, capfd, command,
         said(capfd, *VISUALIZE.split())
 
 
+@pytest.mark.parametrize("command", ["occlusion", "invariance", "localize", "why"])
+def test_a_class_of_a_classifier_that_was_not_trained(files, monkeypatch, capfd, command):
+    """The weights of a trunk leave the scores random."""
+    state = zoo.zfnet_mini().state_dict()
+    trunk = {name: value for name, value in state.items() if not name.startswith("classifier")}
+    torch.save(trunk, files / "trunk.pth")
+    monkeypatch.chdir(files)
+    named = "--true 1" if command == "why" else "--target 1"
+    code, _, err = said(
+        capfd, command, MODEL, "photos/cat0.png", "--weights", "trunk.pth", *named.split()
+    )
+    assert code == 2
+    assert "the class scores are not covered by the weights, which end below classifier" in err
+
+
 def test_an_interruption(monkeypatch, capfd):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
