@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.mining.run.merge import merge
     from deconvnet.mining.verify.verify import verify
     from deconvnet.net import DeconvNet
+    from deconvnet.pages.atlas import atlas
     from deconvnet.projection.recording import Recording
     from deconvnet.projection.result import Projection
     from deconvnet.projection.tables import Layer
@@ -32,6 +33,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.studies.localize import localize
     from deconvnet.studies.occlusion import occlusion
     from deconvnet.studies.relu_table import relu_table
+    from deconvnet.studies.sanity import sanity
     from deconvnet.studies.similarity import similarity
     from deconvnet.studies.spectrum import spectrum
     from deconvnet.studies.trace import trace
@@ -55,6 +57,7 @@ _HOMES = {
     "UnmirroredError": "layers",
     "UntraceableError": "graph.errors",
     "architectures": "studies.architectures",
+    "atlas": "pages.atlas",
     "class_model": "studies.class_model",
     "compare": "studies.compare",
     "correspondence": "studies.correspondence",
@@ -71,6 +74,7 @@ _HOMES = {
     "occlusion": "studies.occlusion",
     "open_store": "store.store",
     "relu_table": "studies.relu_table",
+    "sanity": "studies.sanity",
     "similarity": "studies.similarity",
     "spectrum": "studies.spectrum",
     "trace": "studies.trace",
@@ -78,7 +82,7 @@ _HOMES = {
     "visualize": "studies.visualize",
     "why": "studies.why",
 }
-_MODULES = ("testing", "zoo")
+_MODULES = ("adapters", "testing", "zoo")
 
 __all__ = [
     "Box",
@@ -95,6 +99,7 @@ __all__ = [
     "UntraceableError",
     "__version__",
     "architectures",
+    "atlas",
     "class_model",
     "compare",
     "correspondence",
@@ -111,6 +116,7 @@ __all__ = [
     "occlusion",
     "open_store",
     "relu_table",
+    "sanity",
     "similarity",
     "spectrum",
     "trace",

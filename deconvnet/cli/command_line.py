@@ -12,6 +12,7 @@ from deconvnet.arguments import expanded
 
 from .options import (
     ARCHITECTURES,
+    ATLAS,
     BANDS,
     BELOW,
     CHOICES,
@@ -23,6 +24,7 @@ from .options import (
     EXEMPLARS,
     FIELD,
     FIGURE,
+    FOLDER,
     IMAGE,
     IMAGES,
     INVARIANCE,
@@ -162,6 +164,12 @@ COMMANDS = {
             *FIGURE,
         ],
         "outputs/facets.pdf",
+    ),
+    "atlas": Command(
+        "Write every unit of a store as pages for a browser: no server, no network.",
+        "outputs/top9.h5 -o atlas/ --layers features.22,features.29",
+        [STORE, *ATLAS, *MINED_MODEL, MINED_DATA, *NORMALISED, *CHOICES, FOLDER],
+        "outputs/atlas",
     ),
     "trace": Command(
         "Follow the signal of one unit down to the pixels of one image, node by node.",

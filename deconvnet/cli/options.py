@@ -66,6 +66,14 @@ def part(text: str) -> tuple[str, list[tuple[int, ...]]]:
     return name, [numbers(box) for box in boxes.split("/")]
 
 
+def pair(text: str) -> tuple[str, str]:
+    """A layer and one below it: relu5=relu4."""
+    layer, equals, below = text.rpartition("=")
+    if not (layer and equals and below):
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected LAYER=LAYER_BELOW")
+    return layer, below
+
+
 def limit(text: str) -> str:
     """How many images may be unreadable: 20 or 1%."""
     _parsed(text, Limit, "20 or 1%")
@@ -311,6 +319,15 @@ EXEMPLARS = (
     Option("--rows", "rows of channels on a page; default: as many as fit", type=int),
     Option("--columns", "channels in a row; default: as many as can be read", type=int),
     Option("--recompute", "ignore the pictures in the store; use model and data", False),
+)
+FOLDER = Option("--output", "folder to write", type=expanded)
+ATLAS = (
+    Option("--layers", "L[,L...]; default: every layer of the store", type=words),
+    Option("--rectifiers", "rules of the projections", "deconvnet", words, metavar=POLICIES),
+    Option("-k", "images per channel, at most", 9, int),
+    EXEMPLARS[3],
+    Option("--feeds", "LAYER=LAYER_BELOW: name the channels that feed units", type=pair, nargs="+"),
+    Option("--dry-run", "estimate time and disk space; write nothing", False),
 )
 VERIFY = (
     Option("-n", "entries to check, or all, which reads every image too", 100, count),
