@@ -15,7 +15,7 @@ MB = 1_000_000
 @pytest.mark.slow
 def test_ten_thousand_units_open_and_scroll(tmp_path, record_property):
     """How long that takes is recorded, not asserted; that all is there is."""
-    store = drawn(tmp_path / "top.h5", LAYERS, field=(6, 6), sample=64, images=64)
+    store = drawn(tmp_path / "top.h5", LAYERS, k=3, field=(6, 6), sample=64, images=64)
     began = time.perf_counter()
     folder = dn.atlas(store, tmp_path / "atlas", progress=False).path
     seconds = {"build": time.perf_counter() - began}
