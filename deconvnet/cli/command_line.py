@@ -11,6 +11,7 @@ import deconvnet
 from deconvnet.arguments import expanded
 
 from .options import (
+    ARCHITECTURES,
     ATLAS,
     BANDS,
     BELOW,
@@ -193,6 +194,13 @@ COMMANDS = {
         "zoo:zfnet_mini photos/ --checkpoints epochs/ --layer relu4 -o evolution.pdf",
         [*MODEL, *EVOLUTION, *RULE, *FIGURE],
         "outputs/evolution.pdf",
+    ),
+    "architectures": Command(
+        "Compare the first two layers of models (Zeiler & Fergus, figure 6).",
+        "alexnet=torchvision:alexnet zf=zoo:zfnet_mini --data photos/ --weights alexnet=DEFAULT "
+        "-o architectures.pdf",
+        [*ARCHITECTURES, *RULE, *FIGURE],
+        "outputs/architectures.pdf",
     ),
     "why": Command(
         "Show why a model takes one class for another: maps, units, and regions that decide.",

@@ -253,13 +253,20 @@ EVOLUTION = (
     Option("data", _DATA, type=expanded, metavar="DATA"),
     Option(
         "--checkpoints",
-        "state dicts, or a folder of them, in the order of the last number in their names",
+        "state dicts, or folders of them, in the order of the last number in their names",
         type=expanded,
         nargs="+",
         required=True,
     ),
     LAYER,
     Option("--channels", "0-15 or 3,7,9; default: six spread over the layer"),
+)
+ARCHITECTURES = (
+    Option("models", f"a name for the figure, and {_MODEL}", metavar="NAME=MODEL", nargs="+"),
+    Option("--data", _DATA, type=expanded, required=True),
+    replace(MODEL[1], metavar="NAME=FILE", nargs="+", type=None),
+    *MODEL[2:],
+    Option("--radius", "filters of larger RMS are rescaled to it", 0.1, float),
 )
 NATURAL = Option(
     "--images", "natural images to show beside", type=expanded, metavar="IMAGE", nargs="+"

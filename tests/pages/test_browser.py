@@ -48,6 +48,8 @@ def opened(chromium, folder):
         chromium.get((folder / page.partition("#")[0]).as_uri() + "".join(page.partition("#")[1:]))
         return chromium
 
+    chromium.get((folder / "index.html").as_uri())
+    chromium.execute_script("localStorage.clear(); sessionStorage.clear()")
     complaints(chromium)
     yield go
     assert complaints(chromium) == []
