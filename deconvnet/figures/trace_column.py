@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from deconvnet.arguments import Brief
 from deconvnet.figures.canvas.contrast import signed
 from deconvnet.figures.canvas.lettering import fitting, fold, measure
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, Sheet, captioned, snap
@@ -35,7 +36,7 @@ _LEAST = 3  # cells of a map that are shown at least
 
 
 @dataclass(frozen=True, eq=False)
-class TraceRow:
+class TraceRow(Brief):
     """The signal at one node.
 
     Args:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deconvnet.arguments import by, listed, numeral
+from deconvnet.arguments import Brief, by, listed, numeral
 from deconvnet.figures import TraceRow, trace_column
 from deconvnet.layers import Rectifier
 from deconvnet.net import DeconvNet
@@ -34,7 +34,7 @@ Map = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class TracedNode:
+class TracedNode(Brief):
     """The signal at the output of one node.
 
     Args:
