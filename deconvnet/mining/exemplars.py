@@ -15,6 +15,7 @@ from deconvnet.data.resolve import given_dataset, needed_preprocessing
 from deconvnet.data.samples import checked, first_image
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
+from deconvnet.projection.recording import Recording
 from deconvnet.projection.result import Projection
 from deconvnet.store.sources import strongest_slots
 from deconvnet.store.store import Store
@@ -145,13 +146,15 @@ def project_units(
     *,
     preprocessing: Prepares,
     seed: str = "activation",
+    recording: Recording | None = None,
 ) -> list[Exemplar]:
     """Project units of one layer, and cut the patches that they see from their images.
 
     The images are (batch, channels, *size), preprocessed. Of a unit without a position the
-    strongest position of its channel is taken. Errors are those of ``DeconvNet.project``.
+    strongest position of its channel is taken. Where a recording of the images is given, they do
+    not run again. Errors are those of ``DeconvNet.project``.
     """
-    projections = net.project(images, units=units, seed=seed, crop=True)
+    projections = net.project(recording or images, units=units, seed=seed, crop=True)
     cuts = [cut for cut in projections if isinstance(cut, Projection)]  # with crop all are
     layer, positions = cuts[0].unit.layer, [cut.unit.position or () for cut in cuts]
     geometry = net.geometry(images.shape[1:], [layer])
