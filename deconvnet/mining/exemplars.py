@@ -150,11 +150,12 @@ def project_units(
 ) -> list[Exemplar]:
     """Project units of one layer, and cut the patches that they see from their images.
 
-    The images are (batch, channels, *size), preprocessed. Of a unit without a position the
-    strongest position of its channel is taken. Where a recording of the images is given, they do
-    not run again. Errors are those of ``DeconvNet.project``.
+    The images are (batch, channels, *size), preprocessed; with a ``recording`` of them they do
+    not run again. Of a unit without a position the strongest position of its channel is taken.
+    Errors are those of ``DeconvNet.project``.
     """
-    projections = net.project(recording or images, units=units, seed=seed, crop=True)
+    given = images if recording is None else recording
+    projections = net.project(given, units=units, seed=seed, crop=True)
     cuts = [cut for cut in projections if isinstance(cut, Projection)]  # with crop all are
     layer, positions = cuts[0].unit.layer, [cut.unit.position or () for cut in cuts]
     geometry = net.geometry(images.shape[1:], [layer])
