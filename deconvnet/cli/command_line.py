@@ -31,9 +31,9 @@ from .options import (
     MINED_MODEL,
     MODEL,
     NORMALISED,
+    OF,
     OUTPUT,
     PARTS,
-    POLICIES,
     RECTIFIERS,
     RULE,
     STORE,
@@ -41,7 +41,6 @@ from .options import (
     UNITS,
     VERIFY,
     Option,
-    words,
 )
 from .study_options import (
     BELOW,
@@ -104,7 +103,7 @@ COMMANDS = {
     "exemplars": Command(
         "Draw channels' top images beside their projections (Zeiler & Fergus, figure 2).",
         "outputs/top9.h5 --layer features.22 --channels strongest:12 -o fig2.pdf",
-        [STORE, *EXEMPLARS, *MINED_MODEL, MINED_DATA, *NORMALISED, *RULE, BANDS, *FIGURE],
+        [STORE, *EXEMPLARS, OF, *MINED_MODEL, MINED_DATA, *NORMALISED, *RULE, BANDS, *FIGURE],
         "outputs/figure2.pdf",
         aliases=["figure"],
     ),
@@ -121,6 +120,7 @@ COMMANDS = {
             STORE,
             EXEMPLARS[0],
             replace(EXEMPLARS[1], default="strongest:4"),
+            OF,
             *MINED_MODEL,
             MINED_DATA,
             *RULE,
@@ -260,10 +260,10 @@ COMMANDS = {
     ),
     "embed": Command(
         "Write patches, and projections on request, into an existing store.",
-        "outputs/top9.h5 --projections deconvnet,guided",
+        "outputs/top9.h5 --rectifiers deconvnet,guided",
         [
             STORE,
-            Option("--projections", POLICIES, [], words),
+            replace(RECTIFIERS, default=[], help="rules of projections", also=("--projections",)),
             *CHOICES,
             *MINED_MODEL,
             MINED_DATA,

@@ -55,6 +55,14 @@ def fill(text: str) -> str | list[float]:
     return list(_parsed(text, lambda all_: list(map(float, all_.split(","))), "grey, mean or 0,0"))
 
 
+def directions(text: str) -> tuple[str, str]:
+    """A layer and the file of directions in its channels: relu5=concepts.npy."""
+    layer, _, path = text.partition("=")
+    if not layer or not path:
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected LAYER=FILE.npy")
+    return layer, str(expanded(path))
+
+
 def pair(text: str) -> tuple[str, str]:
     """A layer and one below it: relu5=relu4."""
     layer, equals, below = text.rpartition("=")
@@ -90,16 +98,18 @@ class Option:
     nargs: str | None = None
     dest: str | None = None
     required: bool | None = None
+    also: Sequence[str] = ()
+    """Older names, which work as well."""
 
     def add(self, parser: argparse.ArgumentParser) -> None:
         """Add it to a parser; one whose default is False is a switch."""
-        names = ["-o", self.name] if self.name == "--output" else [self.name]
+        names = ["-o", self.name] if self.name == "--output" else [self.name, *self.also]
         if self.default is False:
             parser.add_argument(*names, action="store_true", help=self.help)
             return
         told = "" if self.default in (None, []) else " (%(default)s)"
         given = {name: value for name, value in vars(self).items() if value is not None}
-        del given["name"]
+        del given["name"], given["also"]
         parser.add_argument(*names, **{**given, "help": self.help + told})
 
 
@@ -109,6 +119,7 @@ _DATA = "folder of images, list of images (.txt), hf:PATH[:COLUMN], or a factory
 _FILES = ("size", "content")
 _RULES = ("derivative", "rectify")
 _UNPOOLINGS, _NORMALIZATIONS = ("switches", "centre", "uniform"), ("exact", "identity")
+_ENDS = ("strongest", "lowest")
 _SIGNS = "all, positive, negative, absolute_value"
 POLICIES = "RECTIFIER[,RECTIFIER]"
 _TARGET = "classes 7, units LAYER:C[@ROW,COL], regions LAYER:C@TOP:BOTTOM,LEFT:RIGHT of a map"
@@ -210,6 +221,12 @@ MINE = (
     Option("--sample", "images drawn at random, whose activations are stored", 0, int),
     Option("--rank", "rank images by the max or mean of a map", "max", choices=("max", "mean")),
     Option("--random-state", "seed that selects the sample", 0, int),
+    Option(
+        "--directions",
+        "mine directions in a layer's channels too: LAYER=FILE.npy, (directions, channels)",
+        type=directions,
+        nargs="+",
+    ),
     Option("--batch-size", "images per batch", 64, int),
     Option("--workers", "processes that read images", 0, int),
     Option("--restart", "start over and replace what is there", False),
@@ -232,6 +249,9 @@ MINE = (
 )
 PARTS = Option("parts", "folder of parts", type=expanded, metavar="DIR")
 STORE = Option("store", "store that `deconvnet mine` wrote", type=expanded, metavar="STORE")
+OF = Option(
+    "--of", "channels, or directions: --channels are then numbers of directions", "channels"
+)
 EXEMPLARS = (
     Option("--layer", "one of the store's layers", required=True),
     Option("--channels", "0-15, 3,7,9, strongest:N or random:N", "strongest:12"),
@@ -240,6 +260,7 @@ EXEMPLARS = (
     Option("--rows", "rows of channels on a page; default: as many as fit", type=int),
     Option("--columns", "channels in a row; default: as many as can be read", type=int),
     Option("--recompute", "ignore the pictures in the store; use model and data", False),
+    Option("--end", "the strongest images, or the lowest", "strongest", choices=_ENDS),
 )
 FOLDER = Option("--output", "folder to write", type=expanded)
 ATLAS = (
@@ -252,7 +273,7 @@ ATLAS = (
 )
 VERIFY = (
     Option("-n", "entries to check, or all, which reads every image too", 100, count),
-    Option("--seed", "seed that selects the entries", 0, int),
+    Option("--random-state", "seed that selects the entries", 0, int, also=("--seed",)),
     Option("--exact", "require equality to the last bit", False),
 )
 MINED_MODEL = (

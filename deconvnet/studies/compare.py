@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from deconvnet.arguments import listed, numeral
+from deconvnet.arguments import listed
 from deconvnet.figures import SIGNS, ComparisonRow, comparison, comparison_rows
+from deconvnet.figures.canvas.lettering import digits
 from deconvnet.layers import Rectifier
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.net import DeconvNet
@@ -21,7 +22,7 @@ from deconvnet.units import Exemplar
 from .bands import bands_of, captioned, sanity_line, with_line
 from .given import images_of, net_of
 from .result import Shown
-from .targets import Target, label, project_targets, targets_of
+from .targets import Recordings, Target, label, project_targets, targets_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -105,7 +106,7 @@ class Comparison(Shown):
     def _label(self, name: str, one: Exemplar) -> str:
         """The target and its activation; the sign, if it is one."""
         sign = "" if self.sign[0] == "all" else f", {self.sign[0].replace('_', ' ')}"
-        return f"{name} = {numeral(one.activation)}{sign}"
+        return f"{name} = {digits(one.activation)}{sign}"
 
 
 def compare(
@@ -164,12 +165,13 @@ def compare(
     given = images_of(images, net, preprocessing=preprocessing, names=names)
     known, made = given.prepared, {}
     shown = [known.picture(image, bands) for image in given.tensor]
-    targets = targets_of(net, given.tensor, layer, channel, target=target)
+    recordings = Recordings(net, given.tensor)
+    targets = targets_of(net, recordings, layer, channel, target=target)
     for rule in rules:
         mirrored = net_of(net, rule)
-        made[str(rectifier_named(rule))] = project_targets(mirrored, given, targets)
+        made[str(rectifier_named(rule))] = project_targets(mirrored, given, targets, recordings)
     units = next(iter(made.values()))
-    top = next(iter(net.record(given.tensor[:1]).activations)) if classes else ""
+    top = next(iter(recordings.of(net, None, 0).activations)) if classes else ""
     labels = [
         label(target, one, classes if one.unit.layer == top else ())
         for target, one in zip(chain(*targets), units, strict=True)
