@@ -153,14 +153,14 @@ class Row:
 
 def rows(model: LeNet, digits: tuple[Tensor, Tensor], seed: int) -> list[Row]:
     """Every toolkit, rule and spelling of one net."""
-    found = []
+    made = []
     right = {rule: maps_of(model, digits, explain) for (_, rule), explain in ours().items()}
     for net, one in {"F.relu": model, "nn.ReLU": of_modules(model)}.items():
         for (toolkit, rule), explain in explainers().items():
             maps = maps_of(one, digits, explain)
             off = error(maps, right[rule]), error(maps, right["gradient"])
-            found.append(Row(net, toolkit, rule, seed, *off, *scores(one, digits, explain)))
-    return found
+            made.append(Row(net, toolkit, rule, seed, *off, *scores(one, digits, explain)))
+    return made
 
 
 def ours() -> Mapping[tuple[str, str], Explain]:

@@ -83,14 +83,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def of_lenet(folder: Path, count: int) -> list[lenet.Row]:
     """Train, check and draw the LeNets; the figure is of the first."""
-    digits, found = lenet.Digits.load(), []
+    digits, rows = lenet.Digits.load(), []
     for seed in tqdm(SEEDS, "LeNets", unit="net"):
         model, accuracy = lenet.trained(digits, seed)
         tqdm.write(f"LeNet {seed}: {accuracy:.1%} of unseen digits are classified rightly")
         if seed == SEEDS[0]:
             draw_lenet(folder, model, digits.unseen(count))
-        found += lenet.rows(model, digits.unseen(count), seed)
-    return found
+        rows += lenet.rows(model, digits.unseen(count), seed)
+    return rows
 
 
 def draw_lenet(folder: Path, model: lenet.LeNet, digits: tuple[torch.Tensor, torch.Tensor]) -> Path:
@@ -113,18 +113,18 @@ def draw_lenet(folder: Path, model: lenet.LeNet, digits: tuple[torch.Tensor, tor
 
 
 def of_units(folder: Path, cases: Sequence[units.Case]) -> list[units.Row]:
-    """Check class scores and units, and draw the last case but one of those that have positions."""
-    found: list[units.Row] = []
+    """Check class scores and units, and draw the first layer of the last net."""
+    rows: list[units.Row] = []
     drawn: dict[str, Sanity] = {}
     for case in tqdm(cases, "nets and layers"):
         results = [units.checked(case, seed, progress=False) for seed in case.draws]
-        found += units.rows(case, results)
+        rows += units.rows(case, results)
         if case.layer:
             drawn.setdefault(case.name, results[0])
-    *_, result = drawn.values()  # the highest layer of the last net
+    *_, result = drawn.values()  # its first layer, and its first draw of weights
     shown = units.first_image(result)
     shown.save(folder / "sanity-units.png", dpi=DPI, provenance={"model": cases[-1].name})
-    return found
+    return rows
 
 
 def of_lenet_table(rows: Sequence[lenet.Row]) -> str:

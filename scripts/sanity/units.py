@@ -182,13 +182,13 @@ def _pairs(case: Case, results: Sequence[Sanity], rule: str) -> list[dict[str, f
     units, (*_, rows, columns, bands) = results[0].units, results[0].maps[rule].shape
     layer, places = units[0].layer, [unit.position or () for unit in units]
     geometry = case.net.geometry((bands, rows, columns), [layer])
-    found = []
+    pairs = []
     for one, other in pairwise(results):
         for number, box in enumerate(boxes_of(geometry, layer, places)):
             cut = (-1, number, *box.slices)
             maps = [each.maps[rule][cut].transpose(2, 0, 1) for each in (one, other)]
-            found.append(similarities(*map(views, maps)))
-    return found
+            pairs.append(similarities(*map(views, maps)))
+    return pairs
 
 
 def _over_draws(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
