@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deconvnet.arguments import listed
+from deconvnet.arguments import Brief, listed
 from deconvnet.figures import Panel, panels
 from deconvnet.net import DeconvNet
 
@@ -33,7 +33,7 @@ Signs = NDArray[np.int8]
 
 
 @dataclass(frozen=True)
-class Consistency:
+class Consistency(Brief):
     """How alike the changes of one part are at one layer.
 
     Args:

@@ -3,6 +3,7 @@
 import re
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -32,6 +33,8 @@ def files(tmp_path_factory):
     (folder / "page.pth").write_text("<html>404</html>")
     (folder / "cut.h5").write_bytes((folder / "top.h5").read_bytes()[:3000])
     (folder / "empty").mkdir()
+    np.save(folder / "wide.npy", np.ones((2, 97)))
+    np.save(folder / "zero.npy", np.eye(96)[:2] * [[1], [0]])
     return folder
 
 
@@ -133,7 +136,16 @@ BAD = {
     f"{EXEMPLARS} --channels random:0": "channels were 'random:0'; write 0-15",
     f"{MINE} --dry-run --nan ignore": "nan was 'ignore'",
     f"{MINE} --device meta": "device 'meta' cannot be used here: it holds no values",
-    "verify top.h5 --seed -1": "seed=-1 was given, expected 0 or more",
+    f"{MINE} --layers relu2 --directions relu2": "'relu2' was given, expected LAYER=FILE.npy",
+    f"{MINE} --layers relu2 --directions relu2=none.npy": "No such file or directory: 'none.npy'",
+    f"{MINE} --layers relu2 --directions relu2=nets.py": "'nets.py' holds no array of numbers",
+    f"{MINE} --layers relu2 --directions relu2=wide.npy": "relu2 has 96 channels",
+    f"{MINE} --layers relu2 --directions relu2=zero.npy": "direction 1 of relu2 is zero",
+    f"{MINE} --directions relu2=zero.npy relu2=wide.npy": "relu2= was given twice",
+    f"{EXEMPLARS} --of units": "of='units' was given, expected 'channels' or 'directions'",
+    f"{EXEMPLARS} --of directions": "the store holds no directions of relu2; mine them",
+    f"{EXEMPLARS} --end lowest": "the store holds no lowest images; mine them",
+    "verify top.h5 --seed -1": "random_state=-1 was given, expected 0 or more",
     "embed top.h5 -o other.h5": "'other.h5' is there already; write to another file",
     f"{EXEMPLARS} --channels best": "channels were 'best'; write 0-15",
     "exemplars top.h5 --layer relu3": "there is no layer 'relu3' in 'top.h5'; did you mean 'relu2'",
