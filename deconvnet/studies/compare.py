@@ -19,13 +19,15 @@ from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.net import DeconvNet
 from deconvnet.units import Exemplar
 
-from .bands import bands_of, captioned
+from .bands import bands_of, captioned, sanity_line, with_line
 from .given import images_of, net_of
 from .result import Shown
 from .targets import Recordings, Target, label, project_targets, targets_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
+
+    from .sanity import Sanity
 
 METHODS = ("gradient", "deconvnet", "guided")
 
@@ -55,6 +57,8 @@ class Comparison(Shown):
     """of the mirror, that are not the default: "fallback rectify, unpooling centre" """
     bands: tuple[int, ...] | None = None
     note: str = ""
+    sanity: str = ""
+    """a line of a sanity check, see ``deconvnet.sanity``"""
 
     @property
     def units(self) -> Sequence[Exemplar]:
@@ -86,7 +90,7 @@ class Comparison(Shown):
                     ComparisonRow(picture, shown, label, outlined, sign, repeated=number > 0)
                 )
         how = ", ".join(self.exemplars)
-        told = captioned(how, self.bands, self.note) if caption else None
+        told = with_line(captioned(how, self.bands, self.note) if caption else None, self.sanity)
         images = all(one.axes == 2 for one in self.units)
         draw, first = (comparison, "image") if images else (comparison_rows, "input")
         columns = [first, *self.exemplars]
@@ -119,6 +123,7 @@ def compare(
     names: Sequence[str] = (),
     classes: Sequence[str] = (),
     bands: Sequence[int] | None = None,
+    sanity: Sanity | None = None,
 ) -> Comparison:
     """Project targets in every image under several rectifiers.
 
@@ -142,6 +147,7 @@ def compare(
         classes: names of the model's classes.
         bands: of images of more than three bands, the three that are shown as red, green and blue,
             or one, counted from 0; by default those of the preprocessing, else the first three.
+        sanity: the result of ``deconvnet.sanity`` of this net, of which the figure says a line.
 
     Raises:
         KeyError, IndexError: no such layer, channel or position.
@@ -154,6 +160,8 @@ def compare(
     if not rules:
         raise ValueError(f"no rectifiers were given, expected some of {', '.join(METHODS)}, …")
     net = net_of(net, rules[0], fallback=fallback)
+    kind = type(net.model).__name__
+    line = sanity_line(sanity, [str(rectifier_named(rule)) for rule in rules], kind)
     given = images_of(images, net, preprocessing=preprocessing, names=names)
     known, made = given.prepared, {}
     shown = [known.picture(image, bands) for image in given.tensor]
@@ -171,7 +179,7 @@ def compare(
     rows, (_, _, choices) = [one.unit.image for one in units], str(net.policies).partition(", ")
     return Comparison(
         [given.names[row] for row in rows], [shown[row] for row in rows], made, labels, signs,
-        type(net.model).__name__, choices, bands_of(bands, known, units), known.note,
+        kind, choices, bands_of(bands, known, units), known.note, line,
     )  # fmt: skip
 
 
