@@ -23,7 +23,7 @@ h1 { font-size: 1.6rem; margin: 0 0 .5rem; } h2 { font-size: 1.1rem; margin: 3re
 p { margin: .3rem 0 1rem; max-width: 46rem; color: #444; }
 img { display: block; max-width: 100%; height: auto; }
 pre { background: #f4f4f4; padding: 1rem; overflow-x: auto; font-size: .85rem; }
-.figure { position: relative; }
+.wide { overflow-x: auto; } .figure { position: relative; min-width: 38rem; }
 .figure svg { position: absolute; inset: 0; width: 100%; height: 100%; }
 .figure rect { fill: transparent; } .figure a:hover rect { fill: #d55e0044; }
 .opened { display: none; position: fixed; inset: 0; background: #fffffff2; padding: 2rem;
@@ -116,7 +116,7 @@ def _entry(entry: Entry, number: int, shown: Mapping[str, Image.Image]) -> Itera
         for spot in entry.spots
     )
     over = f'<svg viewBox="0 0 1 1" preserveAspectRatio="none">{tiles}</svg>' if tiles else ""
-    yield f'<div class="figure">{_image(entry)}{over}</div>'
+    yield f'<div class="wide"><div class="figure">{_image(entry)}{over}</div></div>'
     for (photograph, box, text), name in names.items():
         yield _opened(photograph, box, text, name, back=f"f{number}", shown=shown)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from deconvnet.arguments import Brief
 from deconvnet.figures.canvas.contrast import signed
 from deconvnet.figures.canvas.lettering import fitting, fold, measure
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, Sheet, captioned, snap
@@ -40,7 +41,7 @@ _WORDS = {"spearman": "Spearman, signed", "absolute spearman": "Spearman, absolu
 
 
 @dataclass(frozen=True, eq=False)
-class _Plot:
+class _Plot(Brief):
     label: str
     curves: Mapping[str, Numbers]  # {row: (3, points)}; of one point a dot with its interval
     x_label: str

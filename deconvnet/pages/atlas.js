@@ -17,7 +17,13 @@
   }
   const el = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
   const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
-  const short = (value) => (value == null ? "–" : String(Number(value.toPrecision(3))));
+  const short = (value) => { // as deconvnet.arguments.numeral
+    if (value == null) return "–";
+    const size = Math.abs(value);
+    if (size === 0) return "0";
+    if (size < 1e-4 || size >= 999999.5) return value.toExponential(2);
+    return size >= 999.5 ? value.toFixed(0) : value.toPrecision(3);
+  };
   const percent = (share) => `${Math.round(100 * share)} %`;
   const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from deconvnet.arguments import by, cut
+from deconvnet.arguments import by, cut, numeral, percent
 from deconvnet.store.store import Store
 
 from .facts import histogram, strengths
@@ -117,7 +117,7 @@ def _layer_row(leaf: Leaf) -> str:
     dead = int((table.nonzero == 0).sum())
     cells = (
         f"{table.channels:,}", by(table.size) or "1", by(table.field) or "all",
-        by(table.stride) or "–", f"{dead} ({dead / table.channels:.0%})",
+        by(table.stride) or "–", f"{dead} ({percent(dead / table.channels)})",
     )  # fmt: skip
     middle = "".join(f"<td>{_text(cell)}</td>" for cell in cells)
     link = f'<a href="{page_file(leaf.number, 0)}">{_text(leaf.name)}</a>'
@@ -136,7 +136,7 @@ def _bars(leaf: Leaf) -> str:
         f'<rect x="{6 * i}" y="{24 - tall}" width="5" height="{tall}"/>'
         for i, tall in enumerate(np.ceil(24 * counts / counts.max()).astype(int).tolist())
     )
-    text = f"{low:.3g} to {high:.3g}, median {middle:.3g}"
+    text = f"{numeral(low)} to {numeral(high)}, median {numeral(middle)}"
     return (
         f'<svg class="bars" width="{6 * _BARS}" height="24" role="img" aria-label="{text}">{bars}'
         f"</svg> {text}"
@@ -185,9 +185,11 @@ def _card(leaf: Leaf, channel: int, rules: Sequence[str], names: Mapping[int, st
     shown = entries(leaf, STRONGEST, channel)
     strength, active = shown[0][1] if shown else None, leaf.table.nonzero[channel]
     link = f"../index.html#{anchor(leaf.name, channel)}"
-    counted = f"{strength:.3g}, positive in {active:.0%} of images" if shown else "never positive"
+    counted = "never positive"
+    if shown:
+        counted = f"{numeral(strength)}, positive in {percent(active)} of images"
     files = leaf.files(STRONGEST, channel, rules)
-    listed = "; ".join(f"{names[image]} {value:.3g}" for image, value, *_ in shown)
+    listed = "; ".join(f"{names[image]} {numeral(value)}" for image, value, *_ in shown)
     alts = [f"{unit}, strongest patches: {listed}", *(f"{unit}, projections: {r}" for r in rules)]
     grid = leaf.grids[STRONGEST]
     height, width = grid.size

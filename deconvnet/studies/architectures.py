@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from deconvnet.arguments import Brief
+from deconvnet.arguments import Brief, numeral, percent
 from deconvnet.data.pictures import Prepares
 from deconvnet.data.resolve import given_dataset, needed_preprocessing
 from deconvnet.data.samples import first_image
@@ -291,7 +291,8 @@ def _row(one: Architecture, highest: float) -> list[Panel | CurvePanel]:
         CurvePanel(centres, _spectra(one), "share of energy", "cycles per pixel", legend=True,
                    low=0.0, high=1.05 * highest, aspect=1.0),
         Panel(_projections(one), f"{second}, projections",
-              f"{told[1]}\n{one.artefacts:.0%} above {0.5 / max(one.stride):.3g} cycles per pixel"),
+              f"{told[1]}\n{percent(one.artefacts)} above {numeral(0.5 / max(one.stride))} cycles "
+              "per pixel"),
     ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deconvnet.arguments import Brief
 from deconvnet.layers import Rectifier
 from deconvnet.net import DeconvNet
 from deconvnet.projection.receptive_field import boxes_of
@@ -166,7 +167,7 @@ class Measured:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class Outcome(Brief):
     """What a run gives, in the words of ``Sanity``, which explains them."""
 
     stages: list[str]

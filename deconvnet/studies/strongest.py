@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deconvnet.arguments import Brief
 from deconvnet.data.pictures import Prepares
 from deconvnet.data.samples import checked
 from deconvnet.mining.exemplars import project_units
@@ -23,7 +24,7 @@ _AT_ONCE = 8  # images: maps of first layers are large
 
 
 @dataclass(frozen=True, eq=False)
-class Strongest:
+class Strongest(Brief):
     """The strongest response of each channel of a layer.
 
     Args:

@@ -3,11 +3,12 @@
 import json
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 
 import deconvnet as dn
+from deconvnet.arguments import numeral
 from tests.support.browser import browser, complaints
 from tests.support.drawn_stores import drawn
 
@@ -141,8 +142,8 @@ def test_a_unit_shows_what_the_store_holds(opened, folder):
     assert len(said) == 8  # patches, and projections
     for slot, label in enumerate(said[:4]):
         name = store.images[int(table.image[3, slot])]
-        value = f"{table.activation[3, slot]:.3g}"
-        assert label == f"{slot + 1}: patch of relu1:3 in {name}, activation {float(value):g}"
+        value = numeral(table.activation[3, slot])
+        assert label == f"{slot + 1}: patch of relu1:3 in {name}, activation {value}"
     assert find(driver, "#shell").text.startswith(
         "deconvnet exemplars top.h5 --layer relu1 --channels 3 "
     )
