@@ -32,7 +32,7 @@ from .unit_data import Feeding, chunk_data, identity, index_data, neighbours, sc
 
 ASSETS = ("atlas.css", "atlas.js")
 FED_BY = 8  # channels below that are named
-_PIXELS = 2**23  # of pictures that are in memory together
+_PIXELS = 2**24  # of pictures that are in memory together
 _FORMAT = 1
 
 
@@ -217,7 +217,7 @@ def _fill(building: Building, plan: Plan, told: Reporter | None) -> list[int]:
 def steps(leaf: Leaf) -> Iterator[range]:
     """Channels whose pictures fit into memory together."""
     height, width = leaf.grids[STRONGEST].canvas
-    step = max(1, min(128, _PIXELS // (height * width * leaf.k)))
+    step = max(1, min(512, _PIXELS // (height * width * leaf.k)))
     for first in range(0, leaf.table.channels, step):
         yield range(first, min(leaf.table.channels, first + step))
 

@@ -76,8 +76,7 @@ def sprite(grid: Grid, exemplars: Sequence[Exemplar], pictures: Sequence[Picture
     memory = io.BytesIO()
     opaque = whole.getchannel("A").getextrema()[0] == 255
     (whole.convert("RGB") if opaque else whole).save(
-        memory, "WEBP", lossless=grid.lossless, exact=grid.lossless, quality=_QUALITY, method=3,
-        use_sharp_yuv=True,
+        memory, "WEBP", lossless=grid.lossless, exact=grid.lossless, quality=_QUALITY, method=2,
     )  # fmt: skip
     return memory.getvalue()
 
@@ -85,7 +84,7 @@ def sprite(grid: Grid, exemplars: Sequence[Exemplar], pictures: Sequence[Picture
 def photograph(picture: Picture) -> bytes:
     """A picture (height, width, 3) in [0, 1] as a WebP file of the same size."""
     memory = io.BytesIO()
-    Image.fromarray(pixels(picture)).save(memory, "WEBP", quality=_QUALITY, method=3)
+    Image.fromarray(pixels(picture)).save(memory, "WEBP", quality=_QUALITY, method=2)
     return memory.getvalue()
 
 
