@@ -13,6 +13,7 @@ from torch import nn
 
 from .hook_runs import Entry, Ran
 from .hooks import MAKE_WEIGHTS, Hooks, after_hooks, before_hooks, watched
+from .model_state import modules_of
 from .node import Node
 
 _Known = WeakKeyDictionary[nn.Module, dict[int, Any]]
@@ -101,7 +102,7 @@ def without_onlookers(model: nn.Module) -> Iterator[None]:
     with _silent(
         [
             (hooks, number, hook)
-            for module in model.modules()
+            for module in (modules_of(model) if _LOOK_ON else ())
             if (known := _LOOK_ON.get(module))
             for hooks in (module._forward_pre_hooks, module._forward_hooks)
             for number, hook in hooks.items()
@@ -191,4 +192,4 @@ def revoke(module: nn.Module) -> None:
 
 def revoked(model: nn.Module) -> int:
     """How often ``revoke`` has taken effect in a model."""
-    return sum(_REVOKED.get(module, 0) for module in model.modules())
+    return sum(_REVOKED.get(module, 0) for module in modules_of(model)) if _REVOKED else 0
