@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base import InputSize, Inside, MirroredLayer
-from .crop import layout
 from .padding import Padding
 from .readers import for_axes, tuple_of
 from .window import Interval, Window
 
 FEW = 4  # channels, as of images: PyTorch's transposed convolution to so few is slow on a CPU
+MANY = 16  # channels that it comes from; with fewer there is little to gain
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,9 +231,11 @@ def _transposed(
 
 def _to_few_channels(layer: Convolution | TransposedConvolution, signal: Tensor) -> bool:
     """Whether ``_in_blocks`` is faster than PyTorch's transposed convolution, as at the images."""
-    plain = layer.groups == 1 and set(layer.dilation) == {1} and len(set(layer.stride)) == 1
-    few = layer.weight.shape[1] <= FEW and signal.numel() > 0
-    return plain and few and len(layer.stride) == 2 and signal.device.type == "cpu"
+    if len(layer.stride) != 2 or layer.groups != 1 or set(layer.dilation) != {1}:
+        return False
+    above, below = layer.weight.shape[:2]
+    strided = layer.stride[0] == layer.stride[1] > 1
+    return strided and below <= FEW and above >= MANY and signal.device.type == "cpu"
 
 
 def _in_blocks(
@@ -243,36 +245,22 @@ def _in_blocks(
     padding: Sequence[int],
     output_padding: Sequence[int],
 ) -> Tensor:
-    """Transposed convolution as a convolution that gives a block of cells for each of its cells.
+    """Transposed convolution with a stride as one without, to blocks of stride x stride cells.
 
-    Each of the B x B cells of a block is a channel with a filter of its own: those weights that
-    meet the cell, at every ``stride``-th place. The sums are the same, in another order.
+    Each cell of a block is a channel whose filter has the weights that meet this cell: every
+    ``stride``-th one of each axis. The sums are the same, in another order.
     """
-    block = stride if stride > 1 else 2
-    step, kernel = block // stride, weight.shape[2:]
-    before = [(k - 1) // stride for k in kernel]  # cells of the signal that reach back into a block
-    reach = [b + step for b in before]
-    wide = weight.new_zeros((weight.shape[1], block, block, weight.shape[0], *reach))
-    for row in range(block):
-        for col in range(block):
-            rows, cols = (
-                slice((cell - k) // stride + 1 + b, cell // stride + 1 + b)
-                for cell, k, b in zip((row, col), kernel, before, strict=True)
-            )
-            taps = weight[:, :, row % stride :: stride, col % stride :: stride].flip(2, 3)
-            wide[:, row, col, :, rows, cols] = taps.transpose(0, 1)
-    filters = wide.flatten(0, 2).contiguous(memory_format=layout(signal))
-    if step == 1:
-        blocks = F.conv2d(signal, filters, padding=before)
-    else:
-        sides = (before[1], before[1] + step - 1, before[0], before[0] + step - 1)
-        blocks = F.conv2d(F.pad(signal, sides), filters, stride=step)
-    below = F.pixel_shuffle(blocks, block)
-    for axis, (k, pad, more) in enumerate(zip(kernel, padding, output_padding, strict=True), 2):
-        length = (signal.shape[axis] - 1) * stride + k - 2 * pad + more
-        lacking = pad + length - below.shape[axis]
-        if lacking > 0:
-            zeros = (0, 0, 0, lacking) if axis == 2 else (0, lacking)
-            below = F.pad(below, zeros)
-        below = below.narrow(axis, pad, length)
+    rows, cols = weight.shape[2:]
+    wide = F.pad(weight, (0, -cols % stride, 0, -rows % stride))
+    parts = wide.reshape(*wide.shape[:2], -1, stride, wide.shape[3] // stride, stride)
+    filters = parts.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
+    below = F.pixel_shuffle(F.conv_transpose2d(signal, filters), stride)
+    for axis, (reach, before, more) in enumerate(
+        zip((rows, cols), padding, output_padding, strict=True), 2
+    ):
+        length = (signal.shape[axis] - 1) * stride + reach - 2 * before + more
+        lacking = before + length - below.shape[axis]
+        if lacking > 0:  # cells that no filter reaches
+            below = F.pad(below, (0, 0, 0, lacking) if axis == 2 else (0, lacking))
+        below = below.narrow(axis, before, length)
     return below

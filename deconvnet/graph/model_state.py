@@ -26,7 +26,8 @@ def modules_of(model: nn.Module) -> list[nn.Module]:
         module = rest.pop()
         if id(module) not in found:
             found[id(module)] = module
-            rest += [part for part in reversed(module._modules.values()) if part is not None]
+            if parts := module._modules:
+                rest += [part for part in reversed(parts.values()) if part is not None]
     return list(found.values())
 
 
