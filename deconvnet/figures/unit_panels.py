@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy.typing as npt
 from matplotlib.figure import Figure, SubFigure
 
-from deconvnet.figures.canvas.lettering import fold
+from deconvnet.arguments import Brief
+from deconvnet.figures.canvas.lettering import digits, fold
 from deconvnet.figures.canvas.sheet import Sheet, captioned, snap
 from deconvnet.figures.canvas.style import LABEL, PAGE, POINTS, QUIET, SMALL, paper
 from deconvnet.figures.canvas.style import width as inches
@@ -35,7 +36,7 @@ _MARK = 0.06  # inches: the square of a unit's colour before its label
 
 
 @dataclass(frozen=True, eq=False)
-class ImageRow:
+class ImageRow(Brief):
     """An image and the units looked at in it.
 
     Args:
@@ -100,8 +101,8 @@ def visualization(
 
 
 def label(one: Exemplar) -> str:
-    """``features.28:42 @ 7,7 = 13.2``; it is folded at the @."""
-    return f"{str(one.unit).replace('@', ' @ ')} = {one.activation:.3g}"
+    """``features.28:42@7,7 = 13.2``; it is folded at the @."""
+    return f"{one.unit} = {digits(one.activation)}"
 
 
 def _image(
@@ -212,8 +213,8 @@ class _Arrangement:
     def fold(self, label: str) -> list[str]:
         """The label's lines, the position on lines of its own where they are ``parted``."""
         room = 2 * self.panel + _INNER - _INDENT
-        unit, at, rest = label.partition(" @ ")
-        parts = [unit, f"@ {rest}"] if self.parted and at else [label]
+        unit, at, rest = label.partition("@")
+        parts = [unit, f"@{rest}"] if self.parted and at else [label]
         return [line for part in parts for line in fold(part, room, size=self.size)]
 
     def merit(

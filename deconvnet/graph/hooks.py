@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, TypeVar
 
 import torch.nn.modules.module as everywhere
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.utils import _pytree as pytree
 
-from .model_state import modules_of, of_everyone
+from .hook_shapes import Given
+from .model_state import PLAIN, contents, modules_of, of_everyone
 from .node import Node
 
 T = TypeVar("T")
@@ -80,10 +82,10 @@ def run_before(
     """The arguments as the hooks before a module leave them."""
     for number, hook in before_hooks(module).items():
         if number in module._forward_pre_hooks_with_kwargs:
-            both = hook(module, args, kwargs)
+            both = _ran(module, number, hook, (args, kwargs))
             args, kwargs = (args, kwargs) if both is None else both
         else:
-            result = hook(module, args)
+            result = _ran(module, number, hook, (args,))
             if result is not None:
                 args = result if isinstance(result, tuple) else (result,)
     return args, kwargs
@@ -97,11 +99,22 @@ def run_after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], 
     }
     for number, hook in after_hooks(module).items():
         given = (args, kwargs, output) if number in keywords else (args, output)
-        result = hook(module, *given)
+        result = _ran(module, number, hook, given)
         output = output if result is None else result
     return output
 
 
+def _ran(module: nn.Module, number: int, hook: Any, given: tuple[Any, ...]) -> Any:
+    """What a hook gives; its shapes are remembered, by the hook itself if it is one of ours."""
+    if hasattr(hook, "remembers"):
+        return hook(module, *given)
+    shapes = Given(module, number, given)
+    result = hook(module, *given)
+    shapes.gave(result)
+    return result
+
+
+_NUMBERS = count()  # none is given twice
 _HOLE = object()  # stands where one of the values goes that were taken out
 
 
@@ -125,6 +138,17 @@ class Arrangement:
         leaves = [next(given) if leaf is _HOLE else leaf for leaf in self.leaves]
         return pytree.tree_unflatten(leaves, self.layout)
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What is equal for two of them that are the same, as far as that can be told."""
+        return str(self.layout), *map(self._told, self.leaves)
+
+    def _told(self, leaf: Any) -> object:
+        if isinstance(leaf, Tensor):
+            return contents(leaf)
+        plain = leaf is _HOLE or isinstance(leaf, PLAIN)
+        return (type(leaf), repr(leaf)) if plain else next(_NUMBERS)
+
 
 class Hooks:
     """The hooks before or after a container, as one operation: leaves in, leaves out.
@@ -139,6 +163,7 @@ class Hooks:
     def __init__(self, module: nn.Module, path: str, *, after: bool, rest: Arrangement) -> None:
         self.module, self.path, self.after, self.rest = module, path, after, rest
         self.__name__ = "hooks"
+        self.identity = id(module), path, after, rest.identity
 
     def __call__(self, *values: Any) -> Any:
         """The values as the hooks leave them: a tensor, or a tuple if there are several.

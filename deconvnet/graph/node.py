@@ -46,7 +46,10 @@ class Node(Brief):
 def target_of(node: Node) -> object:
     """What a node calls, told apart from everything else that is called so."""
     target = node.call.target
-    return target if isinstance(target, str) else (str(target), id(target)), id(node.module)
+    if isinstance(target, str):
+        return target, id(node.module)
+    own = getattr(target, "identity", id(target))  # of ours, which are made anew in each reading
+    return (str(getattr(target, "__name__", target)), own), id(node.module)
 
 
 def run_call(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

@@ -23,6 +23,7 @@ class Applied:
     def __init__(self, function: type[Function]) -> None:
         self.function = function
         self.__name__ = function.__name__
+        self.identity: object = id(function)
 
     def __call__(self, *args: Any) -> Any:
         """Apply it, with its own backward."""
@@ -35,6 +36,7 @@ class Placed(Applied):
     def __init__(self, function: type[Function], rest: Arrangement) -> None:
         super().__init__(function)
         self.rest = rest
+        self.identity = id(function), rest.identity
 
     def __call__(self, *tensors: Any) -> Any:
         """Apply it, with its own backward."""

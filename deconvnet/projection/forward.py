@@ -16,7 +16,7 @@ from deconvnet.graph.interpreter import execute
 from deconvnet.graph.kept_parameters import run_kept
 from deconvnet.graph.modes import evaluation
 from deconvnet.graph.node import Node, arguments, run_call
-from deconvnet.graph.observed_hooks import revoke, without_onlookers
+from deconvnet.graph.observed_hooks import revoke, sizes_alone
 from deconvnet.graph.own_functions import Applied
 from deconvnet.layers import Activation, Local, MirroredLayer, Policies, Record, UnmirroredError
 from deconvnet.layers.crop import layout
@@ -64,14 +64,14 @@ def geometry_of(graph: Graph, image: Tensor, layers: Sequence[str] | None = None
     """The geometry of a model for images of one size: no activation is refused, no value kept.
 
     The image is (batch, channels, *size) of any content; the geometry goes up to the layers, by
-    default everywhere. Hooks that only look do not see it.
+    default everywhere. Hooks do not see it, unless what they give for its size is not known.
 
     Raises:
         ValueError: the image does not fit the model, or a layer has no feature maps.
     """
     run = ForwardPass(graph, _SIZES_ALONE)
     nodes = graph.upto(graph.nodes if layers is None else layers)
-    with without_onlookers(graph.model):
+    with sizes_alone(graph.model):
         sizes, _ = run.of(image, layers or (), nodes)
     return Geometry(graph.input, tuple(run.steps), sizes)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -53,9 +54,12 @@ class Together(WithoutFilters):
 def changes(run: Callable[[Any], Any], given: Any) -> list[int] | None:
     """Which of the leaves of the given values hooks give back; None if they change anything.
 
-    ``run``: values -> what the hooks make of them; the hooks see copies of the tensors.
+    ``run``: values -> what the hooks make of them; the hooks see copies of the tensors, which lie
+    in memory as in any call of the model: a hook may take a ``view`` of them.
     """
-    copies = pytree.tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, given)
+    copies = pytree.tree_map_only(
+        Tensor, lambda x: x.clone(memory_format=torch.contiguous_format), given
+    )
     flat = pytree.tree_leaves(copies)
     versions = [x._version for x in flat if isinstance(x, Tensor)]
     places = {id(x): i for i, x in enumerate(flat)}

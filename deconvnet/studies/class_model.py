@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from deconvnet.arguments import listed
 from deconvnet.data.resolve import needed_preprocessing
 from deconvnet.figures import CurvePanel, Panel, panels
+from deconvnet.figures.canvas.lettering import digits
 from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store
 from deconvnet.units import Unit
@@ -99,8 +100,10 @@ class ClassModel(Shown):
 
     def _row(self, place: int) -> list[Panel | CurvePanel]:
         last = self.scores[-1, place]
-        own = Panel(self.pictures[place], f"model of {self.names[place]}", f"score {last:.3g}")
-        beside = [Panel(one, "natural", f"score {score:.3g}") for one, score in self.natural[place]]
+        own = Panel(self.pictures[place], f"model of {self.names[place]}", f"score {digits(last)}")
+        beside = [
+            Panel(one, "natural", f"score {digits(score)}") for one, score in self.natural[place]
+        ]
         steps = np.arange(len(self.scores))
         return [own, *beside, CurvePanel(steps, {"": self.scores[:, place]}, "score", "step")]
 

@@ -15,6 +15,7 @@ from deconvnet.figures import ImageRow, unit_rows, visualization
 from deconvnet.layers import Rectifier
 from deconvnet.mining.exemplars import project_units
 from deconvnet.net import DeconvNet
+from deconvnet.projection.recording import Recording
 from deconvnet.projection.seeds import SEEDS
 from deconvnet.units import Box, Exemplar, Unit
 
@@ -120,15 +121,20 @@ def visualize(
     net, given = net_and_images(net, images, rectifier, preprocessing=preprocessing, names=names)
     shown = [given.prepared.picture(image, bands) for image in given.tensor]
     layer = layer_of(layer, net, given.tensor)
+    asked = read(channel) if isinstance(channel, str) else listed(channel, Integral)
+    strongest = not isinstance(asked, list)
+    recording = net.record(given.tensor, layer) if strongest or seed == "map" else None
     units = [
         Unit.at(layer, one, position=position, image=image)
-        for image, channels in enumerate(_channels(net, given.tensor, layer, channel))
+        for image, channels in enumerate(_channels(recording, len(given.tensor), asked))
         for one in channels
     ]
-    if seed == "map":
-        made = _whole_maps(net, given, units)
+    if seed == "map" and recording is not None:
+        made = _whole_maps(net, given, units, recording)
     else:
-        made = project_units(net, given.tensor, units, preprocessing=given.prepared, seed=seed)
+        made = project_units(
+            net, given.tensor, units, preprocessing=given.prepared, seed=seed, recording=recording
+        )
     rows = [
         ImageRow(picture, [one for one in made if one.unit.image == number], name)
         for number, (picture, name) in enumerate(zip(shown, given.names, strict=True))
@@ -155,18 +161,17 @@ def check_units(
 
 
 def _channels(
-    net: DeconvNet, images: Tensor, layer: str, channel: int | str | Sequence[int]
+    recording: Recording | None, images: int, asked: list[int] | tuple[str, int]
 ) -> list[list[int]]:
     """The channels to project, for each image."""
-    asked = read(channel) if isinstance(channel, str) else listed(channel, Integral)
     if isinstance(asked, list):
         if not asked:
             raise ValueError("no channel was given; give numbers, or strongest:3")
-        return [asked] * len(images)
+        return [asked] * images
     how, most = asked
-    if how != "strongest":
-        raise ValueError(f"channel={channel!r} was given, expected numbers or strongest:{most}")
-    ((name, maps),) = net.record(images, layer).activations.items()
+    if how != "strongest" or recording is None:
+        raise ValueError(f"channel='{how}:{most}' was given, expected numbers or strongest:{most}")
+    ((name, maps),) = recording.activations.items()
     strongest = maps.reshape(*maps.shape[:2], -1).amax(2).float()
     values, order = strongest.sort(dim=1, descending=True, stable=True)
     fires = values[:, :most] > 0  # of NaN, too, it is False
@@ -179,9 +184,10 @@ def _channels(
     return [some[:most][mask].tolist() for some, mask in zip(order, fires, strict=True)]
 
 
-def _whole_maps(net: DeconvNet, given: GivenImages, units: Sequence[Unit]) -> list[Exemplar]:
+def _whole_maps(
+    net: DeconvNet, given: GivenImages, units: Sequence[Unit], recording: Recording
+) -> list[Exemplar]:
     """The projections of whole maps, each onto its whole image."""
-    recording = net.record(given.tensor, units[0].layer)
     projections = net.project(recording, units=units, seed="map")
     assert isinstance(projections, Tensor), "without crop it is one"
     ((name, maps),) = recording.activations.items()

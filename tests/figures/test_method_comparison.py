@@ -3,6 +3,7 @@ import re
 import numpy as np
 import pytest
 from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
@@ -10,10 +11,10 @@ from deconvnet.figures import ComparisonRow, comparison, filters, signed
 from deconvnet.figures.canvas.tiles import pixels
 from deconvnet.units import Box
 
-COLUMNS = ["photograph", "gradient", "deconvnet", "guided"]
+COLUMNS = ["image", "gradient", "deconvnet", "guided"]
 
 
-def row(height=64, width=80, *, label="features.29:155 @ 7,10", box=None, methods=3):
+def row(height=64, width=80, *, label="features.29:155@7,10", box=None, methods=3):
     random = np.random.default_rng(height)
     photograph = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
     return ComparisonRow(
@@ -22,7 +23,7 @@ def row(height=64, width=80, *, label="features.29:155 @ 7,10", box=None, method
 
 
 @pytest.mark.parametrize("wide", ["cvpr", "neurips", "cvpr-full"])
-@pytest.mark.parametrize("label", ["", "features.29:155 @ 7,10", "a label " * 20])
+@pytest.mark.parametrize("label", ["", "features.29:155@7,10", "a label " * 20])
 def test_the_layout(faults, wide, label):
     rows = [row(label=label), row(100, 60, label=label), row(label="")]
     assert faults(comparison(rows, columns=COLUMNS, width=wide, title="Methods")) == []
@@ -30,7 +31,7 @@ def test_the_layout(faults, wide, label):
 
 @pytest.mark.parametrize("wide", ["cvpr", "89mm", "cvpr-full"])
 def test_labels_are_whole(faults, wide):
-    label = "features.denseblock4.denselayer16.conv2:31 @ 12,13 = 13.2"
+    label = "features.denseblock4.denselayer16.conv2:31@12,13 = 13.2"
     rows = [row(label=label), row(100, 60, label=label), row(20, 200, label=label)]
     figure = comparison(rows, columns=["a rather long heading indeed", *COLUMNS[1:]], width=wide)
     assert faults(figure) == []
@@ -68,7 +69,7 @@ def test_pictures_keep_their_shape():
 def test_headings_and_labels():
     figure = comparison([row()], columns=COLUMNS)
     found = [text.get_text() for text in figure.findobj(Text) if text.get_text()]
-    assert found == [*COLUMNS, "features.29:155 @ 7,10"]
+    assert found == [*COLUMNS, "features.29:155@7,10"]
 
 
 def test_a_box_is_outlined_where_it_lies():
@@ -121,7 +122,54 @@ def test_filters(faults, shape, wide, grid):
         assert np.array_equal(tile, np.rint((0.5 + 0.5 * one / np.abs(one).max()) * 255))
 
 
-@pytest.mark.parametrize("shape", [(8, 64, 3, 3), (3, 7, 7), (0, 3, 7, 7)])
+@pytest.mark.parametrize("shape", [(8, 3, 3, 3, 3, 3), (7, 7), (0, 3, 7, 7)])
 def test_filters_of_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match=re.escape(str(shape)) + ".*first convolution"):
         filters(np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("bands", "picked"),
+    [((3, 2, 1), [3, 2, 1]), (4, [4, 4, 4]), ((4,), [4, 4, 4]), (None, [0, 1, 2])],
+)
+def test_filters_of_other_bands(faults, bands, picked):
+    weights = np.random.default_rng(0).normal(size=(4, 5, 3, 3))
+    figure = filters(weights, bands=bands, caption="features.0")
+    assert faults(figure) == []
+    drawn = np.asarray(figure.findobj(AxesImage)[0].get_array())
+    one = weights[0, picked].transpose(1, 2, 0)
+    tile = drawn[: 3 * 16 : 16, : 3 * 16 : 16]
+    assert np.array_equal(tile, np.rint((0.5 + 0.5 * one / np.abs(one).max()) * 255))
+    told = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert f"{', '.join(map(str, dict.fromkeys(picked)))} of 5" in " ".join(told.split())
+
+
+@pytest.mark.parametrize("bands", [(0, 1), (5,), (-1,), 9])
+def test_bands_that_filters_do_not_have(bands):
+    with pytest.raises(ValueError, match="for an image of 5 bands, expected three of 0 to 4"):
+        filters(np.ones((4, 5, 3, 3)), bands=bands)
+
+
+def test_filters_of_videos_are_frames_in_a_row(faults):
+    weights = np.random.default_rng(0).normal(size=(4, 3, 2, 5, 5))
+    figure = filters(weights)
+    assert faults(figure) == []
+    drawn = np.asarray(figure.findobj(AxesImage)[0].get_array())
+    factor, most = -(-48 // 5), np.abs(weights[0]).max()  # one scale for all frames
+    for frame in range(2):
+        left = frame * (5 + 1) * factor
+        tile = drawn[: 5 * factor : factor, left : left + 5 * factor : factor]
+        one = weights[0, :, frame].transpose(1, 2, 0)
+        assert np.array_equal(tile, np.rint((0.5 + 0.5 * one / most) * 255))
+
+
+@pytest.mark.parametrize(("bands", "curves"), [(None, 2), ([1], 1), (0, 1)])
+def test_filters_of_signals_are_curves(faults, bands, curves):
+    weights = np.random.default_rng(0).normal(size=(6, 2, 9))
+    figure = filters(weights, bands=bands)
+    assert faults(figure) == []
+    lines = [line for line in figure.findobj(Line2D) if len(line.get_xdata()) == 9]
+    assert len(lines) == 6 * curves
+    first = np.asarray(lines[0].get_ydata())
+    signal = weights[0, 0 if bands in (None, 0) else 1]
+    assert np.corrcoef(first, signal)[0, 1] == pytest.approx(-1)  # downwards on a sheet

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,14 @@ from torch import Tensor
 
 from deconvnet.data.samples import checked, read_item
 from deconvnet.graph.graph import Graph
+from deconvnet.graph.hooks import hooks_see
 from deconvnet.graph.interpreter import execute, plain
 from deconvnet.graph.kept_parameters import run_kept
 from deconvnet.graph.modes import evaluation
-from deconvnet.graph.observed_hooks import without_onlookers
 from deconvnet.layers.crop import layout as layout_of
+from deconvnet.projection.seeds import responses
 
+from .directions import Directed, Source
 from .readers import Handed, ignore_interrupts, reading
 
 CONTIGUOUS, CHANNELS_LAST = "contiguous", "channels_last"
@@ -143,29 +145,44 @@ class _Stacked:
 
 
 def activations(
-    graph: Graph, batch: Microbatch, layers: Sequence[str], *, layout: str, device: torch.device
+    graph: Graph, images: Tensor, layers: Sequence[str]
 ) -> Iterator[tuple[str, Tensor]]:
-    """Run a microbatch, its images laid out as ``layout_for`` said, up to some layers.
+    """Run images, laid out as ``layout_for`` said, up to some layers.
 
     Yields:
-        (layer, values): (images, channels, *positions) without the rows that hold no image.
+        (layer, values): (batch, channels, *positions).
     """
-    images, wanted = laid_out(batch.images.to(device), layout), set(layers)
+    wanted = set(layers)
     for node, value in execute(graph, images, graph.upto(layers), plain(graph)):
         if node.name in wanted:
-            yield node.name, batch.of_images(value)
+            yield node.name, value
+
+
+def directed(
+    layer: str, values: Tensor, batch: Microbatch, vectors: Mapping[Directed, Tensor]
+) -> Iterator[tuple[Source, Tensor]]:
+    """What directions in the channels of a layer respond, from its values for the whole batch.
+
+    Computed in the batch as it was mined: the last bits of a product depend on its shape too.
+
+    Yields:
+        (directions, values): (images, directions, *positions) without rows that hold no image.
+    """
+    for key, vector in vectors.items():
+        if key.layer == layer:
+            yield key, batch.of_images(responses(values, vector))
 
 
 def layout_for(graph: Graph, image: Tensor) -> str:
     """Channels last on a CPU, if the model runs so: many do a seventh faster, some a third.
 
-    A model that requires its values to be contiguous (``x.view(n, -1)``) does not. The image is
-    (1, channels, *size), of any content.
+    A model that requires its values to be contiguous (``x.view(n, -1)``) does not, nor does one
+    with hooks, which may require it. The image is (1, channels, *size), of any content.
     """
-    if layout_of(image) != torch.channels_last:
+    if layout_of(image) != torch.channels_last or hooks_see(graph):
         return CONTIGUOUS
     try:
-        with torch.no_grad(), evaluation(graph.model), without_onlookers(graph.model):
+        with torch.no_grad(), evaluation(graph.model):
             nodes, given = list(graph), laid_out(image, CHANNELS_LAST)
             run_kept(graph, nodes, lambda: deque(execute(graph, given, nodes, plain(graph)), 0))
     except ValueError:  # what ``execute`` makes of whatever the model says

@@ -6,18 +6,21 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 
 from torch import Tensor
 
 from deconvnet.data.samples import path_of
 from deconvnet.graph.graph import Graph
+from deconvnet.graph.hook_shapes import forget
 from deconvnet.graph.kept_parameters import kept
 from deconvnet.store.store import Failed
 
 from .bad_images import check_failed
+from .directions import Directed, Source
 from .file_positions import Positions
 from .job import Job
-from .microbatches import Microbatch, activations, groups_of, laid_out
+from .microbatches import Microbatch, activations, directed, groups_of, laid_out
 from .part import FirstNaN, Part
 from .readers import readers_die
 from .tables import Tables
@@ -32,6 +35,7 @@ class Miner:
         self.done: list[int] = []  # the numbers of the microbatches that are in the tables
         self.failed: dict[int, Failed] = {}
         self.first_nan: FirstNaN | None = None
+        self._vectors = {Directed(n): v.tensor for n, v in job.request.directions.items()}
         self._graph: Graph | None = None
 
     def run(
@@ -64,21 +68,59 @@ class Miner:
 
     def _take(self, batch: Microbatch) -> None:
         """Run one microbatch; rows without an image enter no table."""
-        names, settings = self.tables.nodes, self.job.request.attributes
-        layout, device = str(settings["layout"]), self.job.image.device
-        if self._graph is None:
-            images, checked = laid_out(batch.images.to(device), layout), self.job.checked
-            self._graph = checked.of(images, names, gradient=False) if checked else self.job.graph
-        drawn = self.tables.admit(batch.indices)
-        with kept(self._graph, self._graph.upto(names)):
-            for name, maps in activations(self._graph, batch, names, layout=layout, device=device):
-                top = self.tables.tops.get(name)
-                before = top.nans if top else 0
-                self.tables.update(name, maps, batch.indices, drawn)
-                if top and top.nans > before and self.first_nan is None:
-                    self._note(name, maps, batch)
+        if self._graph is not None or not self._compared(batch):
+            self._run(batch)
         self.failed |= self._failed(batch)
         self.done.append(batch.number)
+
+    def _compared(self, batch: Microbatch) -> bool:
+        """Run the first microbatch, and the model beside the graph; whether that was all."""
+        job, names = self.job, self.tables.nodes
+        self._graph = job.graph
+        if job.checked is None:
+            return False
+        images, drawn = self._laid_out(batch), self.tables.admit(batch.indices)
+        if job.checked.run(images, names, partial(self._enter, batch, drawn)):
+            return True
+        self.tables, self.first_nan = Tables(job.request), None
+        self._graph = job.checked.of(images, names, gradient=False)
+        return False
+
+    def _run(self, batch: Microbatch) -> None:
+        names, drawn = self.tables.nodes, self.tables.admit(batch.indices)
+        assert self._graph is not None, "it is that of the first microbatch"
+        with kept(self._graph, self._graph.upto(names)):
+            for name, values in activations(self._graph, self._laid_out(batch), names):
+                self._enter(batch, drawn, name, values)
+
+    def _laid_out(self, batch: Microbatch) -> Tensor:
+        layout = str(self.job.request.attributes["layout"])
+        return laid_out(batch.images.to(self.job.image.device), layout)
+
+    def _enter(
+        self, batch: Microbatch, drawn: tuple[list[int], list[int]], name: str, values: Tensor
+    ) -> None:
+        """Enter the activations of a node for a whole microbatch into its tables."""
+        told = self.job.geometry.sizes[name][1:]
+        if values.shape[1:] != told:
+            forget(self.job.graphs.model)
+            raise ValueError(
+                f"the maps of {name} are {tuple(values.shape[1:])}, and were {tuple(told)} when "
+                "the model was measured: a hook of it gives another size than before; mine again, "
+                "it is measured anew"
+            )
+        self._take_in(name, batch.of_images(values), batch, drawn)
+        for source, responses in directed(name, values, batch, self._vectors):
+            self._take_in(source, responses, batch, drawn)
+
+    def _take_in(
+        self, source: Source, maps: Tensor, batch: Microbatch, drawn: tuple[list[int], list[int]]
+    ) -> None:
+        top = self.tables.tops.get(source)
+        before = top.nans if top else 0
+        self.tables.update(source, maps, batch.indices, drawn)
+        if top and top.nans > before and self.first_nan is None:
+            self._note(str(source), maps, batch)
 
     def _note(self, layer: str, maps: Tensor, batch: Microbatch) -> None:
         images = batch.indices[maps.isnan().flatten(1).any(1).cpu()].tolist()

@@ -14,7 +14,6 @@ from deconvnet.graph.kept_parameters import kept
 from deconvnet.graph.observed_hooks import without_onlookers
 from deconvnet.mining.topk import Table
 from deconvnet.mining.topk.maxima import ranked_by
-from deconvnet.projection.check.checked_graphs import differs
 
 from .file_positions import IDIOM
 from .job import Job
@@ -52,11 +51,11 @@ def reread(
     graph, layout = job.graph, str(request.attributes["layout"])
     with readers_die(), closing(again), job.running(), without_onlookers(graph.model):
         for batch in again:  # an image that cannot be read this time tells nothing
+            images = laid_out(batch.images.to(device), layout)
             with kept(graph, graph.upto(tables)):
-                for layer, maps in activations(
-                    graph, batch, list(tables), layout=layout, device=device
-                ):
-                    table, values = tables[layer], ranked_by(request.rank, maps).cpu().numpy()
+                for layer, maps in activations(graph, images, list(tables)):
+                    best = ranked_by(request.rank, batch.of_images(maps))
+                    table, values = tables[layer], best.cpu().numpy()
                     for index, now in zip(batch.indices.tolist(), values, strict=True):
                         _compare(layer, table, index, now, slack=slack)
 
@@ -84,7 +83,7 @@ def check_strongest(job: Job, tables: Mapping[str, Table]) -> None:
     with readers_die(), closing(again), job.running():
         for batch in again:
             held = laid_out(batch.images.to(job.image.device), CONTIGUOUS)
-            row = differs(job.graph, held, list(tables))
+            row = job.checked.differs(held, list(tables))
             if row is not None:
                 error = NotTheModel.at(job.graph.model, [(job.graph.reader, row)], [])
                 raise NotTheModel(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from deconvnet.arguments import Brief
 from deconvnet.graph.graph import Graph
-from deconvnet.graph.hooks import hooked
+from deconvnet.graph.hooks import hooked, watched
 from deconvnet.graph.interpreter import Run, execute, plain
 from deconvnet.graph.kept_parameters import kept
 from deconvnet.graph.node import filled
@@ -85,9 +85,9 @@ def compare(
     """
     with ONE_AT_A_TIME:
         try:
-            result = _apart(graph, _laid_out(images), inputs, seeds)
+            result = _apart(graph, _laid_out(graph, images), inputs, seeds)
         except _NotDifferentiated:  # a value was written into that autograd needed as it was
-            result = _apart(graph, _laid_out(images), inputs, seeds, cloned=True)
+            result = _apart(graph, _laid_out(graph, images), inputs, seeds, cloned=True)
         if result.error is None:
             return result
         return _apart(graph, images.detach().clone(), inputs, seeds)  # as they were given
@@ -123,18 +123,22 @@ def alongside(
     """Run a graph to some layers, and its model beside it, once each.
 
     The images are laid out in memory as they are to run; ``tell`` is given (layer, value) of each
-    layer, by the graph, as soon as it is there.
+    layer, by the graph, as soon as it is there. Where the model leaves traces, the values of the
+    graph may be of a state that the model has written into.
     """
-    with ONE_AT_A_TIME, untouched(graph.model, guarded=False), kept(graph, None):
-        beside = _Beside(graph, images, graph.inputs, None, tell=dict.fromkeys(layers, tell))
-        beside.run()
-        beside.through()
+    with ONE_AT_A_TIME, untouched(graph.model, guarded=False) as traces:
+        with kept(graph, None, traces):
+            beside = _Beside(graph, images, graph.inputs, None, tell=dict.fromkeys(layers, tell))
+            beside.run()
+            beside.through()
+    beside.result.traces = traces
     return beside.result
 
 
-def _laid_out(images: Tensor) -> Tensor:
-    """As recordings lay images out, so that both sides round alike."""
-    return images.detach().clone(memory_format=layout(images))
+def _laid_out(graph: Graph, images: Tensor) -> Tensor:
+    """As recordings lay images out, so that both sides round alike; for hooks, as in any call."""
+    seen = any(map(watched, graph.model.modules()))
+    return images.detach().clone(memory_format=torch.preserve_format if seen else layout(images))
 
 
 class _Beside:

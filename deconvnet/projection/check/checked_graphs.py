@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from weakref import WeakKeyDictionary
@@ -16,11 +16,11 @@ from deconvnet.graph.frontends import Graphs
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.interpreter import execute, plain, second_input
 from deconvnet.graph.kept_parameters import run_kept
-from deconvnet.graph.model_state import state_of
+from deconvnet.graph.model_state import contents, state_of
 from deconvnet.graph.modes import evaluation
 from deconvnet.graph.signatures import missing
 
-from .against_model import GRADIENT, Comparison, Row
+from .against_model import GRADIENT, Comparison, Row, alongside
 from .float64 import compared
 from .module_calls import OUTPUT, calls_of, unsteady
 
@@ -106,25 +106,48 @@ class Checked:
                 return graph
         raise _refused(judged, refusals, images, layers)
 
+    def run(
+        self, images: Tensor, layers: Sequence[str], tell: Callable[[str, Tensor], None]
+    ) -> bool:
+        """Run the graph for images of the size of these; its values are compared on the way.
+
+        Only where they were not before: the model then runs beside the graph, so that hooks run
+        once for both. The arguments are those of ``alongside``.
+
+        Returns:
+            False if that was not to be: it is known already, or has to be looked at more closely,
+            as ``of`` does. What was told is not to be used then.
+        """
+        graph = self.graphs.of(images)
+        key = _key(graph, images, gradient=False)
+        if key in _KNOWN.get(graph.model, {}):
+            return False
+        result = alongside(graph, images, layers, tell)
+        if result.wrong or result.traces or result.error is not None or result.stopped is not None:
+            return False
+        _remember(graph, images, key, Judgement(covered=set(graph.nodes)))
+        return True
+
+    def differs(self, images: Tensor, layers: Sequence[str]) -> Row | None:
+        """Where the graph differs from the model on these very images; looked for once."""
+        graph = self.graphs.of(images)
+        key = _key(graph, images, gradient=False), tuple(layers), contents(images)
+        if key in _KNOWN.get(graph.model, {}):
+            return None
+        row = differs(graph, images, layers)
+        if row is None:
+            _remember(graph, images, key, Judgement(covered=set(graph.nodes)))
+        return row
+
     def _judged(self, graph: Graph, images: Tensor, *, gradient: bool) -> Judgement:
-        known = _KNOWN.setdefault(graph.model, {})
-        state = state_of(graph.model)
-        count = len(images) if graph.batch or not gradient else None
-        size = (count, *images.shape[1:])
-        inputs = [
-            (name, id(value), value._version if isinstance(value, Tensor) else repr(value))
-            for name, value in graph.inputs.items()
-        ]
-        key = (graph.signature, state, size, images.dtype, images.device, tuple(inputs))
-        if (key, gradient) in known:
-            return known[key, gradient]
+        key = _key(graph, images, gradient=gradient)
+        known = _KNOWN.get(graph.model, {}).get(key)
+        if known is not None:
+            return known
         finite = bool(images.isfinite().all())  # NaN has no derivative that would be one's own
         judgement = judge(graph, images, gradient=gradient and finite)
-        if len(known) >= MOST:  # a model in training has another state at every step
-            known.clear()
-        # other images may fit the model, or wake what these leave at rest
-        if judgement.error is None and not _blank(images):
-            known[key, gradient] = judgement
+        if judgement.error is None:
+            _remember(graph, images, key, judgement)
         return judgement
 
     def _covers(
@@ -147,6 +170,25 @@ class Checked:
                     graph, images, name, gradient=gradient, unsteady=judgement.unsteady
                 )
         return set(names) <= judgement.covered
+
+
+def _key(graph: Graph, images: Tensor, *, gradient: bool) -> object:
+    """What a judgement depends on: graph, state of the model, and size and kind of the images."""
+    count = len(images) if graph.batch or not gradient else None
+    inputs = [
+        (name, id(value), value._version if isinstance(value, Tensor) else repr(value))
+        for name, value in graph.inputs.items()
+    ]
+    kind = (count, *images.shape[1:]), images.dtype, images.device
+    return graph.signature, state_of(graph.model), kind, tuple(inputs), gradient
+
+
+def _remember(graph: Graph, images: Tensor, key: object, judgement: Judgement) -> None:
+    known = _KNOWN.setdefault(graph.model, {})
+    if len(known) >= MOST:  # a model in training has another state at every step
+        known.clear()
+    if not _blank(images):  # others may fit the model, or wake what these leave at rest
+        known[key] = judgement
 
 
 def settled(graphs: Graphs, like: Tensor, layers: Sequence[str | nn.Module] | None = None) -> Graph:
