@@ -8,12 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base import InputSize, Inside, MirroredLayer
 from .padding import Padding
 from .readers import for_axes, tuple_of
 from .window import Interval, Window
+
+FEW = 4  # channels, as of images: PyTorch's transposed convolution to so few is slow on a CPU
+MANY = 16  # channels that it comes from; with fewer there is little to gain
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,8 +220,47 @@ def _transposed(
 ) -> Tensor:
     """Transposed convolution with a layer's filters; its bias where it has one going forward."""
     bias = layer.bias if isinstance(layer, TransposedConvolution) else None
+    if bias is None and _to_few_channels(layer, signal):
+        return _in_blocks(signal, layer.weight, layer.stride[0], padding, output_padding)
     transposed: Tensor = for_axes("conv_transpose", len(layer.stride))(
         signal, layer.weight, bias, layer.stride, tuple(padding), tuple(output_padding),
         layer.groups, layer.dilation,
     )  # fmt: skip
     return transposed
+
+
+def _to_few_channels(layer: Convolution | TransposedConvolution, signal: Tensor) -> bool:
+    """Whether ``_in_blocks`` is faster than PyTorch's transposed convolution, as at the images."""
+    if len(layer.stride) != 2 or layer.groups != 1 or set(layer.dilation) != {1}:
+        return False
+    above, below = layer.weight.shape[:2]
+    strided = layer.stride[0] == layer.stride[1] > 1
+    return strided and below <= FEW and above >= MANY and signal.device.type == "cpu"
+
+
+def _in_blocks(
+    signal: Tensor,
+    weight: Tensor,
+    stride: int,
+    padding: Sequence[int],
+    output_padding: Sequence[int],
+) -> Tensor:
+    """Transposed convolution with a stride as one without, to blocks of stride x stride cells.
+
+    Each cell of a block is a channel whose filter has the weights that meet this cell: every
+    ``stride``-th one of each axis. The sums are the same, in another order.
+    """
+    rows, cols = weight.shape[2:]
+    wide = F.pad(weight, (0, -cols % stride, 0, -rows % stride))
+    parts = wide.reshape(*wide.shape[:2], -1, stride, wide.shape[3] // stride, stride)
+    filters = parts.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
+    below = F.pixel_shuffle(F.conv_transpose2d(signal, filters), stride)
+    for axis, (reach, before, more) in enumerate(
+        zip((rows, cols), padding, output_padding, strict=True), 2
+    ):
+        length = (signal.shape[axis] - 1) * stride + reach - 2 * before + more
+        lacking = before + length - below.shape[axis]
+        if lacking > 0:  # cells that no filter reaches
+            below = F.pad(below, (0, 0, 0, lacking) if axis == 2 else (0, lacking))
+        below = below.narrow(axis, before, length)
+    return below

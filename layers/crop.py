@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from deconvnet.arguments import Brief
 
 from .window import FAR, Interval, Window
+
+SMALL = 1024  # cells of a window: up to here it is quicker to take all units' cells at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +53,15 @@ class Crop(Brief):
         """
         starts, lengths = [], []
         for interval, length in zip(window, maps, strict=True):
-            ends = np.broadcast_arrays(interval.start, interval.stop, rows)[:2]
-            everything = bool(((ends[0] <= -FAR) | (ends[1] >= FAR)).any())
-            starts.append(np.zeros_like(rows) if everything else ends[0])
-            lengths.append(length if everything else int((ends[1] - ends[0]).max(initial=0)))
+            start, stop = interval.start, interval.stop
+            if not np.shape(start) == np.shape(stop) == rows.shape:
+                start, stop, _ = np.broadcast_arrays(start, stop, rows)
+            everything = bool((start <= -FAR).any() or (stop >= FAR).any())
+            starts.append(np.zeros_like(rows) if everything else start)
+            lengths.append(length if everything else int((stop - start).max(initial=0)))
         return Crop(rows, np.stack(starts, axis=1), tuple(lengths), tuple(maps))
 
-    @property
+    @cached_property
     def window(self) -> Window:
         """The crops as a window: one interval an axis."""
         return tuple(
@@ -82,13 +88,14 @@ class Crop(Brief):
         Returns:
             (units, channels, *size); a view where nothing need be copied.
         """
-        if self._at_one_place(len(tensor)):
-            first = self.starts[0].tolist()
-            for axis, (start, length) in enumerate(zip(first, self.size, strict=True), 2):
-                tensor = tensor.narrow(axis, start, length)
+        if self.everything and self._in_order(len(tensor)):
             return tensor
-        if self.size == self.maps and not self.starts.any():
+        if self.at_one_place and self._in_order(len(tensor)):
+            return self._of_all(tensor, outside)
+        if self.everything:
             return tensor.index_select(0, torch.from_numpy(self.rows).to(tensor.device))
+        if len(self.size) == 2 and math.prod(self.size) <= SMALL:
+            return self._gathered(tensor, outside)
         size, memory = self.sized(tensor.shape), layout(tensor)
         windows = torch.empty(size, dtype=tensor.dtype, device=tensor.device, memory_format=memory)
         if self.leaves:
@@ -109,22 +116,48 @@ class Crop(Brief):
             windows[(unit, slice(None), *here)] = tensor[(row, slice(None), *there)]
         return windows
 
-    def add(self, windows: Tensor, total: Tensor) -> Tensor:
-        """Add windows to where they lie; what lies outside of the maps is dropped.
+    def around(self, windows: Tensor) -> Tensor:
+        """Whole maps with windows where they lie, zero elsewhere; what leaves the map is dropped.
 
         Args:
-            windows: (units, channels, *size).
-            total: (units, channels, *maps), one map for each unit; it is written into.
+            windows: (units, channels, *size), of which each has a map of its own.
 
         Returns:
-            ``total``.
+            (units, channels, *maps); the windows themselves if they are everything.
         """
-        if self._at_one_place(len(total)):
-            self.of(total).add_(windows)
-            return total
-        for unit, (_, here, there) in enumerate(self._pairs):
-            total[(unit, slice(None), *there)] += windows[(unit, slice(None), *here)]
-        return total
+        if self.everything:
+            return windows
+        every = np.arange(len(self.rows))
+        return Crop(every, -self.starts, self.maps, self.size).of(windows)
+
+    def _of_all(self, tensor: Tensor, outside: float) -> Tensor:
+        """Windows at one place of every sample: a view, with a border if they leave the map."""
+        first = self.starts[0].tolist()
+        if self.leaves:
+            ends = zip(first, self.size, self.maps, strict=True)
+            sides = [(-start, start + length - m) for start, length, m in ends]
+            return F.pad(tensor, [n for side in reversed(sides) for n in side], value=outside)
+        for axis, (start, length) in enumerate(zip(first, self.size, strict=True), 2):
+            tensor = tensor.narrow(axis, start, length)
+        return tensor
+
+    def _gathered(self, tensor: Tensor, outside: float) -> Tensor:
+        """Small windows cell by cell, all of them at once: each cell is a row of channels."""
+        lines, beyond = [], []
+        for start, length, cells in zip(self.starts.T, self.size, self.maps, strict=True):
+            line = start[:, None] + np.arange(length)
+            lines.append(np.minimum(np.maximum(line, 0), cells - 1))
+            beyond.append(lines[-1] != line)
+        rows, cols = lines
+        first = self.rows * self.maps[0]
+        cells = ((first[:, None] + rows) * self.maps[1])[:, :, None] + cols[:, None, :]
+        channels, device = tensor.shape[1], tensor.device
+        table = tensor.movedim(1, -1).reshape(-1, channels)
+        windows = table.index_select(0, torch.from_numpy(cells.reshape(-1)).to(device))
+        if self.leaves:
+            left = np.flatnonzero(beyond[0][:, :, None] | beyond[1][:, None, :])
+            windows.index_fill_(0, torch.from_numpy(left).to(device), outside)
+        return windows.view(*cells.shape, channels).movedim(-1, 1)
 
     @cached_property
     def leaves(self) -> bool:
@@ -132,12 +165,19 @@ class Crop(Brief):
         stops = self.starts + np.asarray(self.size)
         return bool((self.starts < 0).any() or (stops > np.asarray(self.maps)).any())
 
-    def _at_one_place(self, samples: int) -> bool:
-        """Whether every sample is cut once, in order, all at the same place inside the maps."""
-        if len(self.rows) != samples or self.leaves or not len(self.rows):
-            return False
-        same = bool((self.starts == self.starts[0]).all())
-        return same and np.array_equal(self.rows, np.arange(samples))
+    @cached_property
+    def everything(self) -> bool:
+        """Whether each window is a whole map."""
+        return self.size == self.maps and not self.starts.any()
+
+    @cached_property
+    def at_one_place(self) -> bool:
+        """Whether all windows lie at the same place."""
+        return len(self.rows) > 0 and not (self.starts != self.starts[0]).any()
+
+    def _in_order(self, samples: int) -> bool:
+        """Whether every sample is cut once, in order."""
+        return len(self.rows) == samples and not (self.rows != np.arange(samples)).any()
 
     @cached_property
     def _pairs(self) -> list[tuple[int, Any, Any]]:

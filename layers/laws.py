@@ -229,13 +229,11 @@ def _compare(trial: Trial, inside: Inside, crop: Crop) -> None:
     output, record = inside.layer.record(*given)
     trial.same("inside", [output], [crop.of(trial.output)], "window {}")
     signal = torch.randn(output.shape, generator=trial.generator, dtype=torch.float64)
-    every = signal.new_zeros((UNITS, *trial.output.shape[1:]))
-    alone = trial.layer.mirror(
-        crop.add(signal, every), trial.record.take(torch.from_numpy(crop.rows))
-    )
+    rows = torch.from_numpy(crop.rows)
+    alone = trial.layer.mirror(crop.around(signal), trial.record.take(rows))
     for told, kept in (("its own record", record), ("within()", trial.record.within(crop, seen))):
         sent = inside.layer.mirror(signal, kept)
         for number, (part, place, right) in enumerate(zip(sent, seen, alone, strict=True)):
-            total = place.add(part, torch.zeros_like(right))
+            total = place.around(part)
             where = f"signal of windows by {told} to input {number}"
             trial.same("inside", [total], [right], where)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from types import FunctionType
 from typing import Any
 
@@ -165,10 +165,15 @@ def _checked(key: Any, read: Reader, *args: Any, **kwargs: Any) -> Any:
     return result
 
 
+@lru_cache(maxsize=512)
+def _signature(reader: Reader) -> inspect.Signature:
+    return inspect.signature(reader)
+
+
 def fits(reader: Reader, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     """Whether a reader of the table knows all arguments of a call."""
     try:
-        inspect.signature(reader).bind(*args, **kwargs)
+        _signature(reader).bind(*args, **kwargs)
     except TypeError:  # a spelling with arguments the reader does not know
         return False
     return True

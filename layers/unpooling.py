@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .base import Record
-from .crop import Crop
+from .crop import Crop, layout
 
 Cells = Sequence[range]
 """The cells under each window along one axis; those outside the map are among them."""
@@ -63,9 +63,25 @@ def unpool(signal: Tensor, record: Switches) -> Tensor:
             f"a signal of shape {tuple(signal.shape)} cannot be unpooled by switches of shape "
             f"{tuple(record.places.shape)}: was this recording made from another image?"
         )
+    if layout(signal) == torch.channels_last:
+        return _unpool_cells(signal, record)
     below = signal.new_zeros((*record.size[:2], math.prod(record.size[2:])))
     below.scatter_add_(2, record.places.flatten(2).long(), signal.flatten(2))
     return below.view(record.size)
+
+
+def _unpool_cells(signal: Tensor, record: Switches) -> Tensor:
+    """The same where the channels of a cell lie side by side, so that no layout is changed."""
+    count, channels, *size = record.size
+    places = (
+        record.places.movedim(1, -1)
+        .long()
+        .mul_(channels)
+        .add_(torch.arange(channels, device=signal.device))
+    )
+    below = signal.new_zeros((count, math.prod(size) * channels))
+    below.scatter_add_(1, places.reshape(count, -1), signal.movedim(1, -1).reshape(count, -1))
+    return below.view(count, *size, channels).movedim(-1, 1)
 
 
 def spread(signal: Tensor, size: torch.Size, cells: Sequence[Cells], *, how: str) -> Tensor:

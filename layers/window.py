@@ -13,6 +13,7 @@ from deconvnet.arguments import Brief
 
 Ints = Any  # an int or an array of ints: many units are carried through the network at once
 FAR = 1 << 40  # "the whole axis", before it is clipped to the axis' length
+NEAR = 1 << 20  # no filter takes a window from within here to FAR
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Interval(Brief):
     @staticmethod
     def whole() -> Interval:
         """The whole axis, however long it is."""
-        return Interval(np.int64(-FAR), np.int64(FAR))
+        return _WHOLE
 
     @staticmethod
     def at(index: Ints) -> Interval:
@@ -49,6 +50,8 @@ class Interval(Brief):
             stride: its step.
             padding: what was added before the input's first index.
         """
+        if span == stride == 1 and padding == 0:
+            return self
         start = self.start * stride - padding
         stop = (self.stop - 1) * stride - padding + span
         return self._saturated(start, stop)
@@ -103,12 +106,18 @@ class Interval(Brief):
         return Interval(start, stop)
 
     def _saturated(self, start: Ints, stop: Ints) -> Interval:
+        if self is _WHOLE:
+            return self
+        if np.size(self.start) and np.min(self.start) > -NEAR and np.max(self.stop) < NEAR:
+            if not np.any(self.empty):  # nothing to saturate, as nearly always
+                return Interval(start, stop)
         nothing, everything = self.empty, (self.start <= -FAR) & (self.stop >= FAR)
         start = np.where(everything, -FAR, np.clip(start, -FAR, FAR))
         stop = np.where(everything, FAR, np.clip(stop, -FAR, FAR))
         return Interval(start, np.where(nothing, start, stop))
 
 
+_WHOLE = Interval(np.int64(-FAR), np.int64(FAR))
 Window = tuple[Interval, ...]
 
 
@@ -120,6 +129,8 @@ def whole(axes: int) -> Window:
 def broadcast_window(window: Window, size: Sequence[int]) -> Window:
     """What an input of this size that is broadcast shows: axes of length one are seen whole."""
     ours = window[len(window) - len(size) :] if size else ()
+    if 1 not in size:
+        return ours
     return tuple(Interval.whole() if n == 1 else w for w, n in zip(ours, size, strict=True))
 
 

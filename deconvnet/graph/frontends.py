@@ -16,7 +16,7 @@ from .errors import NotFollowed, Stopped, UntraceableError, unreadable
 from .export import export
 from .fx_tracing import unwrapped
 from .graph import Graph, trace
-from .model_state import hooks_of
+from .model_state import hooks_of, modules_of
 
 
 class Graphs:
@@ -83,7 +83,7 @@ class Graphs:
 
     def _begin(self) -> None:
         """Read the model by torch.fx, as it is now."""
-        self._hooks = [hooks_of(module) for module in self.model.modules()]
+        self._hooks = [hooks_of(module) for module in modules_of(self.model)]
         self._exported: dict[tuple[int | None, ...], Graph] = {}
         self._refusal: NotFollowed | None = None
         self.any_size: Graph | None = None
@@ -98,7 +98,7 @@ class Graphs:
         Raises:
             UntraceableError: neither way reads the model; the message says why.
         """
-        if self._hooks != [hooks_of(module) for module in self.model.modules()]:
+        if self._hooks != [hooks_of(module) for module in modules_of(self.model)]:
             self._begin()  # hooks of containers are nodes
         graph = self.held(images.shape)
         if graph is None:
@@ -194,7 +194,8 @@ def taken(model: nn.Module, images: Tensor) -> tuple[torch.dtype, torch.device]:
     The precision is the images' own if any parameter has it, else that of most parameters. Those
     that are integers, of a quantised part, say nothing.
     """
-    parameters = list(model.parameters())
+    held = [module._parameters.values() for module in modules_of(model)]
+    parameters = list({id(p): p for own in held for p in own if p is not None}.values())
     counts = Counter(p.dtype for p in parameters if p.is_floating_point())
     device = parameters[0].device if parameters else images.device
     own = images.dtype in counts or not counts

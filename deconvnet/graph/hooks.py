@@ -16,7 +16,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from torch.utils import _pytree as pytree
 
 from .hook_shapes import Given
-from .model_state import PLAIN, contents, of_everyone
+from .model_state import PLAIN, contents, modules_of, of_everyone
 from .node import Node
 
 T = TypeVar("T")
@@ -37,11 +37,19 @@ def after_hooks(module: nn.Module) -> dict[int, Any]:
 
 def hooked(module: nn.Module) -> bool:
     """Whether hooks run when a module is called."""
-    return bool(before_hooks(module) or after_hooks(module))
+    return _any_hooks(module) and bool(before_hooks(module) or after_hooks(module))
+
+
+def _any_hooks(module: nn.Module) -> bool:
+    """Whether there are any, of ours and of torch's too; the answer is mostly no."""
+    own = module._forward_pre_hooks or module._forward_hooks
+    return bool(own or everywhere._global_forward_pre_hooks or everywhere._global_forward_hooks)
 
 
 def watched(module: nn.Module) -> bool:
     """Whether hooks see what enters or leaves a module, which must be there whole then."""
+    if not _any_hooks(module):
+        return False
     hooks = (*before_hooks(module).values(), *after_hooks(module).values())
     return any(not isinstance(hook, MAKE_WEIGHTS) for hook in hooks)
 
@@ -182,6 +190,17 @@ def refuse_backward_hooks(model: nn.Module, nodes: Iterable[Node]) -> None:
     Raises:
         ValueError: one has some; the message names it.
     """
+    modules = modules_of(model)
+    if any(module._backward_hooks or module._backward_pre_hooks for module in modules):
+        _refuse_named(model, nodes)
+    if everywhere._global_backward_hooks or everywhere._global_backward_pre_hooks:
+        raise ValueError(
+            "a backward hook is registered on all modules (register_module_full_backward_hook); "
+            "a signal does not run it: remove it while you project (handle.remove())"
+        )
+
+
+def _refuse_named(model: nn.Module, nodes: Iterable[Node]) -> None:
     needed = {""}
     for node in nodes:
         parts = node.name.split(".")
@@ -193,8 +212,3 @@ def refuse_backward_hooks(model: nn.Module, nodes: Iterable[Node]) -> None:
                 f"({type(module).__name__}), which may change gradients; a signal does not run "
                 "it: remove it while you project (handle.remove())"
             )
-    if everywhere._global_backward_hooks or everywhere._global_backward_pre_hooks:
-        raise ValueError(
-            "a backward hook is registered on all modules (register_module_full_backward_hook); "
-            "a signal does not run it: remove it while you project (handle.remove())"
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from itertools import islice
 from typing import Any
 
@@ -12,10 +12,29 @@ import torch.nn.modules.module as everywhere
 from torch import Tensor, nn
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_EXACT = {bool, int, str, bytes, type(None)}  # they equal themselves, as NaN does not
 _DEEPEST = 4  # containers and objects inside each other that are looked into
 _LONGEST = 256  # values of a container that are looked at
 OWN = frozenset(vars(nn.Module())) | {"training"}  # torch's own records of a module
 State = tuple[object, ...]
+
+
+def modules_of(model: nn.Module) -> list[nn.Module]:
+    """The modules of a model as ``model.modules()`` gives them, in a tenth of the time."""
+    found, rest = dict[int, nn.Module](), [model]
+    while rest:
+        module = rest.pop()
+        if id(module) not in found:
+            found[id(module)] = module
+            if parts := module._modules:
+                rest += [part for part in reversed(parts.values()) if part is not None]
+    return list(found.values())
+
+
+def tensors_of(modules: Iterable[nn.Module]) -> list[Tensor]:
+    """The parameters and buffers that these modules hold themselves; one may come twice."""
+    held = [kept for module in modules for kept in (module._parameters, module._buffers)]
+    return [tensor for kept in held for tensor in kept.values() if tensor is not None]
 
 
 def state_of(model: nn.Module) -> State:
@@ -25,11 +44,12 @@ def state_of(model: nn.Module) -> State:
     and in attributes of the users' own classes; not in globals of their files. It is no hash:
     those of -1 and -2 are the same.
     """
-    registered = set(model.modules())
+    modules = modules_of(model)
+    registered = set(modules)
     return (
         tuple(of_everyone(everywhere._global_forward_hooks)),
         tuple(of_everyone(everywhere._global_forward_pre_hooks)),
-        *(_of_module(module, registered, 0) for module in model.modules()),
+        *(_of_module(module, registered, 0) for module in modules),
     )
 
 
@@ -43,9 +63,15 @@ def _of_module(module: nn.Module, registered: Set[nn.Module], depth: int) -> Sta
     return (
         id(module),
         hooks_of(module),
-        tuple((k, _of(v, registered, depth)) for k, v in vars(module).items() if k not in OWN),
-        tuple(map(_tensor, module._parameters.values())),
-        tuple(map(_tensor, module._buffers.values())),
+        tuple(
+            [
+                (k, (type(v), v) if type(v) in _EXACT else _of(v, registered, depth))
+                for k, v in vars(module).items()
+                if k not in OWN
+            ]
+        ),
+        tuple([_tensor(value) for value in module._parameters.values()]),
+        tuple([_tensor(value) for value in module._buffers.values()]),
         _of_class(type(module)),
     )
 
@@ -98,6 +124,8 @@ def of_everyone(hooks: Mapping[int, Any]) -> dict[int, Any]:
 
 def hooks_of(module: nn.Module) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The numbers of the hooks that a call of a module runs, before and after it."""
+    if not module._forward_pre_hooks and not module._forward_hooks:
+        return (), ()
     after = (n for n, hook in module._forward_hooks.items() if not hasattr(hook, "of_the_check"))
     return tuple(module._forward_pre_hooks), tuple(after)
 

@@ -6,10 +6,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
+
+from .model_state import modules_of
 
 
 @dataclass
@@ -21,7 +22,7 @@ class _Held:
 
 
 _LOCK = threading.Lock()
-_HELD: WeakKeyDictionary[nn.Module, _Held] = WeakKeyDictionary()
+_HELD: dict[nn.Module, _Held] = {}
 
 
 @contextmanager
@@ -32,12 +33,15 @@ def evaluation(model: nn.Module) -> Iterator[None]:
     them back. (Reading a graph is another matter: torch.fx changes ``nn.Module`` for the whole
     process while it does, so that no other thread should run a model then.)
     """
-    modules = list(model.modules())
+    modules = modules_of(model)
     with _LOCK:
         for module in modules:
-            held = _HELD.setdefault(module, _Held(module.training))
+            held = _HELD.get(module)
+            if held is None:
+                held = _HELD[module] = _Held(module.training)
             held.users += 1
-            module.training = False
+            if module.training is not False:
+                module.training = False
     try:
         yield
     finally:
@@ -46,7 +50,8 @@ def evaluation(model: nn.Module) -> Iterator[None]:
                 held = _HELD[module]
                 held.users -= 1
                 if not held.users:
-                    module.training = held.training
+                    if module.training is not held.training:
+                        module.training = held.training
                     del _HELD[module]
 
 

@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 from .hook_runs import Entry, Ran
 from .hook_shapes import Given
 from .hooks import MAKE_WEIGHTS, Hooks, after_hooks, before_hooks, watched
+from .model_state import modules_of
 from .node import Node
 
 _Known = WeakKeyDictionary[nn.Module, dict[int, int]]
@@ -245,4 +246,4 @@ def revoke(module: nn.Module) -> None:
 
 def revoked(model: nn.Module) -> int:
     """How often ``revoke`` has taken effect in a model."""
-    return sum(_REVOKED.get(module, 0) for module in model.modules())
+    return sum(_REVOKED.get(module, 0) for module in modules_of(model)) if _REVOKED else 0

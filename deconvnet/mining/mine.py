@@ -163,7 +163,8 @@ def mine(
         discard_groups: replace a store also if groups or datasets were added to it, which are
             lost then.
         threads: of the CPU, on which the last bits of fully connected layers depend; by default
-            those of the unfinished work, else as PyTorch is set.
+            those of the unfinished work, else as PyTorch is set, and no more than a container's
+            quota of CPU time.
         stop: called after every microbatch; True: keep what is done and raise ``Unfinished``.
         tell: called with a sentence about the files of a folder that were passed over, and about
             work that is done already. Without it there is a warning of files that Pillow could

@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deconvnet.layers import Crop
-
 from .cone import Cone
 from .geometry import Step
 
@@ -115,16 +113,9 @@ def _on_windows(
         known = replace(step, layer=inside.layer, record=kept)
     parts = _mirror(known, signal, known.record, lone)
     return tuple(
-        None if part is None or source is None else whole(part, crop.within(cone.lies[source]))
-        for source, crop, part in zip(step.sources, crops, parts, strict=True)
+        None if part is None or source is None else place.around(part)
+        for source, place, part in zip(step.sources, cone.places(step.name), parts, strict=True)
     )
-
-
-def whole(part: Tensor, crop: Crop) -> Tensor:
-    """Whole maps with zeros around the windows; the windows themselves, if they are everything."""
-    if crop.size == crop.maps and not crop.starts.any():
-        return part
-    return crop.add(part, part.new_zeros((*part.shape[:2], *crop.maps)))
 
 
 def _joined(one: Any, other: Any) -> Any:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from deconvnet.arguments import Brief
 from deconvnet.graph.graph import Graph
-from deconvnet.layers import Crop, Inside, Interval, Policies, UnmirroredError, Window
+from deconvnet.layers import Crop, Inside, Policies, UnmirroredError, Window
 from deconvnet.layers.window import whole
 
 from .geometry import Geometry, Step
@@ -45,13 +45,28 @@ class Cone(Brief):
 
         A copy, whose crops remember what they work out no longer than it lives.
         """
-        rows = np.searchsorted(np.asarray(images), self.rows)
-        held = {node: replace(crop, rows=rows) for node, crop in self.held.items()}
-        seen = {
-            node: tuple(replace(crop, rows=rows) for crop in crops)
-            for node, crops in self.seen.items()
-        }
+        rows, moved = np.searchsorted(np.asarray(images), self.rows), dict[int, Crop]()
+
+        def at(crop: Crop) -> Crop:
+            if id(crop) not in moved:
+                moved[id(crop)] = replace(crop, rows=rows)
+            return moved[id(crop)]
+
+        held = {node: at(crop) for node, crop in self.held.items()}
+        seen = {node: tuple(map(at, crops)) for node, crops in self.seen.items()}
         return replace(self, rows=rows, held=held, seen=seen)
+
+    def places(self, name: str) -> tuple[Crop, ...]:
+        """Where the windows of a node's inputs lie in what is held of these inputs."""
+        if name not in self._places:
+            sources = map(str, self.steps[name].sources)
+            pairs = zip(sources, self.seen[name], strict=True)
+            self._places[name] = tuple(crop.within(self.lies[source]) for source, crop in pairs)
+        return self._places[name]
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[Crop, ...]]:
+        return {}
 
     @cached_property
     def lies(self) -> dict[str, Crop]:
@@ -103,8 +118,12 @@ def cone_of(
     Raises:
         UnmirroredError: an activation on the way has no rule.
     """
-    asked: dict[str, list[Window | None]] = defaultdict(list)
-    asked[layer].append(tuple(Interval.at(place) for place in positions.T))
+    asked: dict[str, list[Crop | None]] = defaultdict(list)
+    maps = geometry.sizes[layer][2:]
+    if positions.shape[1] == len(maps) > 0:
+        asked[layer].append(Crop(rows, positions, (1,) * len(maps), tuple(maps)))
+    else:
+        asked[layer].append(None)
     for name in _unmirrored(graph, layer, {step.name for step in geometry.steps}):
         asked[name].append(None)
     held: dict[str, Crop] = {}
@@ -125,8 +144,8 @@ def cone_of(
         windows = step.layer.window((*whole(2), *crop.window), step.record)
         parts = []
         for source, window in zip(map(str, step.sources), windows, strict=True):
-            parts.append(Crop.covering(window[2:], geometry.sizes[source][2:], rows))
-            asked[source].append(parts[-1].window)
+            parts.append(_seen(window[2:], crop, geometry.sizes[source][2:], rows))
+            asked[source].append(parts[-1])
         seen[step.name] = tuple(parts)
     crop = _hull(asked[geometry.input], geometry.sizes[geometry.input], rows)
     if crop is not None:
@@ -141,17 +160,30 @@ def _unmirrored(graph: Graph | None, layer: str, mirrored: set[str]) -> set[str]
     return {source for node in nodes if node.name not in mirrored for source in node.sources}
 
 
+def _seen(window: Window, crop: Crop, maps: Sequence[int], rows: NDArray[np.int64]) -> Crop:
+    """The crop that covers a window; the node's own where it looks at the same places."""
+    alike = len(window) == len(crop.window) and crop.maps == tuple(maps)
+    if alike and all(one is own for one, own in zip(window, crop.window, strict=True)):
+        return crop
+    return Crop.covering(window, maps, rows)
+
+
 def _hull(
-    windows: Sequence[Window | None], size: torch.Size | None, rows: NDArray[np.int64]
+    asked: Sequence[Crop | None], size: torch.Size | None, rows: NDArray[np.int64]
 ) -> Crop | None:
     """Windows of one size inside of a map, over all that is asked for; None for the whole map."""
-    if size is None or len(size) < 3 or not windows or None in windows:
+    if size is None or len(size) < 3 or not asked or None in asked:
         return None
-    maps = size[2:]
-    crops = [Crop.covering(window, maps, rows) for window in windows if window is not None]
-    ends = [crop.starts + np.asarray(crop.size) for crop in crops]
-    starts = np.clip(np.min([crop.starts for crop in crops], axis=0), 0, maps)
-    stops = np.clip(np.max(ends, axis=0), starts, maps)
+    maps, first = size[2:], asked[0]
+    assert first is not None, "none of them is"
+    if not first.leaves and all(crop is first for crop in asked):
+        return None if math.prod(first.size) >= math.prod(maps) else first
+    starts, stops = first.starts, first.starts + np.asarray(first.size)
+    for crop in filter(None, asked[1:]):
+        starts = np.minimum(starts, crop.starts)
+        stops = np.maximum(stops, crop.starts + np.asarray(crop.size))
+    starts = np.minimum(np.maximum(starts, 0), maps)
+    stops = np.minimum(np.maximum(stops, starts), maps)
     lengths = (stops - starts).max(0, initial=1)
     if math.prod(lengths.tolist()) >= math.prod(maps):
         return None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import refuse_backward_hooks, watched
-from deconvnet.graph.model_state import hooks_of
+from deconvnet.graph.model_state import hooks_of, modules_of
 from deconvnet.graph.observed_hooks import may_change
 from deconvnet.graph.user_call import Unguardable
 from deconvnet.layers import Policies
@@ -27,8 +27,20 @@ KEPT = 4  # geometries that are remembered
 
 def settings(model: nn.Module) -> tuple[object, ...]:
     """The settings of a model on which sizes and receptive fields depend, to notice changes."""
-    modules = [getattr(m, name, None) for m in model.modules() for name in SETTINGS]
-    return (*modules, *(parameter.shape for parameter in model.parameters()))
+    modules = modules_of(model)
+    held = [kept for module in modules for kept in module._parameters.values()]
+    return (
+        *(value for module in modules for value in _settings_of(module)),
+        *(parameter.shape for parameter in held if parameter is not None),
+    )
+
+
+def _settings_of(module: nn.Module) -> list[object]:
+    """A class of torch's own keeps them in its objects, where they are found quickly."""
+    if type(module).__module__.startswith("torch.nn.modules."):
+        own = vars(module)
+        return [own.get(name) for name in SETTINGS]
+    return [getattr(module, name, None) for name in SETTINGS]
 
 
 class Readings:
@@ -148,7 +160,7 @@ class Readings:
     ) -> Geometry:
         """The geometry of images of this (channels, *size), up to some layers or of all nodes."""
         empty = blank(self.model, size, like=like).expand(images, *size)
-        modules = list(self.model.modules())
+        modules = modules_of(self.model)
         asked = (
             self.graphs.of(empty), empty.shape, empty.dtype, layers and tuple(layers),
             settings(self.model), [hooks_of(module) for module in modules],

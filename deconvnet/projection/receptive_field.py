@@ -147,11 +147,15 @@ def _propagate(geometry: Geometry, seeds: Mapping[str, Window], *, clip: bool) -
         if above is None:
             continue
         below = step.layer.window(above, step.record)
-        blind = _blind(above)
+        blind = np.False_ if all(part is above for part in below) else _blind(above)
+        here = geometry.sizes.get(step.name)
         for source, part in zip(step.sources, below, strict=True):
             if source is not None:
-                size = geometry.sizes.get(source) if clip else None
-                seen[source] = _joined(seen.get(source), _hidden(part, blind), size)
+                size, other = geometry.sizes.get(source) if clip else None, seen.get(source)
+                if part is above and other is None and size == here:
+                    seen[source] = above  # it looks at the same places, which are on the map
+                else:
+                    seen[source] = _joined(other, _hidden(part, blind), size)
     image = geometry.sizes[geometry.input]
     nothing = tuple(Interval(np.int64(0), np.int64(0)) for _ in image)
     arrived: Window | None = seen[geometry.input]
@@ -167,6 +171,8 @@ def _is_window(seen: Any) -> bool:
 
 def _blind(seen: Any) -> Any:
     """True for units that see nothing: each of their windows is empty along some axis."""
+    if isinstance(seen, tuple) and _is_window(seen) and not any(np.any(i.empty) for i in seen):
+        return np.False_
     windows = pytree.tree_leaves(seen, is_leaf=_is_window)
     empty = [_stacked([np.False_, *(i.empty for i in w)]).any(0) for w in windows if w is not None]
     return _stacked([np.True_, *empty]).all(0)

@@ -12,7 +12,6 @@ from deconvnet.arguments import Brief
 from deconvnet.layers import Crop
 from deconvnet.units import Box, Unit
 
-from .backward import whole
 from .inputs import Request
 from .receptive_field import boxes_of
 
@@ -59,7 +58,7 @@ def signals(results: Iterable[Result], request: Request) -> dict[str, Tensor]:
         for node, signal in some.signals.items():
             if node not in made:
                 made[node] = signal.new_zeros((count, *sizes[node][1:]))
-            made[node][list(some.numbers)] = whole(signal, some.crops[node])
+            made[node][list(some.numbers)] = some.crops[node].around(signal)
     return made
 
 

@@ -32,6 +32,13 @@ def _rate(figures: dict[str, Any]) -> str:
     return spread([share * ratio for ratio in ratios(seconds["forward"], seconds["ours"])])
 
 
+def _one(figures: dict[str, Any]) -> str:
+    seconds = figures["seconds"]
+    if "one" not in seconds:  # of a file that was kept before this column was there
+        return "–"
+    return spread(ratios(seconds["one"], seconds["forward of one"]))
+
+
 def _difference(figures: dict[str, Any]) -> str:
     shown = f"{figures['error']:.0e}" if figures["error"] else "0"
     tied = f"; {figures['tied']} tied, {figures['exact']:.0e}"
@@ -69,6 +76,7 @@ class Projections:
         "difference": _difference,
         "strategy": lambda f: f["strategy"],
         "check once, s": lambda f: number(f["check"]),
+        "one unit of one image / one forward": _one,
     }
 
     @property
@@ -102,12 +110,15 @@ class Projections:
         units = self.units(model, images)
         differences = peers.compare(self, model, images, units=units)
         net, few = DeconvNet(model, self.rule), images[: peers.TOGETHER]
+        alone, single = images[units[0].image : units[0].image + 1], [replace(units[0], image=0)]
         check = interleaved({"check": lambda: judge(net.graph, images, gradient=True)}, 1)
         seconds = interleaved(
             {
                 "ours": lambda: peers.ours(net, images, units),
                 "captum": lambda: peers.captum(self, model, images, units),
                 "forward": lambda: forward(model, few),
+                "one": lambda: peers.ours(net, alone, single),
+                "forward of one": lambda: forward(model, alone),
             },
             setup.rounds,
         )

@@ -28,6 +28,7 @@ ROWS: list[Row] = [
     *_layer("resnet50", "layer1.2.relu_2", "layer1.2"),
     *_layer("resnet50", "layer2.3.relu_2", "layer2.3"),
     *_layer("resnet50", "layer3.5.relu_2", "layer3.5"),
+    *_layer("densenet121", "features.transition2.relu"),
     Mining("alexnet", batches=12, batch=64),
     Mining("vgg16", batches=4, batch=16),
     Occluded("alexnet"),

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconvnet.layers import TABLE
-from deconvnet.layers.convolution import _transposed
+from deconvnet.layers.convolution import FEW, MANY, _in_blocks, _transposed
 from deconvnet.testing import LawBroken, check_layer
 from tests.support.layer_laws import (
     Planted,
@@ -150,6 +150,23 @@ def test_transposed_windows_are_what_is_seen(setting):
     weight = positive(4, 2, 3, 2)
     layer, _ = call(F.conv_transpose2d, x := numbers(1, 4, 4, 5), weight, **setting)
     check_windows(layer, x)
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4])
+@pytest.mark.parametrize("kernel", [(1, 1), (2, 3), (3, 3), (5, 4), (7, 7), (11, 11)])
+@pytest.mark.parametrize(("padding", "more"), [(0, 0), (1, 0), (2, 1), (0, 2)])
+def test_blocks_of_few_channels_are_torchs_transposed_convolution(stride, kernel, padding, more):
+    more, padding = min(more, stride - 1), min(padding, kernel[0] - 1, kernel[1] - 1)
+    signal, filters = numbers(2, 5, 4, 3), numbers(5, FEW, *kernel)
+    right = F.conv_transpose2d(signal, filters, None, stride, padding, more)
+    found = _in_blocks(signal, filters, stride, (padding,) * 2, (more,) * 2)
+    torch.testing.assert_close(found, right, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("setting", [{"stride": 2}, {"stride": 2, "padding": 1}, {"stride": 4}])
+def test_convolutions_of_images_keep_the_laws(setting):
+    layer, inputs = call(F.conv2d, numbers(2, 3, 9, 8), numbers(MANY, 3, 4, 3), **setting)
+    check_layer(layer, *inputs)
 
 
 def test_a_sample_without_a_batch_is_left_to_autograd():

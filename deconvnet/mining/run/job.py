@@ -33,6 +33,7 @@ from .lowest_of import lowest_of
 from .microbatches import Microbatch, layout_for, microbatches
 from .minable_layers import chosen
 from .part import Part
+from .processors import usable_threads
 from .readers import ask, ignore_interrupts
 from .request import Request
 
@@ -134,7 +135,7 @@ class Job:
             "nan_policy": settings.nan,
         }
         if one.device.type == "cpu":  # large sums are cut up by threads, which shows in last bits
-            attributes["threads"] = settings.threads or torch.get_num_threads()
+            attributes["threads"] = settings.threads or usable_threads()
         check_attributes(attributes)
         channels = {name: geometry.sizes[name][1] for name in names}
         sources = {name: lowest_of(geometry, name) for name in names if settings.lowest}

@@ -147,12 +147,16 @@ def test_a_row_counts_what_was_taken(tiny, row, monkeypatch):
     assert taken == found["multiply_adds"][found["strategy"]] > 0
     assert found["forwarded"] == 6 * (18 * 18 * 6 * 27 + 6 * 6 * 8 * 54 + 8 * 5)
     assert {side: len(told) for side, told in seconds.items()} == {
-        "ours": 2, "captum": 2, "forward": 2
+        "ours": 2, "captum": 2, "forward": 2, "one": 2, "forward of one": 2
     }  # fmt: skip
     rates = [
         taken / ours * forward / found["forwarded"]
         for ours, forward in zip(seconds["ours"], seconds["forward"], strict=True)
     ]
     columns = projections.Projections.columns
+    ones = [
+        one / alone for one, alone in zip(seconds["one"], seconds["forward of one"], strict=True)
+    ]
+    assert columns["one unit of one image / one forward"](found) == projections.spread(ones)
     assert columns["multiply-adds/s (forward = 1)"](found) == projections.spread(rates)
     assert columns["peak MiB: captum"](found) == "1.00"

@@ -51,10 +51,10 @@ def test_the_tables(rows):
     measured = (FIGURES, FIGURES, FIGURES, MINED, MANY)
     found = {row.key: figures for row, figures in zip(rows, measured, strict=True)}
     first, second, many, machine = results.markdown(MACHINE, rows, found).split("\n\n")
-    assert len(cells(first.splitlines()[0])) == 13
+    assert len(cells(first.splitlines()[0])) == 14
     assert cells(first.splitlines()[2]) == [
         "tiny", "4", "4 on 2 images", "deconvnet", "10.0 (9.00–11.0)", "500", "5000",
-        "0.25 (0.25–0.50)", "1.00", "2.50", "3e-07; 1 tied, 2e-13", "cone", "1.50",
+        "0.25 (0.25–0.50)", "1.00", "2.50", "3e-07; 1 tied, 2e-13", "cone", "1.50", "–",
     ]  # fmt: skip
     assert cells(second.splitlines()[2]) == [
         "tiny", "3 (19)", "2 × 5", "100", "1.01", "1.20", "1.04", "1.02", "not installed", "0.50",
