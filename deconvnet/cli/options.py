@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from deconvnet.arguments import expanded
@@ -66,20 +67,12 @@ def part(text: str) -> tuple[str, list[tuple[int, ...]]]:
     return name, [numbers(box) for box in boxes.split("/")]
 
 
-def directions(text: str) -> tuple[str, str]:
-    """A layer and the file of directions in its channels: relu5=concepts.npy."""
-    layer, _, path = text.partition("=")
-    if not layer or not path:
-        raise argparse.ArgumentTypeError(f"{text!r} was given, expected LAYER=FILE.npy")
-    return layer, str(expanded(path))
-
-
-def pair(text: str) -> tuple[str, str]:
-    """A layer and one below it: relu5=relu4."""
-    layer, equals, below = text.rpartition("=")
-    if not (layer and equals and below):
-        raise argparse.ArgumentTypeError(f"{text!r} was given, expected LAYER=LAYER_BELOW")
-    return layer, below
+def pair(text: str, expected: str = "LAYER=LAYER_BELOW") -> tuple[str, str]:
+    """A layer and something of it: relu5=relu4, relu5=concepts.npy."""
+    layer, equals, other = text.partition("=")
+    if not (layer and equals and other):
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected {expected}")
+    return layer, other
 
 
 def limit(text: str) -> str:
@@ -130,7 +123,8 @@ _DATA = "folder of images, list of images (.txt), hf:PATH[:COLUMN], or a factory
 _FILES = ("size", "content")
 _RULES = ("derivative", "rectify")
 _UNPOOLINGS, _NORMALIZATIONS = ("switches", "centre", "uniform"), ("exact", "identity")
-_ENDS = ("strongest", "lowest")
+_ENDS, _FILE = ("strongest", "lowest"), "LAYER=FILE.npy"
+_FILES_OF = partial(pair, expected=_FILE)
 _SIGNS = "all, positive, negative, absolute_value"
 POLICIES = "RECTIFIER[,RECTIFIER]"
 _TARGET = "classes 7, units LAYER:C[@ROW,COL], regions LAYER:C@TOP:BOTTOM,LEFT:RIGHT of a map"
@@ -301,10 +295,7 @@ MINE = (
     Option("--rank", "rank images by the max or mean of a map", "max", choices=("max", "mean")),
     Option("--random-state", "seed that selects the sample", 0, int),
     Option(
-        "--directions",
-        "mine directions in a layer's channels too: LAYER=FILE.npy, (directions, channels)",
-        type=directions,
-        nargs="+",
+        "--directions", f"{_FILE}: mine directions in its channels too", type=_FILES_OF, nargs="+"
     ),
     Option("--batch-size", "images per batch", 64, int),
     Option("--workers", "processes that read images", 0, int),
@@ -328,9 +319,7 @@ MINE = (
 )
 PARTS = Option("parts", "folder of parts", type=expanded, metavar="DIR")
 STORE = Option("store", "store that `deconvnet mine` wrote", type=expanded, metavar="STORE")
-OF = Option(
-    "--of", "channels, or directions: --channels are then numbers of directions", "channels"
-)
+OF = Option("--of", "channels, or directions: --channels are then their numbers", "channels")
 EXEMPLARS = (
     Option("--layer", "one of the store's layers", required=True),
     Option("--channels", "0-15, 3,7,9, strongest:N or random:N", "strongest:12"),
