@@ -102,8 +102,7 @@ class Option:
     nargs: str | None = None
     dest: str | None = None
     required: bool | None = None
-    also: Sequence[str] = ()
-    """Older names, which work as well."""
+    also: Sequence[str] = ()  # older names
 
     def add(self, parser: argparse.ArgumentParser) -> None:
         """Add it to a parser; one whose default is False is a switch."""
@@ -129,15 +128,9 @@ _SIGNS = "all, positive, negative, absolute_value"
 POLICIES = "RECTIFIER[,RECTIFIER]"
 _TARGET = "classes 7, units LAYER:C[@ROW,COL], regions LAYER:C@TOP:BOTTOM,LEFT:RIGHT of a map"
 CHOICES = (
-    Option(
-        "--fallback", "what to do at activations that the rectifier has no rule for", choices=_RULES
-    ),
+    Option("--fallback", "where the rectifier has no rule for an activation", choices=_RULES),
     Option("--unpooling", "where max pooling sends the signal", "switches", choices=_UNPOOLINGS),
-    Option(
-        "--normalization",
-        "mirror of local response normalization; default: as in the paper",
-        choices=_NORMALIZATIONS,
-    ),
+    Option("--normalization", "mirror of LRN; default: as in the paper", choices=_NORMALIZATIONS),
 )
 RULE = (
     Option("--rectifier", "deconvnet, gradient, guided, identity, rectgrad(98)", "deconvnet"),
@@ -294,9 +287,7 @@ MINE = (
     Option("--sample", "images drawn at random, whose activations are stored", 0, int),
     Option("--rank", "rank images by the max or mean of a map", "max", choices=("max", "mean")),
     Option("--random-state", "seed that selects the sample", 0, int),
-    Option(
-        "--directions", f"{_FILE}: mine directions in its channels too", type=_FILES_OF, nargs="+"
-    ),
+    Option("--directions", f"{_FILE}: directions in its channels", type=_FILES_OF, nargs="+"),
     Option("--batch-size", "images per batch", 64, int),
     Option("--workers", "processes that read images", 0, int),
     Option("--restart", "start over and replace what is there", False),
