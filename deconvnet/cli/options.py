@@ -49,22 +49,11 @@ def class_(text: str) -> int | str:
     return int(text) if text.isdigit() else text
 
 
-def classes(text: str) -> list[int | str]:
-    """Classes, by their indices or names."""
-    return list(map(class_, words(text)))
-
-
 def fill(text: str) -> str | list[float]:
     """What covers a part of an image: grey, mean, or numbers."""
     if text in ("grey", "mean"):
         return text
     return list(_parsed(text, lambda all_: list(map(float, all_.split(","))), "grey, mean or 0,0"))
-
-
-def part(text: str) -> tuple[str, list[tuple[int, ...]]]:
-    """A part and its boxes: eye=3,4,9,9/2,4,8,9."""
-    name, _, boxes = text.partition("=")
-    return name, [numbers(box) for box in boxes.split("/")]
 
 
 def pair(text: str, expected: str = "LAYER=LAYER_BELOW") -> tuple[str, str]:
@@ -188,65 +177,6 @@ EXAMPLES = (
         "--data", "data set of the store; needed if the store holds no projections", type=expanded
     ),
 )
-OCCLUSION = (
-    CLASS,
-    LAYER,
-    Option("--channel", "feature map; default: the one with the greatest sum", type=int),
-    Option("--square", "side of the square in pixels; default: a fifth of the image", type=int),
-    Option("--stride", "pixels between positions; default: a quarter of that", type=int),
-    Option("--value", "what fills the square: grey, mean or V[,V...]", "grey", fill),
-)
-BELOW = (
-    Option("--unit", "LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COL", required=True),
-    Option("--at", "a layer below the unit's", required=True),
-)
-TRACE = (
-    Option(
-        "--unit", "LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COL; default: the strongest", required=True
-    ),
-    Option(
-        "--nodes", "N[,N...]: nodes to show; default: those of filters, ReLUs, pools", type=words
-    ),
-)
-LOCALIZE = (
-    CLASS,
-    Option("--method", "threshold, or grabcut, which needs OpenCV", "threshold"),
-    Option("--threshold", "share of the greatest saliency, of method threshold", 0.2, float),
-    Option(
-        "--boxes",
-        "true box of each image in pixels of the model's input: T,L,B,R",
-        type=numbers,
-        nargs="+",
-    ),
-    replace(RULE[0], default="gradient"),
-    *CHOICES,
-)
-FIELD = Option("--channels", "C[,C...]; default: 16 spread over the layer", type=numbers)
-INVARIANCE = (
-    CLASS,
-    Option("--layers", "L[,L...]; default: the first and the last rectifier", type=words),
-    Option("--transforms", "T[,T...] of translation, scale, rotation; default: all", type=words),
-)
-CORRESPONDENCE = (
-    Option(
-        "--part",
-        "a part and its box in each image, in pixels of the model's input: NAME=T,L,B,R/T,L,B,R",
-        type=part,
-        nargs="+",
-        required=True,
-    ),
-    Option("--layers", "L[,L...]; default: the last rectifier with maps", type=words),
-    Option("--value", "what fills the parts: grey, mean or V[,V...]", "grey", fill),
-    Option("--random-state", "seed of the random parts that serve as the control", 0, int),
-)
-WHY = (
-    Option("--true", "class that was expected, by index or name", type=class_, required=True),
-    Option("--predicted", "the other class; default: the likeliest", type=class_),
-    LAYER,
-    Option(
-        "--value", "what fills the square that hides a region: grey, mean or V[,V...]", "grey", fill
-    ),
-)
 EVOLUTION = (
     Option("data", _DATA, type=expanded, metavar="DATA"),
     Option(
@@ -265,15 +195,6 @@ ARCHITECTURES = (
     replace(MODEL[1], metavar="NAME=FILE", nargs="+", type=None),
     *MODEL[2:],
     Option("--radius", "filters of larger RMS are rescaled to it", 0.1, float),
-)
-NATURAL = Option(
-    "--images", "natural images to show beside", type=expanded, metavar="IMAGE", nargs="+"
-)
-CLASS_MODEL = (
-    Option("--target", "classes, by index or name: C[,C...]", type=classes, required=True),
-    Option("--penalty", "weight of the squared norm; default: by the zero image", type=float),
-    Option("--steps", "steps of gradient ascent", 100, int),
-    Option("--rate", "share of the way that a step goes", 0.1, float),
 )
 OUTPUT = Option("--output", "store to write", type=expanded)
 _MAX_BAD = "unreadable images allowed: a number or a percentage"

@@ -52,6 +52,20 @@ def bands_of(
     return None if chosen is None and (there in _USUAL or axes == 1) else bands
 
 
+def sanity_line(sanity: object, rectifiers: Sequence[str], model: str) -> str:
+    """A line of a sanity check, see ``sanity.line_of``; empty for None."""
+    if sanity is None:
+        return ""
+    from .sanity import line_of  # here, since what it needs is slow to import
+
+    return line_of(sanity, rectifiers, model)
+
+
+def with_line(caption: str | None, line: str) -> str | None:
+    """A caption, if there is one, and a line that is shown in any case."""
+    return ". ".join(part for part in (caption, line) if part) or None
+
+
 def captioned(text: str, bands: Sequence[int] | None, note: str) -> str:
     """A caption with what is to be known of the pictures."""
     parts = [text, f"bands {', '.join(map(str, bands))}" if bands else "", note]

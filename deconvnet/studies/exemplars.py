@@ -24,7 +24,7 @@ from deconvnet.store.store import Store, open_store
 from deconvnet.store.table import LayerTable
 from deconvnet.units import Exemplar
 
-from .bands import bands_of, captioned, check_numbers
+from .bands import bands_of, captioned, check_numbers, sanity_line, with_line
 from .channels import numbered, ranked
 from .given import net_of
 from .result import Shown
@@ -32,6 +32,8 @@ from .stored import CHANNELS, LOWEST, STRONGEST, label_of, owner_at, path_at
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
+
+    from .sanity import Sanity
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,6 +52,7 @@ class Exemplars(Shown):
         names: {image: the name that the data set knows it by}.
         of: "channels", or "directions": then the channels are numbers of directions.
         end: "strongest", or "lowest": then the exemplars are the lowest, lowest first.
+        sanity: a line of a sanity check, see ``deconvnet.sanity``.
     """
 
     layer: str
@@ -63,6 +66,7 @@ class Exemplars(Shown):
     names: Mapping[int, str | int] = field(default_factory=dict)
     of: str = CHANNELS
     end: str = STRONGEST
+    sanity: str = ""
 
     def figure(
         self,
@@ -128,7 +132,7 @@ class Exemplars(Shown):
         told = f"{what} by {self.rectifier}"
         if self.end == LOWEST:
             told = f"the lowest of {told}; a negative seed shows what holds the unit down"
-        return captioned(told, self.bands, self.note) if caption else None
+        return with_line(captioned(told, self.bands, self.note) if caption else None, self.sanity)
 
     def table(self) -> list[dict[str, object]]:
         """One row an exemplar: image, unit, activation, and box in pixels."""
@@ -152,6 +156,7 @@ def exemplars(
     per_source: int | None = None,
     rows: int | None = None,
     columns: int | None = None,
+    sanity: Sanity | None = None,
     progress: bool = True,
 ) -> Exemplars:
     """The exemplars of channels: recomputed, or from the pictures in the store.
@@ -182,6 +187,7 @@ def exemplars(
             takes a store with more exemplars than are drawn, to have a choice.
         rows: of channels on a page, see ``Exemplars``.
         columns: channels in a row, likewise.
+        sanity: the result of ``deconvnet.sanity`` of this net, of which the figure says a line.
         progress: show a bar after a second.
 
     Raises:
@@ -209,8 +215,8 @@ def exemplars(
         known = known_preprocessing(preprocessing, attributes=store.attributes)
         shown = bands_of(bands, known, [one for those in made.values() for one in those])
         note = known.note if known else ""
-        named = _names(store, made)
-        return Exemplars(layer, rule, made, "", shown, note, rows, columns, named, of, end)
+        named, line = _names(store, made), sanity_line(sanity, [rule], "")
+        return Exemplars(layer, rule, made, "", shown, note, rows, columns, named, of, end, line)
     try:
         model, data = source_of(store, net, data, preprocessing=preprocessing)
     except (ValueError, OSError) as error:
@@ -219,6 +225,7 @@ def exemplars(
         hint = f"the store has pictures that need neither: rectifier={' or '.join(stored)}"
         raise ValueError(f"{error}; {hint}") from error
     mirrored = net_of(model, rectifier)
+    line = sanity_line(sanity, [str(mirrored.policies)], type(mirrored.model).__name__)
     known = known_preprocessing(
         preprocessing, data=data, model=mirrored, attributes=store.attributes
     )
@@ -241,7 +248,7 @@ def exemplars(
     )
     shown = bands_of(bands, known, [one for those in made.values() for one in those])
     named, note = _names(store, made), known.note if known else ""
-    return Exemplars(layer, rule, made, kind, shown, note, rows, columns, named, of, end)
+    return Exemplars(layer, rule, made, kind, shown, note, rows, columns, named, of, end, line)
 
 
 def _names(store: Store, made: Mapping[int, Sequence[Exemplar]]) -> dict[int, str | int]:
