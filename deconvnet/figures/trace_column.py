@@ -83,10 +83,7 @@ def trace_column(
 
     Source: Zeiler & Fergus 2014, figure 1: unpool, rectify, filter.
     """
-    full, heads = (
-        inches(width, parent),
-        HEADS[: 4 if any(r.switches is not None for r in rows) else 3],
-    )
+    full, heads = inches(width, parent), HEADS[: 4 if any(r.switches is not None for r in rows) else 3]
     abreast = 2 if full >= 2 * _COLUMN + _ABREAST and len(rows) > _FEW else 1
     column = (full - (abreast - 1) * _ABREAST) / abreast
     told = max(measure(line, LABEL, weight="bold") for r in rows for line in (r.name, *r.lines))
