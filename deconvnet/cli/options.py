@@ -208,7 +208,7 @@ MINE = (
     Option("--sample", "images drawn at random, whose activations are stored", 0, int),
     Option("--rank", "rank images by the max or mean of a map", "max", choices=("max", "mean")),
     Option("--random-state", "seed that selects the sample", 0, int),
-    Option("--directions", f"{_FILE}: directions in its channels", type=_FILES_OF, nargs="+"),
+    Option("--directions", f"{_FILE}: mine directions in it too", type=_FILES_OF, nargs="+"),
     Option("--batch-size", "images per batch", 64, int),
     Option("--workers", "processes that read images", 0, int),
     Option("--restart", "start over and replace what is there", False),
