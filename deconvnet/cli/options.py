@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from deconvnet.arguments import expanded
@@ -55,20 +56,12 @@ def fill(text: str) -> str | list[float]:
     return list(_parsed(text, lambda all_: list(map(float, all_.split(","))), "grey, mean or 0,0"))
 
 
-def directions(text: str) -> tuple[str, str]:
-    """A layer and the file of directions in its channels: relu5=concepts.npy."""
-    layer, _, path = text.partition("=")
-    if not layer or not path:
-        raise argparse.ArgumentTypeError(f"{text!r} was given, expected LAYER=FILE.npy")
-    return layer, str(expanded(path))
-
-
-def pair(text: str) -> tuple[str, str]:
-    """A layer and one below it: relu5=relu4."""
-    layer, equals, below = text.rpartition("=")
-    if not (layer and equals and below):
-        raise argparse.ArgumentTypeError(f"{text!r} was given, expected LAYER=LAYER_BELOW")
-    return layer, below
+def pair(text: str, expected: str = "LAYER=LAYER_BELOW") -> tuple[str, str]:
+    """A layer and something of it: relu5=relu4, relu5=concepts.npy."""
+    layer, equals, other = text.partition("=")
+    if not (layer and equals and other):
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected {expected}")
+    return layer, other
 
 
 def limit(text: str) -> str:
@@ -98,8 +91,7 @@ class Option:
     nargs: str | None = None
     dest: str | None = None
     required: bool | None = None
-    also: Sequence[str] = ()
-    """Older names, which work as well."""
+    also: Sequence[str] = ()  # older names
 
     def add(self, parser: argparse.ArgumentParser) -> None:
         """Add it to a parser; one whose default is False is a switch."""
@@ -119,20 +111,15 @@ _DATA = "folder of images, list of images (.txt), hf:PATH[:COLUMN], or a factory
 _FILES = ("size", "content")
 _RULES = ("derivative", "rectify")
 _UNPOOLINGS, _NORMALIZATIONS = ("switches", "centre", "uniform"), ("exact", "identity")
-_ENDS = ("strongest", "lowest")
+_ENDS, _FILE = ("strongest", "lowest"), "LAYER=FILE.npy"
+_FILES_OF = partial(pair, expected=_FILE)
 _SIGNS = "all, positive, negative, absolute_value"
 POLICIES = "RECTIFIER[,RECTIFIER]"
 _TARGET = "classes 7, units LAYER:C[@ROW,COL], regions LAYER:C@TOP:BOTTOM,LEFT:RIGHT of a map"
 CHOICES = (
-    Option(
-        "--fallback", "what to do at activations that the rectifier has no rule for", choices=_RULES
-    ),
+    Option("--fallback", "where the rectifier has no rule for an activation", choices=_RULES),
     Option("--unpooling", "where max pooling sends the signal", "switches", choices=_UNPOOLINGS),
-    Option(
-        "--normalization",
-        "mirror of local response normalization; default: as in the paper",
-        choices=_NORMALIZATIONS,
-    ),
+    Option("--normalization", "mirror of LRN; default: as in the paper", choices=_NORMALIZATIONS),
 )
 RULE = (
     Option("--rectifier", "deconvnet, gradient, guided, identity, rectgrad(98)", "deconvnet"),
@@ -221,12 +208,7 @@ MINE = (
     Option("--sample", "images drawn at random, whose activations are stored", 0, int),
     Option("--rank", "rank images by the max or mean of a map", "max", choices=("max", "mean")),
     Option("--random-state", "seed that selects the sample", 0, int),
-    Option(
-        "--directions",
-        "mine directions in a layer's channels too: LAYER=FILE.npy, (directions, channels)",
-        type=directions,
-        nargs="+",
-    ),
+    Option("--directions", f"{_FILE}: mine directions in it too", type=_FILES_OF, nargs="+"),
     Option("--batch-size", "images per batch", 64, int),
     Option("--workers", "processes that read images", 0, int),
     Option("--restart", "start over and replace what is there", False),
@@ -249,9 +231,7 @@ MINE = (
 )
 PARTS = Option("parts", "folder of parts", type=expanded, metavar="DIR")
 STORE = Option("store", "store that `deconvnet mine` wrote", type=expanded, metavar="STORE")
-OF = Option(
-    "--of", "channels, or directions: --channels are then numbers of directions", "channels"
-)
+OF = Option("--of", "channels, or directions: --channels are then their numbers", "channels")
 EXEMPLARS = (
     Option("--layer", "one of the store's layers", required=True),
     Option("--channels", "0-15, 3,7,9, strongest:N or random:N", "strongest:12"),

@@ -93,7 +93,11 @@ def estimate(
         for net in nets:
             lasts = {name: _seconds_each(miner, net, name) for name in entries}
             seconds["pictures"] += sum(lasts[name] * entries[name] for name in entries)
-    live = _live(job) * job.image.element_size()
+    responses = (
+        len(vectors) * math.prod(job.geometry.sizes[name][2:])
+        for name, vectors in request.directions.items()
+    )
+    live = (_live(job) + max(responses, default=0)) * job.image.element_size()
     tables = miner.tables.state().values()
     parameters = [*job.graphs.model.parameters(), *job.graphs.model.buffers()]
     # crops on their way from tensors to the file, and the images that they are made from

@@ -99,14 +99,14 @@ def read_layer(group: h5py.Group, kept: Kept, room: Room) -> LayerTable:
 
 def _ranges(group: h5py.Group, kept: Kept, parts: Mapping[str, Any], room: Room) -> dict[str, Any]:
     """The lowest and the sample beside the strongest."""
-    found: dict[str, Any] = {}
+    made: dict[str, Any] = {}
     if kept.lowest:
-        found["lowest"] = _lowest(group_in(group, "lowest"), kept, parts["channels"], room)
+        made["lowest"] = _lowest(group_in(group, "lowest"), kept, parts["channels"], room)
     if kept.sample is not None:
         below, shape = group_in(group, "sample"), (parts["channels"], len(kept.sample))
         read = _columns(below, shape, kept.rank, room=room, image=kept.sample)
-        found["sample"] = Sample(channels=shape[0], size=parts["size"], **read)
-    return found
+        made["sample"] = Sample(channels=shape[0], size=parts["size"], **read)
+    return made
 
 
 def _whole(group: h5py.Group, kept: Kept, room: Room) -> dict[str, Any]:

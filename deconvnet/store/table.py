@@ -291,11 +291,11 @@ class LayerTable(Ranked):
 
         "" is the strongest; then "lowest", "sample", "directions/given", "directions/given/lowest".
         """
-        found = {name if name != "strongest" else "": each for name, each in self.tables.items()}
+        tables = {name if name != "strongest" else "": each for name, each in self.tables.items()}
         for name, those in self.directions.items():
             start = f"{DIRECTIONS}/{escape(name)}"
-            found |= {f"{start}/{path}".rstrip("/"): each for path, each in those.every.items()}
-        return found
+            tables |= {f"{start}/{path}".rstrip("/"): each for path, each in those.every.items()}
+        return tables
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

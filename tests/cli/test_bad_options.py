@@ -136,7 +136,6 @@ BAD = {
     f"{EXEMPLARS} --channels random:0": "channels were 'random:0'; write 0-15",
     f"{MINE} --dry-run --nan ignore": "nan was 'ignore'",
     f"{MINE} --device meta": "device 'meta' cannot be used here: it holds no values",
-    f"{MINE} --layers relu2 --directions relu2": "'relu2' was given, expected LAYER=FILE.npy",
     f"{MINE} --layers relu2 --directions relu2=none.npy": "No such file or directory: 'none.npy'",
     f"{MINE} --layers relu2 --directions relu2=nets.py": "'nets.py' holds no array of numbers",
     f"{MINE} --layers relu2 --directions relu2=wide.npy": "relu2 has 96 channels",

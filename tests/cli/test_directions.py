@@ -43,3 +43,9 @@ def test_from_a_file_to_a_figure(tmp_path, capfd, monkeypatch):
     ran(capfd, "spectrum", "a.h5", *drawn, "spectrum.png")
     for name in ("recomputed", "stored", "low", "spectrum"):
         assert (tmp_path / f"{name}.png").stat().st_size > 0
+
+
+def test_a_file_without_its_layer(capfd):
+    code, _, err = said(capfd, "mine", "zoo:zfnet_mini", "photos", "--directions", "concepts.npy")
+    assert code == 2
+    assert "'concepts.npy' was given, expected LAYER=FILE.npy" in err

@@ -110,7 +110,7 @@ READ = {
         store, "3", [1, 2], net=model, data=IMAGES, preprocessing=PICTURES
     ),
     "embed": lambda store, model, path: embed(
-        store, model, IMAGES, preprocessing=PICTURES, projections="gradient", path=path
+        store, model, IMAGES, preprocessing=PICTURES, rectifiers="gradient", path=path
     ),
     "embed patches": lambda store, model, path: embed(
         store, model, IMAGES, preprocessing=PICTURES, path=path

@@ -180,6 +180,7 @@ def test_pieces_and_another_number_of_processes_give_the_same_bytes(tmp_path, wh
     assert same(path, whole)
 
 
+@pytest.mark.slow
 def test_kills_give_the_same_bytes(tmp_path, whole):
     generator = torch.Generator().manual_seed(4)
     stores, wrong = killed_and_resumed(tmp_path, kills=3, generator=generator, **ASKED)

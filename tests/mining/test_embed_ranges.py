@@ -144,11 +144,15 @@ def test_verify_compares_them(work):
     assert found.pictures == 3 * shown
 
 
-PATHS = ["lowest", "sample", "directions/given", "directions/given/lowest"]
+WRONG_PICTURES = [
+    ("lowest", "patch"),
+    ("sample", "projection"),
+    ("directions/given", "patch"),
+    ("directions/given/lowest", "projection"),
+]
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("what", ["patch", "projection"])
+@pytest.mark.parametrize(("path", "what"), WRONG_PICTURES)
 def test_a_wrong_picture_is_told(work, tmp_path, path, what):
     store, model, data = work
     copy = tmp_path / "a.h5"

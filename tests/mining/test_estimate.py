@@ -82,6 +82,9 @@ def test_memory_is_what_is_held_at_the_same_time():
     )
     more = estimate(Wide(), data, ["two"], settings=Settings(20, 3))
     assert more.memory["tables"] - found.memory["tables"] == 20 * 18 * (8 + 8)  # key and place
+    along = Settings(2, 3, directions={"one": torch.ones(7, 10)})
+    along = estimate(Wide(), data, ["one"], settings=along).memory["activations"]
+    assert along == (3 + 10 + 7) * 8 * 9 * 3 * 4  # and the responses
 
 
 def test_the_second_microbatch_is_timed(work, monkeypatch):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from deconvnet.arguments import expanded
 from deconvnet.cli.long_runs import device_of, interruptible, shard_of
 from deconvnet.cli.text import first
 from deconvnet.data.resolve import anchored, check_spec, dataset
@@ -136,7 +137,7 @@ def _directions(files: Sequence[tuple[str, str]] | None) -> dict[str | nn.Module
         if layer in arrays:
             raise ValueError(f"--directions {layer}= was given twice; give them in one file")
         try:
-            arrays[layer] = np.load(path, allow_pickle=False)
+            arrays[layer] = np.load(expanded(path), allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise ValueError(
                 f"{path!r} holds no array of numbers ({error}); write it with numpy.save"

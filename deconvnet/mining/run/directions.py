@@ -157,10 +157,10 @@ def directions_in(
         ValueError: a layer that is not mined, or named twice; directions of another length; or
             one that is zero, or not finite, in the precision of the model.
     """
-    found: dict[str, Vectors] = {}
+    named: dict[str, Vectors] = {}
     for layer, array in given.items():
         name = graph.find(layer)
-        if name in found:
+        if name in named:
             raise ValueError(f"directions of {name} were given twice; give them in one array")
         if name not in channels:
             raise ValueError(
@@ -173,5 +173,5 @@ def directions_in(
                 f"{channels[name]}): {name} has {channels[name]} channels"
             )
         check_rows(name, torch.from_numpy(array).to(dtype))
-        found[name] = Vectors.of(array)
-    return {name: found[name] for name in channels if name in found}
+        named[name] = Vectors.of(array)
+    return {name: named[name] for name in channels if name in named}

@@ -84,8 +84,9 @@ class Sampled:
 
     def put(self, values: Tensor, places: Tensor, slots: list[int]) -> None:
         """Enter values and places (channels, some) into these slots."""
-        self.values[:, slots] = values
-        self.places[:, slots] = places.masked_fill(values.isnan(), NOWHERE)
+        at = torch.tensor(slots, device=self.values.device).expand(len(values), -1)
+        self.values.scatter_(1, at, values)
+        self.places.scatter_(1, at, places.masked_fill(values.isnan(), NOWHERE))
 
     def take(self, other: Sampled, rows: list[int], slots: list[int]) -> None:
         """Enter slots of another sample into these."""
