@@ -15,10 +15,12 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.mining.run.merge import merge
     from deconvnet.mining.verify.verify import verify
     from deconvnet.net import DeconvNet
+    from deconvnet.pages.atlas import atlas
     from deconvnet.projection.recording import Recording
     from deconvnet.projection.result import Projection
     from deconvnet.projection.tables import Layer
     from deconvnet.store.store import Store, open_store
+    from deconvnet.studies.architectures import architectures
     from deconvnet.studies.class_model import class_model
     from deconvnet.studies.compare import compare
     from deconvnet.studies.correspondence import correspondence
@@ -31,6 +33,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time each is imported when
     from deconvnet.studies.localize import localize
     from deconvnet.studies.occlusion import occlusion
     from deconvnet.studies.relu_table import relu_table
+    from deconvnet.studies.sanity import sanity
     from deconvnet.studies.similarity import similarity
     from deconvnet.studies.spectrum import spectrum
     from deconvnet.studies.trace import trace
@@ -53,6 +56,8 @@ _HOMES = {
     "Unit": "units",
     "UnmirroredError": "layers",
     "UntraceableError": "graph.errors",
+    "architectures": "studies.architectures",
+    "atlas": "pages.atlas",
     "class_model": "studies.class_model",
     "compare": "studies.compare",
     "correspondence": "studies.correspondence",
@@ -69,6 +74,7 @@ _HOMES = {
     "occlusion": "studies.occlusion",
     "open_store": "store.store",
     "relu_table": "studies.relu_table",
+    "sanity": "studies.sanity",
     "similarity": "studies.similarity",
     "spectrum": "studies.spectrum",
     "trace": "studies.trace",
@@ -76,7 +82,7 @@ _HOMES = {
     "visualize": "studies.visualize",
     "why": "studies.why",
 }
-_MODULES = ("testing", "zoo")
+_MODULES = ("adapters", "testing", "zoo")
 
 __all__ = [
     "Box",
@@ -92,6 +98,8 @@ __all__ = [
     "UnmirroredError",
     "UntraceableError",
     "__version__",
+    "architectures",
+    "atlas",
     "class_model",
     "compare",
     "correspondence",
@@ -108,6 +116,7 @@ __all__ = [
     "occlusion",
     "open_store",
     "relu_table",
+    "sanity",
     "similarity",
     "spectrum",
     "trace",

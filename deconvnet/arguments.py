@@ -120,3 +120,31 @@ def html_table(
 def by(sizes: Any) -> str:
     """Sizes as text: "3 x 224 x 224"."""
     return " x ".join(f"{size:g}" for size in sizes)
+
+
+def numeral(value: Any, *, sign: bool = False) -> str:
+    """A measured number with three significant digits, trailing zeros too; whole from 1000 on.
+
+    >>> [numeral(value) for value in (5, 0.018, 123.4, 1234.5, 2e-5, 0)]
+    ['5.00', '0.0180', '123', '1234', '2.00e-05', '0']
+
+    Args:
+        value: the number.
+        sign: write a plus before what is positive.
+    """
+    if value == 0:
+        return "0"
+    text = f"{value:{'+' if sign else ''}#.3g}"
+    if "e+" in text and abs(value) < 1e6:
+        text = f"{value:{'+' if sign else ''}.0f}"
+    return text.rstrip(".")
+
+
+def percent(share: Any, *, sign: bool = False) -> str:
+    """A share in percent: "36 %"; below ten percent with one digit after the point.
+
+    >>> percent(0.36), percent(-0.0417), percent(0.36, sign=True), percent(0)
+    ('36 %', '-4.2 %', '+36 %', '0 %')
+    """
+    digits = 0 if share == 0 or abs(share) >= 0.0995 else 1
+    return f"{100 * share:{'+' if sign else ''}.{digits}f} %"

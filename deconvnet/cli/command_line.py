@@ -11,6 +11,8 @@ import deconvnet
 from deconvnet.arguments import expanded
 
 from .options import (
+    ARCHITECTURES,
+    ATLAS,
     BANDS,
     BELOW,
     CHOICES,
@@ -22,6 +24,7 @@ from .options import (
     EXEMPLARS,
     FIELD,
     FIGURE,
+    FOLDER,
     IMAGE,
     IMAGES,
     INVARIANCE,
@@ -162,6 +165,12 @@ COMMANDS = {
         ],
         "outputs/facets.pdf",
     ),
+    "atlas": Command(
+        "Write every unit of a store as pages for a browser: no server, no network.",
+        "outputs/top9.h5 -o atlas/ --layers features.22,features.29",
+        [STORE, *ATLAS, *MINED_MODEL, MINED_DATA, *NORMALISED, *CHOICES, FOLDER],
+        "outputs/atlas",
+    ),
     "trace": Command(
         "Follow the signal of one unit down to the pixels of one image, node by node.",
         "torchvision:vgg16 --weights DEFAULT cat.jpg --unit features.22:155 -o trace.pdf",
@@ -185,6 +194,13 @@ COMMANDS = {
         "zoo:zfnet_mini photos/ --checkpoints epochs/ --layer relu4 -o evolution.pdf",
         [*MODEL, *EVOLUTION, *RULE, *FIGURE],
         "outputs/evolution.pdf",
+    ),
+    "architectures": Command(
+        "Compare the first two layers of models (Zeiler & Fergus, figure 6).",
+        "alexnet=torchvision:alexnet zf=zoo:zfnet_mini --data photos/ --weights alexnet=DEFAULT "
+        "-o architectures.pdf",
+        [*ARCHITECTURES, *RULE, *FIGURE],
+        "outputs/architectures.pdf",
     ),
     "why": Command(
         "Show why a model takes one class for another: maps, units, and regions that decide.",

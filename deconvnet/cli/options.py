@@ -66,6 +66,14 @@ def part(text: str) -> tuple[str, list[tuple[int, ...]]]:
     return name, [numbers(box) for box in boxes.split("/")]
 
 
+def pair(text: str) -> tuple[str, str]:
+    """A layer and one below it: relu5=relu4."""
+    layer, equals, below = text.rpartition("=")
+    if not (layer and equals and below):
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected LAYER=LAYER_BELOW")
+    return layer, below
+
+
 def limit(text: str) -> str:
     """How many images may be unreadable: 20 or 1%."""
     _parsed(text, Limit, "20 or 1%")
@@ -245,13 +253,20 @@ EVOLUTION = (
     Option("data", _DATA, type=expanded, metavar="DATA"),
     Option(
         "--checkpoints",
-        "state dicts, or a folder of them, in the order of the last number in their names",
+        "state dicts, or folders of them, in the order of the last number in their names",
         type=expanded,
         nargs="+",
         required=True,
     ),
     LAYER,
     Option("--channels", "0-15 or 3,7,9; default: six spread over the layer"),
+)
+ARCHITECTURES = (
+    Option("models", f"a name for the figure, and {_MODEL}", metavar="NAME=MODEL", nargs="+"),
+    Option("--data", _DATA, type=expanded, required=True),
+    replace(MODEL[1], metavar="NAME=FILE", nargs="+", type=None),
+    *MODEL[2:],
+    Option("--radius", "filters of larger RMS are rescaled to it", 0.1, float),
 )
 NATURAL = Option(
     "--images", "natural images to show beside", type=expanded, metavar="IMAGE", nargs="+"
@@ -304,6 +319,15 @@ EXEMPLARS = (
     Option("--rows", "rows of channels on a page; default: as many as fit", type=int),
     Option("--columns", "channels in a row; default: as many as can be read", type=int),
     Option("--recompute", "ignore the pictures in the store; use model and data", False),
+)
+FOLDER = Option("--output", "folder to write", type=expanded)
+ATLAS = (
+    Option("--layers", "L[,L...]; default: every layer of the store", type=words),
+    Option("--rectifiers", "rules of the projections", "deconvnet", words, metavar=POLICIES),
+    Option("-k", "images per channel, at most", 9, int),
+    EXEMPLARS[3],
+    Option("--feeds", "LAYER=LAYER_BELOW: name the channels that feed units", type=pair, nargs="+"),
+    Option("--dry-run", "estimate time and disk space; write nothing", False),
 )
 VERIFY = (
     Option("-n", "entries to check, or all, which reads every image too", 100, count),

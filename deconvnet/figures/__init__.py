@@ -17,9 +17,12 @@ from deconvnet.figures.canvas.tiles import tile as tile
 from .exemplar_grid import figure2 as figure2
 from .exemplar_grid import pages as pages
 from .exemplar_grid import tile_places as tile_places
+from .feed_rows import FeedRow as FeedRow
+from .feed_rows import feed_rows as feed_rows
 from .filter_tiles import filters as filters
 from .method_comparison import ComparisonRow as ComparisonRow
 from .method_comparison import comparison as comparison
+from .pair_rows import pair_rows as pair_rows
 from .panels import CurvePanel as CurvePanel
 from .panels import HeatPanel as HeatPanel
 from .panels import Panel as Panel

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure, SubFigure
 
 from deconvnet.figures.canvas.contrast import RULE
-from deconvnet.figures.canvas.lettering import fitting, fold, measure
+from deconvnet.figures.canvas.lettering import digits, fitting, fold, measure
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, Sheet, captioned, snap
 from deconvnet.figures.canvas.style import INK, LABEL, QUIET, SMALL, paper
 from deconvnet.figures.canvas.style import width as inches
@@ -76,6 +76,12 @@ class HeatPanel:
         low = float(finite.min(initial=np.inf)) if self.low is None else self.low
         high = float(finite.max(initial=-np.inf)) if self.high is None else self.high
         return (low, high) if finite.size else (0.0, 0.0)
+
+    @property
+    def word(self) -> str:
+        """What stands at the mark of the scale, on a line of its own; empty without one."""
+        low, high = self.limits
+        return f"{self.marked[1]} {digits(self.marked[0])}" if self.marked and high > low else ""
 
     @property
     def picture(self) -> Picture:
@@ -190,7 +196,9 @@ class _Line:
         panel, notes = self.row[number], len(self.notes[number])
         if isinstance(panel, CurvePanel):
             return 0.14 + _LINE * (bool(panel.x_label) + (len(panel.curves) if panel.legend else 0))
-        scale = _SCALE + 0.04 + _LINE if isinstance(panel, HeatPanel) else 0.0
+        scale = 0.0
+        if isinstance(panel, HeatPanel):
+            scale = _SCALE + 0.04 + _LINE * (1 + bool(panel.word))
         lines = notes + len(getattr(panel, "legend", ()))
         return scale + _LINE * lines + (0.03 if lines else 0.0)
 
@@ -251,17 +259,16 @@ def _scale(sheet: Sheet, panel: HeatPanel, left: float, top: float, wide: float)
     ramp = matplotlib.colormaps[_MAP](np.linspace(0, 1, 128))[None, :, :3].repeat(2, axis=0)
     sheet.image(np.asarray(ramp), left, top, width=wide, height=_SCALE)
     (low, high), foot = panel.limits, top + _SCALE + _LINE - 0.02
-    ends = (f"{low:.3g}", f"{high:.3g}")
-    sheet.text(ends[0], left, foot, size=SMALL, colour=QUIET)
-    sheet.text(ends[1], left + wide, foot, size=SMALL, colour=QUIET, align="right")
-    if panel.marked and high > low:
+    sheet.text(digits(low), left, foot, size=SMALL, colour=QUIET)
+    sheet.text(digits(high), left + wide, foot, size=SMALL, colour=QUIET, align="right")
+    if panel.marked and panel.word:
         share = (panel.marked[0] - low) / (high - low)
-        x = left + wide * min(1.0, max(0.0, share))
+        x, foot = left + wide * min(1.0, max(0.0, share)), foot + _LINE
         sheet.fill(x - 0.008, top - 0.02, width=0.016, height=_SCALE + 0.04, colour=INK)
-        room = wide - 2 * max(measure(end, SMALL) for end in ends) - 0.06
-        words = f"{panel.marked[1]} {panel.marked[0]:.3g}"
-        if measure(words, SMALL) <= room:
-            sheet.text(words, left + wide / 2, foot, size=SMALL, align="center")
+        size = fitting(panel.word, wide, size=SMALL)
+        half = measure(panel.word, size) / 2
+        middle = min(max(x, left + half), left + wide - half)
+        sheet.text(panel.word, middle, foot, size=size, align="center")
     return foot + 0.02
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from deconvnet.figures.canvas.style import width as inches
 from deconvnet.figures.canvas.tiles import BLANK
 from deconvnet.units import Exemplar
 
+from .exemplar_grid import Blocks
 from .method_comparison import ComparisonRow
 from .unit_panels import ImageRow, label
 
@@ -29,7 +30,7 @@ _MOST = 4  # columns
 
 @paper()
 def exemplar_rows(
-    channels: Mapping[int, Sequence[Exemplar]],
+    channels: Blocks,
     *,
     width: str | float = "cvpr-full",
     title: str | None = None,
@@ -47,7 +48,7 @@ def exemplar_rows(
     if not channels:
         raise ValueError("no channels to draw, expected {channel: exemplars}")
     every = [one for those in channels.values() for one in those]
-    drawn, canvas = _strips([one.patch for one in every]), _canvas(every)
+    drawn, canvas = strips_of([one.patch for one in every]), strip_canvas(every)
     full = inches(width, parent)
     columns = _columns(full, len(channels), 2 * drawn.least(canvas) + drawn.inner)
     cell = (full - (columns - 1) * _GUTTER) / columns
@@ -61,7 +62,8 @@ def exemplar_rows(
     for number, (channel, those) in enumerate(channels.items()):
         row, column = divmod(number, columns)
         left, top = column * (cell + _GUTTER), start + row * pitch
-        sheet.text(str(channel), left, top + BASELINE)
+        size = fitting(str(channel), cell, size=LABEL)
+        sheet.text(str(channel), left, top + BASELINE, size=size)
         top += LABEL_LINE
         if not those:
             sheet.fill(left, top, width=cell, height=height, colour=str(BLANK))
@@ -69,7 +71,9 @@ def exemplar_rows(
                 "never positive", left + cell / 2, top + height / 2, colour=QUIET, align="middle"
             )
         for one in those:
-            _pair(sheet, drawn, one, canvas, Place(left, top, panel, height), first="projection")
+            strip_pair(
+                sheet, drawn, one, canvas, Place(left, top, panel, height), first="projection"
+            )
             top += height + _BETWEEN
     return sheet.figure
 
@@ -93,8 +97,8 @@ def unit_rows(
     if not rows or not all(row.units for row in rows):
         raise ValueError("an image without units cannot be drawn; give each row at least one unit")
     wholes = [np.asarray(row.image) for row in rows]
-    canvas = _canvas([one for row in rows for one in row.units])
-    drawn, full = _strips(wholes), inches(width, parent)
+    canvas = strip_canvas([one for row in rows for one in row.units])
+    drawn, full = strips_of(wholes), inches(width, parent)
     columns = _columns(
         full, max(len(row.units) for row in rows), 2 * drawn.least(canvas) + drawn.inner
     )
@@ -128,7 +132,7 @@ def unit_rows(
             name = label(one)
             sheet.text(name, left + _INDENT, foot, size=fitting(name, cell - _INDENT, size=LABEL))
             corner = Place(left, start + LABEL_LINE, panel, height)
-            _pair(sheet, drawn, one, canvas, corner, first="patch")
+            strip_pair(sheet, drawn, one, canvas, corner, first="patch")
         top += band
     return sheet.figure
 
@@ -154,7 +158,7 @@ def comparison_rows(
         raise ValueError("no rows to compare, expected at least one ComparisonRow")
     full = inches(width, parent)
     wholes = [np.asarray(row.image) for row in rows]
-    drawn = _strips(wholes)
+    drawn = strips_of(wholes)
     highs = [_whole_height(drawn, full, whole) for whole in wholes]
     line = [LABEL_LINE + high for high in highs]
     marked = sum(drawn.room(1) for row in rows if row.box is not None)
@@ -188,7 +192,7 @@ _PARTS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _strips(values: Sequence[Any]) -> Curves | Film:
+def strips_of(values: Sequence[Any]) -> Curves | Film:
     """What draws signals or videos."""
     return (Curves if all(one.ndim == 2 for one in values) else Film).of(values)
 
@@ -203,7 +207,7 @@ def _whole(sheet: Sheet, drawn: Curves | Film, whole: Any, place: Place) -> None
     drawn.values(sheet, whole, place, canvas=whole.shape[:-1], start=start)
 
 
-def _pair(
+def strip_pair(
     sheet: Sheet,
     drawn: Curves | Film,
     one: Exemplar,
@@ -220,7 +224,7 @@ def _pair(
     drawn.projection(sheet, one.projection, places[1], canvas=canvas, start=start)
 
 
-def _canvas(exemplars: Sequence[Exemplar]) -> tuple[int, ...]:
+def strip_canvas(exemplars: Sequence[Exemplar]) -> tuple[int, ...]:
     """The size that holds every crop at its place in its receptive field."""
     sizes = [np.add(one.overhang, one.patch.shape[:-1]) for one in exemplars]
     return tuple(np.max(sizes, axis=0).tolist()) if sizes else (1,)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy.typing as npt
 from matplotlib.figure import Figure, SubFigure
 
-from deconvnet.figures.canvas.lettering import fold
+from deconvnet.figures.canvas.lettering import digits, fold
 from deconvnet.figures.canvas.sheet import Sheet, captioned, snap
 from deconvnet.figures.canvas.style import LABEL, PAGE, POINTS, QUIET, SMALL, paper
 from deconvnet.figures.canvas.style import width as inches
@@ -100,8 +100,8 @@ def visualization(
 
 
 def label(one: Exemplar) -> str:
-    """``features.28:42 @ 7,7 = 13.2``; it is folded at the @."""
-    return f"{str(one.unit).replace('@', ' @ ')} = {one.activation:.3g}"
+    """``features.28:42@7,7 = 13.2``; it is folded at the @."""
+    return f"{one.unit} = {digits(one.activation)}"
 
 
 def _image(
@@ -212,8 +212,8 @@ class _Arrangement:
     def fold(self, label: str) -> list[str]:
         """The label's lines, the position on lines of its own where they are ``parted``."""
         room = 2 * self.panel + _INNER - _INDENT
-        unit, at, rest = label.partition(" @ ")
-        parts = [unit, f"@ {rest}"] if self.parted and at else [label]
+        unit, at, rest = label.partition("@")
+        parts = [unit, f"@{rest}"] if self.parted and at else [label]
         return [line for part in parts for line in fold(part, room, size=self.size)]
 
     def merit(

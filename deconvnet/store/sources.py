@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -24,6 +25,12 @@ def photograph_of(path: str) -> str:
     """
     crop = _CROP.fullmatch(path)
     return crop[1] if crop else path
+
+
+def names_of(store: Store, images: Iterable[int]) -> dict[int, str | int]:
+    """{image: the name that its data set knows it by, else its index}."""
+    known = {image: store.images.get(image, "") for image in images}
+    return {image: image if name in ("", str(image)) else name for image, name in known.items()}
 
 
 def strongest_slots(

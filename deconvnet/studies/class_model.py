@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deconvnet.arguments import listed
+from deconvnet.arguments import listed, numeral
 from deconvnet.data.resolve import needed_preprocessing
 from deconvnet.figures import CurvePanel, Panel, panels
 from deconvnet.net import DeconvNet
@@ -99,8 +99,10 @@ class ClassModel(Shown):
 
     def _row(self, place: int) -> list[Panel | CurvePanel]:
         last = self.scores[-1, place]
-        own = Panel(self.pictures[place], f"model of {self.names[place]}", f"score {last:.3g}")
-        beside = [Panel(one, "natural", f"score {score:.3g}") for one, score in self.natural[place]]
+        own = Panel(self.pictures[place], f"model of {self.names[place]}", f"score {numeral(last)}")
+        beside = [
+            Panel(one, "natural", f"score {numeral(score)}") for one, score in self.natural[place]
+        ]
         steps = np.arange(len(self.scores))
         return [own, *beside, CurvePanel(steps, {"": self.scores[:, place]}, "score", "step")]
 

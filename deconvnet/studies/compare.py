@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from deconvnet.arguments import listed
+from deconvnet.arguments import listed, numeral
 from deconvnet.figures import SIGNS, ComparisonRow, comparison, comparison_rows
 from deconvnet.layers import Rectifier
 from deconvnet.layers import rectifier as rectifier_named
@@ -87,7 +87,7 @@ class Comparison(Shown):
         how = ", ".join(self.exemplars)
         told = captioned(how, self.bands, self.note) if caption else None
         images = all(one.axes == 2 for one in self.units)
-        draw, first = (comparison, "photograph") if images else (comparison_rows, "given")
+        draw, first = (comparison, "image") if images else (comparison_rows, "input")
         columns = [first, *self.exemplars]
         return draw(rows, columns=columns, width=width, title=title, caption=told, parent=parent)
 
@@ -101,7 +101,7 @@ class Comparison(Shown):
     def _label(self, name: str, one: Exemplar) -> str:
         """The target and its activation; the sign, if it is one."""
         sign = "" if self.sign[0] == "all" else f", {self.sign[0].replace('_', ' ')}"
-        return f"{name} = {one.activation:.3g}{sign}"
+        return f"{name} = {numeral(one.activation)}{sign}"
 
 
 def compare(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deconvnet.mining.exemplars import Reading
+from deconvnet.mining.progress import Reporter, reporting
 from deconvnet.net import DeconvNet
 from deconvnet.projection.seeds import located
 from deconvnet.store.store import Store
@@ -92,9 +93,12 @@ def mined_units(store: Store, unit: Unit) -> list[Unit]:
     return [table.unit(unit.layer, unit.channel, slot) for slot in slots]
 
 
-def of_mined(net: DeconvNet, reading: Reading, units: Sequence[Unit], at: str) -> Contributions:
+def of_mined(
+    net: DeconvNet, reading: Reading, units: Sequence[Unit], at: str, *, progress: bool = False
+) -> Contributions:
     """``contributions`` of units whose images are indices of a mined data set."""
-    parts = list(_parts(net, reading, units, at))
+    with reporting(None, "feeding", progress=progress, unit="unit") as report:
+        parts = list(_parts(net, reading, units, at, report))
     numbers = [units.index(unit) for here, _ in parts for unit in here]
     order = np.argsort(numbers)
 
@@ -108,7 +112,11 @@ def of_mined(net: DeconvNet, reading: Reading, units: Sequence[Unit], at: str) -
 
 
 def _parts(
-    net: DeconvNet, reading: Reading, units: Sequence[Unit], at: str
+    net: DeconvNet, reading: Reading, units: Sequence[Unit], at: str, report: Reporter | None
 ) -> Iterator[tuple[list[Unit], Contributions]]:
+    done = 0
     for here, local, pixels in reading.batches(units):
         yield here, contributions(net, pixels, local, at)
+        done += len(here)
+        if report is not None:
+            report(done, len(units))

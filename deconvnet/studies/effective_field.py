@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from deconvnet.arguments import listed
+from deconvnet.arguments import listed, percent
 from deconvnet.figures import CurvePanel, HeatPanel, Panel, panels
 from deconvnet.net import DeconvNet
 from deconvnet.projection.result import Projection
@@ -96,7 +96,8 @@ class EffectiveField(Shown):
         inside = np.where(self.mask[..., None], (0.0, 0.45, 0.7), (1.0, 1.0, 1.0))
         row: list[Panel | HeatPanel | CurvePanel] = [
             HeatPanel(relative, f"mean |gradient| of {self.layer}", f"exact field {exact}", low=0),
-            Panel(inside, "effective field", f"{self.share:.0%} of it, side {self.side:.0f} px",
+            Panel(inside, "effective field",
+                  f"{percent(self.share)} of it, side {self.side:.0f} px",
                   [(Box((0, 0), self.gradient.shape), "#000000")]),
             self._profile(relative),
         ]  # fmt: skip

@@ -11,27 +11,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from deconvnet.arguments import expanded, listed
 from deconvnet.data.resolve import given_dataset, needed_preprocessing
+from deconvnet.data.samples import first_image
 from deconvnet.figures import CurvePanel, Panel, pad_to, panels, signed
-from deconvnet.mining.exemplars import project_units
 from deconvnet.net import DeconvNet
-from deconvnet.units import Box, Exemplar, Unit
+from deconvnet.units import Box, Exemplar
 from deconvnet.zoo.state_dicts import load_state_dict
 
 from .channels import numbered
 from .given import net_of
 from .result import Shown
-from .values import AT_ONCE, bar, channel_of, layer_of, values
+from .strongest import projected, strongest
+from .values import bar, channel_of, layer_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 _CHANGED = "#d55e00"
+_SUFFIXES = (".pth", ".pt", ".safetensors")
 _FIRST = 6  # channels, spread over the layer, unless some are named
 
 
@@ -67,8 +68,11 @@ class Evolution(Shown):
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """(checkpoints,) the share of the layer's channels whose strongest image has changed."""
-        return np.asarray(self.changed.mean(1))
+        """(checkpoints,) the share of the layer's channels whose strongest image has changed.
+
+        NaN at the first checkpoint, before which there is none.
+        """
+        return np.concatenate([[np.nan], self.changed[1:].mean(1)])
 
     def figure(
         self,
@@ -139,8 +143,8 @@ def evolution(
 
     Args:
         net: the model, or a DeconvNet of it; its own weights play no part and stay as they are.
-        checkpoints: a folder, or files of state dicts, in the order of the last number in their
-            names; or {number: file or state dict}.
+        checkpoints: files of state dicts, and folders of them, in the order of the last number in
+            the names of the files; or {number: file or state dict}.
         data: the images, as for ``deconvnet.mine``.
         layer: by default the last rectifier with maps.
         channels: "0-5", numbers, or by default six that are spread over the layer.
@@ -157,55 +161,24 @@ def evolution(
     ordered = _ordered(checkpoints)
     data = given_dataset(data, preprocessing=preprocessing, model=net)
     prepared = needed_preprocessing(preprocessing, data=data, model=net, attributes={})
-    nets = {number: _at(net, one) for number, one in ordered.items()}  # all are read before work
-    first = data[0][None]
+    for one in ordered.values():
+        _load(copy.deepcopy(net.model), one)  # all are read before any work, and one is held
+    first = first_image(data)[None]
     named = layer_of(net, first, layer)
     count = net.geometry(tuple(first.shape[1:]), [named]).sizes[named][1]
     chosen = _chosen(channels, named, count)
     made: dict[int, list[Exemplar]] = {channel: [] for channel in chosen}
-    sources = np.full((len(nets), count), -1, dtype=np.int64)
-    for place, one in enumerate(
-        bar(nets.values(), "evolution", total=len(nets), progress=progress)
-    ):
-        highest, images, positions = _strongest(one, data, named)
-        alive = highest > 0
-        sources[place, alive] = images[alive]
+    sources = np.full((len(ordered), count), -1, dtype=np.int64)
+    at_each = bar(ordered.values(), "evolution", total=len(ordered), progress=progress)
+    for place, checkpoint in enumerate(at_each):
+        then = DeconvNet(_load(copy.deepcopy(net.model), checkpoint).eval(), net.policies)
+        responses = strongest(then, data, [named])[named]
+        sources[place, responses.alive] = responses.image[responses.alive]
         for channel in chosen:
-            at = tuple(int(n) for n in positions[channel])
-            unit = Unit.at(named, channel, position=at)
-            source = int(images[channel])
-            (drawn,) = project_units(one, data[source][None], [unit], preprocessing=prepared)
-            moved = Unit.at(named, channel, position=at, image=source)
             made[channel].append(
-                Exemplar(moved, drawn.activation, drawn.box, drawn.overhang, drawn.patch,
-                         drawn.projection)
-            )  # fmt: skip
-    return Evolution(named, str(net.policies.rectifier), list(nets), made, sources)
-
-
-def _strongest(
-    net: DeconvNet, data: Any, layer: str
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """For each channel its highest value in a data set, the first image that has it, and where."""
-    best: Any = None
-    for first in range(0, len(data), AT_ONCE):
-        some = range(first, min(first + AT_ONCE, len(data)))
-        maps = values(net, torch.stack([data[i] for i in some]), [layer], progress=False)[layer]
-        flat = maps.double().flatten(2)
-        high, place = flat.max(2)
-        top, image = high.max(0)
-        at = place.gather(0, image[None])[0]
-        axes = torch.stack(torch.unravel_index(at, maps.shape[2:]), dim=1)
-        now = (top.cpu().numpy(), image.cpu().numpy() + first, axes.cpu().numpy())
-        if best is None:
-            best = now
-            continue
-        higher = now[0] > best[0]
-        best = tuple(
-            np.where(higher if old.ndim == 1 else higher[:, None], new, old)
-            for new, old in zip(now, best, strict=True)
-        )
-    return best  # type: ignore[no-any-return]
+                projected(then, data, named, channel, responses, preprocessing=prepared)
+            )
+    return Evolution(named, str(net.policies.rectifier), list(ordered), made, sources)
 
 
 def _ordered(checkpoints: Any) -> dict[int, Any]:
@@ -213,44 +186,55 @@ def _ordered(checkpoints: Any) -> dict[int, Any]:
     if isinstance(checkpoints, Mapping):
         given = [(int(number), one) for number, one in checkpoints.items()]
     else:
-        files = listed(checkpoints, str, PathLike)
-        if len(files) == 1 and Path(expanded(files[0])).is_dir():
-            inside = Path(expanded(files[0])).iterdir()
-            files = [f for f in inside if f.suffix in (".pth", ".pt", ".safetensors")]
-        given = [(_number(fspath(file)), file) for file in files]
+        paths = [Path(expanded(one)) for one in listed(checkpoints, str, PathLike)]
+        given = [(_number(file), file) for path in paths for file in _files(path)]
     numbers = [number for number, _ in given]
     if len(set(numbers)) != len(numbers) or len(numbers) < 2:
         raise ValueError(
-            f"checkpoints have the numbers {sorted(numbers)}; expected two or more, each of another"
+            f"checkpoints have the numbers {sorted(numbers)}; expected two or more, all different"
         )
     return dict(sorted(given, key=lambda pair: pair[0]))
 
 
-def _number(file: str) -> int:
-    numbers = re.findall(r"\d+", Path(file).stem)
+def _files(path: Path) -> list[Path]:
+    """The file, or the state dicts in the folder.
+
+    Raises:
+        ValueError: the folder holds none.
+    """
+    if not path.is_dir():
+        return [path]
+    inside = [file for file in path.iterdir() if file.suffix in _SUFFIXES]
+    if not inside:
+        raise ValueError(f"there are no checkpoints in {str(path)!r}, no {' or '.join(_SUFFIXES)}")
+    return inside
+
+
+def _number(file: Path) -> int:
+    numbers = re.findall(r"\d+", file.stem)
     if not numbers:
         raise ValueError(
-            f"{file!r} has no number in its name to say when it was kept; give {{number: file}}"
+            f"{str(file)!r} has no number in its name that says when it was saved; name the files "
+            "that have one, or give {number: file}"
         )
     return int(numbers[-1])
 
 
-def _at(net: DeconvNet, checkpoint: Any) -> DeconvNet:
-    """The net with other weights, in a copy of its model.
+def _load(model: nn.Module, checkpoint: Any) -> nn.Module:
+    """The same model with the weights of a checkpoint.
 
     Raises:
         ValueError: they are not all of this model's weights.
     """
-    model = copy.deepcopy(net.model)
-    if isinstance(checkpoint, Mapping):
-        try:
-            model.load_state_dict(checkpoint)
-        except RuntimeError as error:
-            kind = type(model).__name__
-            raise ValueError(f"a checkpoint is not of this {kind}: {error}") from error
-    else:
+    if not isinstance(checkpoint, Mapping):
         load_state_dict(model, fspath(checkpoint))
-    return DeconvNet(model.eval(), net.policies)
+        return model
+    try:
+        model.load_state_dict(checkpoint)
+    except RuntimeError as error:
+        kind = type(model).__name__
+        raise ValueError(f"a checkpoint is not of this {kind}: {error}") from error
+    return model
 
 
 def _chosen(channels: Any, layer: str, count: int) -> list[int]:

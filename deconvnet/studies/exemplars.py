@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from deconvnet.mining.progress import reporting
 from deconvnet.mining.source import source_of
 from deconvnet.net import DeconvNet
 from deconvnet.store.picture_reading import stored_exemplars
+from deconvnet.store.sources import names_of
 from deconvnet.store.store import Store, open_store
 from deconvnet.store.table import LayerTable
 from deconvnet.units import Exemplar
@@ -45,6 +46,7 @@ class Exemplars(Shown):
         note: what is to be known of the pictures; empty if they show what was read.
         rows: of channels on a page of its file; None: as many as fit.
         columns: channels in a row; None: as many as are read without a lens.
+        names: {image: the name that the data set knows it by}.
     """
 
     layer: str
@@ -55,6 +57,7 @@ class Exemplars(Shown):
     note: str = ""
     rows: int | None = None
     columns: int | None = None
+    names: Mapping[int, str | int] = field(default_factory=dict)
 
     def figure(
         self,
@@ -115,8 +118,9 @@ class Exemplars(Shown):
         return captioned(told, self.bands, self.note) if caption else None
 
     def table(self) -> list[dict[str, object]]:
-        """One row an exemplar: index of the image, unit, activation, and box in pixels."""
-        return [one.row(one.unit.image) for those in self.channels.values() for one in those]
+        """One row an exemplar: image, unit, activation, and box in pixels."""
+        every = [one for those in self.channels.values() for one in those]
+        return [one.row(self.names.get(one.unit.image, one.unit.image)) for one in every]
 
 
 def exemplars(
@@ -180,7 +184,8 @@ def exemplars(
         known = known_preprocessing(preprocessing, attributes=store.attributes)
         shown = bands_of(bands, known, [one for those in made.values() for one in those])
         note = known.note if known else ""
-        return Exemplars(layer, rule, made, "", shown, note, rows, columns)
+        named = _names(store, made)
+        return Exemplars(layer, rule, made, "", shown, note, rows, columns, named)
     try:
         model, data = source_of(store, net, data, preprocessing=preprocessing)
     except (ValueError, OSError) as error:
@@ -209,7 +214,12 @@ def exemplars(
         preprocessing, data=data, model=mirrored, attributes=store.attributes
     )
     shown = bands_of(bands, known, [one for those in made.values() for one in those])
-    return Exemplars(layer, rule, made, kind, shown, known.note if known else "", rows, columns)
+    named, note = _names(store, made), known.note if known else ""
+    return Exemplars(layer, rule, made, kind, shown, note, rows, columns, named)
+
+
+def _names(store: Store, made: Mapping[int, Sequence[Exemplar]]) -> dict[int, str | int]:
+    return names_of(store, [one.unit.image for those in made.values() for one in those])
 
 
 def has_pictures(store: Store, layer: str, rectifier: str, *, fallback: str | None = None) -> bool:

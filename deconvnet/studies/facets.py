@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import ClusterError, kmeans2
 from torch import nn
 
-from deconvnet.figures import figure2
+from deconvnet.figures import exemplar_rows, pair_rows
 from deconvnet.layers import Rectifier
 from deconvnet.mining.exemplars import Reading, project_entries
+from deconvnet.mining.progress import reporting
 from deconvnet.mining.source import source_of
 from deconvnet.net import DeconvNet
+from deconvnet.store.sources import names_of
 from deconvnet.store.store import Store, open_store
 from deconvnet.units import Exemplar, Unit
 
+from .bands import bands_of, captioned
 from .contributions import mined_units, of_mined
 from .given import net_of
 from .result import Shown
@@ -44,6 +47,9 @@ class Facets(Shown):
         added: (exemplars, channels) what each channel of the layer adds to each exemplar.
         exemplars: strongest first.
         model: the class of the model.
+        names: {image: the name that the data set knows it by}.
+        bands: the bands that figures show, see ``deconvnet.units.shown``.
+        note: what is to be known of the pictures; empty if they show what was read.
     """
 
     unit: Unit
@@ -54,6 +60,9 @@ class Facets(Shown):
     added: NDArray[np.float64]
     exemplars: Sequence[Exemplar]
     model: str = ""
+    names: Mapping[int, str | int] = field(default_factory=dict)
+    bands: tuple[int, ...] | None = None
+    note: str = ""
 
     def feeding(self, facet: int, count: int = 3) -> list[int]:
         """The channels below that add most to the exemplars of a facet, by their shares."""
@@ -73,28 +82,33 @@ class Facets(Shown):
         caption: bool = False,
         parent: Figure | SubFigure | None = None,
     ) -> Figure:
-        """A grid of projections and patches for each facet, and the channels that feed it most.
+        """For each facet the channels that feed it most, and patches above projections.
 
-        The arguments are those of every result, see ``Shown.figure``.
+        Signals and videos are drawn by ``exemplar_rows``. The arguments are those of every result,
+        see ``Shown.figure``.
         """
-        blocks = {}
+        groups = {}
         for facet in range(int(self.labels.max()) + 1):
             those, fed = self.of(facet), ", ".join(map(str, self.feeding(facet)))
-            blocks[f"facet {facet + 1}: {len(those)} of {len(self.labels)}, fed by {fed}"] = those[
-                :SHOWN
-            ]
+            of = f"{len(those)} of {len(self.labels)} exemplars"
+            if len(those) > SHOWN:
+                of += f", the {SHOWN} strongest shown"
+            label = f"facet {facet + 1}: {of}; fed by {self.at}: {fed}"
+            groups[label] = [one.shown(self.bands) for one in those[:SHOWN]]
         told = (
             f"Exemplars of {self.unit}, by k-means on what the channels of {self.at} add to each "
             f"(random_state {self.random_state}); projections by {self.rectifier}"
         )
-        return figure2(
-            blocks, width=width, title=title, caption=told if caption else None, parent=parent
+        draw = pair_rows if all(one.axes == 2 for one in self.exemplars) else exemplar_rows
+        told = captioned(told, self.bands, self.note)
+        return draw(
+            groups, width=width, title=title, caption=told if caption else None, parent=parent
         )
 
     def table(self) -> list[dict[str, object]]:
         """One row an exemplar: its facet, from 1, and the row of the exemplar."""
         return [
-            {"facet": int(label) + 1, **one.row(one.unit.image)}
+            {"facet": int(label) + 1, **one.row(self.names.get(one.unit.image, one.unit.image))}
             for label, one in zip(self.labels, self.exemplars, strict=True)
         ]
 
@@ -110,6 +124,8 @@ def facets(
     rectifier: str | Rectifier | None = None,
     preprocessing: Any = None,
     random_state: int = 0,
+    bands: Sequence[int] | None = None,
+    progress: bool = True,
 ) -> Facets:
     """Split the exemplars of a channel into groups that the same channels below feed.
 
@@ -128,6 +144,8 @@ def facets(
         rectifier: the rule of the projections; by default that of the net.
         preprocessing: turns tensors back into pictures, as for ``exemplars``.
         random_state: of the starts of k-means; the same number gives the same groups.
+        bands: of images of more than three bands, those that are shown, as for ``exemplars``.
+        progress: show a bar after a second.
 
     Raises:
         KeyError, IndexError: no such layer or channel.
@@ -144,17 +162,22 @@ def facets(
     model, data = source_of(store, net, data, preprocessing=preprocessing)
     mirrored = net_of(model, rectifier)
     reading = Reading(store, mirrored, data, preprocessing)
-    contributed = of_mined(mirrored, reading, units, at)
+    contributed = of_mined(mirrored, reading, units, at, progress=progress)
     labels = grouped(contributed.sums, clusters, random_state=random_state)
     table = store[unit.layer]
     slots = np.flatnonzero(table.has_picture[unit.channel]).tolist()
-    made = project_entries(
-        store, table, unit.layer, [(unit.channel, slot) for slot in slots], net=mirrored,
-        dataset=reading.dataset, preprocessing=reading.preprocessing,
-    )  # fmt: skip
+    with reporting(None, "projecting", progress=progress, unit="unit") as report:
+        made = project_entries(
+            store, table, unit.layer, [(unit.channel, slot) for slot in slots], net=mirrored,
+            dataset=reading.dataset, preprocessing=reading.preprocessing, report=report,
+        )  # fmt: skip
     rule, kind = str(mirrored.policies), type(mirrored.model).__name__
     named = Unit(unit.layer, unit.channel)
-    return Facets(named, contributed.at, rule, random_state, labels, contributed.sums, made, kind)
+    return Facets(
+        named, contributed.at, rule, random_state, labels, contributed.sums, made, kind,
+        names_of(store, [one.image for one in units]), bands_of(bands, reading.preprocessing, made),
+        reading.preprocessing.note,
+    )  # fmt: skip
 
 
 def grouped(added: NDArray[np.float64], clusters: int, *, random_state: int) -> NDArray[np.int64]:

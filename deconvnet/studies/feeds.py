@@ -10,14 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from deconvnet.figures import figure2
+from deconvnet.arguments import numeral, percent
+from deconvnet.figures import FeedRow, exemplar_rows, feed_rows, figure2
 from deconvnet.layers import Rectifier
 from deconvnet.mining.exemplars import Reading, project_exemplars, project_units
+from deconvnet.mining.progress import Reporter, reporting
 from deconvnet.mining.source import source_of
 from deconvnet.net import DeconvNet
+from deconvnet.store.sources import names_of
 from deconvnet.store.store import Store
-from deconvnet.units import Exemplar, Unit
+from deconvnet.units import Exemplar, Unit, by_layer
 
+from .bands import bands_of, captioned
 from .contributions import Contributions, contributions, mined_units, of_mined
 from .given import images_of, net_of
 from .result import Shown
@@ -25,7 +29,7 @@ from .result import Shown
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
-SHOWN = 9  # exemplars of a channel
+SHOWN = 9  # exemplars of a channel, or images
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,8 +43,12 @@ class Feeds(Shown):
         images: names of the images, or their numbers in the data set.
         activations: (images,) of the unit.
         added: (images, channels) what each channel of the layer adds to the unit.
-        channels: {channel: what it responds to}, the one that adds or takes most first.
+        channels: {channel: exemplars}, the one that adds or takes most first: its own where the
+            store has mined it, else where it adds most to the unit in each image.
         model: the class of the model.
+        exemplars: the unit in each image, where the channels are shown in these images.
+        bands: the bands that figures show, see ``deconvnet.units.shown``.
+        note: what is to be known of the pictures; empty if they show what was read.
     """
 
     unit: Unit
@@ -51,6 +59,9 @@ class Feeds(Shown):
     added: NDArray[np.float64]
     channels: Mapping[int, Sequence[Exemplar]]
     model: str = ""
+    exemplars: Sequence[Exemplar] = ()
+    bands: tuple[int, ...] | None = None
+    note: str = ""
 
     @property
     def shares(self) -> NDArray[np.float64]:
@@ -68,22 +79,53 @@ class Feeds(Shown):
         caption: bool = False,
         parent: Figure | SubFigure | None = None,
     ) -> Figure:
-        """For each of the channels its share, and projections beside patches.
+        """The channels with their shares: a grid of exemplars each, or a column of projections.
 
-        The arguments are those of every result, see ``Shown.figure``.
+        Channels that the store has mined have grids of their own exemplars, as ``exemplars`` draws
+        them. Else a row for each image (the nine in which the unit is strongest): the patch and
+        the projection of the unit, and in its field the projection of each channel from where it
+        adds or takes most. Signals and videos are drawn by ``exemplar_rows``. The arguments are
+        those of every result, see ``Shown.figure``.
         """
         shares = self.shares
-        blocks = {
-            f"{c}: {shares[c]:+.0%}".replace("-", "−"): e[:SHOWN] for c, e in self.channels.items()
-        }
+        each = {c: percent(shares[c], sign=True).replace("-", "−") for c in self.channels}
         told = (
             f"Channels of {self.at} by their share of {self.unit}, mean of {len(self.images)} "
-            f"images; all channels add {shares.sum():.0%}, biases and paths round the layer the "
-            f"rest; projections by {self.rectifier}"
+            f"images; all channels add {percent(shares.sum())}, biases and paths round the layer "
+            f"the rest; projections by {self.rectifier}"
         )
-        return figure2(
-            blocks, width=width, title=title, caption=told if caption else None, parent=parent
-        )
+        caption_, shown = captioned(told, self.bands, self.note) if caption else None, self._shown
+        blocks = {f"{c}: {share}": shown[c] for c, share in each.items()}
+        images = all(one.axes == 2 for those in shown.values() for one in those)
+        if images and self.exemplars:
+            columns = [f"{self.at}:{c}\n{share}" for c, share in each.items()]
+            return feed_rows(
+                self._rows(shown), columns=["patch", str(self.unit), *columns], width=width,
+                title=title, caption=caption_, parent=parent,
+            )  # fmt: skip
+        draw = figure2 if images else exemplar_rows
+        return draw(blocks, width=width, title=title, caption=caption_, parent=parent)
+
+    @property
+    def _shown(self) -> dict[int, list[Exemplar]]:
+        """The exemplars with the bands that are shown."""
+        return {
+            c: [one.shown(self.bands) for one in those[:SHOWN]]
+            for c, those in self.channels.items()
+        }
+
+    def _rows(self, shown: Mapping[int, Sequence[Exemplar]]) -> list[FeedRow]:
+        """The images in which the unit is strongest, in their order."""
+        strongest = sorted(np.argsort(-self.activations, kind="stable")[:SHOWN].tolist())
+        rows = []
+        for number in strongest:
+            unit, name = self.exemplars[number].shown(self.bands), self.images[number]
+            below = [
+                next((one for one in those if one.unit.image == unit.unit.image), None)
+                for those in shown.values()
+            ]
+            rows.append(FeedRow(f"{name}: {unit.unit} = {numeral(unit.activation)}", unit, below))
+        return rows
 
     def table(self) -> list[dict[str, object]]:
         """One row a channel: what it adds in the mean of the images, and its share."""
@@ -104,6 +146,8 @@ def feeds(
     rectifier: str | Rectifier | None = None,
     data: Any = None,
     preprocessing: Any = None,
+    bands: Sequence[int] | None = None,
+    progress: bool = True,
 ) -> Feeds:
     """The channels of a layer below that add most to a unit, by signal times activation.
 
@@ -124,6 +168,8 @@ def feeds(
         rectifier: the rule of the projections; by default that of the net.
         data: the data set that was mined, with a store; by default as for ``exemplars``.
         preprocessing: turns tensors back into pictures, as for ``visualize`` and ``exemplars``.
+        bands: of images of more than three bands, those that are shown, as for ``visualize``.
+        progress: show a bar after a second, with a store.
 
     Raises:
         KeyError, IndexError: no such layer, channel or position.
@@ -134,35 +180,44 @@ def feeds(
         model, data = source_of(images, net, data, preprocessing=preprocessing)
         mirrored = net_of(model, rectifier)
         reading = Reading(images, mirrored, data, preprocessing)
-        contributed = of_mined(mirrored, reading, mined_units(images, unit), at)
-        shown = _strongest(contributed, channels)
-        if contributed.at in images.layers:
-            blocks = project_exemplars(
-                images, contributed.at, shown, net=mirrored, dataset=reading.dataset,
-                preprocessing=reading.preprocessing,
-            )  # fmt: skip
-        else:
-            blocks = _mined_blocks(mirrored, reading, contributed, shown)
-        names: list[str | int] = [one.image for one in contributed.units]
+        prepared = reading.preprocessing
+        fed = mined_units(images, unit)
+        contributed = of_mined(mirrored, reading, fed, at, progress=progress)
+        shown, made = _strongest(contributed, channels), []
+        with reporting(None, "projecting", progress=progress, unit="unit") as report:
+            if contributed.at in images.layers:
+                blocks = project_exemplars(
+                    images, contributed.at, shown, net=mirrored, dataset=reading.dataset,
+                    preprocessing=prepared, report=report,
+                )  # fmt: skip
+            else:
+                lower = _lower(contributed, shown)
+                below = _projected(mirrored, reading, [*fed, *lower], report)
+                made, blocks = below[: len(fed)], _by_channel(shown, below[len(fed) :])
+        names = list(names_of(images, [one.image for one in contributed.units]).values())
     else:
         if net is None:
             raise TypeError("no net was given with these images; give a DeconvNet or a model")
         mirrored = net_of(net, rectifier)
         given = images_of(images, mirrored, preprocessing=preprocessing)
+        prepared, names = given.prepared, list(given.names)
         units = [replace(unit, image=number) for number in range(len(given))]
         contributed = contributions(mirrored, given.tensor, units, at)
         shown = _strongest(contributed, channels)
+        made = project_units(mirrored, given.tensor, contributed.units, preprocessing=prepared)
         lower = _lower(contributed, shown)
-        made = project_units(mirrored, given.tensor, lower, preprocessing=given.prepared)
-        blocks = _by_channel(shown, made)
-        names = list(given.names)
+        blocks = _by_channel(
+            shown, project_units(mirrored, given.tensor, lower, preprocessing=prepared)
+        )
     named = replace(contributed.units[0], image=0)
     if len({one.position for one in contributed.units}) > 1:
         named = named.moved(())
     rule, kind = str(mirrored.policies), type(mirrored.model).__name__
+    every = [*made, *(one for those in blocks.values() for one in those)]
     return Feeds(
-        named, contributed.at, rule, names, contributed.activations, contributed.sums, blocks, kind
-    )
+        named, contributed.at, rule, names, contributed.activations, contributed.sums, blocks, kind,
+        made, bands_of(bands, prepared, every), prepared.note,
+    )  # fmt: skip
 
 
 def _strongest(contributed: Contributions, count: int) -> list[int]:
@@ -180,20 +235,24 @@ def _lower(contributed: Contributions, channels: Sequence[int]) -> list[Unit]:
     """Of each channel, the units that add or take most, each in another image."""
     units = []
     for channel in channels:
-        order = np.argsort(-np.abs(contributed.sums[:, channel]), kind="stable")[:SHOWN].tolist()
+        order = np.argsort(-np.abs(contributed.sums[:, channel]), kind="stable").tolist()
         units += [contributed.lower(n, channel) for n in order if contributed.sums[n, channel] != 0]
     return units
 
 
-def _mined_blocks(
-    net: DeconvNet, reading: Reading, contributed: Contributions, channels: Sequence[int]
-) -> dict[int, list[Exemplar]]:
+def _projected(
+    net: DeconvNet, reading: Reading, units: Sequence[Unit], report: Reporter | None
+) -> list[Exemplar]:
+    """Units of mined images, of several layers, in their order."""
     made: dict[Unit, Exemplar] = {}
-    lower = list(dict.fromkeys(_lower(contributed, channels)))
-    for units, local, pixels in reading.batches(lower):
-        some = project_units(net, pixels, local, preprocessing=reading.preprocessing)
-        made |= {u: replace(one, unit=u) for u, one in zip(units, some, strict=True)}
-    return _by_channel(channels, [made[unit] for unit in lower])
+    for layer in by_layer(units):
+        those = [unit for unit in dict.fromkeys(units) if unit.layer == layer]
+        for here, local, pixels in reading.batches(those):
+            some = project_units(net, pixels, local, preprocessing=reading.preprocessing)
+            made |= {u: replace(one, unit=u) for u, one in zip(here, some, strict=True)}
+            if report is not None:
+                report(len(made), len(set(units)))
+    return [made[unit] for unit in units]
 
 
 def _by_channel(channels: Sequence[int], made: Sequence[Exemplar]) -> dict[int, list[Exemplar]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from deconvnet.arguments import numeral
 from deconvnet.data import Preprocessing
 from deconvnet.data.given_images import GivenImages
 from deconvnet.data.pictures import Prepares
@@ -112,7 +113,7 @@ class Invariance(Shown):
     def _row(self, transform: str, *, legend: bool) -> list[Panel | CurvePanel]:
         points = self.transforms[transform]
         row: list[Panel | CurvePanel] = [
-            Panel(picture, note=f"{value:.3g}")
+            Panel(picture, note=f"{numeral(value)}")
             for picture, value in zip(
                 self.examples[transform], points[_shown(len(points))], strict=True
             )

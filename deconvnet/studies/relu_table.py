@@ -31,6 +31,8 @@ INPUT = ((1, -1, 5), (2, -5, -7), (-3, 2, 4))
 SIGNAL = ((-2, 3, -1), (6, -3, 1), (2, -1, 3))
 """The paper's numbers: what enters the rectifier, and the signal that arrives from above."""
 
+_LINES = 5  # of a repr
+
 Numbers = NDArray[np.float64]
 
 
@@ -81,6 +83,14 @@ class ReluTable(Shown):
             for name, (above, below) in passes.items()
         ]
 
+    def _lines(self) -> list[str]:
+        became = {"forward": ("z", self.a), **{name: ("R", s) for name, s in self.sent.items()}}
+        lines = [f"ReluTable(z = {_rows(self.z)}; R = {_rows(self.R)})"]
+        lines += [f"  {name}: {one} becomes {_rows(to)}" for name, (one, to) in became.items()]
+        if len(lines) > _LINES:
+            lines[_LINES - 1 :] = [f"  … and {len(lines) - _LINES + 1} more rules in table()"]
+        return lines
+
 
 def relu_table(rectifiers: str | Rectifier | Sequence[str | Rectifier] = METHODS) -> ReluTable:
     """Send the numbers of Springenberg et al. 2014, figure 1, through a ReLU and back.
@@ -109,6 +119,11 @@ def relu_table(rectifiers: str | Rectifier | Sequence[str | Rectifier] = METHODS
 def _sent(rule: Rectifier, relu: Activation, z: torch.Tensor, R: torch.Tensor) -> torch.Tensor:
     kept: Any = rule.remember(z, torch.relu(z), relu)
     return rule.signal(R, kept)
+
+
+def _rows(numbers: Numbers) -> str:
+    """The numbers on one line, row by row: ``1 0 5 | 2 0 0 | 0 2 4``."""
+    return " | ".join(" ".join(f"{number:g}" for number in row) for row in numbers)
 
 
 def _flat(numbers: torch.Tensor) -> Numbers:

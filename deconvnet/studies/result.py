@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from deconvnet.arguments import numeral
 from deconvnet.figures import RULE, png, save_pages, suffix_of
 from deconvnet.figures import width as inches
 from deconvnet.units import Unit
@@ -119,13 +120,17 @@ class Shown(ABC):
         return png(self.figure())
 
     def __repr__(self) -> str:
+        return "\n".join(map(_cut, self._lines()))
+
+    def _lines(self) -> list[str]:
+        """Of the repr, at most five: how it was made, and the first rows of the table."""
         rows, told = self.table(), ", ".join(f"{name}={text}" for name, text in self._told())
         lines = [f"{type(self).__name__}({told})"]
         for row in rows[:_ROWS]:
             lines.append("  " + ", ".join(f"{name} {_short(value)}" for name, value in row.items()))
         if len(rows) > _ROWS:
             lines.append(f"  … and {len(rows) - _ROWS} more rows in table()")
-        return "\n".join(_cut(line) for line in lines)
+        return lines
 
 
 def _text(value: Any) -> str:
@@ -141,7 +146,7 @@ def _text(value: Any) -> str:
 
 
 def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+    return numeral(float(value)) if isinstance(value, float | np.floating) else str(value)
 
 
 def _cut(line: str) -> str:

@@ -70,7 +70,9 @@ class Similarity(Shown):
         caption: bool = False,
         parent: Figure | SubFigure | None = None,
     ) -> Figure:
-        """The matrix with similar channels side by side, and the pairs that stand out.
+        """The matrix with similar channels side by side, pairs that stand out, and a histogram.
+
+        At the matrix stand the numbers of its channels, of many every so many.
 
         The arguments are those of every result, see ``Shown.figure``.
         """
@@ -83,7 +85,8 @@ class Similarity(Shown):
         return similarity_matrix(
             self.correlation,
             {"most similar": self.similar, "most opposite": self.opposite},
-            width=width, title=title, caption=told if caption else None, parent=parent,
+            channels=self.channels, width=width, title=title,
+            caption=told if caption else None, parent=parent,
         )  # fmt: skip
 
     def table(self) -> list[dict[str, object]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from deconvnet.arguments import percent
 from deconvnet.figures.spectrum_rows import SpectrumRow, spectrum_rows
 from deconvnet.layers import Rectifier
 from deconvnet.mining.exemplars import Reading, project_entries
+from deconvnet.mining.progress import reporting
 from deconvnet.mining.source import source_of
 from deconvnet.net import DeconvNet
+from deconvnet.store.sources import names_of
 from deconvnet.store.store import Store, open_store
 from deconvnet.store.table import Entries, LayerTable, Sample
 from deconvnet.units import Exemplar
 
+from .bands import bands_of, captioned
 from .exemplars import choose
 from .given import net_of
 from .result import Shown
@@ -45,6 +49,9 @@ class Spectrum(Shown):
         lowest_of: the layer whose lowest images are shown; "" if the store holds none.
         channels: {channel: its sample and its exemplars}, in ascending order.
         model: the class of the model.
+        names: {image: the name that the data set knows it by}.
+        bands: the bands that figures show, see ``deconvnet.units.shown``.
+        note: what is to be known of the pictures; empty if they show what was read.
     """
 
     layer: str
@@ -55,6 +62,9 @@ class Spectrum(Shown):
     lowest_of: str
     channels: Mapping[int, SpectrumRow]
     model: str = ""
+    names: Mapping[int, str | int] = field(default_factory=dict)
+    bands: tuple[int, ...] | None = None
+    note: str = ""
 
     def figure(
         self,
@@ -67,7 +77,8 @@ class Spectrum(Shown):
         """A row for each channel: the histogram of the sample, patches, and projections below.
 
         Marks below a histogram stand at the activations of the images beside it; the images of
-        the sample whose activation is 0 are told in words. The arguments are those of every
+        the sample whose activation is 0 are told in words. Of signals and videos the exemplars
+        stand below each other. The arguments are those of every
         result, see ``Shown.figure``.
         """
         told = (
@@ -79,15 +90,25 @@ class Spectrum(Shown):
                 f"; the lowest have the smallest minimum in {self.lowest_of}, and a negative seed"
             )
             told += " shows what holds the unit down"
+        told = captioned(told, self.bands, self.note)
+        rows = [
+            replace(row, exemplars=[one.shown(self.bands) for one in row.exemplars])
+            for row in self.channels.values()
+        ]
         return spectrum_rows(
-            list(self.channels.values()), width=width, title=title,
+            rows, width=width, title=title,
             caption=told if caption else None, parent=parent,
         )  # fmt: skip
 
     def table(self) -> list[dict[str, object]]:
         """One row an exemplar: where it stands in the range, and the share of zeros."""
+        known = self.names.get
         return [
-            {"at": name, "zeros": row.zero, **one.row(one.unit.image)}
+            {
+                "at": name,
+                "zeros": row.zero,
+                **one.row(known(one.unit.image, one.unit.image)),
+            }
             for row in self.channels.values()
             for name, one in zip(row.names, row.exemplars, strict=True)
         ]
@@ -102,6 +123,8 @@ def spectrum(
     data: Any = None,
     rectifier: str | Rectifier | None = None,
     preprocessing: Any = None,
+    bands: Sequence[int] | None = None,
+    progress: bool = True,
 ) -> Spectrum:
     """Channels from their lowest images over quantiles of a random sample to their strongest.
 
@@ -117,6 +140,8 @@ def spectrum(
         data: the data set that was mined; by default as for ``exemplars``.
         rectifier: the rule of the projections; by default that of the net.
         preprocessing: turns tensors back into pictures, as for ``exemplars``.
+        bands: of images of more than three bands, those that are shown, as for ``exemplars``.
+        progress: show a bar after a second.
 
     Raises:
         KeyError, IndexError: no such layer or channel.
@@ -141,10 +166,11 @@ def spectrum(
         places = [(c, slot) for c, slots in drawn.items() for slot in slots[part]]
         if of is None or not places:
             return []
-        exemplars = project_entries(
-            store, of, name, places, net=mirrored, dataset=reading.dataset,
-            preprocessing=reading.preprocessing,
-        )  # fmt: skip
+        with reporting(None, part, progress=progress, unit="unit") as report:
+            exemplars = project_entries(
+                store, of, name, places, net=mirrored, dataset=reading.dataset,
+                preprocessing=reading.preprocessing, report=report,
+            )  # fmt: skip
         ranked = [float(of.activation[place]) for place in places]  # a mean is not the unit's own
         return [replace(e, activation=a) for e, a in zip(exemplars, ranked, strict=True)]
 
@@ -162,7 +188,12 @@ def spectrum(
     rank = "maximum" if table.peak is None else "mean"
     state = int(str(store.attributes.get("random_state", 0)))
     n = int((table.sample.image >= 0).sum())
-    return Spectrum(layer, rule, rank, n, state, below, rows, kind)
+    names = names_of(store, [one.unit.image for one in every])
+    prepared = reading.preprocessing
+    return Spectrum(
+        layer, rule, rank, n, state, below, rows, kind, names, bands_of(bands, prepared, every),
+        prepared.note,
+    )  # fmt: skip
 
 
 def _row(
@@ -172,7 +203,7 @@ def _row(
     values = values[np.isfinite(values)]
     quantiles = _quantiles(slots)
     names = [
-        *["lowest"] * len(slots["lowest"]), *(f"{q:.0%}".replace("%", " %") for q in quantiles),
+        *["lowest"] * len(slots["lowest"]), *(percent(q) for q in quantiles),
         *["strongest"] * len(slots["strongest"]),
     ]  # fmt: skip
     zero = float((values == 0).mean())

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deconvnet.arguments import by, listed
+from deconvnet.arguments import by, listed, numeral
 from deconvnet.figures import TraceRow, trace_column
 from deconvnet.layers import Rectifier
 from deconvnet.net import DeconvNet
@@ -110,7 +110,7 @@ class Trace(Shown):
             )
             for node in self.nodes
         ]  # fmt: skip
-        told = f"{self.unit} = {self.activation:.3g}, by {self.rectifier}" if caption else None
+        told = f"{self.unit} = {numeral(self.activation)}, by {self.rectifier}" if caption else None
         window = _window(self.box, self.nodes[-1].size[1:])
         return trace_column(
             rows, window=window, width=width, title=title, caption=told, parent=parent

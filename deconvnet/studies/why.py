@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from deconvnet.arguments import numeral, percent
 from deconvnet.figures import HeatPanel, Panel, pad_to, panels, signed, tile
 from deconvnet.mining.exemplars import project_units
 from deconvnet.net import DeconvNet
@@ -92,8 +93,8 @@ class Why(Shown):
         """
         known, true = self.known[1], self.known[0]
         told = (
-            f"{known} instead of {true}, margin {self.margin:.3g}; units of {self.layer} by what "
-            f"they add to it, patch and projection by {self.rectifier}"
+            f"{known} instead of {true}, margin {numeral(self.margin)}; units of {self.layer} by "
+            f"what they add to it, patch and projection by {self.rectifier}"
         )
         rows: list[list[Panel | HeatPanel]] = [[self._image(), *self._maps(), self._rescues()]]
         rows += [row for row in (self._speakers(1), self._speakers(-1)) if row]
@@ -131,7 +132,7 @@ class Why(Shown):
             inside = pixels[(pixels >= centres[0]) & (pixels <= centres[-1])]
             ends.append((inside, np.abs(inside[:, None] - centres).argmin(1)))
         shown[np.ix_(ends[0][0], ends[1][0])] = grid_[np.ix_(ends[0][1], ends[1][1])]
-        share = f"likeliest at {self.rescued.mean():.0%} of places"
+        share = f"likeliest at {percent(float(self.rescued.mean()))} of places"
         return HeatPanel(shown, f"probability of {self.known[0]}", share)
 
     def _speakers(self, sign: int) -> list[Panel | HeatPanel]:
@@ -146,7 +147,7 @@ class Why(Shown):
             most = [max(each.shape[axis] for each in pictures) for axis in (0, 1)]
             block = tile([pad_to(each, *most) for each in pictures], columns=2)
             label = f"{self.layer}:{channel}"
-            row.append(Panel(block, label, f"{abs(self.speaks[channel]):.3g} for {word}"))
+            row.append(Panel(block, label, f"{numeral(abs(self.speaks[channel]))} for {word}"))
         return row
 
 

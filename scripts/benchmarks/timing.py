@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch.utils.benchmark import Timer
+from torch.utils.benchmark.utils.timer import timer
 
 Side = Callable[[], object]
 SHORTEST = 0.05  # seconds of a measurement: quick work is repeated
@@ -26,15 +27,22 @@ class Setup:
         return self.weights if network == "vgg16" else ""
 
 
-def interleaved(sides: Mapping[str, Side], rounds: int) -> dict[str, list[float]]:
+def interleaved(
+    sides: Mapping[str, Side], rounds: int, clock: Callable[[], float] = timer
+) -> dict[str, list[float]]:
     """Time each side once a round, in turns; every measurement starts with a call that warms up.
+
+    Args:
+        sides: {name: work}.
+        rounds: how often.
+        clock: seconds; by default those of a wall clock, which waits for a GPU.
 
     Returns:
         {name: seconds of a call, one for each round}.
     """
     threads = torch.get_num_threads()
     timers = {
-        name: Timer("work()", globals={"work": work}, num_threads=threads)
+        name: Timer("work()", timer=clock, globals={"work": work}, num_threads=threads)
         for name, work in sides.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in sides}

@@ -24,6 +24,7 @@ COMMANDS = (
 )
 COMMANDS += ("embed", "relu-table", "occlusion", "trace", "class-model", "localize")
 COMMANDS += ("effective-field", "invariance", "correspondence", "why", "evolution")
+COMMANDS += ("architectures",)
 
 
 def python(*arguments, cwd=ROOT, **options):
@@ -127,7 +128,7 @@ def test_a_reader_that_has_seen_enough(tmp_path):
     with (tmp_path / "errors").open("w+") as errors:
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors)
         process.stdout.close()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=300) == 0
         errors.seek(0)
         assert errors.read() == ""
 

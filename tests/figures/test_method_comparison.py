@@ -10,10 +10,10 @@ from deconvnet.figures import ComparisonRow, comparison, filters, signed
 from deconvnet.figures.canvas.tiles import pixels
 from deconvnet.units import Box
 
-COLUMNS = ["photograph", "gradient", "deconvnet", "guided"]
+COLUMNS = ["image", "gradient", "deconvnet", "guided"]
 
 
-def row(height=64, width=80, *, label="features.29:155 @ 7,10", box=None, methods=3):
+def row(height=64, width=80, *, label="features.29:155@7,10", box=None, methods=3):
     random = np.random.default_rng(height)
     photograph = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
     return ComparisonRow(
@@ -22,7 +22,7 @@ def row(height=64, width=80, *, label="features.29:155 @ 7,10", box=None, method
 
 
 @pytest.mark.parametrize("wide", ["cvpr", "neurips", "cvpr-full"])
-@pytest.mark.parametrize("label", ["", "features.29:155 @ 7,10", "a label " * 20])
+@pytest.mark.parametrize("label", ["", "features.29:155@7,10", "a label " * 20])
 def test_the_layout(faults, wide, label):
     rows = [row(label=label), row(100, 60, label=label), row(label="")]
     assert faults(comparison(rows, columns=COLUMNS, width=wide, title="Methods")) == []
@@ -30,7 +30,7 @@ def test_the_layout(faults, wide, label):
 
 @pytest.mark.parametrize("wide", ["cvpr", "89mm", "cvpr-full"])
 def test_labels_are_whole(faults, wide):
-    label = "features.denseblock4.denselayer16.conv2:31 @ 12,13 = 13.2"
+    label = "features.denseblock4.denselayer16.conv2:31@12,13 = 13.2"
     rows = [row(label=label), row(100, 60, label=label), row(20, 200, label=label)]
     figure = comparison(rows, columns=["a rather long heading indeed", *COLUMNS[1:]], width=wide)
     assert faults(figure) == []
@@ -68,7 +68,7 @@ def test_pictures_keep_their_shape():
 def test_headings_and_labels():
     figure = comparison([row()], columns=COLUMNS)
     found = [text.get_text() for text in figure.findobj(Text) if text.get_text()]
-    assert found == [*COLUMNS, "features.29:155 @ 7,10"]
+    assert found == [*COLUMNS, "features.29:155@7,10"]
 
 
 def test_a_box_is_outlined_where_it_lies():

@@ -34,7 +34,7 @@ def test_panels_of_a_row_are_of_one_height_and_fill_the_width():
     assert drawn[1][1] == pytest.approx(4.0, abs=0.02)
     words = [text.get_text() for text in figure.axes[0].texts]
     assert words.count("first") == words.count("second") == 1
-    assert {"one", "map", "note", "0", "99", "image 40"} <= set(words)
+    assert {"one", "map", "note", "0", "99.0", "image 40.0"} <= set(words)
 
 
 def test_curves_have_axes_of_their_own_and_their_names():

@@ -25,9 +25,45 @@ def test_every_cell_has_its_colour():
 def test_words():
     figure = similarity_matrix(MATRIX, PAIRS, width=5.0, title="relu4", caption="Told")
     words = [text.get_text() for text in figure.axes[0].texts]
-    assert {"relu4", "most similar", "1, 2", "+0.50", "0, 1", "−1.00"} <= set(words)
+    assert {"relu4", "most similar", "1, 2", "+0.500", "0, 1", "−1.00"} <= set(words)
     assert "Told. Blue is −1, white 0, red 1." in words
     assert png(figure).startswith(b"\x89PNG")
+
+
+def many(count=60):
+    values = np.corrcoef(np.random.default_rng(0).normal(size=(count, 90)))
+    return np.clip(values, -1, 1), list(np.random.default_rng(1).permutation(200)[:count])
+
+
+@pytest.mark.parametrize("width", ["cvpr", "89mm", "cvpr-full"])
+@pytest.mark.parametrize("pairs", [1, 12])
+def test_lists_never_overlap_the_matrix_or_each_other(faults, width, pairs):
+    values, channels = many()
+    told = {name: [(140, 159, -0.0123)] * pairs for name in ("most similar", "most opposite")}
+    figure = similarity_matrix(values, told, channels=channels, width=width, caption="told")
+    assert faults(figure) == []
+
+
+def test_ticks_are_the_channels_of_their_rows():
+    values, channels = many()
+    figure = similarity_matrix(values, PAIRS, channels=channels)
+    axes, image = figure.axes[0], figure.axes[0].images[0]
+    left, right, bottom, top = image.get_extent()
+    ticks = [t for t in axes.texts if t.get_position()[0] < left and t.get_text().isdecimal()]
+    assert len(ticks) >= 10
+    for tick in ticks:
+        row = int((tick.get_position()[1] - top) / (bottom - top) * len(channels))
+        assert tick.get_text() == str(channels[row])
+    below = [t for t in axes.texts if t.get_rotation() == 90]
+    assert [t.get_text() for t in below] == [t.get_text() for t in ticks]
+
+
+def test_the_histogram_counts_every_pair_once():
+    values, channels = many()
+    figure = similarity_matrix(values, PAIRS, channels=channels)
+    bars = figure.axes[0].child_axes[0].patches
+    assert sum(bar.get_height() for bar in bars) == 60 * 59 / 2
+    assert "all 1 770 pairs" in [text.get_text() for text in figure.axes[0].texts]
 
 
 def test_a_parent_is_drawn_into():

@@ -38,7 +38,7 @@ def bars(figure):
 def test_a_histogram_leaves_zeros_out_and_marks_the_exemplars():
     figure = spectrum_rows([row()], width=6.0, title="relu4", caption="Told")
     words = [text.get_text() for text in figure.axes[0].texts]
-    assert {"channel 3", "43 % are 0", "lowest", "strongest", "−2", "4"} <= set(words)
+    assert {"channel 3", "43 % are 0", "lowest", "strongest", "−2.00", "4.00"} <= set(words)
     colours = [bar[-1] for bar in bars(figure)]
     marks = [bar for bar in bars(figure) if bar[-1] == (213 / 255, 94 / 255, 0.0, 1.0)]
     assert len(marks) == 4

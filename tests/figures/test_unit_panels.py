@@ -55,8 +55,8 @@ def test_the_layout_of_any_number_of_images_and_channels(faults, images, channel
 
 def test_the_label_of_a_unit():
     (one,) = units(1)
-    assert re.fullmatch(r"features\.28:\d+ @ 0,0 = \d+\.?\d*", label(one))
-    assert label(one).endswith(f" = {one.activation:.3g}")
+    assert re.fullmatch(r"features\.28:\d+@0,0 = \d+\.?\d*", label(one))
+    assert label(one).endswith(f" = {one.activation:#.3g}")
 
 
 @pytest.mark.parametrize("wide", ["cvpr", "neurips"])

@@ -125,7 +125,7 @@ def title_in_a_browser(file, profile):
     quiet += ["--disable-component-update", "--no-first-run", f"--user-data-dir={profile}"]
     quiet += ["--no-sandbox"] if os.geteuid() == 0 else []
     arguments = [browser, *quiet, "--virtual-time-budget=2000", "--dump-dom", file.as_uri()]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=600)
     return re.search("<title>(.*?)</title>", done.stdout, re.DOTALL)[1]
 
 

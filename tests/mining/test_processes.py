@@ -34,7 +34,7 @@ def ran(*words, environment=()):
         env=os.environ | dict(environment),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     return done.returncode, done.stdout, done.stderr
 

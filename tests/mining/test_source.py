@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from deconvnet import Preprocessing, mine, open_store
 from deconvnet.mining.mine import Source
+from deconvnet.mining.source import source_of
 
 PREPARE = Preprocessing((8, 8), 8)
 
@@ -67,3 +69,21 @@ def test_what_the_data_set_says_of_itself(tmp_path):
         mine(model(), Images(lambda: "x" * 70_000), tmp_path / "a.h5",
              report=lambda *numbers: reports.append(numbers))  # fmt: skip
     assert reports == []
+
+
+def test_the_data_set_of_a_store_is_read_as_it_was_mined(tmp_path):
+    """Whatever preprocessing the net states: it mined other sizes since."""
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        Image.new("RGB", (9, 8), (80 * number, 0, 0)).save(tmp_path / "photos" / f"{number}.png")
+    net = model()
+    net.preprocessing = Preprocessing((6, 6), 6)
+    mine(
+        net, str(tmp_path / "photos"), tmp_path / "a.h5", preprocessing=PREPARE, k=2,
+        progress=False,
+    )  # fmt: skip
+    store = open_store(tmp_path / "a.h5")
+    _, data = source_of(store, net, None)
+    assert data[0].shape == (3, 8, 8)
+    _, data = source_of(store, net, None, preprocessing=Preprocessing((6, 6), 6))
+    assert data[0].shape == (3, 6, 6)

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from deconvnet import DeconvNet, Preprocessing, mine
+from deconvnet import DeconvNet, Preprocessing, Unit, mine
 from deconvnet.data import Transform
 from deconvnet.studies.compare import compare
 from deconvnet.studies.exemplars import exemplars
+from deconvnet.studies.facets import facets
+from deconvnet.studies.feeds import feeds
+from deconvnet.studies.spectrum import spectrum
 from deconvnet.studies.visualize import visualize
 from tests.support.any_dimension import CASES, LAYER, case
 
@@ -26,6 +29,27 @@ def test_every_study_draws_every_kind_of_image(name, tmp_path):
     for number, result in enumerate(results):
         file = result.save(tmp_path / f"{number}.png", caption=True)
         assert file.stat().st_size > 2000
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_studies_of_a_stores_range_draw_every_kind_of_image(name, tmp_path):
+    one = CASES[name]()
+    net = DeconvNet(one.model, "guided", preprocessing=one.preprocessing)
+    how = {"k": 8, "lowest": 4, "sample": 8, "preprocessing": one.preprocessing, "progress": False}
+    store, mined = mine(one.model, one.images, tmp_path / "a.h5", **how), {"data": one.images}
+    unit = Unit(LAYER, int(store[LAYER].activation[:, 0].argmax()))
+    other = mine(one.model, one.images, tmp_path / "b.h5", [LAYER], **how)
+    results = [
+        spectrum(store, LAYER, unit.channel, net=net, **mined),
+        facets(store, unit, at="1", net=net, **mined),
+        feeds(net, store, unit, at="1", **mined),
+        feeds(net, other, unit, at="1", **mined),
+        feeds(net, torch.stack(one.images[:3]), unit, at="1"),
+    ]
+    for number, result in enumerate(results):
+        file = result.save(tmp_path / f"{number}.png", caption=True)
+        assert file.stat().st_size > 2000
+    assert (results[0].bands is None) == (name not in ("two bands", "four bands"))
 
 
 def test_the_bands_of_a_figure_are_those_that_were_asked_for():

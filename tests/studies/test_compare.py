@@ -26,7 +26,7 @@ def test_comparison(unit):
     figure = result.figure(width=WIDTH)
     assert figure.get_size_inches()[0] == WIDTH
     words = [text.get_text() for text in figure.axes[0].texts]
-    assert words[:4] == ["photograph", *METHODS]
+    assert words[:4] == ["image", *METHODS]
     written = "".join(words).replace(" ", "")
     seen = []
     for place_, (image, number) in enumerate(zip(IMAGES, result.table(), strict=True)):

@@ -1,6 +1,9 @@
 """Evolution: a filter that moves between two known ones, its jump and its projections."""
 
 import copy
+import gc
+import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from torch import nn
 
 from deconvnet import DeconvNet, Preprocessing, evolution
 
+studied = sys.modules[evolution.__module__]  # the package exports the function by this name
 SIZE = 6
 PLAIN = Preprocessing((SIZE, SIZE), None, (0.0,) * 3, (1.0,) * 3)
 EPOCHS = [1, 2, 5, 10, 20]
@@ -58,7 +62,7 @@ def test_the_epoch_of_the_jump_and_the_projections_in_closed_form():
     np.testing.assert_array_equal(result.sources[:, 0], [0, 0, 0, 1, 1])
     np.testing.assert_array_equal(result.sources[:, 1], [2] * 5)
     np.testing.assert_array_equal(result.changed[:, 0], [False, False, False, True, False])
-    np.testing.assert_allclose(result.shares, [0, 0, 0, 0.5, 0])
+    np.testing.assert_allclose(result.shares, [np.nan, 0, 0, 0.5, 0])
     for epoch, one in zip(EPOCHS, result.exemplars[0], strict=True):
         share = epoch / 20
         value = max(4 * (1 - share), 5 * share)
@@ -82,6 +86,33 @@ def test_checkpoints_are_in_the_order_of_their_numbers(tmp_path):
     np.testing.assert_array_equal(run(tmp_path).sources, run(CHECKPOINTS).sources)
 
 
+def test_folders_and_files_together_are_in_one_order(tmp_path):
+    folder, last = tmp_path / "run7", tmp_path / "epoch20.pth"
+    folder.mkdir()
+    for epoch in EPOCHS[:-1]:
+        torch.save(CHECKPOINTS[epoch], folder / f"epoch{epoch}.pth")
+    torch.save(CHECKPOINTS[20], last)
+    assert list(run([last, folder]).numbers) == EPOCHS  # planted: 7, the number of the folder
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no checkpoints in .*empty"):
+        run([tmp_path / "empty", last])
+
+
+def test_one_checkpoint_is_held_at_a_time(monkeypatch):
+    held, alive = [], weakref.WeakSet()
+
+    def watched(model, checkpoint, load=studied._load):
+        alive.add(model)
+        gc.collect()
+        held.append(len(alive))
+        return load(model, checkpoint)
+
+    monkeypatch.setattr(studied, "_load", watched)
+    run(CHECKPOINTS)
+    assert max(held) <= 2, "the one before may be held until the next is there"
+    assert len(held) == 2 * len(EPOCHS)
+
+
 def test_the_net_keeps_its_own_weights_and_the_figure_marks_the_jump():
     model = One()
     before = copy.deepcopy(model.state_dict())
@@ -99,7 +130,7 @@ def test_the_net_keeps_its_own_weights_and_the_figure_marks_the_jump():
 
 
 BAD = {
-    "one": ({1: at(0)}, "two or more, each of another"),
+    "one": ({1: at(0)}, "two or more, all different"),
     "twice": (["a1.pth", "b1.pth"], r"the numbers \[1, 1\]"),
     "no number": (["a.pth", "b1.pth"], "'a.pth' has no number in its name"),
     "another net": ({1: at(0), 2: {"fc.weight": torch.zeros(2)}}, "is not of this One"),
@@ -109,7 +140,7 @@ BAD = {
 
 @pytest.mark.parametrize(("checkpoints", "told"), BAD.values(), ids=BAD)
 def test_bad_checkpoints_are_told_before_any_work(checkpoints, told, monkeypatch):
-    monkeypatch.setattr("deconvnet.studies.evolution.values", None)
+    monkeypatch.setattr("deconvnet.studies.strongest.values", None)
     with pytest.raises(ValueError, match=told):
         run(checkpoints)
 

@@ -59,7 +59,7 @@ def test_their_figure_and_table(work):
     table, rows = store["conv1"], result.table()
     shown = table.activation[:5] > 0
     assert [row["activation"] for row in rows] == table.activation[:5][shown].tolist()
-    assert [row["image"] for row in rows] == table.image[:5][shown].tolist()
+    assert [row["image"] for row in rows] == [f"{i}.jpg" for i in table.image[:5][shown]]
     assert [list(row["box"]) for row in rows] == table.box[:5][shown].tolist()
     assert rows[0]["unit"].startswith("conv1:")
 

@@ -91,7 +91,7 @@ def test_figure_and_table(store):
     result = split(store, rectifier="guided")
     figure = result.figure(title="relu_1:1", caption=True)
     words = " ".join(text.get_text() for text in figure.axes[0].texts)
-    assert "facet 1: 8 of 16, fed by" in words
+    assert "facet 1: 8 of 16 exemplars; fed by relu: " in words
     assert "random_state 0" in words
     assert "guided" in words
     rows = result.table()

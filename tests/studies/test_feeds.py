@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 from deconvnet import DeconvNet, Preprocessing, Unit, mine
+from deconvnet.arguments import percent
 from deconvnet.studies.contributions import contributions
+from deconvnet.studies.facets import facets
 from deconvnet.studies.feeds import feeds
 from tests.support.networks import noise
 
@@ -111,7 +113,9 @@ def test_of_a_store_the_mined_images_are_taken(store):
     for channel, those in result.channels.items():
         mined = store["relu_1"].image[channel][store["relu_1"].has_picture[channel]].tolist()
         assert [one.unit.image for one in those] == mined
+    assert not result.exemplars
     other = feeds(None, store, Unit("relu_2", 2), at="relu", preprocessing=PREPARED)  # not mined
+    assert [one.unit.image for one in other.exemplars] == list(other.images)
     assert {one.unit.layer for those in other.channels.values() for one in those} == {"relu"}
     assert {one.unit.image for one in next(iter(other.channels.values()))} <= set(result.images)
 
@@ -121,14 +125,27 @@ def test_figure_and_table():
     result = feeds(MODEL, IMAGES, unit, at="relu_1", channels=3, preprocessing=PREPARED)
     assert result.unit == unit
     figure = result.figure(title="fed", caption=True)
-    words = " ".join(text.get_text() for text in figure.axes[0].texts)
+    words = [text.get_text() for text in figure.axes[0].texts]
     channel = next(iter(result.channels))
-    assert f"{channel}: {result.shares[channel]:+.0%}".replace("-", "−") in words
-    assert "mean of 5 images" in words
-    assert "all channels add 100%" in words
+    assert {"patch", "relu_2:2@1,1", f"relu_1:{channel}"} <= set(words)
+    assert percent(result.shares[channel], sign=True).replace("-", "−") in words
+    assert "mean of 5 images" in " ".join(words)
+    assert "all channels add 100 %" in " ".join(words)
+    patches = [image for image in figure.axes[0].images if image.get_extent()[0] == 0]
+    assert len(patches) == len(IMAGES), "each once, not once a channel"
     rows = result.table()
     assert [row["channel"] for row in rows] == [f"relu_1:{c}" for c in result.channels]
     assert rows[0]["share"] == pytest.approx(result.shares[channel])
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_a_bar_is_shown_unless_it_is_switched_off(store, monkeypatch, capsys, progress):
+    monkeypatch.setattr("deconvnet.mining.progress.DELAY", 0.0)
+    how = {"preprocessing": PREPARED, "progress": progress}
+    feeds(None, store, Unit("relu_2", 2), at="relu", **how)
+    facets(store, Unit("relu_2", 2), at="relu", **how)
+    bars = [word in capsys.readouterr().err for word in ("projecting",)]
+    assert all(bars) == progress
 
 
 def test_bad_input(store, monkeypatch):

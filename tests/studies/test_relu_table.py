@@ -26,6 +26,19 @@ def test_the_numbers_are_the_papers():
     assert "-0.0" not in repr(result)
 
 
+def test_its_repr_holds_every_number_of_every_rule():
+    assert repr(relu_table()).splitlines() == [
+        "ReluTable(z = 1 -1 5 | 2 -5 -7 | -3 2 4; R = -2 3 -1 | 6 -3 1 | 2 -1 3)",
+        "  forward: z becomes 1 0 5 | 2 0 0 | 0 2 4",
+        "  gradient: R becomes -2 0 -1 | 6 0 0 | 0 -1 3",
+        "  deconvnet: R becomes 0 3 0 | 6 0 1 | 2 0 3",
+        "  guided: R becomes 0 0 0 | 6 0 0 | 0 0 3",
+    ]
+    many = repr(relu_table(["gradient", "deconvnet", "guided", "identity", "rectgrad(50)"]))
+    assert len(many.splitlines()) == 5
+    assert many.endswith("… and 3 more rules in table()")
+
+
 class Wrong(Rectifier):
     """Looks at the sign of the signal and forgets the mask."""
 

@@ -114,7 +114,7 @@ def test_however_much_it_holds():
     text = repr(Long(["cat\n" * 100] * 1000, np.zeros(10_000)))
     assert len(text) <= 600
     assert len(text.splitlines()) <= 5
-    assert "activation 0.3333" in repr(Long(["cat"], np.zeros(1)))
+    assert "activation 0.333" in repr(Long(["cat"], np.zeros(1)))
     assert "array" not in text
 
 

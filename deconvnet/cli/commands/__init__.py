@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from deconvnet.arguments import numeral
+
 if TYPE_CHECKING:
     from deconvnet.layers import Policies
     from deconvnet.net import DeconvNet
@@ -123,7 +125,10 @@ def drawn(result: Shown, options: argparse.Namespace, loaded: LoadedModel) -> di
     saved(result, options, {"model": loaded.spec, "weights": loaded.weights})
     rows = result.table()
     for row in rows:
-        said(f"{row['image']}: {row['unit']} = {row['activation']:.4g}, box {row['box']}", options)
+        said(
+            f"{row['image']}: {row['unit']} = {numeral(row['activation'])}, box {row['box']}",
+            options,
+        )
     said(options.output, options)
     return {"figure": options.output, "units": rows}
 

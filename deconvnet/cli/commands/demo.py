@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from deconvnet import zoo
+from deconvnet.arguments import numeral
 from deconvnet.figures import RULE, filters, save, tile_places
 from deconvnet.figures.html_page import Entry, Spot, write_page
 from deconvnet.mining.mine import Source, mine
@@ -162,7 +163,7 @@ def _spots(result: Exemplars, tiles: Any) -> Iterator[Spot]:
         scale = tile.side / tiles.preprocessing.size[0]
         top, left, bottom, right = (scale * edge for edge in one.box.edges)
         box = (tile.top + top, tile.left + left, tile.top + bottom, tile.left + right)
-        yield Spot(place, tile.name, box, f"{one.unit} = {one.activation:.3g} in {tile.name}")
+        yield Spot(place, tile.name, box, f"{one.unit} = {numeral(one.activation)} in {tile.name}")
 
 
 def _units(loaded: LoadedModel) -> Drawn:

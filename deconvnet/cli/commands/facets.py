@@ -30,6 +30,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     )
     saved(result, options, source.told(store))
     for row in result.table():
-        said(f"facet {row['facet']}: {row['unit']} of image {row['image']}", options)
+        said(f"facet {row['facet']}: {row['unit']} in {row['image']}", options)
     said(options.output, options)
     return {"figure": options.output, "exemplars": result.table()}

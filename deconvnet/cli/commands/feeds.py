@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from deconvnet.arguments import numeral, percent
 from deconvnet.cli.mined import mined
 from deconvnet.store.store import open_store
 from deconvnet.studies.feeds import Feeds, feeds
@@ -26,7 +27,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     result, how = (_in_store if stores else _in_images)(options, unit)
     saved(result, options, how)
     for row in result.table():
-        said(f"{row['channel']}: {row['adds']:+.4g}, {row['share']:+.1%}", options)
+        adds, share = numeral(row["adds"], sign=True), percent(row["share"], sign=True)
+        said(f"{row['channel']}: {adds}, {share}", options)
     said(options.output, options)
     return {"figure": options.output, "unit": str(result.unit), "channels": result.table()}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from deconvnet.arguments import numeral
 from deconvnet.store.store import open_store
 from deconvnet.studies.similarity import similarity
 
@@ -19,6 +20,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     how = {name: store.attributes.get(name, "") for name in ("model", "weights", "dataset")}
     saved(result, options, how)
     for row in result.table():
-        said(f"{row['pair']}: {row['correlation']:+.3f}", options)
+        said(f"{row['pair']}: {numeral(row['correlation'], sign=True)}", options)
     said(options.output, options)
     return {"figure": options.output, "n": result.n, "pairs": result.table()}

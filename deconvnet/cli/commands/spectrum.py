@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from deconvnet.arguments import numeral
 from deconvnet.cli.mined import mined
 from deconvnet.store.store import open_store
 from deconvnet.studies.spectrum import spectrum
@@ -27,6 +28,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     )
     saved(result, options, source.told(store))
     for row in result.table():
-        said(f"{row['unit']} {row['at']}: {row['activation']:.4g}, image {row['image']}", options)
+        said(
+            f"{row['unit']} {row['at']}: {numeral(row['activation'])}, {row['image']}",
+            options,
+        )
     said(options.output, options)
     return {"figure": options.output, "n": result.n, "entries": result.table()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from deconvnet.arguments import numeral, percent
 from deconvnet.studies.trace import trace
 from deconvnet.units import Unit
 
@@ -19,8 +20,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     saved(result, options, {"model": loaded.spec, "weights": loaded.weights})
     for row in result.table():
         share = (
-            f"nonzero in {row['reached']:.1%} of the map, {row['negative']:.0%} of that negative"
+            f"nonzero in {percent(row['reached'])} of the map, {percent(row['negative'])} of that "
+            "negative"
         )
-        said(f"{row['node']}: norm {row['norm']:.4g}, {share}", options)
+        said(f"{row['node']}: norm {numeral(row['norm'])}, {share}", options)
     said(options.output, options)
     return {"figure": options.output, "unit": str(result.unit), "nodes": result.table()}

@@ -9,6 +9,8 @@ from matplotlib import ft2font
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.textpath import text_to_path
 
+from deconvnet.arguments import numeral
+
 from .style import POINTS
 
 FAMILY = "DejaVu Sans"  # as in paper.mplstyle
@@ -26,6 +28,11 @@ def printable(text: str) -> str:
         sign if _drawable(sign) else sign.encode("unicode_escape", "surrogatepass").decode()
         for sign in " ".join(text.split())
     )
+
+
+def digits(value: float, *, sign: bool = False) -> str:
+    """A number as ``arguments.numeral`` writes it, with the typographer's minus."""
+    return numeral(value, sign=sign).replace("-", "−")
 
 
 def families(text: str) -> list[str]:
@@ -50,17 +57,17 @@ def fitting(text: str, width: float, *, size: float, weight: str = "normal") -> 
 def fold(text: str, width: float, *, size: float, weight: str = "normal") -> list[str]:
     """The text broken into lines of at most ``width`` inches; nothing is left out.
 
-    It is broken at spaces, but not after ``@`` or ``=``; within a word only where that is wider
-    than a line, after a dot or a colon if possible: ``features.28:`` / ``42 @ 7,7``.
+    It is broken at spaces, but not after ``=``; within a word only where that is wider than a
+    line, after a dot or a colon or before ``@`` if possible: ``features.28:`` / ``42@7,7``.
     """
 
     def fits(line: str) -> bool:
         return measure(line, size, weight=weight) <= width
 
     lines: list[str] = []
-    for word in re.split(r"(?<![@=]) ", printable(text)):
+    for word in re.split(r"(?<!=) ", printable(text)):
         space = " "
-        for part in [word] if fits(word) else re.split(r"(?<=[.:/_-])", word):
+        for part in [word] if fits(word) else re.split(r"(?<=[.:/_-])|(?=@)", word):
             for piece in [part] if fits(part) else part:  # letter by letter
                 if lines and fits(f"{lines[-1]}{space}{piece}"):
                     lines[-1] += f"{space}{piece}"

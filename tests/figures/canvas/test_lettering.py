@@ -3,10 +3,10 @@ import pytest
 
 from deconvnet.figures import ImageRow, save, visualization
 from deconvnet.figures.canvas import lettering
-from deconvnet.figures.canvas.lettering import families, fold, measure, printable
+from deconvnet.figures.canvas.lettering import digits, families, fold, measure, printable
 from deconvnet.units import Box, Exemplar, Unit
 
-LABEL = "features.28:42 @ 7,7 = 13.2"
+LABEL = "features.28:42@7,7 = 13.2"
 
 
 def test_measure_grows_with_the_size():
@@ -21,7 +21,17 @@ def test_folded_lines_fit(width):
     assert all(measure(line, 6) <= width for line in lines)
     assert "".join(lines).replace(" ", "") == LABEL.replace(" ", "")
     if width >= 0.65:
-        assert " ".join(lines).replace(": ", ":") == LABEL
+        assert " ".join(lines).replace(": ", ":").replace(" @", "@") == LABEL
+
+
+def test_a_unit_breaks_before_its_position():
+    assert fold("features.28:42@7,7 = 13.2", 0.9, size=7) == ["features.28:42", "@7,7 = 13.2"]
+
+
+def test_numbers_have_one_rule_and_a_minus():
+    shown = [digits(value) for value in (5, -0.018, 123.4, 1234.5, 2e-5, 0)]
+    assert shown == ["5.00", "−0.0180", "123", "1234", "2.00e−05", "0"]
+    assert digits(0.5, sign=True) == "+0.500"
 
 
 def test_numbers_stay_with_their_signs():

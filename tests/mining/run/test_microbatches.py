@@ -150,7 +150,7 @@ fixed = {"size": (1, 2, 2), "dtype": torch.float32, "workers": 2}
 print(len([batch.indices for batch in microbatches(data, 64, **fixed)]))
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=600
     )
     assert done.stdout.strip() == "10", done.stderr
 
@@ -205,7 +205,7 @@ if __name__ == "__main__":
         print(error)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=600
     )
     assert "the data set cannot be handed to other processes" in done.stdout, done.stderr
     assert "or use workers=0" in done.stdout

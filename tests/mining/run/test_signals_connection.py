@@ -70,6 +70,6 @@ def test_a_warning_to_every_process_of_a_job(command, tmp_path):
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     begun(process, tmp_path / "top.h5")
     os.killpg(process.pid, signal.SIGUSR1)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     check_saved(process, tmp_path / "top.h5", 128 + signal.SIGUSR1)
     assert "images are done and kept; resume with" in said

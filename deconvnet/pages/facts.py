@@ -1,0 +1,91 @@
+"""The numbers of an atlas: strengths, histograms, and the channels that respond alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deconvnet.store.table import LayerTable, Sample
+
+BINS = 24
+NEAR, OPPOSITE = 8, 3  # channels that are named
+_AT_ONCE = 2**22  # correlations in memory
+
+
+def strengths(table: LayerTable) -> list[float | None]:
+    """The strongest activation of every channel; None where no image excited it."""
+    return [float(f"{a:.4g}") if n > 0 and a > 0 else None for a, n in zip(
+        table.activation[:, 0].tolist(), table.nonzero.tolist(), strict=True
+    )]  # fmt: skip
+
+
+def histogram(values: NDArray[np.floating[Any]]) -> dict[str, Any] | None:
+    """How often values occur: those that are not 0 in bins of equal width, the zeros counted apart.
+
+    A rectifier's zeros would hide all else.
+
+    Returns:
+        {"n", "zeros", "low", "high", "bins"}; None without a finite value.
+    """
+    finite = np.asarray(values, np.float64)
+    finite = finite[np.isfinite(finite)]
+    if not len(finite):
+        return None
+    shown = finite[finite != 0]
+    told: dict[str, Any] = {"n": len(finite), "zeros": len(finite) - len(shown)}
+    if not len(shown):
+        return {**told, "low": 0.0, "high": 0.0, "bins": []}
+    low, high = float(shown.min()), float(shown.max())
+    counts, _ = np.histogram(shown, BINS, (low, high)) if high > low else ([len(shown)], None)
+    return {**told, "low": low, "high": high, "bins": list(map(int, counts))}
+
+
+def alike(sample: Sample) -> Iterator[tuple[list[tuple[int, float]], ...]]:
+    """For every channel the channels most like it and most opposite, with Pearson's correlation.
+
+    Over the images of the sample, those without NaN, as ``deconvnet.similarity`` does. A channel
+    that is constant in them has no correlation.
+
+    Yields:
+        (nearest, most opposite), lists of (channel, correlation).
+    """
+    values = np.asarray(sample.activation, np.float64)
+    values = values[:, np.isfinite(values).all(0)]
+    if values.shape[1] < 3:
+        values = np.zeros((len(values), 3))  # of which no correlation can be told
+    varying = np.flatnonzero(values.std(1) > 0)
+    scaled = values[varying] - values[varying].mean(1, keepdims=True)
+    scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)
+    step, row = max(1, _AT_ONCE // max(1, len(varying))), 0
+    some = scaled[:0]
+    for channel in range(len(values)):
+        if row == len(varying) or varying[row] != channel:
+            yield [], []
+            continue
+        if row % step == 0:
+            some = np.clip(scaled[row : row + step] @ scaled.T, -1, 1)
+        here = some[row % step].copy()
+        here[row] = np.nan  # itself; sorted last
+        order, back = np.argsort(-here, kind="stable"), np.argsort(here, kind="stable")
+        yield (
+            [(int(varying[i]), float(here[i])) for i in order[:NEAR] if here[i] > 0],
+            [(int(varying[i]), float(here[i])) for i in back[:OPPOSITE] if here[i] < 0],
+        )
+        row += 1
+
+
+def quantile_slots(sample: Sample, channel: int, quantiles: tuple[float, ...]) -> list[int]:
+    """The slots of a sample whose ranks are nearest to these quantiles of a channel, ascending.
+
+    Of the images that the channel's unit sees pixels of; none where there is no such image.
+    """
+    starts, ends = np.split(sample.box[channel], 2, axis=-1)
+    seen = (sample.images[channel] >= 0) & (ends > starts).all(-1)
+    usable = np.flatnonzero(seen)
+    if not len(usable):
+        return []
+    order = usable[np.argsort(sample.activation[channel, usable], kind="stable")]
+    return [int(order[round(q * (len(order) - 1))]) for q in quantiles]
