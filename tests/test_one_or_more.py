@@ -9,6 +9,7 @@ from deconvnet import DeconvNet, Preprocessing, Unit, embed, mine, zoo
 from deconvnet.layers import rectifier
 from deconvnet.mining.estimate import estimate
 from deconvnet.mining.exemplars import project_exemplars
+from deconvnet.mining.run.job import Settings
 from deconvnet.store.picture_reading import stored_exemplars
 
 PREPARE = Preprocessing((9, 9), 9, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -36,7 +37,7 @@ def store(tmp_path):
 @pytest.mark.parametrize("one", ["relu1", MODEL.relu1, ["relu1"], ("relu1",)])
 def test_a_layer(tmp_path, one):
     assert list(mine(MODEL, list(IMAGES), tmp_path / "b.h5", one, k=2)) == ["relu1"]
-    assert list(estimate(MODEL, list(IMAGES), one).channels) == ["relu1"]
+    assert list(estimate(MODEL, list(IMAGES), one, settings=Settings(9, 64)).channels) == ["relu1"]
     assert list(DeconvNet(MODEL).record(IMAGES, one).activations) == ["relu1"]
 
 
@@ -62,7 +63,7 @@ def test_a_channel_and_a_policy(store, tmp_path, channel):
     )
     assert list(found) == [3]
     for number, policy in enumerate(["guided", rectifier("guided")]):
-        made = embed(store, MODEL, list(IMAGES), preprocessing=PREPARE, projections=policy,
+        made = embed(store, MODEL, list(IMAGES), preprocessing=PREPARE, rectifiers=policy,
                      path=tmp_path / f"{number}.h5")  # fmt: skip
         assert list(made.pictures["relu1"].projections) == ["guided"]
         assert list(stored_exemplars(made, "relu1", channel, rectifier="guided")) == [3]

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
+from deconvnet.arguments import by
+
 from .command_line import command_line
 from .text import plain_json, printable
 
@@ -42,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except BAD_INPUT as error:
         first, *others = getattr(error, "lines", None) or [_one_line(error)]
+        first += _sizes(error, options)
         print(f"deconvnet: error: {printable(first)}", file=sys.stderr)
         for line in others:
             print(printable(line), file=sys.stderr)
@@ -58,6 +61,20 @@ def _one_line(error: Exception) -> str:
     """The message of an error on one line; torch and HDF5 write paragraphs, a KeyError quotes."""
     said = error.args[0] if isinstance(error, LookupError) and error.args else error
     return printable(" ".join(str(said).split())) or type(error).__name__
+
+
+def _sizes(error: Exception, options: argparse.Namespace) -> str:
+    """What to do about images of a size that the model does not take."""
+    shape = getattr(error, "misfit", ())
+    if not shape or "size" not in vars(options):
+        return ""
+    given = f"--size {by(options.size).replace(' ', '')}" if options.size else "no --size"
+    channels = "CHANNELS" if options.size else shape[0]  # read off the first layer, if not given
+    axes = ("FRAMES", "HEIGHT", "WIDTH")[1 - len(shape) :] if len(shape) > 2 else ("LENGTH",)
+    return (
+        f"; {given} was given, so that images are {by(shape)}: give the size of the images that "
+        f"the model was trained on, --size {'x'.join(map(str, (channels, *axes)))}"
+    )
 
 
 def _warn(message: Any, category: Any, *where: Any, **more: Any) -> None:

@@ -48,11 +48,6 @@ def class_(text: str) -> int | str:
     return int(text) if text.isdigit() else text
 
 
-def classes(text: str) -> list[int | str]:
-    """Classes, by their indices or names."""
-    return list(map(class_, words(text)))
-
-
 def fill(text: str) -> str | list[float]:
     """What covers a part of an image: grey, mean, or numbers."""
     if text in ("grey", "mean"):
@@ -60,10 +55,12 @@ def fill(text: str) -> str | list[float]:
     return list(_parsed(text, lambda all_: list(map(float, all_.split(","))), "grey, mean or 0,0"))
 
 
-def part(text: str) -> tuple[str, list[tuple[int, ...]]]:
-    """A part and its boxes: eye=3,4,9,9/2,4,8,9."""
-    name, _, boxes = text.partition("=")
-    return name, [numbers(box) for box in boxes.split("/")]
+def directions(text: str) -> tuple[str, str]:
+    """A layer and the file of directions in its channels: relu5=concepts.npy."""
+    layer, _, path = text.partition("=")
+    if not layer or not path:
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected LAYER=FILE.npy")
+    return layer, str(expanded(path))
 
 
 def pair(text: str) -> tuple[str, str]:
@@ -101,16 +98,18 @@ class Option:
     nargs: str | None = None
     dest: str | None = None
     required: bool | None = None
+    also: Sequence[str] = ()
+    """Older names, which work as well."""
 
     def add(self, parser: argparse.ArgumentParser) -> None:
         """Add it to a parser; one whose default is False is a switch."""
-        names = ["-o", self.name] if self.name == "--output" else [self.name]
+        names = ["-o", self.name] if self.name == "--output" else [self.name, *self.also]
         if self.default is False:
             parser.add_argument(*names, action="store_true", help=self.help)
             return
         told = "" if self.default in (None, []) else " (%(default)s)"
         given = {name: value for name, value in vars(self).items() if value is not None}
-        del given["name"]
+        del given["name"], given["also"]
         parser.add_argument(*names, **{**given, "help": self.help + told})
 
 
@@ -120,6 +119,7 @@ _DATA = "folder of images, list of images (.txt), hf:PATH[:COLUMN], or a factory
 _FILES = ("size", "content")
 _RULES = ("derivative", "rectify")
 _UNPOOLINGS, _NORMALIZATIONS = ("switches", "centre", "uniform"), ("exact", "identity")
+_ENDS = ("strongest", "lowest")
 _SIGNS = "all, positive, negative, absolute_value"
 POLICIES = "RECTIFIER[,RECTIFIER]"
 _TARGET = "classes 7, units LAYER:C[@ROW,COL], regions LAYER:C@TOP:BOTTOM,LEFT:RIGHT of a map"
@@ -190,65 +190,6 @@ EXAMPLES = (
         "--data", "data set of the store; needed if the store holds no projections", type=expanded
     ),
 )
-OCCLUSION = (
-    CLASS,
-    LAYER,
-    Option("--channel", "feature map; default: the one with the greatest sum", type=int),
-    Option("--square", "side of the square in pixels; default: a fifth of the image", type=int),
-    Option("--stride", "pixels between positions; default: a quarter of that", type=int),
-    Option("--value", "what fills the square: grey, mean or V[,V...]", "grey", fill),
-)
-BELOW = (
-    Option("--unit", "LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COL", required=True),
-    Option("--at", "a layer below the unit's", required=True),
-)
-TRACE = (
-    Option(
-        "--unit", "LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COL; default: the strongest", required=True
-    ),
-    Option(
-        "--nodes", "N[,N...]: nodes to show; default: those of filters, ReLUs, pools", type=words
-    ),
-)
-LOCALIZE = (
-    CLASS,
-    Option("--method", "threshold, or grabcut, which needs OpenCV", "threshold"),
-    Option("--threshold", "share of the greatest saliency, of method threshold", 0.2, float),
-    Option(
-        "--boxes",
-        "true box of each image in pixels of the model's input: T,L,B,R",
-        type=numbers,
-        nargs="+",
-    ),
-    replace(RULE[0], default="gradient"),
-    *CHOICES,
-)
-FIELD = Option("--channels", "C[,C...]; default: 16 spread over the layer", type=numbers)
-INVARIANCE = (
-    CLASS,
-    Option("--layers", "L[,L...]; default: the first and the last rectifier", type=words),
-    Option("--transforms", "T[,T...] of translation, scale, rotation; default: all", type=words),
-)
-CORRESPONDENCE = (
-    Option(
-        "--part",
-        "a part and its box in each image, in pixels of the model's input: NAME=T,L,B,R/T,L,B,R",
-        type=part,
-        nargs="+",
-        required=True,
-    ),
-    Option("--layers", "L[,L...]; default: the last rectifier with maps", type=words),
-    Option("--value", "what fills the parts: grey, mean or V[,V...]", "grey", fill),
-    Option("--random-state", "seed of the random parts that serve as the control", 0, int),
-)
-WHY = (
-    Option("--true", "class that was expected, by index or name", type=class_, required=True),
-    Option("--predicted", "the other class; default: the likeliest", type=class_),
-    LAYER,
-    Option(
-        "--value", "what fills the square that hides a region: grey, mean or V[,V...]", "grey", fill
-    ),
-)
 EVOLUTION = (
     Option("data", _DATA, type=expanded, metavar="DATA"),
     Option(
@@ -268,15 +209,6 @@ ARCHITECTURES = (
     *MODEL[2:],
     Option("--radius", "filters of larger RMS are rescaled to it", 0.1, float),
 )
-NATURAL = Option(
-    "--images", "natural images to show beside", type=expanded, metavar="IMAGE", nargs="+"
-)
-CLASS_MODEL = (
-    Option("--target", "classes, by index or name: C[,C...]", type=classes, required=True),
-    Option("--penalty", "weight of the squared norm; default: by the zero image", type=float),
-    Option("--steps", "steps of gradient ascent", 100, int),
-    Option("--rate", "share of the way that a step goes", 0.1, float),
-)
 OUTPUT = Option("--output", "store to write", type=expanded)
 _MAX_BAD = "unreadable images allowed: a number or a percentage"
 MAX_BAD = Option("--max-bad", _MAX_BAD, DEFAULT, limit, metavar="N")
@@ -289,6 +221,12 @@ MINE = (
     Option("--sample", "images drawn at random, whose activations are stored", 0, int),
     Option("--rank", "rank images by the max or mean of a map", "max", choices=("max", "mean")),
     Option("--random-state", "seed that selects the sample", 0, int),
+    Option(
+        "--directions",
+        "mine directions in a layer's channels too: LAYER=FILE.npy, (directions, channels)",
+        type=directions,
+        nargs="+",
+    ),
     Option("--batch-size", "images per batch", 64, int),
     Option("--workers", "processes that read images", 0, int),
     Option("--restart", "start over and replace what is there", False),
@@ -311,6 +249,9 @@ MINE = (
 )
 PARTS = Option("parts", "folder of parts", type=expanded, metavar="DIR")
 STORE = Option("store", "store that `deconvnet mine` wrote", type=expanded, metavar="STORE")
+OF = Option(
+    "--of", "channels, or directions: --channels are then numbers of directions", "channels"
+)
 EXEMPLARS = (
     Option("--layer", "one of the store's layers", required=True),
     Option("--channels", "0-15, 3,7,9, strongest:N or random:N", "strongest:12"),
@@ -319,6 +260,7 @@ EXEMPLARS = (
     Option("--rows", "rows of channels on a page; default: as many as fit", type=int),
     Option("--columns", "channels in a row; default: as many as can be read", type=int),
     Option("--recompute", "ignore the pictures in the store; use model and data", False),
+    Option("--end", "the strongest images, or the lowest", "strongest", choices=_ENDS),
 )
 FOLDER = Option("--output", "folder to write", type=expanded)
 ATLAS = (
@@ -331,7 +273,7 @@ ATLAS = (
 )
 VERIFY = (
     Option("-n", "entries to check, or all, which reads every image too", 100, count),
-    Option("--seed", "seed that selects the entries", 0, int),
+    Option("--random-state", "seed that selects the entries", 0, int, also=("--seed",)),
     Option("--exact", "require equality to the last bit", False),
 )
 MINED_MODEL = (

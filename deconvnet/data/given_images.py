@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from deconvnet.arguments import expanded
+from deconvnet.arguments import Brief, expanded
 
 from .band_files import NPY
 from .image_files import ImageError
@@ -30,7 +30,7 @@ _WRAPPED = (
 
 
 @dataclass(frozen=True, eq=False)
-class GivenImages:
+class GivenImages(Brief):
     """Images as a model takes them, with what is needed to show them.
 
     Args:

@@ -65,6 +65,7 @@ def write_page(
     entries: Sequence[Entry],
     photographs: Mapping[str, Image.Image] | None = None,
     commands: str = "",
+    links: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the page atomically; the same content gives the same bytes.
 
@@ -75,6 +76,7 @@ def write_page(
         entries: the figures, from top to bottom.
         photographs: that the spots of the entries open, by name.
         commands: stand at the end.
+        links: {address: text} of pages beside this one, below the text.
 
     Raises:
         KeyError: a spot names no photograph.
@@ -82,6 +84,8 @@ def write_page(
     """
     shown = photographs or {}
     parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(text)}</p>", *_symbols(shown)]
+    for address, what in (links or {}).items():
+        parts.append(f'<p><a href="{quote(address)}">{html.escape(what)}</a></p>')
     for number, entry in enumerate(entries):
         parts += _entry(entry, number, shown)
     if commands:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy.typing as npt
 from matplotlib.figure import Figure, SubFigure
 
+from deconvnet.arguments import Brief
 from deconvnet.figures.canvas.lettering import fold, measure
 from deconvnet.figures.canvas.parts import part
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, captioned, snap
@@ -21,7 +22,7 @@ _OUTLINE = "#d55e00"
 
 
 @dataclass(frozen=True, eq=False)
-class ComparisonRow:
+class ComparisonRow(Brief):
     """One image and its projections.
 
     Args:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure, SubFigure
 
+from deconvnet.arguments import Brief
 from deconvnet.figures.canvas.contrast import RULE
 from deconvnet.figures.canvas.lettering import digits, fitting, fold, measure
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, Sheet, captioned, snap
@@ -28,7 +29,7 @@ _MAP = "viridis"
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
+class Panel(Brief):
     """A picture.
 
     Args:
@@ -47,7 +48,7 @@ class Panel:
 
 
 @dataclass(frozen=True, eq=False)
-class HeatPanel:
+class HeatPanel(Brief):
     """A map of numbers in colours, with its scale below.
 
     Args:
@@ -94,7 +95,7 @@ class HeatPanel:
 
 
 @dataclass(frozen=True, eq=False)
-class CurvePanel:
+class CurvePanel(Brief):
     """Curves over one axis.
 
     Args:

@@ -121,7 +121,9 @@ class _Strip:
         self.high = snap(self.tile * pictures.shape[1] / pictures.shape[2])
         numbered = [f"{number} {name}" for number, name in enumerate(stages, start=1)]
         names = ["image", "0 trained", *numbered]
-        self.headings = [fold(name, self.tile, size=LABEL) for name in names]
+        words = [word for name in names for word in name.split()]
+        self.size = max(5.0, min(fitting(word, self.tile, size=LABEL) for word in words))
+        self.headings = [fold(name, self.tile, size=self.size) for name in names]
         self.above = LABEL_LINE * max(map(len, self.headings))
 
     @property
@@ -136,13 +138,13 @@ class _Strip:
         for left, lines in zip(lefts, self.headings, strict=True):
             for number, words in enumerate(lines):
                 foot = top + self.above - LABEL_LINE * (len(lines) - number) + BASELINE
-                sheet.text(words, left + self.tile / 2, foot, align="center")
+                sheet.text(words, left + self.tile / 2, foot, size=self.size, align="center")
+        size = min(fitting(rule, self.high, size=LABEL) for rule in self.maps)
         down = top + self.above
         for image, picture in enumerate(self.pictures):
             shown = enlarge(as_picture(picture, what="an image"))
             sheet.image(shown, lefts[0], down, width=self.tile, height=self.high)
             for rule, states in self.maps.items():
-                size = fitting(rule, self.high, size=LABEL)
                 middle = down + self.high / 2
                 sheet.text(rule, _GUTTER / 2, middle, size=size, align="middle", rotation=90.0)
                 for left, state in zip(lefts[1:], states[:, image], strict=True):
@@ -172,7 +174,7 @@ def _plots(
     dots = ("Random logit (SSIM)", logit), ("Rise of entropy (eMPRT)", complexity)
     if convergence and next(iter(convergence.values())).shape[1]:
         below = "stages passed, from the target down"
-        plots.append(_Plot("Convergence (cosine)", convergence, below))
+        plots.append(_Plot("Convergence (|cosine|)", convergence, below))
     for label, bands in dots:
         points = {row: np.array(band)[:, None] for row, band in bands.items()}
         plots.append(_Plot(label, points, ""))

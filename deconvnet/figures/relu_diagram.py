@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from deconvnet.arguments import Brief
 from deconvnet.figures.canvas.lettering import fold
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, Sheet, captioned, snap
 from deconvnet.figures.canvas.style import LABEL, QUIET, TITLE, paper
@@ -30,7 +31,7 @@ _ARROW, _GUTTER, _LEGEND = 0.34, 0.2, 0.24  # inches
 
 
 @dataclass(frozen=True, eq=False)
-class Pass:
+class Pass(Brief):
     """One way through the rectifier.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure, SubFigure
 
-from deconvnet.arguments import percent
+from deconvnet.arguments import Brief, percent
 from deconvnet.figures.canvas.lettering import digits, measure
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, Sheet, captioned, snap
 from deconvnet.figures.canvas.strips import Place
@@ -29,7 +29,7 @@ _BAR, _MARK = "#9a9a9a", "#d55e00"
 
 
 @dataclass(frozen=True, eq=False)
-class SpectrumRow:
+class SpectrumRow(Brief):
     """One channel.
 
     Args:

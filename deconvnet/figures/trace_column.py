@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from deconvnet.arguments import Brief
 from deconvnet.figures.canvas.contrast import signed
 from deconvnet.figures.canvas.lettering import fitting, fold, measure
 from deconvnet.figures.canvas.sheet import BASELINE, LABEL_LINE, Sheet, captioned, snap
@@ -35,7 +36,7 @@ _LEAST = 3  # cells of a map that are shown at least
 
 
 @dataclass(frozen=True, eq=False)
-class TraceRow:
+class TraceRow(Brief):
     """The signal at one node.
 
     Args:
@@ -82,7 +83,7 @@ def trace_column(
 
     Source: Zeiler & Fergus 2014, figure 1: unpool, rectify, filter.
     """
-    full, heads = inches(width), HEADS[: 4 if any(r.switches is not None for r in rows) else 3]
+    full, heads = inches(width, parent), HEADS[: 4 if any(r.switches is not None for r in rows) else 3]
     abreast = 2 if full >= 2 * _COLUMN + _ABREAST and len(rows) > _FEW else 1
     column = (full - (abreast - 1) * _ABREAST) / abreast
     told = max(measure(line, LABEL, weight="bold") for r in rows for line in (r.name, *r.lines))

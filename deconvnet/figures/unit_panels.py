@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy.typing as npt
 from matplotlib.figure import Figure, SubFigure
 
+from deconvnet.arguments import Brief
 from deconvnet.figures.canvas.lettering import digits, fold
 from deconvnet.figures.canvas.sheet import Sheet, captioned, snap
 from deconvnet.figures.canvas.style import LABEL, PAGE, POINTS, QUIET, SMALL, paper
@@ -35,7 +36,7 @@ _MARK = 0.06  # inches: the square of a unit's colour before its label
 
 
 @dataclass(frozen=True, eq=False)
-class ImageRow:
+class ImageRow(Brief):
     """An image and the units looked at in it.
 
     Args:

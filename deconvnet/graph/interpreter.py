@@ -43,7 +43,7 @@ def execute(
         except (RuntimeError, LookupError, TypeError, AttributeError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            raise ValueError(_misfit(images, node, error)) from error
+            raise MisfitError(images, node, error) from error
         if any(value is other for other in values.values()) and isinstance(value, Tensor):
             value = value.view_as(value)  # nodes are told apart by their value's identity
         values[node.name] = value
@@ -73,6 +73,20 @@ def second_input(name: str) -> ValueError:
         f"the model takes a second input, {name!r}; wrap it in a module whose forward takes the "
         f"images alone, or say what it is for every image: DeconvNet(model, inputs={{{name!r}: …}})"
     )
+
+
+class MisfitError(ValueError):
+    """Images that a model cannot take: of another size, or with other channels.
+
+    Args:
+        images: the images.
+        node: where the model stopped.
+        error: what was raised there.
+    """
+
+    def __init__(self, images: Tensor, node: Node, error: Exception) -> None:
+        super().__init__(_misfit(images, node, error))
+        self.misfit = tuple(images.shape[1:])
 
 
 def _misfit(images: Tensor, node: Node, error: Exception) -> str:

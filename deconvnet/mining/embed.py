@@ -28,13 +28,14 @@ from deconvnet.projection.forward import geometry_of
 from deconvnet.projection.geometry import Geometry
 from deconvnet.store.format import escape, write_attributes
 from deconvnet.store.picture_codec import copy_values, encode, encoding_of, halves, spooled
-from deconvnet.store.picture_reading import opened_layer
+from deconvnet.store.picture_index import group_at
+from deconvnet.store.picture_reading import opened_layer, pictures_at
 from deconvnet.store.store import Store, write_store
-from deconvnet.store.table import LayerTable
+from deconvnet.store.table import Entries
 from deconvnet.store.user_content import check_additions
 
 from . import fingerprint
-from .exemplars import project_exemplars, same_size
+from .exemplars import node_of, project_entries, same_size, vectors_of
 from .progress import reporting
 from .source import source_of
 from .stored_rules import stored_name
@@ -47,21 +48,23 @@ AT_ONCE = 64 * 2**20  # bytes of pictures that are in memory together
 @plain()
 def embed(
     store: Store,
-    model: nn.Module | DeconvNet | None = None,
-    dataset: Any = None,
+    net: nn.Module | DeconvNet | None = None,
+    data: Any = None,
     *,
     preprocessing: Any = None,
-    projections: str | Rectifier | Policies | Sequence[str | Rectifier | Policies] = (),
+    rectifiers: str | Rectifier | Policies | Sequence[str | Rectifier | Policies] = (),
     fallback: str | None = None,
     path: str | PathLike[str] | None = None,
     report: Callable[[int, int], None] | None = None,
     progress: bool = True,
 ) -> Store:
-    """Write a store again, with the patches of its entries, and their projections if asked.
+    """Write a store again, with the patches of its entries, and their projections by rectifiers.
 
     The images must be those that were mined: every activation is computed again on the way to
-    its projection; where only patches are stored, those of 100 random entries. Only entries with
-    a positive activation have pictures, as in ``project_exemplars``. Patches in three colours are
+    its projection; where only patches are stored, those of 100 random entries. Of the strongest,
+    entries with a positive activation have pictures; of the lowest all, whose projections start
+    with the negative activation; of directions all; of the sample those at the quantiles that
+    ``spectrum`` draws. Patches in three colours are
     stored as JPEG, others as bytes (images of other bands, videos) or float32 (signals),
     projections as float16 with a scale each; the error is too small to be seen in a figure. The
     tables, projections under other policies, and whatever you added to the file
@@ -70,13 +73,13 @@ def embed(
 
     Args:
         store: as ``open_store`` gives it; it may hold pictures already.
-        model: the one that was mined, or its DeconvNet; by default what this process has mined,
+        net: the model that was mined, or its DeconvNet; by default what this process has mined,
             else what the store names (see ``mining.source``).
-        dataset: the one that was mined, or its path; by default likewise.
+        data: the data set that was mined, or its path; by default likewise.
         preprocessing: turns tensors back into pictures, and images into tensors where the data
             set is given as a path: a ``Preprocessing``, or torchvision's weights; by default the
             data set's own, else the model's, else that of the store.
-        projections: rules by name or instance, or ``Policies``; one or several.
+        rectifiers: rules of projections by name or instance, or ``Policies``; one or several.
         fallback: of those that are not given as ``Policies``: "derivative" or "rectify".
         path: where the new file goes; by default it takes the old one's place.
         report: called with how many patches and projections are done, of how many.
@@ -92,7 +95,7 @@ def embed(
         UnmirroredError: a policy has no rule for an activation on the way.
         OSError: the file cannot be written; whatever was there before is intact.
     """
-    model, dataset = source_of(store, model, dataset, preprocessing=preprocessing)
+    model, dataset = source_of(store, net, data, preprocessing=preprocessing)
     dataset = given_dataset(
         dataset, preprocessing=preprocessing, model=model, attributes=store.attributes
     )
@@ -102,7 +105,7 @@ def embed(
     )
     model = model.model if isinstance(model, DeconvNet) else model
     rules = _by_name(
-        Policies.of(one, fallback) for one in listed(projections, str, Rectifier, Policies)
+        Policies.of(one, fallback) for one in listed(rectifiers, str, Rectifier, Policies)
     )
     check_additions(store.path)
     same_size(store, dataset)
@@ -118,7 +121,8 @@ def embed(
     if not rules:
         _check_images(store, plain, dataset)
     nets = {name: DeconvNet(model, one, input_size=size) for name, one in rules.items()}
-    total = sum(int(table.has_picture.sum()) for table in store.values()) * (1 + len(nets))
+    tables = [each for table in store.values() for each in table.every.values()]
+    total = sum(int(table.has_picture.sum()) for table in tables) * (1 + len(nets))
     done = 0
 
     def made(count: int) -> None:
@@ -173,7 +177,7 @@ def _check_images(store: Store, net: DeconvNet, dataset: Any) -> None:
     image = blank(net.model, size)
     entries = Recomputation(
         store, graphs, geometry_of(settled(graphs, image, list(store)), image), dataset,
-        layers=list(store), n=_RECOMPUTED, seed=0, tolerance=ACROSS,
+        layers=list(store), n=_RECOMPUTED, random_state=0, tolerance=ACROSS,
     )  # fmt: skip
     for mismatch in entries.mismatches():
         if not isinstance(mismatch, str) and mismatch.kind in _IMAGES:
@@ -184,7 +188,7 @@ def _check_images(store: Store, net: DeconvNet, dataset: Any) -> None:
 
 
 def overhangs(
-    geometry: Geometry, layer: str, table: LayerTable, entries: NDArray[np.bool_]
+    geometry: Geometry, layer: str, table: Entries, entries: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """Pixels before the box, such as rows above, where the field of an entry leaves the image.
 
@@ -218,33 +222,37 @@ class _Pictures:
 
     def write(self, layer: str, group: h5py.Group) -> None:
         """Write all pictures of a layer into its group."""
-        table = self.store[layer]
+        for path, table in self.store[layer].every.items():
+            self._table(layer, path, table, group_at(group, path))
+
+    def _table(self, layer: str, path: str, table: Entries, group: h5py.Group) -> None:
+        """Write the pictures of one of its tables, which stands there, into the table's group."""
         shown = table.has_picture
         overhang = np.full((*shown.shape, table.axes), -1, dtype="<i4")
         if shown.any():
-            overhang[shown] = overhangs(self.geometry, layer, table, shown)
+            overhang[shown] = overhangs(self.geometry, node_of(table, layer), table, shown)
         group["overhang"] = overhang
         self._patches(table, shown, group.create_group("patch"))
-        old = self.store.pictures.get(layer)
+        old = pictures_at(self.store, layer, path)
         for name in sorted({*self.nets, *(old.projections if old else ())}):
             target = group.create_group(f"projection/{escape(name)}")
             if name in self.nets:
-                self._projections(self.nets[name], layer, shown, target)
+                self._projections(self.nets[name], layer, path, shown, group=target)
             else:
                 with opened_layer(self.store, layer) as source:
-                    copy_values(source[f"projection/{escape(name)}"], target)
+                    copy_values(group_at(source, path)[f"projection/{escape(name)}"], target)
 
-    def _patches(self, table: LayerTable, shown: NDArray[np.bool_], group: h5py.Group) -> None:
+    def _patches(self, table: Entries, shown: NDArray[np.bool_], group: h5py.Group) -> None:
         """Read each image once; entries with the same image and box share a patch."""
         offset = np.full(shown.shape, -1, dtype="<i8")
         length = np.zeros(shown.shape, dtype="<i4")
         told = {"channels": self.channels, "encoding": encoding_of(table.axes, self.channels)}
         write_attributes(group.attrs, told)
         with spooled(self.folder, "|u1") as spool:
-            for index in np.unique(table.image[shown]).tolist():
+            for index in np.unique(table.images[shown]).tolist():
                 picture = self.preprocessing.pixels(self._image(index))
                 known: dict[tuple[int, ...], tuple[int, int]] = {}
-                places = [*map(tuple, np.argwhere(shown & (table.image == index)))]
+                places = [*map(tuple, np.argwhere(shown & (table.images == index)))]
                 for place in places:
                     box = tuple(table.box[place].tolist())
                     if box not in known:
@@ -264,33 +272,35 @@ class _Pictures:
         return checked(item, index, None)
 
     def _projections(
-        self, net: DeconvNet, layer: str, shown: NDArray[np.bool_], group: h5py.Group
+        self, net: DeconvNet, layer: str, path: str, shown: NDArray[np.bool_], *, group: h5py.Group
     ) -> None:
         offset = np.full(shown.shape, -1, dtype="<i8")
         scale = np.zeros(shown.shape, dtype="<f4")
-        step = self._step(layer, shown)
+        table = self.store[layer].every[path]
+        step = self._step(table, shown)
         channels = np.flatnonzero(shown.any(1)).tolist()
         with spooled(self.folder, "<f2") as spool:
             for some in (channels[i : i + step] for i in range(0, len(channels), step)):
+                places = [(c, slot) for c in some for slot in np.flatnonzero(shown[c]).tolist()]
                 try:
-                    made = project_exemplars(
-                        self.store, layer, some,
+                    made = project_entries(
+                        self.store, table, node_of(table, layer), places,
                         net=net, dataset=self.dataset, preprocessing=self.preprocessing,
+                        direction=vectors_of(self.store[layer], path),
                     )  # fmt: skip
                 except OSError as error:  # of an image; the disk's own are told in other words
                     raise ValueError(f"an image cannot be read any more: {error}") from error
-                for channel, those in made.items():
-                    for slot, each in zip(np.flatnonzero(shown[channel]), those, strict=True):
-                        values, scale[channel, slot] = halves(each.projection)
-                        offset[channel, slot] = spool.add(values)
-                self.report(int(shown[some].sum()))
+                for place, each in zip(places, made, strict=True):
+                    values, scale[place] = halves(each.projection)
+                    offset[place] = spool.add(values)
+                self.report(len(places))
             group["offset"], group["scale"] = offset, scale
             spool.into(group, "values")
         told = {"channels": self.channels, "elsewhere": net.policies.fallback or ""}
         write_attributes(group.attrs, told)
 
-    def _step(self, layer: str, shown: NDArray[np.bool_]) -> int:
+    def _step(self, table: Entries, shown: NDArray[np.bool_]) -> int:
         """How many channels are projected at a time, so that their pictures fit into memory."""
-        starts, ends = np.split(self.store[layer].box[shown].astype("i8"), 2, axis=1)
+        starts, ends = np.split(table.box[shown].astype("i8"), 2, axis=1)
         most = int((ends - starts).prod(1).max(initial=1)) * self.channels
-        return max(1, AT_ONCE // (most * int(shown.shape[1]) * 4 * 2))
+        return max(1, AT_ONCE // (most * int(shown.sum(1).max(initial=1)) * 4 * 2))

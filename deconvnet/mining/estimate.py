@@ -22,6 +22,7 @@ from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
 from deconvnet.store.format import COUNTERS, columns
 from deconvnet.store.picture_codec import encode
+from deconvnet.store.table import QUANTILES
 from deconvnet.units import Unit
 
 from .embed import AT_ONCE
@@ -56,42 +57,30 @@ def estimate(
     model: nn.Module,
     dataset: Any,
     layers: str | nn.Module | Sequence[str | nn.Module] | None = None,
-    k: int = 9,
-    batch_size: int = 64,
     *,
-    lowest: int = 0,
-    sample: int = 0,
-    rank: str = "max",
-    nan: str = "skip",
-    workers: int = 0,
-    threads: int | None = None,
+    settings: Settings,
     preprocessing: Prepares | None = None,
-    projections: str | Rectifier | Policies | Sequence[str | Rectifier | Policies] = (),
+    rectifiers: str | Rectifier | Policies | Sequence[str | Rectifier | Policies] = (),
     fallback: str | None = None,
 ) -> Estimate:
     """Run two microbatches, time the second, and extrapolate to all; nothing is written.
 
-    The first arguments and errors are those of ``mine``. With a ``preprocessing``, which turns
-    images back into pictures, the patches that ``embed`` would store are estimated too, and its
-    projections: a few are made of each layer, and timed.
+    The first arguments and errors are those of ``mine``; ``settings`` holds its others. With a
+    ``preprocessing``, which turns images back into pictures, the patches that ``embed`` would
+    store are estimated too, and its projections by some ``rectifiers``: a few are made of each
+    layer, and timed.
     """
-    settings = Settings(
-        k=k,
-        batch_size=batch_size,
-        lowest=lowest,
-        sample=sample,
-        rank=rank,
-        nan=nan,
-        threads=threads,
-        workers=workers,
-    )
     job = Job.of(model, dataset, layers, settings=settings, told={})
     request, miner = job.request, Miner(job)
     seconds = {"mining": _seconds(miner) * request.total, "pictures": 0.0}
     patches, pixels, nets = 0, 0, []
     if preprocessing is not None:
-        k = min(request.k, request.images)
-        entries = {name: count * k for name, count in request.channels.items()}
+        kept = (request.k, request.lowest, min(request.sample, len(QUANTILES)))
+        each = sum(min(count, request.images) for count in kept)
+        entries = {
+            name: (count + len(request.directions.get(name, ()))) * each
+            for name, count in request.channels.items()
+        }
         fields = receptive_field.of_layers(job.geometry, list(entries))
         sizes = {name: fields[name].size for name in entries}
         pixels = sum(math.prod(size) * entries[name] for name, size in sizes.items())
@@ -99,11 +88,11 @@ def estimate(
         patches, seconds["pictures"] = _patches(job, preprocessing, entries, sizes)
         nets = [
             DeconvNet(job.graphs.model, Policies.of(one, fallback), input_size=job.image.shape[1:])
-            for one in listed(projections, str, Rectifier, Policies)
+            for one in listed(rectifiers, str, Rectifier, Policies)
         ]
         for net in nets:
-            each = {name: _seconds_each(miner, net, name) for name in entries}
-            seconds["pictures"] += sum(each[name] * entries[name] for name in entries)
+            lasts = {name: _seconds_each(miner, net, name) for name in entries}
+            seconds["pictures"] += sum(lasts[name] * entries[name] for name in entries)
     live = _live(job) * job.image.element_size()
     tables = miner.tables.state().values()
     parameters = [*job.graphs.model.parameters(), *job.graphs.model.buffers()]
@@ -161,7 +150,7 @@ def _live(job: Job) -> int:
 def _store_bytes(job: Job) -> int:
     """The bytes of the tables, and of the paths of as many images as may be in them."""
     request = job.request
-    channels = sum(request.channels.values())
+    channels = sum(request.tops.values())
     table = columns(len(job.image.shape) - 2, request.rank)
     sizes = {n: np.dtype(kind).itemsize * int(np.prod(rest)) for n, (kind, rest) in table.items()}
     entry, ties = sum(sizes.values()), np.dtype("i8").itemsize
@@ -173,7 +162,8 @@ def _store_bytes(job: Job) -> int:
     paths = (path_of(job.dataset, index) for index in few)
     path = max(len(path.encode("utf-8", "surrogateescape")) for path in paths)
     images = min(request.images, channels * kept + request.sample)
-    tables = channels * channel + _GROUP * groups * len(request.channels)
+    tables = channels * channel + _GROUP * groups * len(request.tops)
+    tables += sum(len(vectors.data) for vectors in request.directions.values())
     return tables + images * (8 + path) + _FILE
 
 

@@ -19,7 +19,7 @@ from deconvnet.projection.recording import Recording
 from deconvnet.projection.result import Projection
 from deconvnet.store.sources import strongest_slots
 from deconvnet.store.store import Store
-from deconvnet.store.table import Entries
+from deconvnet.store.table import Directions, Entries, LayerTable, Lowest
 from deconvnet.units import Exemplar, Unit
 
 AT_ONCE = 64  # images that are looked at together
@@ -36,32 +36,33 @@ def project_exemplars(
     preprocessing: Any = None,
     k: int | None = None,
     per_source: int | None = None,
+    path: str = "",
     report: Callable[[int, int], None] | None = None,
 ) -> dict[int, list[Exemplar]]:
     """Recompute the exemplars of a store; ``studies.exemplars`` explains the arguments.
 
     Every activation is compared with the one in the store, so that no figure is drawn from a
-    data set that has changed.
+    data set that has changed. ``path`` is where their table stands, see ``LayerTable.every``.
 
     Returns:
-        {channel: exemplars}, strongest first; only those with a positive activation, so that the
-        list of a dead channel is empty.
+        {channel: exemplars} in the order of the table; of the strongest only those with a positive
+        activation, so that the list of a dead channel is empty.
 
     Raises:
         KeyError, IndexError: no such layer, channel or position.
         ValueError: an activation is not the one in the store; an image is gone, can't be read, or
             is of another size.
     """
-    table = store[layer]
+    table = store[layer].every[path]
     channels = table.listed_channels(layer, channels)
     places = [
         (channel, slot)
         for channel in channels
-        for slot in strongest_slots(store, layer, channel, k=k, per_source=per_source)
+        for slot in strongest_slots(store, layer, channel, k=k, per_source=per_source, path=path)
     ]
     made = project_entries(
-        store, table, layer, places, net=net, dataset=dataset, preprocessing=preprocessing,
-        report=report,
+        store, table, node_of(table, layer), places, net=net, dataset=dataset,
+        preprocessing=preprocessing, direction=vectors_of(store[layer], path), report=report,
     )  # fmt: skip
     exemplars: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
     for one in made:
@@ -78,25 +79,32 @@ def project_entries(
     net: DeconvNet,
     dataset: Any,
     preprocessing: Any = None,
+    direction: Tensor | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> list[Exemplar]:
     """Recompute entries of any table of a store, in this order; see ``project_exemplars``.
 
+    A projection starts with the recorded value: of the lowest a negative one, of a direction the
+    value along the direction.
+
     Args:
         store: the store.
-        table: one of its tables: a layer's own, its lowest or its sample.
-        layer: whose activations stand in the table.
+        table: one of its tables: a layer's own, its lowest, its sample, or those of directions.
+        layer: whose activations stand in the table, see ``node_of``.
         places: (channel, slot) of each entry; none of them is empty.
         net: the mirrored model.
         dataset: that was mined.
         preprocessing: turns tensors back into pictures.
+        direction: those of the table, see ``vectors_of``.
         report: told how many are done, of how many.
     """
     made: dict[Unit, Exemplar] = {}
     mined = {table.unit(layer, *place): place for place in places}
     reading = Reading(store, net, dataset, preprocessing)
     for units, local, pixels in reading.batches(list(mined)):
-        some = project_units(net, pixels, local, preprocessing=reading.preprocessing)
+        some = project_units(
+            net, pixels, local, preprocessing=reading.preprocessing, direction=direction
+        )
         for unit, one in zip(units, some, strict=True):
             value = float(table.value[mined[unit]])
             _compare(one.activation, unit, value, torch.finfo(pixels.dtype).eps)
@@ -104,6 +112,17 @@ def project_entries(
         if report is not None:
             report(len(made), len(mined))
     return [made[table.unit(layer, *place)] for place in places]
+
+
+def node_of(table: Entries, layer: str) -> str:
+    """The node whose activations stand in one of a layer's tables."""
+    return table.of if isinstance(table, Lowest) else layer
+
+
+def vectors_of(table: LayerTable, path: str) -> Tensor | None:
+    """The directions (directions, channels) that a table at a path is of; None for channels."""
+    own = table.every["/".join(path.split("/")[:2])]
+    return torch.from_numpy(own.vector) if isinstance(own, Directions) else None
 
 
 class Reading:
@@ -147,15 +166,16 @@ def project_units(
     preprocessing: Prepares,
     seed: str = "activation",
     recording: Recording | None = None,
+    direction: Tensor | None = None,
 ) -> list[Exemplar]:
     """Project units of one layer, and cut the patches that they see from their images.
 
     The images are (batch, channels, *size), preprocessed; with a ``recording`` of them they do
     not run again. Of a unit without a position the strongest position of its channel is taken.
-    Errors are those of ``DeconvNet.project``.
+    ``direction`` and errors are those of ``DeconvNet.project``.
     """
     given = images if recording is None else recording
-    projections = net.project(given, units=units, seed=seed, crop=True)
+    projections = net.project(given, units=units, seed=seed, crop=True, direction=direction)
     cuts = [cut for cut in projections if isinstance(cut, Projection)]  # with crop all are
     layer, positions = cuts[0].unit.layer, [cut.unit.position or () for cut in cuts]
     geometry = net.geometry(images.shape[1:], [layer])

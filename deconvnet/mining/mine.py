@@ -83,6 +83,7 @@ def mine(
     sample: int = 0,
     rank: str = "max",
     random_state: int = 0,
+    directions: Mapping[str | nn.Module, Any] | None = None,
     source: Source | None = None,
     preprocessing: Any = None,
     workers: int = 0,
@@ -136,6 +137,11 @@ def mine(
             positions. The position is that of the maximum in both cases (of the lowest: of the
             minimum).
         random_state: which images are drawn.
+        directions: {layer: (directions, channels)}, such as concept vectors, or (channels,) for
+            one, real numbers; of layers that are mined. The response of a direction, at each
+            position the sum over channels of direction times map, is mined as if it were one more
+            channel: ``store[layer].directions["given"]``. Its lowest are those of the layer itself,
+            a rectifier too, since a response has either sign.
         source: where model and data set come from, recorded in the store.
         preprocessing: makes tensors of images, where the data set is given as a path: a
             ``Preprocessing``, or torchvision's weights; by default ``model.preprocessing``. For
@@ -170,9 +176,10 @@ def mine(
 
     Raises:
         KeyError: no such layer.
-        TypeError: the data set is not map-style, its items are no such tensors, or a number is no
-            integer.
-        ValueError: the images do not fit the model, or each other, or differ when read again; the
+        TypeError: the data set is not map-style, its items are no such tensors, a number is no
+            integer, or directions are no real numbers.
+        ValueError: directions do not fit their layer, or are zero or not finite; the images do not
+            fit the model, or each other, or differ when read again; the
             data set reads from a file that was open before its readers started; what stands at
             ``path`` is of another run (the message shows both settings), or is unfinished or no
             store, and ``resume`` was not given.
@@ -205,6 +212,7 @@ def mine(
         workers=workers,
         limit=Limit(max_bad, strict),
         check=check,
+        directions=directions,
     )
     source = source or Source()
     if isinstance(dataset, str | PathLike):

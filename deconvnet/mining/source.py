@@ -34,9 +34,7 @@ def source_of(
         axes = next((table.axes for table in store.values()), 2)
         # the data set that a store names was prepared as the store records, whatever the net states
         stated = recorded(store.attributes) if preprocessing is None else preprocessing
-        prepared = needed_preprocessing(
-            stated, model=model, attributes=store.attributes, axes=axes
-        )
+        prepared = needed_preprocessing(stated, model=model, attributes=store.attributes, axes=axes)
         data = mined_dataset(store.attributes, prepared)
     return model, data
 

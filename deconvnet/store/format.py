@@ -60,12 +60,18 @@ D is the number of spatial axes of the model's input: 1, 2 or 3. A position has 
     and, with ``rank`` = "mean", ``peak``, as in the layer's own table, of these images in this
     order: the maximum or mean of every channel. Where a map is NaN all over, they are NaN and -1.
 ``/layers/<name>/directions/<set>``
-    MAY: tables of projections on V directions in the space of the layer's channels. All datasets
-    of a layer, with V for C, and ``vector`` (V, C) float32: the directions, as they were given.
+    MAY: tables of what V directions in the space of the layer's channels respond: at each position
+    the sum over channels of direction times map. All datasets of a layer, with V for C, and
+    ``vector`` (V, C) float32: the directions, as they were given. MAY: ``lowest``, whose ``of`` is
+    the layer itself, and ``sample``. ``deconvnet.mine`` names its set "given".
 ``/layers/<name>/overhang``, ``/layers/<name>/patch``
     MAY; where one is, both MUST be. They are of the entries whose activation (``peak`` where that
     is there) is above 0 and whose box is not empty; of all others ``overhang`` and ``offset`` are
-    -1.
+    -1. Where they are, MAY: the same beside ``lowest``, ``sample`` and in a set of ``directions``
+    and its two. Those of ``lowest`` and of directions are of all entries whose box is not empty;
+    those of ``sample``, in the order of the activations, ties as they stand, without empty
+    boxes, of the entries numbered round(q (m - 1)), of m, for the quantiles q = 0, .1, .25, .3,
+    .5, .7, .75, .9, 1 (a half is rounded to the even number).
 
     ==============  =========  ======  ========================================================
     overhang        (C, k, D)  int32   pixels between the start of the layer's whole field and
@@ -160,7 +166,7 @@ CONTENT: dict[str, dict[str, Any]] = {
             **_LAYER,
             "lowest": _TABLE,
             "sample": _TABLE,
-            "directions": {"*": {**_LAYER, "vector": {}}},
+            "directions": {"*": {**_LAYER, "lowest": _TABLE, "sample": _TABLE, "vector": {}}},
         }
     },
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h5py
@@ -89,18 +89,24 @@ def _write(group: h5py.Group, table: Entries) -> None:
 def read_layer(group: h5py.Group, kept: Kept, room: Room) -> LayerTable:
     """Read all tables of a layer."""
     parts = _whole(group, kept, room)
-    lowest = sample = None
-    if kept.lowest:
-        lowest = _lowest(group_in(group, "lowest"), kept, parts["channels"], room)
-    if kept.sample is not None:
-        below, shape = group_in(group, "sample"), (parts["channels"], len(kept.sample))
-        read = _columns(below, shape, kept.rank, room=room, image=kept.sample)
-        sample = Sample(channels=shape[0], size=parts["size"], **read)
+    parts |= _ranges(group, kept, parts, room)
     directions = {}
     if group.get("directions", getlink=True) is not None:
         sets = group_in(group, "directions")
         directions = {unescape(n): _directions(sets, n, kept, parts, room) for n in sets}
-    return LayerTable(lowest=lowest, sample=sample, directions=directions, **parts)
+    return LayerTable(directions=directions, **parts)
+
+
+def _ranges(group: h5py.Group, kept: Kept, parts: Mapping[str, Any], room: Room) -> dict[str, Any]:
+    """The lowest and the sample beside the strongest."""
+    found: dict[str, Any] = {}
+    if kept.lowest:
+        found["lowest"] = _lowest(group_in(group, "lowest"), kept, parts["channels"], room)
+    if kept.sample is not None:
+        below, shape = group_in(group, "sample"), (parts["channels"], len(kept.sample))
+        read = _columns(below, shape, kept.rank, room=room, image=kept.sample)
+        found["sample"] = Sample(channels=shape[0], size=parts["size"], **read)
+    return found
 
 
 def _whole(group: h5py.Group, kept: Kept, room: Room) -> dict[str, Any]:
@@ -132,7 +138,13 @@ def _directions(
     parts = _whole(group, kept, room)
     shape = (parts["channels"], layer["channels"])
     vector = dataset_in(group, "vector", kind="<f4", shape=shape, room=room)
-    return Directions(vector=vector, **parts)
+    there = [name for name in ("lowest", "sample") if group.get(name, getlink=True) is not None]
+    told = replace(
+        kept,
+        lowest=kept.lowest if "lowest" in there else 0,
+        sample=kept.sample if "sample" in there else None,
+    )
+    return Directions(vector=vector, **parts, **_ranges(group, told, parts, room))
 
 
 def _columns(

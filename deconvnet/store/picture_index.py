@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
 
 import h5py
 import numpy as np
@@ -14,7 +15,7 @@ from deconvnet.arguments import Brief
 from .checked_hdf5 import Room, dataset_in, group_in, lazy_dataset_in, read_attributes
 from .format import unescape
 from .picture_codec import ENCODINGS
-from .table import LayerTable
+from .table import Entries, LayerTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +55,37 @@ class PictureIndex(Brief):
     patches: Patches
     projections: Mapping[str, Projections] = field(default_factory=dict)
     """by the name of the policy"""
+    others: Mapping[str, PictureIndex] = field(default_factory=dict)
+    """of the layer's other tables, by where they stand, see ``LayerTable.every``"""
+
+    def at(self, path: str) -> PictureIndex | None:
+        """Of one of the layer's tables, by where it stands; None if there are no pictures of it."""
+        return self.others.get(path) if path else self
 
 
-def read_index(group: h5py.Group, table: LayerTable, room: Room) -> PictureIndex | None:
-    """Read where the pictures of a layer stand; None if its group holds none."""
+def read_pictures(group: h5py.Group, table: LayerTable, room: Room) -> PictureIndex | None:
+    """Read where the pictures of all tables of a layer stand; None if its group holds none."""
+    own = read_index(group, table, room)
+    if own is None:
+        return None
+    others = {
+        path: index
+        for path, each in table.every.items()
+        if path and (index := read_index(group_at(group, path), each, room))
+    }
+    return replace(own, others=others)
+
+
+def group_at(group: h5py.Group, path: str) -> h5py.Group:
+    """The group at a path of several names, "" for itself; no link out of the file is followed."""
+    return reduce(group_in, path.split("/"), group) if path else group
+
+
+def read_index(group: h5py.Group, table: Entries, room: Room) -> PictureIndex | None:
+    """Read where the pictures of a table stand; None if its group holds none."""
     if group.get("patch", getlink=True) is None:  # `in` would follow a link out of the file
         return None
-    shape, shown = table.image.shape, table.has_picture
+    shape, shown = table.box.shape[:2], table.has_picture
     overhang = dataset_in(group, "overhang", kind="<i4", shape=(*shape, table.axes), room=room)
     part = group_in(group, "patch")
     offset = dataset_in(part, "offset", kind="<i8", shape=shape, room=room)
@@ -68,7 +93,7 @@ def read_index(group: h5py.Group, table: LayerTable, room: Room) -> PictureIndex
     stored = lazy_dataset_in(part, "bytes", kind="|u1", shape=(None,), room=room)
     _check(part, offset, length.astype("i8"), shown, stored=len(stored))
     if ((overhang >= 0) != shown[..., None]).any() or (overhang < -1).any():
-        raise ValueError(f"{group.name}/overhang is not of the entries of a positive activation")
+        raise ValueError(f"{group.name}/overhang is not of the entries that have pictures")
     projections = {}
     if group.get("projection", getlink=True) is not None:
         policies = group_in(group, "projection")
@@ -87,7 +112,7 @@ def _is_count(channels: object) -> bool:
     return isinstance(channels, int) and 0 < channels < 2**16
 
 
-def _read_projections(part: h5py.Group, table: LayerTable, room: Room) -> Projections:
+def _read_projections(part: h5py.Group, table: Entries, room: Room) -> Projections:
     box = table.box
     offset = dataset_in(part, "offset", kind="<i8", shape=box.shape[:2], room=room)
     scale = dataset_in(part, "scale", kind="<f4", shape=box.shape[:2], room=room)
@@ -124,4 +149,4 @@ def _check(
     if (offset < -1).any() or (known < 1).any() or (first > stored - known).any():
         raise ValueError(f"{part.name} points out of the {stored} values that it holds")
     if (there != shown).any():
-        raise ValueError(f"{part.name} is not of the entries of a positive activation")
+        raise ValueError(f"{part.name} is not of the entries that have pictures")

@@ -15,9 +15,10 @@ from deconvnet.units import Exemplar
 from .checked_hdf5 import Room, dataset_in, group_in, lazy_dataset_in
 from .format import escape
 from .picture_codec import decode, wholes
-from .picture_index import PictureIndex, read_index
+from .picture_index import PictureIndex, group_at, read_pictures
 from .sources import strongest_slots
 from .store import Store
+from .table import Lowest
 
 _ROOMY = 64  # canvases of border units are some times as large as what is on them
 _SMALL = 2**24  # pixels that are not worth a question
@@ -31,50 +32,87 @@ def stored_exemplars(
     rectifier: str,
     k: int | None = None,
     per_source: int | None = None,
+    path: str = "",
 ) -> dict[int, list[Exemplar]]:
     """The exemplars whose pictures a store holds; ``studies.exemplars`` explains the arguments.
 
+    ``path`` is where their table stands, see ``LayerTable.every``: "" for the strongest.
+
     Returns:
-        {channel: exemplars}, strongest first; only those with a positive activation, so that the
-        list of a dead channel is empty. Patches are as JPEG leaves them.
+        {channel: exemplars} in the order of the table; of the strongest only those with a positive
+        activation, so that the list of a dead channel is empty. Patches are as JPEG leaves them.
 
     Raises:
         KeyError, IndexError: no such layer or channel, or no such pictures in the store.
         ValueError: the file has changed since it was opened, or is damaged.
         OSError: it cannot be read.
     """
-    table, known = store[layer], store.pictures.get(layer)
-    channels = table.listed_channels(layer, channels)
+    table = store[layer].every[path]
+    exemplars: dict[int, list[Exemplar]] = {
+        channel: [] for channel in table.listed_channels(layer, channels)
+    }
+    places = [
+        (channel, slot)
+        for channel in exemplars
+        for slot in strongest_slots(store, layer, channel, k=k, per_source=per_source, path=path)
+    ]
+    for one in stored_entries(store, layer, places, rectifier=rectifier, path=path):
+        exemplars[one.unit.channel].append(one)
+    return exemplars
+
+
+def stored_entries(
+    store: Store,
+    layer: str,
+    places: Sequence[tuple[int, int]],
+    *,
+    rectifier: str,
+    path: str = "",
+) -> list[Exemplar]:
+    """The entries (channel, slot) of one of a layer's tables, all of which have pictures.
+
+    Raises:
+        As ``stored_exemplars``.
+    """
+    table, known = store[layer].every[path], pictures_at(store, layer, path)
     if known is None or rectifier not in known.projections:
         raise KeyError(
             f"{str(store.path)!r} holds no projections of {layer!r} under {rectifier!r}; store "
             "them with `deconvnet embed`"
         )
-    _check_canvas(store, layer, channels)
-    exemplars: dict[int, list[Exemplar]] = {channel: [] for channel in channels}
+    _check_canvas(store, layer, places, path=path)
+    node = table.of if isinstance(table, Lowest) else layer
     with opened_layer(store, layer) as group:
-        for channel in channels:
-            for slot in strongest_slots(store, layer, channel, k=k, per_source=per_source):
-                place = (channel, slot)
-                if known.projections[rectifier].offset[place] < 0:
-                    continue
-                exemplars[channel].append(
-                    Exemplar(
-                        table.unit(layer, *place),
-                        float(table.value[place]),
-                        table.box_of(*place),
-                        tuple(known.overhang[place].tolist()),
-                        read_patch(store, layer, group, place),
-                        read_projection(store, layer, group, place, rectifier=rectifier),
-                    )
-                )
-    return exemplars
+        return [
+            Exemplar(
+                table.unit(node, *place),
+                float(table.value[place]),
+                table.box_of(*place),
+                tuple(known.overhang[place].tolist()),
+                read_patch(store, layer, group, place, path=path),
+                read_projection(store, layer, group, place, rectifier=rectifier, path=path),
+            )
+            for place in places
+        ]
 
 
-def _check_canvas(store: Store, layer: str, channels: Sequence[int]) -> None:
+def pictures_at(store: Store, layer: str, path: str) -> PictureIndex | None:
+    """Where the pictures of one of a layer's tables stand; None if there are none."""
+    own = store.pictures.get(layer)
+    return own.at(path) if own else None
+
+
+def _known(store: Store, layer: str, path: str) -> PictureIndex:
+    known = pictures_at(store, layer, path)
+    assert known is not None, "the table has pictures"
+    return known
+
+
+def _check_canvas(
+    store: Store, layer: str, places: Sequence[tuple[int, int]], *, path: str
+) -> None:
     """Refuse overhangs that would make a canvas huge; a figure gives all pictures one size."""
-    table, overhang = store[layer], store.pictures[layer].overhang
-    places = [(c, s) for c in channels for s in np.flatnonzero(table.has_picture[c]).tolist()]
+    table, overhang = store[layer].every[path], _known(store, layer, path).overhang
     sides = np.array([table.box_of(*place).size for place in places], "i8")
     if len(places):
         whole = sides + np.array([overhang[place] for place in places], "i8")
@@ -96,30 +134,39 @@ def opened_layer(store: Store, layer: str) -> Iterator[h5py.Group]:
 
 
 def read_patch(
-    store: Store, layer: str, group: h5py.Group, place: tuple[int, int]
+    store: Store, layer: str, group: h5py.Group, place: tuple[int, int], *, path: str = ""
 ) -> NDArray[np.float32]:
-    """The patch of an entry (channel, slot), from the group that ``opened_layer`` gave."""
-    known = store.pictures[layer].patches
+    """The patch of an entry (channel, slot), from the group that ``opened_layer`` gave.
+
+    ``path`` is where the entry's table stands, as for ``stored_exemplars``.
+    """
+    known = _known(store, layer, path).patches
     first, length = int(known.offset[place]), int(known.length[place])
     try:
         if first < 0:
             raise ValueError("there is a projection without a patch")
-        data = _data(store, group_in(group, "patch"), "bytes", "|u1")
-        shape = (*store[layer].box_of(*place).size, known.channels)
+        data = _data(store, group_in(group_at(group, path), "patch"), "bytes", "|u1")
+        shape = (*store[layer].every[path].box_of(*place).size, known.channels)
         return decode(data[first : first + length].tobytes(), shape, known.encoding)
     except ValueError as error:
         raise _damaged(store, layer, place, error) from error
 
 
 def read_projection(
-    store: Store, layer: str, group: h5py.Group, place: tuple[int, int], *, rectifier: str
+    store: Store,
+    layer: str,
+    group: h5py.Group,
+    place: tuple[int, int],
+    *,
+    rectifier: str,
+    path: str = "",
 ) -> NDArray[np.float32]:
     """The projection of an entry that has one, likewise."""
-    known = store.pictures[layer].projections[rectifier]
-    shape = (*store[layer].box_of(*place).size, known.channels)
+    known = _known(store, layer, path).projections[rectifier]
+    shape = (*store[layer].every[path].box_of(*place).size, known.channels)
     first = int(known.offset[place])
     try:
-        part = group_in(group_in(group, "projection"), escape(rectifier))
+        part = group_in(group_in(group_at(group, path), "projection"), escape(rectifier))
         values = _data(store, part, "values", "<f2")[first : first + math.prod(shape)]
         return wholes(values, float(known.scale[place]), shape)
     except ValueError as error:
@@ -142,7 +189,7 @@ def _check_unchanged(store: Store, layer: str, group: h5py.Group, room: Room) ->
     """The file must be the one whose tables and offsets are in memory."""
     table = store[layer]
     image = dataset_in(group, "image", kind="<i8", shape=table.image.shape, room=room)
-    again = read_index(group, table, room)
+    again = read_pictures(group, table, room)
     if not np.array_equal(image, table.image) or not _same(again, store.pictures[layer]):
         raise ValueError(f"{str(store.path)!r} has changed since it was opened; open it again")
 
@@ -152,4 +199,7 @@ def _same(one: PictureIndex | None, other: PictureIndex) -> bool:
         return False
     pairs = [(one.patches.offset, other.patches.offset)]
     pairs += [(p.offset, other.projections[name].offset) for name, p in one.projections.items()]
-    return all(np.array_equal(here, there) for here, there in pairs)
+    return one.others.keys() == other.others.keys() and all(
+        [np.array_equal(here, there) for here, there in pairs]
+        + [_same(each, other.others[path]) for path, each in one.others.items()]
+    )

@@ -34,9 +34,15 @@ def names_of(store: Store, images: Iterable[int]) -> dict[int, str | int]:
 
 
 def strongest_slots(
-    store: Store, layer: str, channel: int, *, k: int | None = None, per_source: int | None = None
+    store: Store,
+    layer: str,
+    channel: int,
+    *,
+    k: int | None = None,
+    per_source: int | None = None,
+    path: str = "",
 ) -> list[int]:
-    """The slots of a channel's exemplars that are drawn, strongest first.
+    """The slots of a channel's exemplars that are drawn, in the order of the table.
 
     Args:
         store: which may hold many exemplars of a channel, to have a choice.
@@ -44,6 +50,7 @@ def strongest_slots(
         channel: of the layer.
         k: how many are kept; by default all.
         per_source: how many may come from one photograph; by default any number.
+        path: where another table of the layer stands, see ``LayerTable.every``.
 
     Raises:
         KeyError: no such layer.
@@ -52,10 +59,10 @@ def strongest_slots(
     for name, number in (("k", k), ("per_source", per_source)):
         if number is not None and number < 1:
             raise ValueError(f"{name}={number} was given, expected 1 or more")
-    table, seen = store[layer], Counter[str]()
+    table, seen = store[layer].every[path], Counter[str]()
     chosen: list[int] = []
     for slot in np.flatnonzero(table.has_picture[channel]).tolist():
-        source = photograph_of(store.images[int(table.image[channel, slot])])
+        source = photograph_of(store.images[int(table.images[channel, slot])])
         if len(chosen) < (k or table.k) and seen[source] < (per_source or table.k):
             seen[source] += 1
             chosen.append(slot)

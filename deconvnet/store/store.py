@@ -36,7 +36,7 @@ from .format import (
     write_attributes,
 )
 from .layer_files import Kept, kept_in, read_layer, write_layer
-from .picture_index import PictureIndex, read_index
+from .picture_index import PictureIndex, read_pictures
 from .shielded_file import Shielded
 from .table import Failed, LayerTable
 from .user_content import carry_over
@@ -238,7 +238,7 @@ def _read(file: BinaryIO, path: Path, *, size: int) -> Store:
             layer = group_in(layers, name)
             table = read_layer(layer, kept, room)
             tables[unescape(name)] = table
-            if index := read_index(layer, table, room):
+            if index := read_pictures(layer, table, room):
                 pictures[unescape(name)] = index
         known, lost = group_in(root, "images"), group_in(root, "failed")
         images = dict(zip(*_read_columns(known, "path", room=room), strict=True))

@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 from deconvnet.arguments import Brief, brief, by, listed
 from deconvnet.units import Box, Unit
 
-from .format import AXES, COUNTERS, MAX, MEAN, columns
+from .format import AXES, COUNTERS, MAX, MEAN, columns, escape
+
+DIRECTIONS = "directions"
+QUANTILES = (0.0, 0.1, 0.25, 0.3, 0.5, 0.7, 0.75, 0.9, 1.0)
+"""Of a sample: those whose images may be stored, and are drawn in spectra."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ class Entries(Brief):
 
     @property
     def _whole(self) -> NDArray[np.bool_]:
+        """(channels, k) whether an entry has an image, and sees pixels of it."""
         ends = np.split(self.box, 2, axis=-1)
         return np.asarray((self.images >= 0) & (ends[1] > ends[0]).all(-1))
 
@@ -192,8 +197,8 @@ class Lowest(Ranked):
 
     @property
     def has_picture(self) -> NDArray[np.bool_]:
-        """(channels, k) whether an entry has pictures: for a value that is not 0."""
-        return np.asarray(self._whole & (self.value != 0))
+        """(channels, k) whether an entry has pictures: where it sees pixels."""
+        return self._whole
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -208,6 +213,24 @@ class Sample(Entries):
     def images(self) -> NDArray[np.int64]:
         """(channels, n) the image of every entry; -1 for an empty slot."""
         return np.where(np.isnan(self.activation), -1, self.image)
+
+    @property
+    def has_picture(self) -> NDArray[np.bool_]:
+        """(channels, n) whether an entry has pictures: at the quantiles that are drawn."""
+        shown = np.zeros(self.activation.shape, dtype=bool)
+        for channel in range(self.channels):
+            shown[channel, self.at_quantiles(channel, QUANTILES)] = True
+        return shown
+
+    def at_quantiles(self, channel: int, quantiles: Sequence[float]) -> list[int]:
+        """The slots of a channel whose ranks among those that see pixels are nearest to these.
+
+        Ties by slot. An empty list if none sees pixels.
+        """
+        usable = np.flatnonzero(self._whole[channel])
+        order = usable[np.argsort(self.activation[channel, usable], kind="stable")]
+        ranks = [round(q * (len(order) - 1)) for q in quantiles if len(order)]
+        return [int(slot) for slot in order[ranks]]
 
     def _shape_of_image(self) -> tuple[int, ...]:
         return (self.k,)
@@ -262,13 +285,30 @@ class LayerTable(Ranked):
         every = {"strongest": self, "lowest": self.lowest, "sample": self.sample}
         return {name: table for name, table in every.items() if table is not None}
 
+    @property
+    def every(self) -> dict[str, Entries]:
+        """All tables by where they stand in the group of the layer.
+
+        "" is the strongest; then "lowest", "sample", "directions/given", "directions/given/lowest".
+        """
+        found = {name if name != "strongest" else "": each for name, each in self.tables.items()}
+        for name, those in self.directions.items():
+            start = f"{DIRECTIONS}/{escape(name)}"
+            found |= {f"{start}/{path}".rstrip("/"): each for path, each in those.every.items()}
+        return found
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Directions(LayerTable):
-    """Tables of the projections of a layer's activations on directions, one a "channel"."""
+    """Tables of what directions in the channels of a layer respond, one direction a "channel"."""
 
     vector: NDArray[np.float32]
     """(directions, channels of the layer)"""
+
+    @property
+    def has_picture(self) -> NDArray[np.bool_]:
+        """(directions, k) whether an entry has pictures: where it sees pixels, of any sign."""
+        return self._whole
 
 
 def _check(name: str, array: Any, *, kind: str, shape: tuple[int, ...]) -> None:

@@ -272,10 +272,9 @@ def _spectra(one: Architecture) -> dict[str, NDArray[np.float64]]:
     """{curve: shares of energy} as they are drawn."""
     noise = np.zeros((1, 1, *one.weights.shape[2:]))
     noise[..., 0, 0] = 1.0  # one tap has the flat spectrum of white noise
-    trained = {"as trained": spectrum(one.weights)}
-    if one.exceeding.any():  # else both are the same curve
-        trained["clipped"] = spectrum(one.clipped)
-    return {**trained, "white noise": spectrum(noise)}
+    drawn = {"as trained": spectrum(one.weights), "white noise": spectrum(noise)}
+    # where nothing is clipped both curves are the same
+    return {**drawn, "clipped": spectrum(one.clipped)} if one.exceeding.any() else drawn
 
 
 def _row(one: Architecture, highest: float) -> list[Panel | CurvePanel]:

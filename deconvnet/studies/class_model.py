@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deconvnet.arguments import listed, numeral
+from deconvnet.arguments import listed
 from deconvnet.data.resolve import needed_preprocessing
 from deconvnet.figures import CurvePanel, Panel, panels
+from deconvnet.figures.canvas.lettering import digits
 from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store
 from deconvnet.units import Unit
@@ -99,9 +100,9 @@ class ClassModel(Shown):
 
     def _row(self, place: int) -> list[Panel | CurvePanel]:
         last = self.scores[-1, place]
-        own = Panel(self.pictures[place], f"model of {self.names[place]}", f"score {numeral(last)}")
+        own = Panel(self.pictures[place], f"model of {self.names[place]}", f"score {digits(last)}")
         beside = [
-            Panel(one, "natural", f"score {numeral(score)}") for one, score in self.natural[place]
+            Panel(one, "natural", f"score {digits(score)}") for one, score in self.natural[place]
         ]
         steps = np.arange(len(self.scores))
         return [own, *beside, CurvePanel(steps, {"": self.scores[:, place]}, "score", "step")]

@@ -11,20 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from deconvnet.arguments import listed, numeral
+from deconvnet.arguments import listed
 from deconvnet.figures import SIGNS, ComparisonRow, comparison, comparison_rows
+from deconvnet.figures.canvas.lettering import digits
 from deconvnet.layers import Rectifier
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.net import DeconvNet
 from deconvnet.units import Exemplar
 
-from .bands import bands_of, captioned
+from .bands import bands_of, captioned, sanity_line, with_line
 from .given import images_of, net_of
 from .result import Shown
-from .targets import Target, label, project_targets, targets_of
+from .targets import Recordings, Target, label, project_targets, targets_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
+
+    from .sanity import Sanity
 
 METHODS = ("gradient", "deconvnet", "guided")
 
@@ -54,6 +57,8 @@ class Comparison(Shown):
     """of the mirror, that are not the default: "fallback rectify, unpooling centre" """
     bands: tuple[int, ...] | None = None
     note: str = ""
+    sanity: str = ""
+    """a line of a sanity check, see ``deconvnet.sanity``"""
 
     @property
     def units(self) -> Sequence[Exemplar]:
@@ -85,7 +90,7 @@ class Comparison(Shown):
                     ComparisonRow(picture, shown, label, outlined, sign, repeated=number > 0)
                 )
         how = ", ".join(self.exemplars)
-        told = captioned(how, self.bands, self.note) if caption else None
+        told = with_line(captioned(how, self.bands, self.note) if caption else None, self.sanity)
         images = all(one.axes == 2 for one in self.units)
         draw, first = (comparison, "image") if images else (comparison_rows, "input")
         columns = [first, *self.exemplars]
@@ -101,7 +106,7 @@ class Comparison(Shown):
     def _label(self, name: str, one: Exemplar) -> str:
         """The target and its activation; the sign, if it is one."""
         sign = "" if self.sign[0] == "all" else f", {self.sign[0].replace('_', ' ')}"
-        return f"{name} = {numeral(one.activation)}{sign}"
+        return f"{name} = {digits(one.activation)}{sign}"
 
 
 def compare(
@@ -118,6 +123,7 @@ def compare(
     names: Sequence[str] = (),
     classes: Sequence[str] = (),
     bands: Sequence[int] | None = None,
+    sanity: Sanity | None = None,
 ) -> Comparison:
     """Project targets in every image under several rectifiers.
 
@@ -141,6 +147,7 @@ def compare(
         classes: names of the model's classes.
         bands: of images of more than three bands, the three that are shown as red, green and blue,
             or one, counted from 0; by default those of the preprocessing, else the first three.
+        sanity: the result of ``deconvnet.sanity`` of this net, of which the figure says a line.
 
     Raises:
         KeyError, IndexError: no such layer, channel or position.
@@ -153,15 +160,18 @@ def compare(
     if not rules:
         raise ValueError(f"no rectifiers were given, expected some of {', '.join(METHODS)}, …")
     net = net_of(net, rules[0], fallback=fallback)
+    kind = type(net.model).__name__
+    line = sanity_line(sanity, [str(rectifier_named(rule)) for rule in rules], kind)
     given = images_of(images, net, preprocessing=preprocessing, names=names)
     known, made = given.prepared, {}
     shown = [known.picture(image, bands) for image in given.tensor]
-    targets = targets_of(net, given.tensor, layer, channel, target=target)
+    recordings = Recordings(net, given.tensor)
+    targets = targets_of(net, recordings, layer, channel, target=target)
     for rule in rules:
         mirrored = net_of(net, rule)
-        made[str(rectifier_named(rule))] = project_targets(mirrored, given, targets)
+        made[str(rectifier_named(rule))] = project_targets(mirrored, given, targets, recordings)
     units = next(iter(made.values()))
-    top = next(iter(net.record(given.tensor[:1]).activations)) if classes else ""
+    top = next(iter(recordings.of(net, None, 0).activations)) if classes else ""
     labels = [
         label(target, one, classes if one.unit.layer == top else ())
         for target, one in zip(chain(*targets), units, strict=True)
@@ -169,7 +179,7 @@ def compare(
     rows, (_, _, choices) = [one.unit.image for one in units], str(net.policies).partition(", ")
     return Comparison(
         [given.names[row] for row in rows], [shown[row] for row in rows], made, labels, signs,
-        type(net.model).__name__, choices, bands_of(bands, known, units), known.note,
+        kind, choices, bands_of(bands, known, units), known.note, line,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deconvnet.arguments import Brief
 from deconvnet.mining.exemplars import Reading
 from deconvnet.mining.progress import Reporter, reporting
 from deconvnet.net import DeconvNet
@@ -20,7 +21,7 @@ from deconvnet.units import Unit
 
 
 @dataclass(frozen=True, eq=False)
-class Contributions:
+class Contributions(Brief):
     """What every channel of a layer adds to some units of one channel above it.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deconvnet.arguments import listed
+from deconvnet.arguments import Brief, listed
 from deconvnet.figures import Panel, panels
 from deconvnet.net import DeconvNet
 
@@ -32,12 +33,12 @@ Signs = NDArray[np.int8]
 
 
 @dataclass(frozen=True)
-class Consistency:
+class Consistency(Brief):
     """How alike the changes of one part are at one layer.
 
     Args:
         delta: mean share of units whose signs of change differ, over pairs of images.
-        std: its standard deviation over the pairs.
+        std: its standard deviation over the pairs; NaN for one pair.
         zeros: share of units that do not change, averaged over the images.
         null: what delta would be if the units of each image were in random order.
     """
@@ -115,9 +116,9 @@ class Correspondence(Shown):
         told = []
         for layer in self.layers:
             one = self.measured[part][layer]
+            spread = "" if math.isnan(one.std) else f" ± {one.std:.3f}"
             told.append(
-                f"{layer}: Δ = {one.delta:.3f} ± {one.std:.3f}\n"
-                f"null {one.null:.3f}, p₀ = {one.zeros:.2f}"
+                f"{layer}: Δ = {one.delta:.3f}{spread}\nnull {one.null:.3f}, p₀ = {one.zeros:.2f}"
             )
         return "\n".join(told)
 
@@ -197,7 +198,7 @@ def consistency(signs: Signs, generator: np.random.Generator) -> Consistency:
     shuffled = np.stack([generator.permutation(one) for one in signs])
     return Consistency(
         float(deltas.mean()),
-        float(deltas.std()),
+        float(deltas.std()) if len(deltas) > 1 else math.nan,
         float((signs == 0).mean()),
         float(_distances(shuffled).mean()),
     )

@@ -18,19 +18,22 @@ from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.mining.progress import reporting
 from deconvnet.mining.source import source_of
 from deconvnet.net import DeconvNet
-from deconvnet.store.picture_reading import stored_exemplars
+from deconvnet.store.picture_reading import pictures_at, stored_exemplars
 from deconvnet.store.sources import names_of
 from deconvnet.store.store import Store, open_store
 from deconvnet.store.table import LayerTable
 from deconvnet.units import Exemplar
 
-from .bands import bands_of, captioned
+from .bands import bands_of, captioned, check_numbers, sanity_line, with_line
 from .channels import numbered, ranked
 from .given import net_of
 from .result import Shown
+from .stored import CHANNELS, LOWEST, STRONGEST, label_of, owner_at, path_at
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
+
+    from .sanity import Sanity
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,6 +50,9 @@ class Exemplars(Shown):
         rows: of channels on a page of its file; None: as many as fit.
         columns: channels in a row; None: as many as are read without a lens.
         names: {image: the name that the data set knows it by}.
+        of: "channels", or "directions": then the channels are numbers of directions.
+        end: "strongest", or "lowest": then the exemplars are the lowest, lowest first.
+        sanity: a line of a sanity check, see ``deconvnet.sanity``.
     """
 
     layer: str
@@ -58,6 +64,9 @@ class Exemplars(Shown):
     rows: int | None = None
     columns: int | None = None
     names: Mapping[int, str | int] = field(default_factory=dict)
+    of: str = CHANNELS
+    end: str = STRONGEST
+    sanity: str = ""
 
     def figure(
         self,
@@ -105,17 +114,25 @@ class Exemplars(Shown):
         )
 
     @property
-    def _shown(self) -> dict[int, list[Exemplar]]:
-        """The exemplars with the bands that are shown."""
-        return {c: [one.shown(self.bands) for one in those] for c, those in self.channels.items()}
+    def _shown(self) -> dict[Any, list[Exemplar]]:
+        """The exemplars with the bands that are shown, by the labels of figures."""
+        return {
+            number if self.of == CHANNELS else label_of(number, self.of): [
+                one.shown(self.bands) for one in those
+            ]
+            for number, those in self.channels.items()
+        }
 
     @property
     def _images(self) -> bool:
         return all(one.axes == 2 for those in self.channels.values() for one in those)
 
     def _told_if(self, caption: bool) -> str | None:
-        told = f"{self.layer} by {self.rectifier}"
-        return captioned(told, self.bands, self.note) if caption else None
+        what = self.layer if self.of == CHANNELS else f"directions of {self.layer}"
+        told = f"{what} by {self.rectifier}"
+        if self.end == LOWEST:
+            told = f"the lowest of {told}; a negative seed shows what holds the unit down"
+        return with_line(captioned(told, self.bands, self.note) if caption else None, self.sanity)
 
     def table(self) -> list[dict[str, object]]:
         """One row an exemplar: image, unit, activation, and box in pixels."""
@@ -132,11 +149,14 @@ def exemplars(
     data: Any = None,
     rectifier: str | Rectifier | None = None,
     preprocessing: Any = None,
-    bands: Sequence[int] | None = None,
+    bands: int | Sequence[int] | None = None,
+    of: str = CHANNELS,
+    end: str = STRONGEST,
     k: int | None = None,
     per_source: int | None = None,
     rows: int | None = None,
     columns: int | None = None,
+    sanity: Sanity | None = None,
     progress: bool = True,
 ) -> Exemplars:
     """The exemplars of channels: recomputed, or from the pictures in the store.
@@ -157,35 +177,46 @@ def exemplars(
             net's, else that of the store.
         bands: of images of more than three bands, the three that are shown as red, green and blue,
             or one, counted from 0; by default those of the preprocessing, else the first three.
+        of: "channels", or "directions": then ``channels`` are numbers of the directions that were
+            mined (``mine(directions=)``), or are chosen from these; of several sets in a file
+            "directions/NAME".
+        end: "strongest", or "lowest": the images with the lowest activations, lowest first, whose
+            projections start with the negative activation and show what holds the unit down.
         k: how many of a channel; by default all that were mined.
         per_source: how many of a channel may come from one photograph; by default any number. It
             takes a store with more exemplars than are drawn, to have a choice.
         rows: of channels on a page, see ``Exemplars``.
         columns: channels in a row, likewise.
+        sanity: the result of ``deconvnet.sanity`` of this net, of which the figure says a line.
         progress: show a bar after a second.
 
     Raises:
         KeyError, IndexError: no such layer or channel.
         ValueError: model or data set have changed since they were mined, the store does not say
-            where they are, or it is damaged.
+            where they are, or it is damaged; it holds no such directions, or no lowest.
     """
+    check_numbers(bands)
     for name, number in {"rows": rows, "columns": columns}.items():
         if number is not None and integer(name, number) < 1:
             raise ValueError(f"{name}={number} was given, expected 1 or more")
     store = store if isinstance(store, Store) else open_store(store)
-    chosen = choose(store[layer], channels) if isinstance(channels, str) else channels
+    owner, start = owner_at(store[layer], layer, of)
+    path = path_at(owner, start, end)
+    chosen = choose(owner, channels) if isinstance(channels, str) else channels
     if isinstance(chosen, Sequence) and not chosen:
         raise ValueError("no channel was given; give numbers, or strongest:12")
     rule = rectifier if isinstance(rectifier, str) else str(rectifier or "deconvnet")
-    pictures = store.pictures.get(layer)
+    pictures = pictures_at(store, layer, path)
     stored = sorted(pictures.projections) if pictures else []
     if net is None and data is None and rule in stored:
-        made = stored_exemplars(store, layer, chosen, rectifier=rule, k=k, per_source=per_source)
+        made = stored_exemplars(
+            store, layer, chosen, rectifier=rule, k=k, per_source=per_source, path=path
+        )
         known = known_preprocessing(preprocessing, attributes=store.attributes)
         shown = bands_of(bands, known, [one for those in made.values() for one in those])
         note = known.note if known else ""
-        named = _names(store, made)
-        return Exemplars(layer, rule, made, "", shown, note, rows, columns, named)
+        named, line = _names(store, made), sanity_line(sanity, [rule], "")
+        return Exemplars(layer, rule, made, "", shown, note, rows, columns, named, of, end, line)
     try:
         model, data = source_of(store, net, data, preprocessing=preprocessing)
     except (ValueError, OSError) as error:
@@ -194,6 +225,7 @@ def exemplars(
         hint = f"the store has pictures that need neither: rectifier={' or '.join(stored)}"
         raise ValueError(f"{error}; {hint}") from error
     mirrored = net_of(model, rectifier)
+    line = sanity_line(sanity, [str(mirrored.policies)], type(mirrored.model).__name__)
     known = known_preprocessing(
         preprocessing, data=data, model=mirrored, attributes=store.attributes
     )
@@ -207,6 +239,7 @@ def exemplars(
             preprocessing=preprocessing,
             k=k,
             per_source=per_source,
+            path=path,
             report=told,
         )
     kind, rule = type(mirrored.model).__name__, str(mirrored.policies)
@@ -215,16 +248,21 @@ def exemplars(
     )
     shown = bands_of(bands, known, [one for those in made.values() for one in those])
     named, note = _names(store, made), known.note if known else ""
-    return Exemplars(layer, rule, made, kind, shown, note, rows, columns, named)
+    return Exemplars(layer, rule, made, kind, shown, note, rows, columns, named, of, end, line)
 
 
 def _names(store: Store, made: Mapping[int, Sequence[Exemplar]]) -> dict[int, str | int]:
     return names_of(store, [one.unit.image for those in made.values() for one in those])
 
 
-def has_pictures(store: Store, layer: str, rectifier: str, *, fallback: str | None = None) -> bool:
-    """Whether a store holds patches and projections of a layer under a rule."""
-    pictures = store.pictures.get(layer)
+def has_pictures(
+    store: Store, layer: str, rectifier: str, *, fallback: str | None = None, path: str = ""
+) -> bool:
+    """Whether a store holds patches and projections of a layer's table under a rule.
+
+    ``path`` is where the table stands, see ``LayerTable.every``: "" for the strongest.
+    """
+    pictures = pictures_at(store, layer, path)
     projections = pictures.projections.get(rectifier) if pictures else None
     return projections is not None and projections.fallback == (fallback or "")
 

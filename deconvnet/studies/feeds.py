@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from deconvnet.arguments import numeral, percent
+from deconvnet.arguments import percent
 from deconvnet.figures import FeedRow, exemplar_rows, feed_rows, figure2
+from deconvnet.figures.canvas.lettering import digits
 from deconvnet.layers import Rectifier
 from deconvnet.mining.exemplars import Reading, project_exemplars, project_units
 from deconvnet.mining.progress import Reporter, reporting
@@ -124,7 +125,7 @@ class Feeds(Shown):
                 next((one for one in those if one.unit.image == unit.unit.image), None)
                 for those in shown.values()
             ]
-            rows.append(FeedRow(f"{name}: {unit.unit} = {numeral(unit.activation)}", unit, below))
+            rows.append(FeedRow(f"{name}: {unit.unit} = {digits(unit.activation)}", unit, below))
         return rows
 
     def table(self) -> list[dict[str, object]]:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from deconvnet.arguments import numeral
 from deconvnet.data import Preprocessing
 from deconvnet.data.given_images import GivenImages
 from deconvnet.data.pictures import Prepares
 from deconvnet.figures import CurvePanel, Panel, panels
+from deconvnet.figures.canvas.lettering import digits
 from deconvnet.net import DeconvNet
 
 from .given import images_of, net_of
@@ -113,7 +113,7 @@ class Invariance(Shown):
     def _row(self, transform: str, *, legend: bool) -> list[Panel | CurvePanel]:
         points = self.transforms[transform]
         row: list[Panel | CurvePanel] = [
-            Panel(picture, note=f"{numeral(value)}")
+            Panel(picture, note=f"{digits(value)}")
             for picture, value in zip(
                 self.examples[transform], points[_shown(len(points))], strict=True
             )
@@ -139,7 +139,7 @@ def invariance(
     transforms: Sequence[str] | Mapping[str, Sequence[float]] = tuple(TRANSFORMS),
     preprocessing: Any = None,
     names: Sequence[str] = (),
-    classes: Sequence[str] = (),
+    classes: Sequence[str] | None = (),
     progress: bool = True,
 ) -> Invariance:
     """Transform images and compare the features of a net.
@@ -157,7 +157,8 @@ def invariance(
             60 / 224 of the height, scales 1 to 1.8 and rotations 0 to 350 as in the paper.
         preprocessing: by default the model's own.
         names: of the images.
-        classes: names of the classes.
+        classes: names of the classes; None leaves the probability out, as for a trunk whose
+            classifier was not trained.
         progress: show a bar after a second.
 
     Raises:
@@ -172,7 +173,9 @@ def invariance(
         raise ValueError(f"images of {net.axes} axes were given, expected pictures")
     pixels, prepared = pixels_of(net, given), given.prepared
     swept = _checked(transforms, pixels.shape[2])
-    known = classes_of(net, pixels, classes, needed=target is not None)
+    known = None
+    if classes is not None or target is not None:
+        known = classes_of(net, pixels, classes or (), needed=target is not None)
     targets = _targets(known, target, len(given))
     chosen = _layers(net, pixels, layers)
     wanted = [*dict.fromkeys([*chosen, *([] if known is None else [known.layer])])]

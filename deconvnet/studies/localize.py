@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects, gaussian_filter, label
 from torch import Tensor, nn
 
-from deconvnet.arguments import numeral
 from deconvnet.figures import HeatPanel, Panel, panels
+from deconvnet.figures.canvas.lettering import digits
 from deconvnet.net import DeconvNet
 from deconvnet.units import Box, Unit
 
@@ -120,7 +120,7 @@ class Localization(Shown):
         legend = [(_OURS, "found")]
         if self.truth:
             drawn.append((self.truth[place], _TRUE))
-            legend.append((_TRUE, f"true, overlap {numeral(self.overlaps[place])}"))
+            legend.append((_TRUE, f"true, overlap {digits(self.overlaps[place])}"))
         parts = np.select(
             [_above(map_)[..., None], _below(map_)[..., None]], [_SURE, _NOT], default=_OPEN
         )

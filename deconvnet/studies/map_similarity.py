@@ -61,7 +61,9 @@ def cell_of(size: tuple[int, ...]) -> int:
 
 
 def oriented_gradients(values: Map) -> Map:
-    """The histograms of oriented gradients of a map, as one vector."""
+    """The histograms of oriented gradients of a map, as one vector; zeros where nothing fits."""
+    if min(values.shape) < _BLOCK:
+        return np.zeros(1)
     side = cell_of(values.shape)
     return np.asarray(hog(values, pixels_per_cell=(side, side)), dtype=np.float64)
 
@@ -101,7 +103,9 @@ def _clipped(values: Map) -> Map:
 
 
 def mean_cosine(vectors: NDArray[Any]) -> float:
-    """The mean cosine over all pairs of (vectors, …); NaN if fewer than two of them are not zero.
+    """The mean |cosine| over all pairs of (vectors, …); NaN if fewer than two of them are not zero.
+
+    A sign that is all that is left of a direction counts as converged.
 
     Source: cosine similarity convergence, Sixt et al. 2020, section 4.1.
     """
@@ -110,7 +114,7 @@ def mean_cosine(vectors: NDArray[Any]) -> float:
     directions = flat[lengths > 0] / lengths[lengths > 0, None]
     if len(directions) < 2:
         return NAN
-    return float(np.mean([a @ b for a, b in combinations(directions, 2)]))
+    return float(np.mean([abs(a @ b) for a, b in combinations(directions, 2)]))
 
 
 MEASURES: Mapping[str, tuple[str, Callable[[Any, Any], float]]] = {

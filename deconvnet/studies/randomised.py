@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,6 @@ from torch import Tensor, nn
 from deconvnet.arguments import integer
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.model_state import contents
-from deconvnet.net import DeconvNet
 
 INITS = ("truncated_normal", "reset")
 _EDGE = 2.0  # standard deviations at which the normal distribution is cut, as TensorFlow cuts it
@@ -26,21 +24,23 @@ class Weights:
     """The weights that one node of a graph uses.
 
     Args:
-        name: of the node.
-        number: of the node among those with weights, from the images up: the seed of its draw.
+        name: of the node, or of the module whose forward uses them.
+        node: of the graph, the lowest that uses them.
+        number: among all weights, from the images up: the seed of their draw.
         module: whose they are; None for a parameter that the model's own forward uses.
-        parameters: that no node below uses.
+        parameters: {name: parameter} that no node below uses.
     """
 
     name: str
+    node: str
     number: int
     module: nn.Module | None
-    parameters: tuple[nn.Parameter, ...]
+    parameters: Mapping[str, nn.Parameter]
 
     @property
-    def filters(self) -> bool:
-        """Whether they mix channels; scales and shifts of a normalisation do not."""
-        return any(one.numel() > max(one.shape, default=1) for one in self.parameters)
+    def filters(self) -> dict[str, nn.Parameter]:
+        """Those that mix channels; scales and shifts of a normalisation do not."""
+        return {k: p for k, p in self.parameters.items() if p.numel() > max(p.shape, default=1)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,20 +56,41 @@ def weights_below(graph: Graph, layer: str) -> list[Weights]:
 
     Weights that several nodes share belong to the lowest.
     """
-    found: list[Weights] = []
+    known: list[Weights] = []
     taken: set[int] = set()
     for node in graph.upto([layer]):
-        held: list[nn.Parameter] = []
-        if node.module is not None:
-            held = list(node.module.parameters())
-        elif node.call.op == "get_attr":
-            value = graph.attribute(str(node.call.target))
-            held = [value] if isinstance(value, nn.Parameter) else []
-        new = tuple(one for one in held if id(one) not in taken and one.is_floating_point())
-        taken.update(map(id, new))
-        if new or getattr(node.module, "running_mean", None) is not None:
-            found.append(Weights(node.name, len(found), node.module, new))
-    return found
+        name, module = node.name, node.module
+        if node.call.op == "get_attr":
+            name, module = _owner(graph, str(node.call.target))
+        held = _tensors(graph, str(node.call.target)) if module is None else module
+        every = dict(held.named_parameters()) if isinstance(held, nn.Module) else held
+        new = {
+            f"{name}.{k}" if k else name: one
+            for k, one in every.items()
+            if id(one) not in taken and one.is_floating_point()
+        }
+        taken.update(map(id, new.values()))
+        if new or (node.module is not None and _counts(node.module)):
+            known.append(Weights(name, node.name, len(known), module, new))
+    return known
+
+
+def _owner(graph: Graph, path: str) -> tuple[str, nn.Module | None]:
+    """The module whose forward uses a parameter, if it can draw it; else the parameter's path."""
+    parent = path.rpartition(".")[0]
+    module = graph.model.get_submodule(parent) if parent and path not in graph.constants else None
+    return (parent, module) if module is not None and _reset(module) else (path, None)
+
+
+def _tensors(graph: Graph, path: str) -> dict[str, nn.Parameter]:
+    """The parameter of this path, if it is one."""
+    value = graph.attribute(path) if path in dict(graph.model.named_parameters()) else None
+    return {"": value} if isinstance(value, nn.Parameter) else {}
+
+
+def _counts(module: nn.Module) -> bool:
+    """Whether a module holds statistics of its inputs."""
+    return getattr(module, "running_mean", None) is not None
 
 
 def stages_of(weights: Sequence[Weights], wanted: int | Sequence[str]) -> list[Stage]:
@@ -123,7 +144,7 @@ def _named(weights: Sequence[Weights], names: Sequence[str]) -> list[Stage]:
 class Randomiser:
     """The weights of a model, which are drawn anew or put back.
 
-    Used within ``kept``, so that nothing of the user's is written into.
+    Used on a copy or within ``copies.kept``, so that nothing of the user's is written into.
 
     Args:
         model: whose weights they are.
@@ -138,7 +159,7 @@ class Randomiser:
         if init not in INITS:
             raise ValueError(f"init={init!r} was given, expected one of {', '.join(INITS)}")
         if not 0 < std < float("inf"):
-            raise ValueError(f"std={std} was given, expected a number above 0")
+            raise ValueError(f"init_std={std} was given, expected a number above 0")
         if integer("random_state", random_state) < 0:
             raise ValueError(f"random_state={random_state} was given, expected 0 or more")
         self.init, self.std, self.random_state = init, std, int(random_state)
@@ -176,24 +197,23 @@ class Randomiser:
         Raises:
             ValueError: they are what they were before, or those of another layer of their shape.
         """
-        before = [contents(one) for part in stage.weights for one in _tensors_of(part)]
+        filters = {k: p for part in stage.weights for k, p in part.filters.items()}
+        before = {name: contents(one) for name, one in filters.items()}
         for part in stage.weights:
             self._draw(part)
-        after = [contents(one) for part in stage.weights for one in _tensors_of(part)]
-        if before == after:
-            raise ValueError(
-                f"the weights of {stage.name} are the same before and after they were drawn: its "
-                "reset_parameters leaves them as they are; use init='truncated_normal'"
-            )
+        for name, one in filters.items():
+            if contents(one) == before[name]:
+                raise ValueError(
+                    f"the weights {name} are the same before and after they were drawn: "
+                    "reset_parameters leaves them as they are; use init='truncated_normal'"
+                )
         for part in stage.weights:
-            for one in part.parameters if part.filters else ():
-                if one.numel() <= max(one.shape, default=1):
-                    continue
-                other = self._drawn.setdefault(contents(one), part.name)
-                if other != part.name:
+            for name, one in part.filters.items():
+                other = self._drawn.setdefault(contents(one), name)
+                if other != name:
                     raise ValueError(
-                        f"{part.name} and {other} were given equal weights, so that they are not "
-                        "random: their reset_parameters sets a seed; use init='truncated_normal'"
+                        f"{name} and {other} were drawn equal, so that they are not random: their "
+                        "reset_parameters sets a seed; use init='truncated_normal'"
                     )
 
     def _draw(self, part: Weights) -> None:
@@ -201,12 +221,12 @@ class Randomiser:
         seed = int(seeds[0]) << 32 | int(seeds[1])
         own = [] if part.module is None else _own_parts(part.module)
         if own and (self.init == "reset" or not part.filters) and all(map(_reset, own)):
-            with seeded(seed, part.parameters), torch.no_grad():
+            with seeded(seed, list(part.parameters.values())), torch.no_grad():
                 for one in own:
                     _reset(one)()
             return
         generator = torch.Generator().manual_seed(seed >> 1)
-        for parameter in part.parameters:
+        for parameter in part.parameters.values():
             drawn = torch.empty(parameter.shape, dtype=torch.float32)
             edge = _EDGE * self.std
             nn.init.trunc_normal_(drawn, 0.0, self.std, -edge, edge, generator=generator)
@@ -219,18 +239,13 @@ def _own_parts(module: nn.Module) -> list[nn.Module]:
     return [
         one
         for one in module.modules()
-        if any(True for _ in one.parameters(recurse=False))
-        or getattr(one, "running_mean", None) is not None
+        if any(True for _ in one.parameters(recurse=False)) or _counts(one)
     ]
 
 
 def _reset(module: nn.Module) -> Any:
     """The method that draws a module's weights; None without one."""
     return getattr(module, "reset_parameters", getattr(module, "_reset_parameters", None))
-
-
-def _tensors_of(part: Weights) -> list[Tensor]:
-    return [*part.parameters, *(part.module.buffers() if part.module is not None else ())]
 
 
 @contextmanager
@@ -242,60 +257,3 @@ def seeded(seed: int, like: Sequence[Tensor]) -> Iterator[None]:
         for device in devices:
             torch.cuda.default_generators[device].manual_seed(seed >> 1)
         yield
-
-
-@contextmanager
-def kept(model: nn.Module) -> Iterator[None]:
-    """Let a model's weights be written into: it gets its own memory back at the end.
-
-    What is written within are copies, so that the model is restored bit for bit whatever happens.
-    """
-    tensors = [*model.parameters(), *model.buffers()]
-    own = [one.data for one in tensors]
-    held = [(m, dict(m._parameters), dict(m._buffers)) for m in model.modules()]
-    try:
-        for tensor in tensors:
-            tensor.data = tensor.data.clone()
-        yield
-    finally:
-        for tensor, data in zip(tensors, own, strict=True):
-            tensor.data = data
-        for module, parameters, buffers in held:  # which a reset may have replaced by others
-            module._parameters.update(parameters)
-            module._buffers.update(buffers)
-
-
-def copied(net: DeconvNet, images: Tensor, layer: str) -> DeconvNet | None:
-    """The net over a copy of its model; None where no copy is one.
-
-    Args:
-        net: of the model.
-        images: a few, by which both are compared.
-        layer: up to which.
-    """
-    readings = net._readings
-    graphs = readings.graphs
-    try:
-        model = copy.deepcopy(net.model)
-        other = DeconvNet(
-            model, net.policies, inputs=graphs.inputs, mirrors=graphs.mirrors.named,
-            preprocessing=net.preprocessing,
-        )  # fmt: skip
-        made, own = (one.record(images, layer)[layer] for one in (other, net))
-    except Exception:  # whatever a class does when it is copied
-        return None
-    ours, theirs = ({t.data_ptr() for t in m.parameters()} for m in (model, net.model))
-    names = [[w.name for w in weights_below(one.graph, layer)] for one in (other, net)]
-    same = names[0] == names[1] and torch.allclose(made, own, rtol=1e-4, atol=1e-6, equal_nan=True)
-    return other if same and ours.isdisjoint(theirs - {0}) else None
-
-
-def trusted(net: DeconvNet) -> DeconvNet:
-    """The net with graphs that are no longer compared with the model, whose weights will change.
-
-    Images were recorded before, so that the graph has been compared once.
-    """
-    other, readings = copy.copy(net), copy.copy(net._readings)
-    readings._checked = None
-    other._readings = readings
-    return other

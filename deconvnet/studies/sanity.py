@@ -17,7 +17,6 @@ from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.net import DeconvNet
 from deconvnet.units import Unit
 
-from .compare import METHODS
 from .given import images_of, net_of
 from .map_similarity import mean_and_band, rise
 from .result import Shown
@@ -28,6 +27,7 @@ from .values import pixels_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
+METHODS = ("gradient", "deconvnet", "guided")
 ORDERS = ("top-down", "bottom-up", "independent")
 MEANING = (
     "Similar maps after randomisation say that a map owes little to the weights drawn anew: it "
@@ -60,13 +60,14 @@ class Sanity(Shown):
             map is constant, for ranks. Measures are those of ``map_similarity.MEASURES``.
         entropy: {row: (2, images)} of the maps' histograms: trained, and all stages drawn.
         logit: {row: (images,)} SSIM of the map and that of another class or channel.
-        convergence: {rectifier: (places, images)} mean cosine of signals that start in random
+        convergence: {rectifier: (places, images)} mean |cosine| of signals that start in random
             directions, once they have passed each place.
         places: the stages that these signals have passed, from top to bottom.
         pictures: (shown, height, width, 3) the first images.
         maps: {rectifier: (1 + stages, shown, height, width, channels)} of the first images: of the
             trained net, then after each stage.
         notes: what went otherwise than expected.
+        model: the class of the model.
 
     Source: Adebayo et al. 2018 (cascading and independent randomisation, measures); Hedström et
     al. 2023 (``complexity``, ``noisy``); Sixt et al. 2020 (``logit``, ``convergence``); Binder et
@@ -89,6 +90,7 @@ class Sanity(Shown):
     pictures: NDArray[np.float32]
     maps: Mapping[str, NDArray[np.float32]]
     notes: Sequence[str] = ()
+    model: str = ""
 
     rule: ClassVar[str] = RULE
 
@@ -174,7 +176,7 @@ class Sanity(Shown):
 
         ``complexity_rise`` (eMPRT; higher: the trained map is simpler than the random one),
         ``random_logit`` (SSIM; higher: the map is much the same for another class) and
-        ``convergence`` (cosine at the images; 1: it is the same whatever the signal was above).
+        ``convergence`` (|cosine| at the images; 1: it is the same whatever the signal was above).
         """
         rows = []
         for name in self.entropy:
@@ -188,22 +190,50 @@ class Sanity(Shown):
             rows.append(row)
         return rows
 
-    def line(self, rectifier: str) -> str:
-        """One line for another figure: how similar a rectifier's maps are to a random net's.
+    def line(self, *rectifiers: str) -> str:
+        """A line for other figures: how similar rectifiers' maps are to those of the random net.
+
+        It is of the last stage; of independent stages, of that to which the maps are least similar
+        by the first measure.
 
         Raises:
-            KeyError: it was not among those that were checked.
+            KeyError: a rectifier is not among those that were checked.
         """
-        if rectifier not in self.rectifiers:
-            known = ", ".join(self.rectifiers)
-            raise KeyError(f"{rectifier!r} was not checked; this sanity check holds {known}")
-        ends = {m: self.curve(m, rectifier)[0, -1] for m in self.similarity}
-        told = ", ".join(f"{name} {value:.2f}" for name, value in ends.items())
-        drawn = self.stages[-1] if self.order == "independent" else f"{len(self.stages)} stages"
-        return (
-            f"{rectifier}: similarity to maps with {drawn} of random weights: {told} "
-            f"({self.target}, {len(self.names)} images)"
-        )
+        parts = []
+        for rectifier in rectifiers:
+            if rectifier not in self.rectifiers:
+                known = ", ".join(self.rectifiers)
+                raise KeyError(f"{rectifier!r} was not checked; this sanity check holds {known}")
+            means = {m: self.curve(m, rectifier)[0] for m in self.similarity}
+            first = np.nan_to_num(next(iter(means.values())), nan=np.inf)
+            at = int(first.argmin()) if self.order == "independent" else -1
+            told = ", ".join(f"{name} {value[at]:.2f}" for name, value in means.items())
+            parts.append(f"{rectifier} {told}")
+        count = f"{len(self.names)} image{'s' * (len(self.names) != 1)}"
+        drawn = f"{len(self.stages)} stages {self.order}, {count}, {self.target}"
+        return f"Similarity to maps of random weights ({drawn}): {'; '.join(parts)}"
+
+
+def line_of(sanity: object, rectifiers: Sequence[str], model: str) -> str:
+    """What a figure of some rectifiers says of a sanity check; empty without one.
+
+    Args:
+        sanity: the result, or None.
+        rectifiers: names, also with further choices of the mirror: "guided, unpooling centre".
+        model: the class of the model of the figure; empty if it is not known.
+
+    Raises:
+        KeyError: a rectifier was not checked.
+        TypeError: something else than the result of ``sanity``.
+        ValueError: it is of another model.
+    """
+    if sanity is None:
+        return ""
+    if not isinstance(sanity, Sanity):
+        raise TypeError(f"sanity={sanity!r} was given, expected the result of deconvnet.sanity")
+    if model and model != sanity.model:
+        raise ValueError(f"the sanity check is of {sanity.model}, the figure of {model}")
+    return sanity.line(*(name.partition(", ")[0] for name in rectifiers))
 
 
 def sanity(
@@ -215,7 +245,7 @@ def sanity(
     order: str = "top-down",
     stages: int | Sequence[str] = 8,
     init: str = "truncated_normal",
-    std: float = 0.01,
+    init_std: float = 0.01,
     random_state: int = 0,
     noisy: int = 0,
     shown: int = 1,
@@ -246,7 +276,7 @@ def sanity(
             matter. A normalisation belongs to the layer below it.
         init: "truncated_normal" (Adebayo et al. 2018) or "reset" (each layer's own
             ``reset_parameters``); see ``randomised.Randomiser``.
-        std: standard deviation of the former.
+        init_std: standard deviation of the former.
         random_state: seed; every layer has a generator of its own, the same in every order.
         noisy: average each map over so many copies of the image with noise of a tenth of its range
             (Hedström et al. 2023 use 50).
@@ -282,12 +312,12 @@ def sanity(
         net.with_rectifier(rule).record(pixels[:1], targets.layer)
     made = run(
         net.with_rectifier("gradient"), rules, pixels, targets, stages=stages, order=order,
-        init=init, std=std, noisy=noisy, random_state=random_state, shown=shown,
+        init=init, std=init_std, noisy=noisy, random_state=random_state, shown=shown,
         progress=progress,
     )  # fmt: skip
-    how = f"{init}, standard deviation {std:g}" if init == "truncated_normal" else init
+    how = f"{init}, standard deviation {init_std:g}" if init == "truncated_normal" else init
     return Sanity(
         given.names, targets.told, targets.units, made.stages, order, how, random_state, noisy,
         made.similarity, made.entropy, made.logit, made.convergence, made.places, pictures,
-        made.maps, made.notes,
+        made.maps, made.notes, type(net.model).__name__,
     )  # fmt: skip

@@ -230,22 +230,22 @@ def places_below(
     Stages whose weights no signal passes are left out.
     """
     reached = set(below(net.geometry(tuple(pixels.shape[1:]), [layer]), layer))
-    found = {}
+    passed = {}
     for stage in reversed(stages):
-        lowest = stage.weights[0].name
+        lowest = stage.weights[0].node
         readers = [graph.nodes[lowest], *(node for node in graph if lowest in node.sources)]
         for node in readers:
             sources = [one for one in node.sources if one in reached]
             if sources:
-                found[stage.name] = sources[0]
+                passed[stage.name] = sources[0]
                 break
-    return found
+    return passed
 
 
 def convergence(
     net: DeconvNet, pixels: Tensor, targets: Targets, places: Sequence[str], *, random_state: int
 ) -> NDArray[np.float64]:
-    """(places, images): the mean cosine of signals that start in random directions of the layer.
+    """(places, images): the mean |cosine| of signals that start in random directions of the layer.
 
     They start at the unit's position, with one normally distributed number a channel.
     """

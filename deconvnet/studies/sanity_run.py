@@ -17,6 +17,7 @@ from deconvnet.layers import Rectifier
 from deconvnet.net import DeconvNet
 from deconvnet.projection.receptive_field import boxes_of
 
+from .copies import copied, kept, trusted
 from .map_similarity import (
     MEASURES,
     NAN,
@@ -27,7 +28,7 @@ from .map_similarity import (
     ssim_of_either_sign,
     views,
 )
-from .randomised import Randomiser, Stage, copied, kept, stages_of, trusted, weights_below
+from .randomised import Randomiser, Stage, stages_of, weights_below
 from .sanity_maps import CONTROLS, Explainer, Maps, Targets, controls, convergence, in_parts
 from .sanity_maps import places_below as places_of
 from .values import bar
@@ -148,9 +149,9 @@ class Measured:
     def logit(self) -> Rows:
         """{row: (images,)} SSIM of the first maps and those of another channel of the same net."""
         targets = self.explain.targets
-        found = {row: np.full(len(self.pixels), NAN) for row in (*self.explain.rules, *CONTROLS)}
+        alike = {row: np.full(len(self.pixels), NAN) for row in (*self.explain.rules, *CONTROLS)}
         if targets.channels < 2:
-            return found
+            return alike
         others = targets.others(self.random_state)
         for first, part in in_parts(self.pixels):
             units = others[first : first + len(part)]
@@ -160,13 +161,13 @@ class Measured:
             for row, every in {**maps, **noise}.items():
                 for number, one in enumerate(every, start=first):
                     trained, other = self._first[row, number], self._inside(one, number)
-                    found[row][number] = ssim_of_either_sign(trained["signed"], signed_grey(other))
-        return found
+                    alike[row][number] = ssim_of_either_sign(trained["signed"], signed_grey(other))
+        return alike
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a run has found, in the words of ``Sanity``, which explains them."""
+    """What a run gives, in the words of ``Sanity``, which explains them."""
 
     stages: list[str]
     similarity: dict[str, Rows]

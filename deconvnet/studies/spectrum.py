@@ -12,21 +12,25 @@ from numpy.typing import NDArray
 from torch import nn
 
 from deconvnet.arguments import percent
+from deconvnet.data.pictures import Prepares
+from deconvnet.data.resolve import known_preprocessing
 from deconvnet.figures.spectrum_rows import SpectrumRow, spectrum_rows
 from deconvnet.layers import Rectifier
-from deconvnet.mining.exemplars import Reading, project_entries
+from deconvnet.mining.exemplars import Reading, node_of, project_entries, vectors_of
 from deconvnet.mining.progress import reporting
 from deconvnet.mining.source import source_of
 from deconvnet.net import DeconvNet
+from deconvnet.store.picture_reading import pictures_at, stored_entries
 from deconvnet.store.sources import names_of
 from deconvnet.store.store import Store, open_store
 from deconvnet.store.table import Entries, LayerTable, Sample
 from deconvnet.units import Exemplar
 
-from .bands import bands_of, captioned
+from .bands import bands_of, captioned, check_numbers
 from .exemplars import choose
 from .given import net_of
 from .result import Shown
+from .stored import CHANNELS, label_of, owner_at
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -48,10 +52,11 @@ class Spectrum(Shown):
         random_state: with which they were drawn.
         lowest_of: the layer whose lowest images are shown; "" if the store holds none.
         channels: {channel: its sample and its exemplars}, in ascending order.
-        model: the class of the model.
+        model: the class of the model, if they were recomputed.
         names: {image: the name that the data set knows it by}.
         bands: the bands that figures show, see ``deconvnet.units.shown``.
         note: what is to be known of the pictures; empty if they show what was read.
+        of: "channels", or "directions": then the channels are numbers of directions.
     """
 
     layer: str
@@ -65,6 +70,7 @@ class Spectrum(Shown):
     names: Mapping[int, str | int] = field(default_factory=dict)
     bands: tuple[int, ...] | None = None
     note: str = ""
+    of: str = CHANNELS
 
     def figure(
         self,
@@ -82,8 +88,9 @@ class Spectrum(Shown):
         result, see ``Shown.figure``.
         """
         told = (
-            f"Channels of {self.layer} ({self.rank} of a map) over n = {self.n} images drawn at "
-            f"random (random_state {self.random_state}); projections by {self.rectifier}"
+            f"{self.of.partition('/')[0].capitalize()} of {self.layer} ({self.rank} of a map) over "
+            f"n = {self.n} images drawn at random (random_state {self.random_state}); projections "
+            f"by {self.rectifier}"
         )
         if self.lowest_of:
             told += (
@@ -123,8 +130,9 @@ def spectrum(
     data: Any = None,
     rectifier: str | Rectifier | None = None,
     preprocessing: Any = None,
-    bands: Sequence[int] | None = None,
+    bands: int | Sequence[int] | None = None,
     progress: bool = True,
+    of: str = CHANNELS,
 ) -> Spectrum:
     """Channels from their lowest images over quantiles of a random sample to their strongest.
 
@@ -132,24 +140,81 @@ def spectrum(
     sample, the image at a quantile is the one whose rank is nearest. Images in which the unit is 0
     have no signal. The lowest images of a rectifier are those of the layer before it.
 
+    Images and projections are read from the store if it holds all of them under the rule (``embed``
+    writes these) and neither net nor data are given; else they are recomputed.
+
     Args:
         store: as ``mine(..., lowest=4, sample=256)`` or ``open_store`` gives it, or its path.
         layer: one of its layers.
         channels: numbers, or words as for ``exemplars``.
         net: a DeconvNet, or a model; by default as for ``exemplars``.
         data: the data set that was mined; by default as for ``exemplars``.
-        rectifier: the rule of the projections; by default that of the net.
+        rectifier: the rule of the projections; by default that of the net, without one
+            "deconvnet".
         preprocessing: turns tensors back into pictures, as for ``exemplars``.
         bands: of images of more than three bands, those that are shown, as for ``exemplars``.
         progress: show a bar after a second.
+        of: "channels" or "directions", as for ``exemplars``.
 
     Raises:
         KeyError, IndexError: no such layer or channel.
-        ValueError: the store holds no sample; a channel has too few images; model or data set are
-            not those that were mined.
+        ValueError: the store holds no sample, or no such directions; a channel has too few images;
+            model or data set are not those that were mined.
     """
+    check_numbers(bands)
     store = store if isinstance(store, Store) else open_store(store)
-    table = store[layer]
+    table, sample, drawn, wanted = _asked(store, layer, channels, of)
+    every, rule, kind, prepared = _exemplars(
+        store, layer, wanted,
+        net=net, data=data, rectifier=rectifier, preprocessing=preprocessing, progress=progress,
+    )  # fmt: skip
+    rows = {
+        channel: _row(
+            label_of(channel, of),
+            channel,
+            sample,
+            slots=slots,
+            those=[e for e in every if e.unit.channel == channel],
+        )
+        for channel, slots in drawn.items()
+    }
+    rank = "maximum" if table.peak is None else "mean"
+    state = int(str(store.attributes.get("random_state", 0)))
+    n = int((sample.image >= 0).sum())
+    below = table.lowest.of if table.lowest is not None else ""
+    names = names_of(store, [one.unit.image for one in every])
+    return Spectrum(
+        layer, rule, rank, n, state, below, rows, kind, names, bands_of(bands, prepared, every),
+        prepared.note if prepared else "", of,
+    )  # fmt: skip
+
+
+def is_stored(
+    store: Store,
+    layer: str,
+    channels: str | int | Sequence[int],
+    *,
+    rectifier: str,
+    of: str = CHANNELS,
+) -> bool:
+    """Whether a store holds all pictures of a spectrum, which then needs no model and no data.
+
+    The arguments are those of ``spectrum``.
+    """
+    return _all_stored(store, layer, _asked(store, layer, channels, of)[-1], rectifier)
+
+
+_Slots = Mapping[str, list[int]]
+"""Of a channel: {"lowest", "sample", "strongest"}."""
+_Places = Mapping[str, Sequence[tuple[int, int]]]
+"""{where a table stands: (channel, slot) of its entries}."""
+
+
+def _asked(
+    store: Store, layer: str, channels: str | int | Sequence[int], of: str
+) -> tuple[LayerTable, Sample, Mapping[int, _Slots], _Places]:
+    """The table that is asked for, its sample, the slots of each channel, and the entries."""
+    table, start = owner_at(store[layer], layer, of)
     if table.sample is None:
         raise ValueError(
             f"the store holds no sample of {layer}; mine it with sample=256: mine(..., lowest=4, "
@@ -158,46 +223,77 @@ def spectrum(
     chosen = choose(table, channels) if isinstance(channels, str) else channels
     numbers = table.listed_channels(layer, chosen)
     drawn = {channel: _drawn(table, table.sample, channel) for channel in numbers}
-    model, data = source_of(store, net, data, preprocessing=preprocessing)
-    mirrored = net_of(model, rectifier)
-    reading = Reading(store, mirrored, data, preprocessing)
-
-    def made(of: Entries | None, name: str, part: str) -> list[Exemplar]:
-        places = [(c, slot) for c, slots in drawn.items() for slot in slots[part]]
-        if of is None or not places:
-            return []
-        with reporting(None, part, progress=progress, unit="unit") as report:
-            exemplars = project_entries(
-                store, of, name, places, net=mirrored, dataset=reading.dataset,
-                preprocessing=reading.preprocessing, report=report,
-            )  # fmt: skip
-        ranked = [float(of.activation[place]) for place in places]  # a mean is not the unit's own
-        return [replace(e, activation=a) for e, a in zip(exemplars, ranked, strict=True)]
-
-    lowest = table.lowest
-    below = lowest.of if lowest is not None else ""
-    every = [
-        *made(lowest, below, "lowest"), *made(table.sample, layer, "sample"),
-        *made(table, layer, "strongest"),
-    ]  # fmt: skip
-    rows = {
-        channel: _row(channel, table.sample, slots, [e for e in every if e.unit.channel == channel])
-        for channel, slots in drawn.items()
+    paths = {"lowest": f"{start}/lowest", "sample": f"{start}/sample", "strongest": start}
+    wanted = {
+        path.lstrip("/"): [(c, slot) for c, slots in drawn.items() for slot in slots[part]]
+        for part, path in paths.items()
     }
-    rule, kind = str(mirrored.policies), type(mirrored.model).__name__
-    rank = "maximum" if table.peak is None else "mean"
-    state = int(str(store.attributes.get("random_state", 0)))
-    n = int((table.sample.image >= 0).sum())
-    names = names_of(store, [one.unit.image for one in every])
-    prepared = reading.preprocessing
-    return Spectrum(
-        layer, rule, rank, n, state, below, rows, kind, names, bands_of(bands, prepared, every),
-        prepared.note,
-    )  # fmt: skip
+    return table, table.sample, drawn, {path: some for path, some in wanted.items() if some}
+
+
+def _exemplars(
+    store: Store,
+    layer: str,
+    wanted: _Places,
+    *,
+    net: DeconvNet | nn.Module | None,
+    data: Any,
+    rectifier: str | Rectifier | None,
+    preprocessing: Any,
+    progress: bool,
+) -> tuple[list[Exemplar], str, str, Prepares | None]:
+    """The exemplars of entries (channel, slot) of tables, by where these stand.
+
+    Returns:
+        The exemplars, with the activations of the tables; their rule; the class of the model, ""
+        where they were read from the store; and the preprocessing, if it is known.
+    """
+    tables = store[layer].every
+    rule, kind = rectifier if isinstance(rectifier, str) else str(rectifier or "deconvnet"), ""
+    if net is None and data is None and _all_stored(store, layer, wanted, rule):
+        prepared = known_preprocessing(preprocessing, attributes=store.attributes)
+        made = {
+            path: stored_entries(store, layer, places, rectifier=rule, path=path)
+            for path, places in wanted.items()
+        }
+    else:
+        model, data = source_of(store, net, data, preprocessing=preprocessing)
+        mirrored = net_of(model, rectifier)
+        reading = Reading(store, mirrored, data, preprocessing)
+        rule, kind = str(mirrored.policies), type(mirrored.model).__name__
+        prepared, made = reading.preprocessing, {}
+        for path, places in wanted.items():
+            with reporting(None, path or "strongest", progress=progress, unit="unit") as report:
+                made[path] = project_entries(
+                    store, tables[path], node_of(tables[path], layer), places, net=mirrored,
+                    dataset=reading.dataset, preprocessing=reading.preprocessing,
+                    direction=vectors_of(store[layer], path), report=report,
+                )  # fmt: skip
+    every = []
+    for path, those in made.items():
+        ranked = tables[path].activation  # a mean is not the unit's own
+        for one, place in zip(those, wanted[path], strict=True):
+            every.append(replace(one, activation=float(ranked[place])))
+    return every, rule, kind, prepared
+
+
+def _all_stored(store: Store, layer: str, wanted: _Places, rule: str) -> bool:
+    """Whether the store holds the pictures of all these entries, by the path of their table."""
+    for path, places in wanted.items():
+        pictures = pictures_at(store, layer, path)
+        projections = pictures.projections.get(rule) if pictures else None
+        if projections is None or any(projections.offset[place] < 0 for place in places):
+            return False
+    return True
 
 
 def _row(
-    channel: int, sample: Sample, slots: Mapping[str, list[int]], those: Sequence[Exemplar]
+    label: str,
+    channel: int,
+    sample: Sample,
+    *,
+    slots: _Slots,
+    those: Sequence[Exemplar],
 ) -> SpectrumRow:
     values = sample.activation[channel]
     values = values[np.isfinite(values)]
@@ -207,10 +303,10 @@ def _row(
         *["strongest"] * len(slots["strongest"]),
     ]  # fmt: skip
     zero = float((values == 0).mean())
-    return SpectrumRow(f"channel {channel}", values, zero, names, those)
+    return SpectrumRow(label, values, zero, names, those)
 
 
-def _quantiles(slots: Mapping[str, list[int]]) -> Sequence[float]:
+def _quantiles(slots: _Slots) -> Sequence[float]:
     return QUANTILES if slots["lowest"] else WITHOUT_LOWEST
 
 
@@ -219,16 +315,14 @@ def _drawn(table: LayerTable, sample: Sample, channel: int) -> dict[str, list[in
     strongest = _first(table, channel)[::-1]
     lowest = _first(table.lowest, channel) if table.lowest is not None else []
     drawn = {"lowest": lowest, "strongest": strongest}
-    usable = np.flatnonzero(_seen(sample, channel))
-    if not len(usable) or len(strongest) < ENDS or (table.lowest is not None) > len(lowest):
+    usable = _seen(sample, channel).sum()
+    if not usable or len(strongest) < ENDS or (table.lowest is not None) > len(lowest):
         raise ValueError(
             f"channel {channel} has {len(strongest)} strongest images, {len(lowest)} lowest and "
-            f"{len(usable)} in the sample; expected at least {ENDS}, 1 and 1: leave it out, or "
+            f"{usable} in the sample; expected at least {ENDS}, 1 and 1: leave it out, or "
             "mine more images"
         )
-    order = usable[np.argsort(sample.activation[channel, usable], kind="stable")]
-    ranks = [round(q * (len(order) - 1)) for q in _quantiles(drawn)]
-    return {**drawn, "sample": order[ranks].tolist()}
+    return {**drawn, "sample": sample.at_quantiles(channel, _quantiles(drawn))}
 
 
 def _first(table: Entries, channel: int) -> list[int]:

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from deconvnet.arguments import listed
 from deconvnet.data.given_images import GivenImages
+from deconvnet.layers import UnmirroredError
 from deconvnet.mining.exemplars import project_units
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field
+from deconvnet.projection.recording import Recording
 from deconvnet.units import Box, Exemplar, Region, Unit
 
 from .given import layer_of
@@ -25,9 +27,44 @@ from .given import layer_of
 Target = int | Unit | Region
 
 
+class Recordings:
+    """Forward passes of the images of one call, which its rules share.
+
+    What is recorded under "gradient" serves every rule that needs no more; for others, such as
+    "rectgrad", the images run again.
+
+    Args:
+        net: under any rule; its other choices are kept.
+        images: (batch, channels, *size), preprocessed.
+    """
+
+    def __init__(self, net: DeconvNet, images: Tensor) -> None:
+        self.images = images
+        self._plain = net.with_rectifier("gradient")
+        self._kept: dict[tuple[int | None, str | nn.Module | None], Recording] = {}
+
+    def of(
+        self, net: DeconvNet, layer: str | nn.Module | None, image: int | None = None
+    ) -> Recording:
+        """A recording of a layer, of one image or of all, that the rule of this net can use."""
+        images = self.images if image is None else self.images[image : image + 1]
+        place = image, layer
+        if place not in self._kept:
+            made = self._plain.record(images, layer)
+            self._kept |= {(image, name): made for name in made.activations} | {place: made}
+        recording = self._kept[place]
+        try:
+            recording.under(net.policies)
+        except UnmirroredError:
+            raise
+        except ValueError:  # it needs what gradient does not keep
+            return net.record(images, layer)
+        return recording
+
+
 def targets_of(
     net: DeconvNet,
-    images: Tensor,
+    recordings: Recordings,
     layer: str | nn.Module | None = None,
     channel: int | None = None,
     *,
@@ -42,9 +79,9 @@ def targets_of(
     """
     check_exclusive(layer, channel, target)
     if layer is not None and channel is not None:
-        target = Unit(layer_of(layer, net, images), channel)
+        target = Unit(layer_of(layer, net, recordings.images), channel)
     if target is None:
-        name, maps = next(iter(net.record(images, layer).activations.items()))
+        name, maps = next(iter(recordings.of(net, layer).activations.items()))
         best = maps.reshape(*maps.shape[:2], -1).amax(2).argmax(1).tolist()
         return [[Unit(name, one)] for one in best]
     wanted = listed(target, Integral, Unit, Region)
@@ -57,9 +94,9 @@ def targets_of(
     if not wanted:
         raise ValueError("no targets were given; leave target= out for the likeliest class")
     classes: Any = [one for one in wanted if isinstance(one, Integral)]
-    top = next(iter(net.record(images[:1]).activations)) if classes else ""
+    top = next(iter(recordings.of(net, None).activations)) if classes else ""
     units = [Unit(top, int(one)) if isinstance(one, Integral) else one for one in wanted]
-    return [units for _ in images]
+    return [units for _ in recordings.images]
 
 
 def label(target: Unit | Region, one: Exemplar, classes: Sequence[str]) -> str:
@@ -105,9 +142,15 @@ def target_of(text: str) -> Target:
 
 
 def project_targets(
-    net: DeconvNet, given: GivenImages, targets: Sequence[Sequence[Unit | Region]]
+    net: DeconvNet,
+    given: GivenImages,
+    targets: Sequence[Sequence[Unit | Region]],
+    recordings: Recordings,
 ) -> list[Exemplar]:
-    """The targets of every image as exemplars, image by image."""
+    """The targets of every image as exemplars, image by image.
+
+    Units with a position may run on no more than what they see, and share no recording.
+    """
     made: dict[tuple[int, int], Exemplar] = {}
     units = {
         (image, number): replace(one, image=image)
@@ -117,20 +160,25 @@ def project_targets(
     }
     for layer in dict.fromkeys(unit.layer for unit in units.values()):
         here = {place: unit for place, unit in units.items() if unit.layer == layer}
-        images, wanted = given.tensor, list(here.values())
-        some = project_units(net, images, wanted, preprocessing=given.prepared)
+        wanted, placed = list(here.values()), all(unit.position for unit in here.values())
+        some = project_units(
+            net, given.tensor, wanted, preprocessing=given.prepared,
+            recording=None if placed else recordings.of(net, layer),
+        )  # fmt: skip
         made.update(zip(here, some, strict=True))
     for image, those in enumerate(targets):
         for number, one in enumerate(those):
             if isinstance(one, Region):
-                made[image, number] = _project_region(net, given, one, image)
+                made[image, number] = _project_region(net, given, one, image, recordings)
     return [made[place] for place in sorted(made)]
 
 
-def _project_region(net: DeconvNet, given: GivenImages, region: Region, image: int) -> Exemplar:
+def _project_region(
+    net: DeconvNet, given: GivenImages, region: Region, image: int, recordings: Recordings
+) -> Exemplar:
     """All units of a region together: they start with their activations, the others with zero."""
     pixels = given.tensor[image : image + 1]
-    recording = net.record(pixels, region.layer)
+    recording = recordings.of(net, region.layer, image)
     ((layer, maps),) = recording.activations.items()
     if not 0 <= region.channel < maps.shape[1]:
         raise IndexError(

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deconvnet.arguments import by, listed, numeral
+from deconvnet.arguments import Brief, by, listed
 from deconvnet.figures import TraceRow, trace_column
+from deconvnet.figures.canvas.lettering import digits
 from deconvnet.layers import Rectifier
 from deconvnet.net import DeconvNet
 from deconvnet.projection.geometry import Step
@@ -34,7 +35,7 @@ Map = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class TracedNode:
+class TracedNode(Brief):
     """The signal at the output of one node.
 
     Args:
@@ -110,7 +111,7 @@ class Trace(Shown):
             )
             for node in self.nodes
         ]  # fmt: skip
-        told = f"{self.unit} = {numeral(self.activation)}, by {self.rectifier}" if caption else None
+        told = f"{self.unit} = {digits(self.activation)}, by {self.rectifier}" if caption else None
         window = _window(self.box, self.nodes[-1].size[1:])
         return trace_column(
             rows, window=window, width=width, title=title, caption=told, parent=parent

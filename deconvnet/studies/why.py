@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deconvnet.arguments import numeral, percent
+from deconvnet.arguments import percent
 from deconvnet.figures import HeatPanel, Panel, pad_to, panels, signed, tile
+from deconvnet.figures.canvas.lettering import digits
 from deconvnet.mining.exemplars import project_units
 from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store
@@ -93,7 +94,7 @@ class Why(Shown):
         """
         known, true = self.known[1], self.known[0]
         told = (
-            f"{known} instead of {true}, margin {numeral(self.margin)}; units of {self.layer} by "
+            f"{known} instead of {true}, margin {digits(self.margin)}; units of {self.layer} by "
             f"what they add to it, patch and projection by {self.rectifier}"
         )
         rows: list[list[Panel | HeatPanel]] = [[self._image(), *self._maps(), self._rescues()]]
@@ -147,7 +148,7 @@ class Why(Shown):
             most = [max(each.shape[axis] for each in pictures) for axis in (0, 1)]
             block = tile([pad_to(each, *most) for each in pictures], columns=2)
             label = f"{self.layer}:{channel}"
-            row.append(Panel(block, label, f"{numeral(abs(self.speaks[channel]))} for {word}"))
+            row.append(Panel(block, label, f"{digits(abs(self.speaks[channel]))} for {word}"))
         return row
 
 

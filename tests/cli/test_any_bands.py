@@ -87,6 +87,36 @@ def test_the_size_of_layers(capfd, here, size):
     assert told["layers"]["0"]["size"] == [26, 26]
 
 
+CLASSIFIERS = """
+from torch import nn
+
+def grey(): return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2704, 3))
+def four(): return nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2704, 3))
+def signal(): return nn.Sequential(nn.Conv1d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(52, 3))
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.*states no preprocessing")
+@pytest.mark.parametrize(
+    ("model", "given", "taken", "advice"),
+    [
+        ("grey", (), "1 x 224 x 224", "--size 1xHEIGHTxWIDTH"),
+        ("four", (), "4 x 224 x 224", "--size 4xHEIGHTxWIDTH"),
+        ("signal", (), "1 x 224", "--size 1xLENGTH"),
+        ("grey", ("--size", "3x28x28"), "3 x 28 x 28", "--size CHANNELSxHEIGHTxWIDTH"),
+    ],
+)
+def test_a_model_of_another_size_says_what_to_do(capfd, here, model, given, taken, advice):
+    (here / "c.py").write_text(CLASSIFIERS)
+    code, _, err = said(capfd, "layers", f"c.py:{model}", *given)
+    assert code == 2
+    told = err.strip().splitlines()[-1]
+    assert "do not fit the model" in told
+    sizes = " ".join(given) or "no --size"
+    assert f"; {sizes} was given, so that images are {taken}: give the size" in told
+    assert told.endswith(advice)
+
+
 @pytest.mark.filterwarnings("ignore:.*states no preprocessing")
 def test_bands(capfd, here):
     mining = ("mine", "m.py:four", "four", "--size", "28", "-k", 2, "-o", "f.h5")

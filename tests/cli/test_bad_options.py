@@ -3,6 +3,7 @@
 import re
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,9 +28,13 @@ def files(tmp_path_factory):
     mine(other, data, folder / "other.h5", ["relu2"], 2, source=source)
     torch.save(other.state_dict(), folder / "other.pth")
     torch.save({"weight": torch.zeros(3)}, folder / "wrong.pth")
+    torch.save(other.state_dict(), folder / "epoch1.pth")
+    torch.save({"weight": torch.zeros(3)}, folder / "epoch2.pth")
     (folder / "page.pth").write_text("<html>404</html>")
     (folder / "cut.h5").write_bytes((folder / "top.h5").read_bytes()[:3000])
     (folder / "empty").mkdir()
+    np.save(folder / "wide.npy", np.ones((2, 97)))
+    np.save(folder / "zero.npy", np.eye(96)[:2] * [[1], [0]])
     return folder
 
 
@@ -74,12 +79,24 @@ BAD = {
     f"why {MODEL} photos/cat0.png --true 367": "true=367 was given",
     f"architectures {MODEL} --data photos": "MODEL was 'zoo:zfnet_mini', expected NAME=MODEL",
     f"architectures a={MODEL} a={MODEL} --data photos": "the names a, a; give each once",
+    f"architectures a={MODEL} --data photos --weights b.pth": "b.pth., expected NAME=FILE",
     f"architectures a={MODEL} --data photos --weights b=other.pth": "--weights names b, expected",
     f"architectures a={MODEL} --data photos --weights a=wrong.pth": "not those of this ZFNetMini",
     f"architectures a={MODEL} --data photos --radius 0": "radius=0.0 was given",
     f"architectures a={MODEL} --data empty": "there is no image in 'empty'",
     "architectures a=nets.py:gelu --data photos --size 64 --mean 0 --std 1": "GELU|convolutions",
     f"evolution {MODEL} photos --checkpoints other.pth": "'other.pth' has no number in its name",
+    f"evolution {MODEL} photos --checkpoints epoch1.pth": "expected two or more, all diff",
+    f"evolution {MODEL} photos --checkpoints epoch1.pth epoch2.pth": "'epoch2.pth' are not those",
+    f"evolution {MODEL} photos --checkpoints epoch1.pth epoch2.pth --layer relu9": "not those of",
+    f"localize {MODEL} photos/cat0.png --target 367": "target=367 was given",
+    f"localize {MODEL} photos/cat0.png --threshold 2": "threshold",
+    f"effective-field {MODEL} photos/cat0.png --channels 256": "relu5 has no channel 256",
+    f"invariance {MODEL} photos/cat0.png --layers relu9": "no layer is called 'relu9'",
+    f"class-model {MODEL} --target 1 --steps 0": "steps",
+    f"why {MODEL} photos/cat0.png --true cat": "'cat' was given, which is none of the class names",
+    f"{OCCLUSION} --stride 0": "stride=0 was given",
+    f"{OCCLUSION} --value 1,2": "value",
     f"evolution {MODEL} photos --checkpoints empty": "no checkpoints in 'empty'",
     GELU: r"at 1: .*GELU.*(derivative|rectify)",
     "layers vgg16": "'vgg16' is no model; write torchvision:NAME, timm:NAME, zoo:NAME, path",
@@ -119,7 +136,16 @@ BAD = {
     f"{EXEMPLARS} --channels random:0": "channels were 'random:0'; write 0-15",
     f"{MINE} --dry-run --nan ignore": "nan was 'ignore'",
     f"{MINE} --device meta": "device 'meta' cannot be used here: it holds no values",
-    "verify top.h5 --seed -1": "seed=-1 was given, expected 0 or more",
+    f"{MINE} --layers relu2 --directions relu2": "'relu2' was given, expected LAYER=FILE.npy",
+    f"{MINE} --layers relu2 --directions relu2=none.npy": "No such file or directory: 'none.npy'",
+    f"{MINE} --layers relu2 --directions relu2=nets.py": "'nets.py' holds no array of numbers",
+    f"{MINE} --layers relu2 --directions relu2=wide.npy": "relu2 has 96 channels",
+    f"{MINE} --layers relu2 --directions relu2=zero.npy": "direction 1 of relu2 is zero",
+    f"{MINE} --directions relu2=zero.npy relu2=wide.npy": "relu2= was given twice",
+    f"{EXEMPLARS} --of units": "of='units' was given, expected 'channels' or 'directions'",
+    f"{EXEMPLARS} --of directions": "the store holds no directions of relu2; mine them",
+    f"{EXEMPLARS} --end lowest": "the store holds no lowest images; mine them",
+    "verify top.h5 --seed -1": "random_state=-1 was given, expected 0 or more",
     "embed top.h5 -o other.h5": "'other.h5' is there already; write to another file",
     f"{EXEMPLARS} --channels best": "channels were 'best'; write 0-15",
     "exemplars top.h5 --layer relu3": "there is no layer 'relu3' in 'top.h5'; did you mean 'relu2'",
@@ -203,6 +229,21 @@ def test_it_is_told_before_a_model_is_loaded(files, monkeypatch, capfd, command,
     assert message in err
     with pytest.raises(AssertionError, match="a model is loaded"):
         said(capfd, *VISUALIZE.split())
+
+
+@pytest.mark.parametrize("command", ["occlusion", "invariance", "localize", "why"])
+def test_a_class_of_a_classifier_that_was_not_trained(files, monkeypatch, capfd, command):
+    """The weights of a trunk leave the scores random."""
+    state = zoo.zfnet_mini().state_dict()
+    trunk = {name: value for name, value in state.items() if not name.startswith("classifier")}
+    torch.save(trunk, files / "trunk.pth")
+    monkeypatch.chdir(files)
+    named = "--true 1" if command == "why" else "--target 1"
+    code, _, err = said(
+        capfd, command, MODEL, "photos/cat0.png", "--weights", "trunk.pth", *named.split()
+    )
+    assert code == 2
+    assert "the class scores are not covered by the weights, which end below classifier" in err
 
 
 def test_an_interruption(monkeypatch, capfd):

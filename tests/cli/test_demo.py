@@ -58,6 +58,13 @@ def check(folder, told, *, layers, grids):
     opened = set(re.findall(r'class="opened" id="(\w+)"', page))
     assert opened == set(re.findall(r'<a href="#(f\d+s\d+)"', page))
     assert len(opened) >= len(grids)
+    (atlas,) = re.findall(r'href="(atlas/[^"]+)"', page)
+    listed = (folder / atlas).read_text()
+    assert all(f">{layer}</a>" in listed for layer in layers)
+    units = sum(store[layer].channels for layer in layers)
+    assert f"each of the {units} units" in page
+    alive = sum(int((store[layer].nonzero > 0).sum()) for layer in layers)
+    assert len(list((folder / "atlas/sprites").glob("*/*-strongest-1.webp"))) == alive
 
 
 def test_a_small_demo(tmp_path, capfd, monkeypatch):

@@ -24,7 +24,7 @@ COMMANDS = (
 )
 COMMANDS += ("embed", "relu-table", "occlusion", "trace", "class-model", "localize")
 COMMANDS += ("effective-field", "invariance", "correspondence", "why", "evolution")
-COMMANDS += ("architectures",)
+COMMANDS += ("architectures", "sanity")
 
 
 def python(*arguments, cwd=ROOT, **options):

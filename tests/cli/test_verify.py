@@ -34,7 +34,9 @@ def test_a_good_store(files, capfd):
     code, out, _ = said(capfd, "verify", files / "top.h5", "-n", 50, "--seed", 3)
     assert code == 0
     first, last = out.splitlines()
-    assert re.match(r"50 of 1869 entries \(seed 3\) recomputed over 5 images: 50 .* equal", first)
+    assert re.match(
+        r"50 of 1869 entries \(random state 3\) recomputed over 5 images: 50 .* equal", first
+    )
     assert last == f"passed: {files / 'top.h5'} is what this model and this data set give"
 
 

@@ -75,7 +75,7 @@ def test_later_calls_take_what_the_store_says(photos, tmp_path):
     assert verify(store, net, photos).passed
     assert verify(store, DeconvNet(net), str(photos), preprocessing=PREPARE).passed
     assert not verify(store, net, photos, preprocessing=OTHER).passed
-    made = embed(store, net, str(photos), projections="guided", path=tmp_path / "b.h5")
+    made = embed(store, net, str(photos), rectifiers="guided", path=tmp_path / "b.h5")
     found = project_exemplars(made, "1", 2, net=DeconvNet(net, "guided"), dataset=str(photos))
     kept = stored_exemplars(made, "1", 2, rectifier="guided")
     assert [e.activation for e in kept[2]] == [e.activation for e in found[2]]

@@ -79,3 +79,11 @@ def test_a_missing_picture_leaves_the_old_page(tmp_path, picture):
     with pytest.raises(FileNotFoundError):
         page(tmp_path, tmp_path / "gone.png")
     assert file.read_bytes() == old
+
+
+def test_other_pages_are_linked_and_their_texts_stay_text(tmp_path):
+    links = {"atlas/index.html": "all <units>", "a b/#.html": "odd"}
+    path = write_page(tmp_path / "i.html", title="demo", text="about", entries=[], links=links)
+    text = path.read_text()
+    assert '<a href="atlas/index.html">all &lt;units&gt;</a>' in text
+    assert '<a href="a%20b/%23.html">odd</a>' in text

@@ -3,6 +3,7 @@ import re
 import numpy as np
 import pytest
 from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
@@ -121,7 +122,54 @@ def test_filters(faults, shape, wide, grid):
         assert np.array_equal(tile, np.rint((0.5 + 0.5 * one / np.abs(one).max()) * 255))
 
 
-@pytest.mark.parametrize("shape", [(8, 64, 3, 3), (3, 7, 7), (0, 3, 7, 7)])
+@pytest.mark.parametrize("shape", [(8, 3, 3, 3, 3, 3), (7, 7), (0, 3, 7, 7)])
 def test_filters_of_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match=re.escape(str(shape)) + ".*first convolution"):
         filters(np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("bands", "picked"),
+    [((3, 2, 1), [3, 2, 1]), (4, [4, 4, 4]), ((4,), [4, 4, 4]), (None, [0, 1, 2])],
+)
+def test_filters_of_other_bands(faults, bands, picked):
+    weights = np.random.default_rng(0).normal(size=(4, 5, 3, 3))
+    figure = filters(weights, bands=bands, caption="features.0")
+    assert faults(figure) == []
+    drawn = np.asarray(figure.findobj(AxesImage)[0].get_array())
+    one = weights[0, picked].transpose(1, 2, 0)
+    tile = drawn[: 3 * 16 : 16, : 3 * 16 : 16]
+    assert np.array_equal(tile, np.rint((0.5 + 0.5 * one / np.abs(one).max()) * 255))
+    told = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert f"{', '.join(map(str, dict.fromkeys(picked)))} of 5" in " ".join(told.split())
+
+
+@pytest.mark.parametrize("bands", [(0, 1), (5,), (-1,), 9])
+def test_bands_that_filters_do_not_have(bands):
+    with pytest.raises(ValueError, match="for an image of 5 bands, expected three of 0 to 4"):
+        filters(np.ones((4, 5, 3, 3)), bands=bands)
+
+
+def test_filters_of_videos_are_frames_in_a_row(faults):
+    weights = np.random.default_rng(0).normal(size=(4, 3, 2, 5, 5))
+    figure = filters(weights)
+    assert faults(figure) == []
+    drawn = np.asarray(figure.findobj(AxesImage)[0].get_array())
+    factor, most = -(-48 // 5), np.abs(weights[0]).max()  # one scale for all frames
+    for frame in range(2):
+        left = frame * (5 + 1) * factor
+        tile = drawn[: 5 * factor : factor, left : left + 5 * factor : factor]
+        one = weights[0, :, frame].transpose(1, 2, 0)
+        assert np.array_equal(tile, np.rint((0.5 + 0.5 * one / most) * 255))
+
+
+@pytest.mark.parametrize(("bands", "curves"), [(None, 2), ([1], 1), (0, 1)])
+def test_filters_of_signals_are_curves(faults, bands, curves):
+    weights = np.random.default_rng(0).normal(size=(6, 2, 9))
+    figure = filters(weights, bands=bands)
+    assert faults(figure) == []
+    lines = [line for line in figure.findobj(Line2D) if len(line.get_xdata()) == 9]
+    assert len(lines) == 6 * curves
+    first = np.asarray(lines[0].get_ydata())
+    signal = weights[0, 0 if bands in (None, 0) else 1]
+    assert np.corrcoef(first, signal)[0, 1] == pytest.approx(-1)  # downwards on a sheet

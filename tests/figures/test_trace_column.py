@@ -3,7 +3,7 @@ import pytest
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
-from deconvnet.figures import TraceRow, trace_column
+from deconvnet.figures import PaperFigure, TraceRow, trace_column
 from deconvnet.figures.trace_column import _part
 
 WHOLE = (0.0, 1.0, 0.0, 1.0)
@@ -35,10 +35,11 @@ def test_long_names_are_cut(faults, wide):
     assert faults(trace_column([long, row()], width=wide)) == []
 
 
-def test_a_wide_figure_has_two_columns_and_they_are_read_downwards():
-    def places(figure, name):
-        return next(t.get_position() for t in figure.findobj(Text) if t.get_text() == name)
+def places(figure, name):
+    return next(t.get_position() for t in figure.findobj(Text) if t.get_text() == name)
 
+
+def test_a_wide_figure_has_two_columns_and_they_are_read_downwards():
     wide, narrow = trace_column(rows(8)), trace_column(rows(8), width="cvpr")
     assert places(wide, "node0")[0] < places(wide, "node4")[0]
     assert places(wide, "node0")[1] == places(wide, "node4")[1]
@@ -69,3 +70,14 @@ def test_maps_are_cut_at_the_window_but_hold_every_cell_with_a_signal():
     assert _part((20, 20), (0.5, 0.75, 0.25, 0.5), signal) == (slice(2, 15), slice(5, 19))
     assert _part((20, 20), (0.5, 0.5, 0.0, 0.05), None) == (slice(8, 12), slice(0, 3))
     assert _part((1, 2), WHOLE, None) == (slice(0, 1), slice(0, 2))
+
+
+def test_a_parent_has_its_own_width_and_one_that_is_too_low_says_what_it_needs():
+    parent = PaperFigure(3.25, 12.0)
+    trace_column(rows(8), parent=parent)
+    narrow = trace_column(rows(8), width=3.25)
+    height = narrow.get_size_inches()[1]
+    assert places(parent, "node4")[0] == places(narrow, "node4")[0]
+    with pytest.raises(ValueError, match=rf"make the parent at least {height:.2f} inches high"):
+        trace_column(rows(8), parent=PaperFigure(3.25, 2.0))
+    trace_column(rows(8), parent=PaperFigure(3.25, height + 0.01))

@@ -1,6 +1,8 @@
 """What public objects look like when they are printed, or shown in a notebook."""
 
 import dataclasses
+import importlib
+import pkgutil
 import re
 from html.parser import HTMLParser
 
@@ -10,11 +12,15 @@ import torch
 from torch import nn
 
 import deconvnet as dn
+import deconvnet.figures
+import deconvnet.studies
 from deconvnet import DeconvNet, Preprocessing, Rectifier, Region, Unit, zoo
 from deconvnet.arguments import LONGEST_REPR, Brief, brief, html_table
 from deconvnet.data import ImageFolder
+from deconvnet.figures import ImageRow
 from deconvnet.layers import Policies, rectifier
 from deconvnet.store.store import write_store
+from deconvnet.studies.result import Shown
 from deconvnet.testing import check_model
 from deconvnet.units import Exemplar
 from tests.support.small_tables import table
@@ -114,6 +120,29 @@ def test_every_public_class_is_looked_at(things):
     public = {getattr(dn, name) for name in dn.__all__}
     public = {one for one in public if isinstance(one, type) and not issubclass(one, Exception)}
     assert public <= shown
+
+
+def parts_of_results():
+    """The data classes of figures and studies, some of whose fields are arrays or images."""
+    for package in (deconvnet.figures, deconvnet.studies):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            for one in vars(importlib.import_module(module.name)).values():
+                if not dataclasses.is_dataclass(one) or one.__module__ != module.name:
+                    continue
+                types = " ".join(str(field.type) for field in dataclasses.fields(one))
+                if re.search(r"Array|Map\b|Numbers|Tensor|Exemplar|Panel", types):
+                    yield one
+
+
+@pytest.mark.parametrize("kind", list(parts_of_results()), ids=lambda kind: kind.__name__)
+def test_no_part_of_a_result_prints_arrays(kind):
+    assert issubclass(kind, Brief | Shown), f"{kind} prints every number it holds"
+
+
+def test_a_row_of_a_figure_is_told_in_a_line():
+    row = ImageRow(np.zeros((300, 300, 3)), [], "cat.jpg")
+    assert repr(row) == "ImageRow(image=float64 (300, 300, 3), units=[], name='cat.jpg')"
+    assert ImageRow in parts_of_results()
 
 
 @dataclasses.dataclass

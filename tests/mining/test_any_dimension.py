@@ -91,7 +91,7 @@ def test_patches_and_projections_are_cut_from_the_image(mined):
 def embedded(mined, tmp_path_factory):
     one, store = mined
     path = tmp_path_factory.mktemp("embedded") / "top.h5"
-    return embed(store, one.model, one.images, projections="guided", path=path)
+    return embed(store, one.model, one.images, rectifiers="guided", path=path)
 
 
 def test_what_is_embedded_comes_back(mined, embedded):
@@ -147,7 +147,7 @@ def test_signals_need_no_preprocessing(tmp_path):
     one = CASES["signal"]()
     store = mine(one.model, one.images, tmp_path / "a.h5", k=K)
     assert store.attributes["transform"] == "unknown"
-    made = embed(store, one.model, one.images, projections="guided", path=tmp_path / "b.h5")
+    made = embed(store, one.model, one.images, rectifiers="guided", path=tmp_path / "b.h5")
     assert verify(made, one.model, one.images, n=None).passed
     (first, *_), *_ = stored_exemplars(made, LAYER, [0], rectifier="guided").values()
     seen = one.images[first.unit.image].T.numpy()[first.box.slices]

@@ -47,7 +47,7 @@ def work(tmp_path_factory):
     model, images = Ties(quantised=False).eval(), smooth(11)
     folder = tmp_path_factory.mktemp("embed")
     store = mine(model, Pictures(images), folder / "top.h5", LAYERS, 4, 4)
-    made = embedded(store, model, images, projections=POLICIES, path=folder / "new" / "all.h5")
+    made = embedded(store, model, images, rectifiers=POLICIES, path=folder / "new" / "all.h5")
     return store, made, model, images
 
 
@@ -109,7 +109,7 @@ def test_the_tables_are_untouched_and_old_readers_pass_over_pictures(work):
 def test_the_same_bytes_whatever_is_in_memory(work, tmp_path, monkeypatch):
     store, made, model, images = work
     monkeypatch.setattr("deconvnet.mining.embed.AT_ONCE", 1)  # one channel at a time
-    embedded(store, model, images, projections=POLICIES, path=tmp_path / "a.h5")
+    embedded(store, model, images, rectifiers=POLICIES, path=tmp_path / "a.h5")
     assert (tmp_path / "a.h5").read_bytes() == made.path.read_bytes()
 
 
@@ -126,7 +126,7 @@ def test_branches_stand_in_the_field_of_their_join(tmp_path):
     model, images = Branches().eval(), torch.rand(5, 3, 20, 24)
     data, prepared = Pictures(images), Preprocessing((20, 24), None, (0, 0, 0), (1, 1, 1))
     store = mine(model, data, tmp_path / "a.h5", ["cat"], 5)
-    made = embed(store, model, data, preprocessing=prepared, projections=["gradient"])
+    made = embed(store, model, data, preprocessing=prepared, rectifiers=["gradient"])
     assert made.path == store.path, "by default it takes the old one's place"
     net = DeconvNet(model, "gradient")
     expected = project_exemplars(
@@ -145,18 +145,18 @@ def test_projections_are_added_kept_and_replaced(work, tmp_path):
     assert all(not each.projections for each in bare.pictures.values())
     with pytest.raises(KeyError, match="holds no projections of 'relu' under 'deconvnet'; store"):
         stored_exemplars(bare, "relu", [1], rectifier="deconvnet")
-    one = embedded(bare, model, images, projections=["deconvnet"])
-    two = embedded(one, model, images, projections=["rectgrad(90)"])
+    one = embedded(bare, model, images, rectifiers=["deconvnet"])
+    two = embedded(one, model, images, rectifiers=["rectgrad(90)"])
     assert path.read_bytes() == made.path.read_bytes()
     assert set(two.pictures["relu"].projections) == set(POLICIES)
-    again = embedded(two, model, images, projections=["deconvnet"])
+    again = embedded(two, model, images, rectifiers=["deconvnet"])
     assert set(again.pictures["relu"].projections) == set(POLICIES)
 
 
 def test_progress_and_channels_that_do_not_exist(work, tmp_path):
     store, made, model, images = work
     told = []
-    options = {"projections": POLICIES, "path": tmp_path / "a.h5"}
+    options = {"rectifiers": POLICIES, "path": tmp_path / "a.h5"}
     embedded(store, model, images, **options, report=lambda *done: told.append(done))
     lit = sum(int((table.activation > 0).sum()) for table in store.values())
     total = lit * (1 + len(POLICIES))
@@ -187,7 +187,7 @@ def test_what_is_not_what_was_mined_is_refused_and_nothing_written(work, tmp_pat
     with pytest.raises(ValueError, match="not those that were mined: .* cannot be read"):
         embed(own, model, blank, preprocessing=PREPARED)
     with pytest.raises(ValueError, match="no rectifier is called 'relu'"):
-        embedded(own, model, images, projections=["relu"])
+        embedded(own, model, images, rectifiers=["relu"])
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.h5"]
 
@@ -203,7 +203,7 @@ def test_other_images_of_the_same_fingerprint(work, tmp_path, policies):
     with pytest.raises(
         ValueError, match="not those that were mined|has changed since it was mined"
     ):
-        embed(open_store(path), model, others, preprocessing=PREPARED, projections=policies)
+        embed(open_store(path), model, others, preprocessing=PREPARED, rectifiers=policies)
     assert path.read_bytes() == made.path.read_bytes()
 
 
@@ -224,7 +224,7 @@ def test_a_layer_that_is_dead_from_end_to_end(tmp_path):
         model[2].bias.fill_(1.0)
     images = smooth(5)
     store = mine(model, Pictures(images), tmp_path / "a.h5", ["1", "3"], 2, 4)
-    made = embedded(store, model, images, projections=["guided"])
+    made = embedded(store, model, images, rectifiers=["guided"])
     assert (made.pictures["1"].patches.offset == -1).all()
     assert stored_exemplars(made, "1", [0], rectifier="guided") == {0: []}
     assert len(stored_exemplars(made, "3", [0], rectifier="guided")[0]) == 2
@@ -269,7 +269,7 @@ class Halved(Rectifier):
 def test_two_projections_of_one_name(work, rules, tmp_path):
     store, _, model, images = work
     with pytest.raises(ValueError, match=f"both called '{rules[0]}', .* texts"):
-        embedded(store, model, images, projections=rules, path=tmp_path / "a.h5")
+        embedded(store, model, images, rectifiers=rules, path=tmp_path / "a.h5")
     assert not os.listdir(tmp_path)
 
 
@@ -277,5 +277,5 @@ def test_one_projection_given_twice(work, tmp_path):
     store, _, model, images = work
     half = Halved(0.5)
     rules = ["guided", rectifier("guided"), half, half]
-    made = embedded(store, model, images, projections=rules, path=tmp_path / "a.h5")
+    made = embedded(store, model, images, rectifiers=rules, path=tmp_path / "a.h5")
     assert set(made.pictures["conv1"].projections) == {"guided", str(half)}

@@ -71,7 +71,7 @@ def test_the_mode_of_the_caller_changes_nothing(work, tmp_path, mode):
         found = mine(model, data, tmp_path / "a.h5", k=3)
         assert tables(found.path) == tables(store.path)
         assert verify(found, model, data).passed
-        embed(found, model, data, preprocessing=PREPARED, projections=["guided"])
+        embed(found, model, data, preprocessing=PREPARED, rectifiers=["guided"])
 
 
 def test_autocast_would_be_seen(work):

@@ -34,7 +34,7 @@ def test_projections_by_another_unpooling_are_told_apart_and_verified(tmp_path):
     data = Pictures(pictures(nan=False))
     store = mine(MODEL, data, tmp_path / "top.h5", "relu", 4, 4)
     rules = ["guided", Policies.of("guided", unpooling="uniform")]
-    store = embed(store, preprocessing=PREPARED, projections=rules)
+    store = embed(store, preprocessing=PREPARED, rectifiers=rules)
     (names,) = {tuple(sorted(each.projections)) for each in store.pictures.values()}
     assert names == ("guided", "guided, unpooling uniform")
     scales = [store.pictures["relu"].projections[name].scale for name in names]

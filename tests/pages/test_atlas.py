@@ -19,6 +19,7 @@ from tests.support.studied import PREPARED
 
 MODEL = Ties(quantised=False).eval()
 LAYERS = ["relu1", "relu3"]
+NOTHING = dict.fromkeys(("net", "data", "layers", "preprocessing", "per_source", "feeds"))
 
 
 class Data(list):
@@ -217,8 +218,7 @@ def test_another_rule_is_not_mixed_with_what_was_stopped(store, tmp_path, monkey
 
 
 def test_the_estimate_is_of_the_right_size(store, tmp_path):
-    how = dict.fromkeys(("net", "data", "layers", "preprocessing", "per_source", "feeds"))
-    told = estimate(planned(store, rectifiers="deconvnet", k=9, **how))
+    told = estimate(planned(store, rectifiers="deconvnet", k=9, **NOTHING))
     result = made(store, tmp_path / "atlas")
     assert told.files == len(names(result.path)) - 1  # the mark is not told
     assert result.bytes / 4 < told.bytes < result.bytes * 4
@@ -235,18 +235,15 @@ def test_signals_are_refused(tmp_path, monkeypatch):
     store = drawn(tmp_path / "top.h5", {"relu": 2})
     monkeypatch.setattr(type(store["relu"]), "axes", 1)
     with pytest.raises(ValueError, match="is of signals, and an atlas shows images"):
-        planned(
-            store, net=None, data=None, rectifiers="deconvnet", layers=None, preprocessing=None, k=9,
-            per_source=None, feeds=None,
-        )  # fmt: skip
+        planned(store, rectifiers="deconvnet", k=9, **NOTHING)
 
 
 def test_a_source_is_only_a_name(tmp_path):
     """The folder of the data set stands in the store, and not on the pages."""
     folder = tmp_path / "secret"
     store = dn.mine(
-        MODEL, DATA, tmp_path / "top.h5", ["relu3"], 2,
-        source=Source("made.py:net", "", str(folder / "photos"), PREPARED.to_json()), progress=False,
+        MODEL, DATA, tmp_path / "top.h5", ["relu3"], 2, progress=False,
+        source=Source("made.py:net", "", str(folder / "photos"), PREPARED.to_json()),
     )  # fmt: skip
     result = made(store, tmp_path / "atlas", net=MODEL, data=DATA)
     for name in names(result.path):

@@ -76,7 +76,7 @@ def test_stores_pictures_and_checks(folder, model, tmp_path):
 
     def mined():
         store = mine(model, data, next(paths), k=2, batch_size=2)
-        made = embed(store, model, data, preprocessing=PREPARE, projections=["guided"])
+        made = embed(store, model, data, preprocessing=PREPARE, rectifiers=["guided"])
         return made.path.read_bytes()
 
     here, there = both(mined)

@@ -17,7 +17,8 @@ PROGRAMS = sorted(
 def test_the_programs_are_the_known_ones():
     assert PROGRAMS == [
         "benchmarks/run.py", "correctness/run.py", "make_figures.py", "mine_dataset.py",
-        "notebooks/run.py", "visualize_filter.py", "zoo/examine.py", "zoo/train.py",
+        "notebooks/run.py", "sanity/run.py", "visualize_filter.py", "zoo/examine.py",
+        "zoo/train.py",
     ]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def made(tmp_path_factory):
     path = tmp_path_factory.mktemp("bad") / "top.h5"
     store = mine(model, Pictures(images), path, ["relu"], 3, 4)
     data = Pictures(images)
-    embed(store, model, data, preprocessing=PREPARED, projections=["deconvnet"])
+    embed(store, model, data, preprocessing=PREPARED, rectifiers=["deconvnet"])
     return path
 
 
@@ -189,7 +189,7 @@ OPENED = {
     ),
     "patch is no group": (replaced(PATCH, data=1), "patch is not a group"),
     "a patch that is not there": (put(f"{PATCH}/offset", -1), "patch is not of the entries"),
-    "no patches at all": (all_of(f"{PATCH}/offset", -1), "patch is not of the entries of a pos"),
+    "no patches at all": (all_of(f"{PATCH}/offset", -1), "patch is not of the entries that have"),
     "no projections at all": (all_of(f"{PROJECTION}/offset", -1), "deconvnet is not of the entri"),
     "a patch of a dead unit": (dead(f"{PATCH}/offset", 0), "points out|not of the entries"),
     "one projection for all": (all_of(f"{PROJECTION}/offset", 0), "overlap|not of the entries"),

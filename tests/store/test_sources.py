@@ -24,8 +24,8 @@ class Mined(dict):
 
 def store(activation):
     there = np.asarray([activation]) > 0
-    table = SimpleNamespace(k=len(activation), image=np.arange(6)[None], has_picture=there)
-    return Mined(relu=table)
+    table = SimpleNamespace(k=len(activation), images=np.arange(6)[None], has_picture=there)
+    return Mined(relu=SimpleNamespace(every={"": table}))
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,14 @@ def store(activation):
 def test_the_strongest_of_each_photograph(k, per_source, slots):
     mined = store([6, 5, 4, 3, 2, 1])
     assert strongest_slots(mined, "relu", 0, k=k, per_source=per_source) == slots
-    assert strongest_slots(store([6, 0, 0, 0, 0, 0]), "relu", 0, per_source=per_source) == [0]
+    mined = store([6, 0, 0, 0, 0, 0])
+    assert strongest_slots(mined, "relu", 0, per_source=per_source) == [0]
 
 
 @pytest.mark.parametrize("given", [{"k": 0}, {"per_source": -1}])
 def test_numbers_below_one_are_refused(given):
     with pytest.raises(ValueError, match="expected 1 or more"):
-        strongest_slots(store([1, 1, 1, 1, 1, 1]), "relu", 0, **given)
+        strongest_slots(store([1] * 6), "relu", 0, **given)
 
 
 def test_a_tile_of_the_embedded_data_names_its_photograph():

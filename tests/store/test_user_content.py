@@ -106,7 +106,7 @@ def test_embedding_keeps_everything(tmp_path):
         before = contents(file)
     assert additions(path) == ADDED
     for policies in ("guided", ()):
-        made = embedded(path, projections=policies)
+        made = embedded(path, rectifiers=policies)
         assert made.pictures["1"].projections.keys() == {"guided"}
         with h5py.File(path) as file:
             after = contents(file)
@@ -137,7 +137,7 @@ def test_attributes_of_other_kinds_are_passed_over(tmp_path):
 
 def test_a_store_with_nothing_added_has_no_additions(tmp_path):
     mined(tmp_path / "a.h5")
-    assert additions(embedded(tmp_path / "a.h5", projections="guided").path) == []
+    assert additions(embedded(tmp_path / "a.h5", rectifiers="guided").path) == []
 
 
 # --- what cannot be carried over is refused before any picture is made ----------------------------

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from deconvnet import Box, DeconvNet, Unit, UnmirroredError
 from deconvnet.figures import SIGNS
+from deconvnet.figures.canvas.lettering import digits
 from deconvnet.graph import frontends
 from deconvnet.studies.compare import METHODS, _whole, compare
 from deconvnet.units import Region
@@ -36,7 +38,7 @@ def test_comparison(unit):
         assert number["box"] == (box(one.layer, *place) if place else (0, 0, *SIZE))
         assert (number["unit"], number["image"]) == (str(one), NAMES[place_])
         name = {0: "red apple", 1: "pear", 2: "grey pebble"}[one.channel] if classes else str(one)
-        assert f"{name} = {number['activation']:.3g}".replace(" ", "") in written
+        assert f"{name} = {digits(number['activation'])}".replace(" ", "") in written
         np.testing.assert_array_equal(result.pictures[place_], PREPARED.picture(image))
         for method, those in result.exemplars.items():
             found = _whole(those[place_], SIZE)
@@ -68,6 +70,40 @@ def test_the_graph_is_read_once_and_what_the_net_knows_is_kept(monkeypatch):
     assert compare(net, IMAGES, target=unit, preprocessing=PREPARED).table()
     with pytest.raises(UnmirroredError, match="no rule for GELU"):
         compare(smooth, IMAGES, target=unit, preprocessing=PREPARED)
+
+
+class Counting(TorchDispatchMode):
+    """Counts the convolutions of forward passes; those of the mirror are transposed."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten.convolution.default and not args[6]:
+            self.count += len(args[0])
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "target", [2, Unit("relu", 2), Region("relu", 2, Box((0, 0), (3, 2))), None]
+)
+def test_rules_share_one_forward_pass_and_are_equal_bit_for_bit(target):
+    net = DeconvNet(MODEL, "deconvnet")
+    how = {"target": target, "preprocessing": PREPARED}
+    alone = {rule: compare(net, IMAGES, rectifiers=rule, **how) for rule in (*METHODS, "identity")}
+    with Counting() as once:
+        compare(net, IMAGES, rectifiers="gradient", **how)
+    with Counting() as all_of_them:
+        shared = compare(net, IMAGES, rectifiers=[*METHODS, "identity"], **how)
+    assert once.count == all_of_them.count > 0
+    for rule, one in alone.items():
+        for made, other in zip(shared.exemplars[rule], one.exemplars[rule], strict=True):
+            assert np.array_equal(made.projection, other.projection)
+            assert made.activation == other.activation
+    with Counting() as more:  # which keeps what gradient does not
+        compare(net, IMAGES, rectifiers=["gradient", "rectgrad(50)"], **how)
+    assert more.count > once.count
 
 
 def test_a_net_keeps_its_other_choices_under_another_fallback():

@@ -47,6 +47,13 @@ def test_it_is_a_mean_over_pairs():
     assert one.delta != pytest.approx(2 * sum(pairs))  # planted: the double sum, not averaged
 
 
+def test_one_pair_has_no_deviation():
+    signs = np.array([[1, 1, 0, -1], [1, 0, 0, -1]], dtype=np.int8)
+    one = consistency(signs, random())
+    assert one.delta == 0.25
+    assert np.isnan(one.std)  # planted: 0 would say that pairs agree
+
+
 def test_rounding_is_no_change():
     before = torch.tensor([[100.0, 1.0, 0.0, 5.0]])
     after = torch.tensor([[100.00001, 1.00005, -0.1, 5.0]])

@@ -19,7 +19,7 @@ def work(tmp_path_factory):
     data = Pictures(pictures(nan=False))
     path = tmp_path_factory.mktemp("studied") / "top.h5"
     store = mine(MODEL, data, path, ["relu", "conv1"], 4, 4)
-    return embed(store, MODEL, data, preprocessing=PREPARED, projections="guided"), data
+    return embed(store, MODEL, data, preprocessing=PREPARED, rectifiers="guided"), data
 
 
 def drawn(found):
@@ -88,7 +88,7 @@ def test_a_store_that_was_mined_here_remembers_its_model_and_data(work, tmp_path
     assert exemplars(store, "relu", 2).rectifier == "deconvnet"
     assert exemplars(store, "relu", 2, net=DeconvNet(MODEL, "guided")).rectifier == "guided"
     assert verify(store).passed
-    assert embed(store, projections="gradient").mined_from == store.mined_from
+    assert embed(store, rectifiers="gradient").mined_from == store.mined_from
 
 
 def test_a_store_from_the_disk_follows_its_words(tmp_path):

@@ -164,3 +164,12 @@ def test_bad_input_is_told_before_any_work(options, kind, told, monkeypatch):
     monkeypatch.setattr("deconvnet.studies.invariance.values", None)
     with pytest.raises(kind, match=told):
         invariance(MODEL, IMAGES, preprocessing=PREPARED, **options)
+
+
+def test_an_untrained_classifier_has_no_probability():
+    result = invariance(
+        MODEL, IMAGES, classes=None, transforms={"scale": [1, 2]}, preprocessing=PREPARED
+    )
+    assert result.classes is None
+    assert not [name for row in result.table() for name in row if "probability" in name]
+    result.figure(width=WIDTH)

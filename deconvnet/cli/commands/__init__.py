@@ -133,24 +133,27 @@ def drawn(result: Shown, options: argparse.Namespace, loaded: LoadedModel) -> di
     return {"figure": options.output, "units": rows}
 
 
-def class_names(loaded: LoadedModel) -> Sequence[str] | None:
-    """The names of a model's classes, as far as known; None if its scores are still random."""
+def class_names(loaded: LoadedModel, *, target: object = None) -> Sequence[str] | None:
+    """The names of a model's classes, as far as known; None if its scores are still random.
+
+    Raises:
+        ValueError: they are, and a class was named, as the target.
+    """
     from deconvnet import zoo
 
-    if loaded.untrained:
+    if loaded.untrained and target is None:
         return None
+    if loaded.untrained:
+        raise ValueError(
+            f"the class scores are not covered by the weights, which end below "
+            f"{loaded.untrained[0]}; give weights of the whole model"
+        )
     return zoo.class_names() if loaded.spec == "zoo:zfnet_mini" else ()
 
 
 def trained_classes(loaded: LoadedModel) -> Sequence[str]:
     """``class_names``, of a model whose scores must be trained."""
-    names = class_names(loaded)
-    if names is None:
-        raise ValueError(
-            f"the class scores are not covered by the weights, which end below "
-            f"{loaded.untrained[0]}; give weights of the whole model"
-        )
-    return names
+    return class_names(loaded, target="needed") or ()
 
 
 def mined(options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:

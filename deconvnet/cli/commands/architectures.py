@@ -16,8 +16,8 @@ from . import check, load_model, policies, said, saved, warn_of_usual
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Load the models, find what excites each most, draw and save."""
-    models = _named("MODEL", options.models)
-    weights = _named("--weights", options.weights or ())
+    models = _named("MODEL", "MODEL", options.models)
+    weights = _named("--weights", "FILE", options.weights or ())
     unknown = [name for name in weights if name not in models]
     if unknown:
         raise ValueError(
@@ -32,12 +32,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {"figure": options.output, "rows": result.table()}
 
 
-def _named(option: str, given: Sequence[str]) -> dict[str, str]:
+def _named(option: str, kind: str, given: Sequence[str]) -> dict[str, str]:
     """{NAME: what it stands for}."""
     pairs = [text.partition("=") for text in given]
     for text, (name, equals, value) in zip(given, pairs, strict=True):
         if not (name and equals and value):
-            raise ValueError(f"{option} was {text!r}, expected NAME={option.strip('-').upper()}")
+            raise ValueError(f"{option} was {text!r}, expected NAME={kind}")
     names = [name for name, _, _ in pairs]
     if len(set(names)) != len(names):
         raise ValueError(f"{option} has the names {', '.join(names)}; give each once")

@@ -17,6 +17,8 @@ from deconvnet.figures.html_page import Entry, Spot, write_page
 from deconvnet.mining.mine import Source, mine
 from deconvnet.mining.progress import bar
 from deconvnet.net import DeconvNet
+from deconvnet.pages.atlas import atlas
+from deconvnet.pages.folder import check_target
 from deconvnet.store.store import Store
 from deconvnet.studies.compare import METHODS, compare
 from deconvnet.studies.exemplars import Exemplars, exemplars
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 MODEL, DATA = "zoo:zfnet_mini", "deconvnet.zoo:photographs"
 LAYERS = ("relu1", "relu2", "relu3", "relu4", "relu5")
 KEPT, TILES, PER_SOURCE = 64, 9, 2  # mined; drawn; of one photograph
+SAMPLE = 128  # tiles drawn at random, for histograms and channels that respond alike
 GRIDS = {  # chosen by eye: what they respond to can be said in a word
     "relu4": (126, 132, 85, 96, 101, 47),
     "relu5": (131, 187, 37, 11, 225, 55),
@@ -67,17 +70,22 @@ class Drawn:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Mine, draw, and list the files written."""
     folder, loaded, tiles = Path(options.output), load(MODEL), zoo.photographs()
-    path = folder / "top64.h5"
+    path, place = folder / "top64.h5", folder / "atlas"
+    check_target(place)
     source = Source(MODEL, "", DATA, loaded.preprocessing.to_json())
-    with bar(len(tiles), "1/2 mining") as report:
-        store = mine(loaded.model, tiles, path, LAYERS, KEPT, source=source, report=report)
+    with bar(len(tiles), "1/3 mining") as report:
+        store = mine(
+            loaded.model, tiles, path, LAYERS, KEPT, sample=SAMPLE, source=source, report=report
+        )
     units = sum(table.channels for table in store.values())
     made = {str(path): f"the top {KEPT} of {units} units over {len(tiles)} tiles"}
     entries = []
-    with bar(len(GRIDS) + 3, "2/2 drawing", unit="figure") as report:
+    with bar(len(GRIDS) + 3, "2/3 drawing", unit="figure") as report:
         for drawn in _figures(store, loaded, tiles):
             entries.append(_saved(drawn, folder, loaded, made))
             report(len(entries), len(GRIDS) + 3)
+    with bar(units, "3/3 atlas", unit="unit") as report:
+        atlas(store, place, per_source=PER_SOURCE, report=report)
     text = (
         "What the filters of a small network respond to: a network of the shape of Zeiler & "
         f"Fergus 2014, on {len(tiles)} tiles of scikit-image's photographs. {RULE} A tile opens "
@@ -93,11 +101,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         entries=entries,
         photographs=photographs,
         commands=NEXT,
+        links={
+            "atlas/index.html": f"The atlas: each of the {units} units, with search and filters"
+        },
     )
     for name, what in made.items():
         if not name.endswith(".png"):  # each stands beside the PDF of its name
             said(f"{name}  {what}", options)
     said(f"{page}  all of it on one page", options)
+    said(f"{place / 'index.html'}  each of the {units} units in a browser", options)
     said(NEXT, options)
     return {"folder": options.output, "made": made, "page": str(page)}
 

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         store,
         loaded,
         data,
-        options.projections,
+        options.rectifiers,
         options=options,
         prepared=loaded.preprocessing if loaded.stated else None,
         path=target,
@@ -93,7 +93,7 @@ def _embedded(
     store: Store,
     loaded: LoadedModel,
     data: Any,
-    projections: list[str],
+    rectifiers: list[str],
     *,
     options: argparse.Namespace,
     prepared: Prepares | None,
@@ -104,7 +104,7 @@ def _embedded(
         loaded.model,
         data,
         preprocessing=prepared,
-        projections=[policies(rule, options) for rule in projections],
+        rectifiers=[policies(rule, options) for rule in rectifiers],
         path=path,
     )
 

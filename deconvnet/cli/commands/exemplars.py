@@ -7,9 +7,11 @@ from typing import Any
 
 from deconvnet.cli.mined import Mined, mined
 from deconvnet.mining.stored_rules import stored_name
+from deconvnet.store.picture_reading import pictures_at
 from deconvnet.store.store import Store, open_store
 from deconvnet.studies.channels import read
 from deconvnet.studies.exemplars import Exemplars, choose, exemplars, has_pictures
+from deconvnet.studies.stored import owner_at, path_at
 
 from . import check, policies, said, saved
 
@@ -20,10 +22,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     read(options.channels)
     store, layer = open_store(options.store), options.layer
     rectifier = stored_name(policies(options.rectifier, options))
-    channels = choose(store[layer], options.channels)
+    owner, start = owner_at(store[layer], layer, options.of)
+    channels, path = choose(owner, options.channels), path_at(owner, start, options.end)
     recompute = options.recompute or options.model or options.weights or options.data
     recompute = recompute or options.mean or options.std
-    stored = not recompute and has_pictures(store, layer, rectifier, fallback=options.fallback)
+    stored = not recompute and has_pictures(
+        store, layer, rectifier, fallback=options.fallback, path=path
+    )
     model, weights = (str(store.attributes.get(name) or "") for name in ("model", "weights"))
     if stored:
         result = _result(store, options, channels, rectifier=rectifier)
@@ -32,7 +37,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             source = mined(store, options)
             result = _result(store, options, channels, source=source)
         except (ValueError, OSError) as error:
-            pictures = store.pictures.get(layer)
+            pictures = pictures_at(store, layer, path)
             names = " or ".join(sorted(pictures.projections)) if pictures else ""
             if not names:
                 raise
@@ -46,7 +51,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "model_fingerprint": store.attributes.get("model_fingerprint", ""),
     }
     saved(result, options, how)
-    said(f"{options.output}: {len(channels)} channels of {layer}", options)
+    said(f"{options.output}: {len(channels)} {result.of} of {layer}", options)
     if stored:
         said("drawn from the pictures in the store; --recompute uses model and data", options)
     made = "stored" if stored else "recomputed"
@@ -72,6 +77,8 @@ def _result(
         data=source.data if source else None,
         preprocessing=loaded.preprocessing if loaded and loaded.stated else None,
         bands=options.bands,
+        of=options.of,
+        end=options.end,
         k=options.k,
         per_source=options.per_source,
         rows=options.rows,

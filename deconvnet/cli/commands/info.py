@@ -144,6 +144,11 @@ def _ranges(
         drawn = f"{facts['sample']} images drawn with random state {facts.get('random_state', 0)}"
         yield "sample", f"{drawn}, the same for all channels"
 
+    directed = [sum(layer["directions"].values()) for layer in layers.values()]
+    if any(directed):
+        where = f"{sum(map(bool, directed))} layers"
+        yield "directions", f"{sum(directed)} in the channels of {where}, mined as channels are"
+
 
 def _with_print(name: object, fingerprint: object) -> str:
     end = f" (fingerprint {str(fingerprint)[:12]}…)" if fingerprint else ""

@@ -13,7 +13,6 @@ from . import class_names, finished, load_net
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Transform, draw and save."""
     loaded, net = load_net(options, "gradient")
-    names = class_names(loaded)
     result = invariance(
         net,
         options.images,
@@ -21,6 +20,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         layers=options.layers,
         transforms=options.transforms or tuple(TRANSFORMS),
         preprocessing=loaded.preprocessing,
-        classes=names or (),
+        classes=class_names(loaded, target=options.target),
     )
     return finished(result, options, loaded)

@@ -11,6 +11,9 @@ from dataclasses import asdict
 from itertools import takewhile
 from typing import Any
 
+import numpy as np
+from torch import nn
+
 from deconvnet.cli.long_runs import device_of, interruptible, shard_of
 from deconvnet.cli.text import first
 from deconvnet.data.resolve import anchored, check_spec, dataset
@@ -34,12 +37,17 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     check(options)
     device, shard = device_of(options.device), shard_of(options)
     Limit(options.max_bad, options.strict)
-    Settings(
+    settings = Settings(
         options.k,
         options.batch_size,
+        lowest=options.lowest,
+        sample=options.sample,
+        rank=options.rank,
+        random_state=options.random_state,
         nan=options.nan,
         threads=options.threads,
         workers=options.workers,
+        directions=_directions(options.directions),
     )
     check_spec(options.data)
     loaded = load_model(options)
@@ -56,7 +64,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     layers = options.layers or _trained(loaded, data)
     check_policies(loaded, layers, data, options)
     if options.dry_run:
-        return _estimated(options, loaded, data, layers)
+        return _estimated(options, settings, loaded, data, layers=layers)
     if shard.count > 1:
         said(f"shard {shard} (by {shard.origin})", options)
     with interruptible(options) as stopping:
@@ -71,6 +79,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             sample=options.sample,
             rank=options.rank,
             random_state=options.random_state,
+            directions=settings.directions,
             source=source,
             workers=options.workers,
             strict=options.strict,
@@ -120,8 +129,28 @@ def left_out(failed: Sequence[Failed], seen: int) -> Iterator[str]:
     )
 
 
+def _directions(files: Sequence[tuple[str, str]] | None) -> dict[str | nn.Module, Any] | None:
+    """{layer: array} of the files that hold directions; None for no file."""
+    arrays: dict[str | nn.Module, Any] = {}
+    for layer, path in files or ():
+        if layer in arrays:
+            raise ValueError(f"--directions {layer}= was given twice; give them in one file")
+        try:
+            arrays[layer] = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise ValueError(
+                f"{path!r} holds no array of numbers ({error}); write it with numpy.save"
+            ) from error
+    return arrays or None
+
+
 def _estimated(
-    options: argparse.Namespace, loaded: LoadedModel, data: Any, layers: Sequence[str] | None
+    options: argparse.Namespace,
+    settings: Settings,
+    loaded: LoadedModel,
+    data: Any,
+    *,
+    layers: Sequence[str] | None,
 ) -> dict[str, Any]:
     """Estimate a run and print the estimate."""
     pictures = bool(options.store_patches or options.store_projections)
@@ -129,16 +158,9 @@ def _estimated(
         loaded.model,
         data,
         layers,
-        options.k,
-        options.batch_size,
-        lowest=options.lowest,
-        sample=options.sample,
-        rank=options.rank,
-        nan=options.nan,
-        workers=options.workers,
-        threads=options.threads,
+        settings=settings,
         preprocessing=prepared_of(loaded, data, options) if pictures else None,
-        projections=[policies(rule, options) for rule in options.store_projections],
+        rectifiers=[policies(rule, options) for rule in options.store_projections],
     )
     for line in _estimate_lines(estimated, options.output):
         said(line, options)

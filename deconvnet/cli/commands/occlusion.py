@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         stride=options.stride,
         value=options.value,
         preprocessing=loaded.preprocessing,
-        classes=class_names(loaded),
+        classes=class_names(loaded, target=options.target),
         **mined(options, loaded),
     )
     return finished(result, options, loaded)

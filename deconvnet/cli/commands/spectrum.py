@@ -7,26 +7,35 @@ from typing import Any
 
 from deconvnet.arguments import numeral
 from deconvnet.cli.mined import mined
+from deconvnet.mining.stored_rules import stored_name
 from deconvnet.store.store import open_store
-from deconvnet.studies.spectrum import spectrum
+from deconvnet.studies.spectrum import is_stored, spectrum
 
-from . import check, said, saved
+from . import check, policies, said, saved
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Recompute, draw and save."""
+    """Draw from the pictures in the store, or recompute them, and save."""
     check(options)
     store = open_store(options.store)
-    source = mined(store, options)
-    result = spectrum(
-        store,
-        options.layer,
-        options.channels,
-        net=source.net,
-        data=source.data,
-        preprocessing=source.loaded.preprocessing,
-    )
-    saved(result, options, source.told(store))
+    rule = stored_name(policies(options.rectifier, options))
+    given = options.model or options.weights or options.data
+    asked = store, options.layer, options.channels
+    if not given and is_stored(*asked, rectifier=rule, of=options.of):
+        result = spectrum(*asked, rectifier=rule, of=options.of)
+        names = ("model", "weights", "dataset", "model_fingerprint")
+        how = {name: store.attributes.get(name, "") for name in names}
+    else:
+        source = mined(store, options)
+        result = spectrum(
+            *asked,
+            net=source.net,
+            data=source.data,
+            preprocessing=source.loaded.preprocessing,
+            of=options.of,
+        )
+        how = source.told(store)
+    saved(result, options, how)
     for row in result.table():
         said(
             f"{row['unit']} {row['at']}: {numeral(row['activation'])}, {row['image']}",

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         loaded.model,
         data,
         n=options.n,
-        seed=options.seed,
+        random_state=options.random_state,
         tolerance=0.0 if options.exact else None,
     )
     for line in lines(store, result):
@@ -41,11 +41,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def lines(store: Store, result: Verification) -> Iterable[str]:
     """The result as text: a line for each kind of mismatch, and a few examples of it."""
-    tables = [each for table in store.values() for each in table.tables.values()]
+    tables = [each for table in store.values() for each in table.every.values()]
     entries = sum(int((each.images >= 0).sum()) for each in tables)
     yield (
-        f"{result.checked} of {entries} entries (seed {result.seed}) recomputed over "
-        f"{result.images} images: {result.equal} activations are equal bit for bit, compared "
+        f"{result.checked} of {entries} entries (random state {result.random_state}) recomputed "
+        f"over {result.images} images: {result.equal} activations are equal bit for bit, compared "
         f"within {result.tolerance:g} of each layer's greatest"
     )
     if result.pictures:

@@ -51,8 +51,9 @@ class Sheet:
         share = height / (whole.bbox.height / whole.dpi)
         if share > 1.001:
             raise ValueError(
-                f"the parent is {height / share:.2f} inches high, and the drawing "
-                f"{height:.2f}; make the parent higher"
+                f"the drawing is {height:.2f} inches high at this width of {width:.2f}, and the "
+                f"parent {height / share:.2f}; make the parent at least {height:.2f} inches high, "
+                "or draw less in it"
             )
         self.figure: Figure = whole.figure
         self._axes = whole.add_axes((0.0, 1.0 - share, 1.0, share))

@@ -27,6 +27,7 @@ from deconvnet.projection.geometry import Geometry
 from deconvnet.store.format import MAX, RANKS, check_attributes
 
 from .bad_images import Limit
+from .directions import checked_directions, directions_in
 from .file_positions import Positions
 from .lowest_of import lowest_of
 from .microbatches import Microbatch, layout_for, microbatches
@@ -53,6 +54,7 @@ class Settings:
     workers: int = 0
     limit: Limit = Limit()
     check: bool = True
+    directions: Mapping[str | nn.Module, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in _INTEGERS:
@@ -75,6 +77,7 @@ class Settings:
             raise ValueError(f"rank was {self.rank!r}; use 'max' or 'mean'")
         if self.nan not in ("skip", "error"):
             raise ValueError(f"nan was {self.nan!r}; use 'skip' or 'error'")
+        object.__setattr__(self, "directions", checked_directions(self.directions))
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,13 +138,14 @@ class Job:
         check_attributes(attributes)
         channels = {name: geometry.sizes[name][1] for name in names}
         sources = {name: lowest_of(geometry, name) for name in names if settings.lowest}
+        vectors = directions_in(graph, settings.directions or {}, channels, dtype=one.dtype)
         graphs.of(one.expand(batch, *image.shape))  # a batch that cannot be traced is told now
         return cls(
             graphs=graphs,
             geometry=geometry,
             dataset=dataset,
             image=one,
-            request=Request(attributes, len(dataset), channels, sources),
+            request=Request(attributes, len(dataset), channels, sources, vectors),
             workers=settings.workers,
             signals=signals,
             limit=settings.limit,

@@ -146,7 +146,7 @@ def assemble(
         )
     seen = {"images_seen": request.images - len(bad), "images_failed": len(bad)}
     if check is not None:
-        check({name: top.table(1) for name, top in tables.tops.items()})
+        check({name: top.table(1) for name, top in tables.layers.items()})
     return write_store(
         path,
         attributes={**request.attributes, **seen},

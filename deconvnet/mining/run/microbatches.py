@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,9 @@ from deconvnet.graph.interpreter import execute, plain
 from deconvnet.graph.kept_parameters import run_kept
 from deconvnet.graph.modes import evaluation
 from deconvnet.layers.crop import layout as layout_of
+from deconvnet.projection.seeds import responses
 
+from .directions import Directed, Source
 from .readers import Handed, ignore_interrupts, reading
 
 CONTIGUOUS, CHANNELS_LAST = "contiguous", "channels_last"
@@ -154,6 +156,21 @@ def activations(
     for node, value in execute(graph, images, graph.upto(layers), plain(graph)):
         if node.name in wanted:
             yield node.name, value
+
+
+def directed(
+    layer: str, values: Tensor, batch: Microbatch, vectors: Mapping[Directed, Tensor]
+) -> Iterator[tuple[Source, Tensor]]:
+    """What directions in the channels of a layer respond, from its values for the whole batch.
+
+    Computed in the batch as it was mined: the last bits of a product depend on its shape too.
+
+    Yields:
+        (directions, values): (images, directions, *positions) without rows that hold no image.
+    """
+    for key, vector in vectors.items():
+        if key.layer == layer:
+            yield key, batch.of_images(responses(values, vector))
 
 
 def layout_for(graph: Graph, image: Tensor) -> str:

@@ -17,9 +17,10 @@ from deconvnet.graph.kept_parameters import kept
 from deconvnet.store.store import Failed
 
 from .bad_images import check_failed
+from .directions import Directed, Source
 from .file_positions import Positions
 from .job import Job
-from .microbatches import Microbatch, activations, groups_of, laid_out
+from .microbatches import Microbatch, activations, directed, groups_of, laid_out
 from .part import FirstNaN, Part
 from .readers import readers_die
 from .tables import Tables
@@ -34,6 +35,7 @@ class Miner:
         self.done: list[int] = []  # the numbers of the microbatches that are in the tables
         self.failed: dict[int, Failed] = {}
         self.first_nan: FirstNaN | None = None
+        self._vectors = {Directed(n): v.tensor for n, v in job.request.directions.items()}
         self._graph: Graph | None = None
 
     def run(
@@ -107,11 +109,18 @@ class Miner:
                 "the model was measured: a hook of it gives another size than before; mine again, "
                 "it is measured anew"
             )
-        maps, top = batch.of_images(values), self.tables.tops.get(name)
+        self._take_in(name, batch.of_images(values), batch, drawn)
+        for source, responses in directed(name, values, batch, self._vectors):
+            self._take_in(source, responses, batch, drawn)
+
+    def _take_in(
+        self, source: Source, maps: Tensor, batch: Microbatch, drawn: tuple[list[int], list[int]]
+    ) -> None:
+        top = self.tables.tops.get(source)
         before = top.nans if top else 0
-        self.tables.update(name, maps, batch.indices, drawn)
+        self.tables.update(source, maps, batch.indices, drawn)
         if top and top.nans > before and self.first_nan is None:
-            self._note(name, maps, batch)
+            self._note(str(source), maps, batch)
 
     def _note(self, layer: str, maps: Tensor, batch: Microbatch) -> None:
         images = batch.indices[maps.isnan().flatten(1).any(1).cpu()].tolist()

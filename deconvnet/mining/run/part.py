@@ -27,7 +27,7 @@ from deconvnet.store.store import Failed
 from .request import Request
 from .tables import Tables
 
-FORMAT = "deconvnet part 4"
+FORMAT = "deconvnet part 5"
 _LONGEST_HEADER = 100_000_000  # safetensors' own limit
 _TEXTS = ("request", "done", "failed", "nan", "process", "replaces")
 _TRIED = 12  # overlapping parts among which the best choice is looked for; beyond, a good one is

@@ -11,6 +11,8 @@ from deconvnet.mining.topk.keys import LAST_IMAGE
 from deconvnet.store.format import DEFAULTS, RANKS
 from deconvnet.store.store import Store
 
+from .directions import SET, Directed, Source, Vectors
+
 MEANT = {
     "model_fingerprint": "model",
     "dataset_fingerprint": "data set",
@@ -22,6 +24,7 @@ MEANT = {
     "random_state": "random state",
     "rank": "rank",
     "layers": "choice of layers",
+    "directions": "set of directions",
     "batch_shape": "batch shape",
     "dtype": "precision",
     "nan_policy": "treatment of NaN",
@@ -46,6 +49,8 @@ class Request:
     channels: Mapping[str, int]  # by layer, in the order of the network
     lowest_of: Mapping[str, str] = field(default_factory=dict)
     """by layer: the node whose lowest activations are its own; empty where none are asked for"""
+    directions: Mapping[str, Vectors] = field(default_factory=dict)
+    """by layer: directions in its channels, mined as if each were one more channel"""
 
     @property
     def batch(self) -> int:
@@ -68,9 +73,19 @@ class Request:
         return int(self._told["lowest"])
 
     @property
-    def lows(self) -> dict[str, int]:
-        """{node: channels} of the nodes whose lowest are kept."""
-        return {node: self.channels[layer] for layer, node in self.lowest_of.items()}
+    def tops(self) -> dict[Source, int]:
+        """{layer, or directions: channels} of what the strongest are kept of."""
+        return dict[Source, int](self.channels.items()) | self._directed
+
+    @property
+    def lows(self) -> dict[Source, int]:
+        """{node, or directions: channels} of what the lowest are kept of."""
+        nodes = ((node, self.channels[layer]) for layer, node in self.lowest_of.items())
+        return dict[Source, int](nodes) | (self._directed if self.lowest else {})
+
+    @property
+    def _directed(self) -> dict[Source, int]:
+        return {Directed(layer): len(vectors) for layer, vectors in self.directions.items()}
 
     @property
     def sample(self) -> int:
@@ -105,11 +120,25 @@ class Request:
         attributes = {**unsaid, **store.attributes}
         seen, failed = attributes.get("images_seen"), attributes.get("images_failed")
         images = seen + failed if isinstance(seen, int) and isinstance(failed, int) else None
-        theirs = {**attributes, "images": images, "layers": list(store.layers)}
+        theirs = {
+            **attributes,
+            "images": images,
+            "layers": list(store.layers),
+            "directions": {
+                name: str(Vectors.of(table.directions[SET].vector))
+                for name, table in store.items()
+                if SET in table.directions
+            },
+        }
         return next(differences(self._settings(), theirs, MEANT), "")
 
     def _settings(self) -> dict[str, Any]:
-        return {**self._told, "images": self.images, "layers": list(self.channels)}
+        return {
+            **self._told,
+            "images": self.images,
+            "layers": list(self.channels),
+            "directions": {name: str(vectors) for name, vectors in self.directions.items()},
+        }
 
     def to_json(self) -> str:
         """As text, for ``of_json``."""
@@ -119,6 +148,7 @@ class Request:
                 "images": self.images,
                 "channels": self.channels,
                 "lowest_of": self.lowest_of,
+                "directions": {name: v.to_json() for name, v in self.directions.items()},
             }
         )
 
@@ -131,7 +161,9 @@ class Request:
             batch, k = attributes["batch_shape"][0], attributes["k"]
             numbers = [parsed["images"], batch, k, *channels.values()]
             lowest_of = dict(parsed["lowest_of"])
-            request = cls(attributes, parsed["images"], channels, lowest_of)
+            told = dict(parsed["directions"])
+            directions = {name: Vectors.of_json(v, channels[name]) for name, v in told.items()}
+            request = cls(attributes, parsed["images"], channels, lowest_of, directions)
             kept = [request.lowest, request.sample, request.random_state]
         except (ValueError, LookupError, TypeError) as error:
             raise ValueError(f"it does not say what was mined ({error!r})") from error

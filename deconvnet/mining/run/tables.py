@@ -10,6 +10,7 @@ from torch import Tensor
 from deconvnet.mining.topk import Lowest, Members, TopK
 from deconvnet.store.format import MEAN
 
+from .directions import Source
 from .request import Request
 
 _MEMBERS, _LOWEST = "sample", "lowest "
@@ -19,18 +20,18 @@ class Tables:
     """The tables of what a request asks for, filled batch by batch.
 
     Attributes:
-        tops: by layer: the strongest, and the activations in the sample.
-        lows: by node; layers that are fed by the same node share its lowest.
+        tops: by layer, or directions in one: the strongest, and the activations in the sample.
+        lows: by node, or directions; layers that are fed by the same node share its lowest.
         members: the images of the sample, the same for all layers.
     """
 
     def __init__(self, request: Request) -> None:
         by_mean, sample = request.rank == MEAN, request.sample
-        self.tops = {
+        self.tops: dict[Source, TopK] = {
             name: TopK(channels, request.k, by_mean=by_mean, sample=sample)
-            for name, channels in request.channels.items()
+            for name, channels in request.tops.items()
         }
-        self.lows = {
+        self.lows: dict[Source, Lowest] = {
             node: Lowest(channels, request.lowest, mean=by_mean)
             for node, channels in request.lows.items()
         }
@@ -39,16 +40,21 @@ class Tables:
     @property
     def nodes(self) -> list[str]:
         """The nodes whose activations are asked for."""
-        return list(dict.fromkeys([*self.tops, *self.lows]))
+        return [name for name in dict.fromkeys([*self.tops, *self.lows]) if isinstance(name, str)]
+
+    @property
+    def layers(self) -> dict[str, TopK]:
+        """``tops`` of the layers alone."""
+        return {name: top for name, top in self.tops.items() if isinstance(name, str)}
 
     def admit(self, images: Tensor) -> tuple[list[int], list[int]]:
         """Offer the images of a batch to the sample; for ``update`` of each of its nodes."""
         return self.members.admit(images.tolist())
 
     def update(
-        self, node: str, maps: Tensor, images: Tensor, drawn: tuple[list[int], list[int]]
+        self, node: Source, maps: Tensor, images: Tensor, drawn: tuple[list[int], list[int]]
     ) -> None:
-        """Take in the activations of one node for a batch, of which ``drawn`` were admitted."""
+        """Take in the activations of one source for a batch, of which ``drawn`` were admitted."""
         if node in self.tops:
             self.tops[node].update(maps, images, drawn=drawn)
         if node in self.lows:
@@ -100,10 +106,12 @@ class Tables:
         return tables
 
 
-def _shapes(request: Request) -> dict[str, tuple[str, tuple[int, ...]]]:
+def _shapes(request: Request) -> dict[str, tuple[Source, tuple[int, ...]]]:
     """Of all tensors whose size depends on a request: {name: (layer, shape)}."""
-    shapes: dict[str, tuple[str, tuple[int, ...]]] = {_MEMBERS: ("the sample", (request.sample,))}
-    for number, (layer, channels) in enumerate(request.channels.items()):
+    shapes: dict[str, tuple[Source, tuple[int, ...]]] = {
+        _MEMBERS: ("the sample", (request.sample,))
+    }
+    for number, (layer, channels) in enumerate(request.tops.items()):
         shapes[f"{number}/keys"] = layer, (channels, request.k)
         shapes[f"{number}/sampled"] = layer, (channels, request.sample)
     for number, (node, channels) in enumerate(request.lows.items()):
@@ -112,7 +120,7 @@ def _shapes(request: Request) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def _like(
-    expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], start: str, layer: str
+    expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], start: str, layer: Source
 ) -> dict[str, Tensor]:
     """The tensors of one table, which must be like the expected ones."""
     state = {}

@@ -238,7 +238,7 @@ class Work:
 
     def _reread(self, part: Part, parts: int) -> None:
         """Check a part, whoever made it; a wrong one is set aside, and its images mined again."""
-        tops = part.whole().whole_tables.tops
+        tops = part.whole().whole_tables.layers
         tables = {name: top.table() for name, top in tops.items()}
         try:
             reread(self.job, tables, part.done, parts=parts)

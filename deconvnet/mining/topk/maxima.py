@@ -95,14 +95,31 @@ def first_positions(
 def every_position(activations: Tensor, values: Tensor, rows: list[int]) -> Tensor:
     """Where all maps (channels, rows) of some rows first hold their values, as above.
 
-    The last axis of what is compared is that of the channels: so activations usually lie.
+    First the line of a map, then the place in the line: the maxima of lines are read at the pace
+    of memory, and what is compared is small. The values are the maxima of the maps.
     """
     if activations.ndim == 2:
         return torch.zeros_like(values[rows].T, dtype=torch.int64)
-    some = activations[rows].movedim(1, -1).flatten(1, -2)
-    equal = some == values[rows][:, None].to(some.device, some.dtype)
-    first = equal.view(torch.uint8).max(1).indices  # the first of equals, as PyTorch says
-    return first.T.to(values.device)
+    maps, many = activations.movedim(1, -1), 2 * len(rows) > len(activations)
+    maps, chosen = (maps, rows) if many else (maps[rows], slice(None))
+    count, *_, wide, channels = maps.shape
+    wanted = values[rows].to(maps.device, maps.dtype)
+    if maps.ndim > 3 and maps.is_contiguous():  # channels last, as they usually lie
+        lines = maps.view(-1, wide, channels).amax(1).view(count, -1, channels)[chosen]
+        line = _first(lines == wanted[:, None])
+        if not lines.isnan().any() and torch.equal(lines.gather(1, line[:, None])[:, 0], wanted):
+            every = maps.view(count, -1, wide, channels)
+            own = torch.arange(count, device=maps.device)[chosen][:, None]
+            each = torch.arange(channels, device=maps.device)
+            within = every[own, line, :, each] == wanted[..., None]  # (rows, channels, wide)
+            column = within.view(torch.uint8).max(2).indices
+            return (line * wide + column).T.to(values.device)
+    return _first(maps[chosen].flatten(1, -2) == wanted[:, None]).T.to(values.device)
+
+
+def _first(equal: Tensor) -> Tensor:
+    """Which of axis 1 is the first that is True; of several equal ones PyTorch gives the first."""
+    return equal.view(torch.uint8).max(1).indices
 
 
 def strongest(activations: Tensor) -> Tensor:

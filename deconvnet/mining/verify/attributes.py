@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deconvnet.data.resolve import preprocessing_of_data, recorded
 from deconvnet.data.samples import first_image, read_item
@@ -16,7 +17,7 @@ from deconvnet.projection import receptive_field
 from deconvnet.projection.geometry import Geometry
 from deconvnet.store.format import DEFAULTS
 from deconvnet.store.store import Store
-from deconvnet.store.table import LayerTable
+from deconvnet.store.table import LayerTable, Ranked
 
 from .compare import Mismatch
 
@@ -53,7 +54,12 @@ def compare_attributes(store: Store, model: str, dataset: Any) -> Iterator[Misma
         yield Mismatch("preprocessing", what)
     yield from _sample(store, len(dataset))
     for name, table in store.items():
-        yield from _counters(store, name, table)
+        for path, each in table.every.items():
+            where = f"{path} of {name}" if path else name
+            if isinstance(each, LayerTable):
+                yield from _counters(store, where, each)
+            if isinstance(each, Ranked) and each.ties is not None:
+                yield from _ties(store, where, each, each.ties)
     if not len(store):
         yield Mismatch("store", "it has no layers: there is nothing to recompute")
     elif not any((table.image >= 0).any() for table in store.values()):
@@ -84,6 +90,13 @@ def compare_layers(store: Store, geometry: Geometry) -> Iterator[tuple[str, Mism
                 has = f"{source}, {tuple(geometry.sizes[source][1:])}"
                 what = f"the lowest of {name} are of {has}; the store says {of}, {told}"
                 yield name, Mismatch("layer", what)
+                continue
+        for key, each in table.directions.items():
+            low = each.lowest
+            alike = (each.size, each.field, each.stride) == (table.size, table.field, table.stride)
+            if not alike or (low is not None and (low.of, low.size) != (name, table.size)):
+                what = f"the directions {key!r} of {name} have another size, field, stride or `of`"
+                yield name, Mismatch("layer", f"{what} than the layer has")
 
 
 def _images(store: Store, dataset: Any) -> Iterator[Mismatch]:
@@ -121,6 +134,17 @@ def _sample(store: Store, images: int) -> Iterator[Mismatch]:
     if drawn.image.tolist() != expected:
         what = f"its images are {drawn.image.tolist()[:9]}…, and should be {expected[:9]}…"
         yield Mismatch("sample", what)
+
+
+def _ties(store: Store, name: str, table: Ranked, ties: NDArray[np.int64]) -> Iterator[Mismatch]:
+    """Compare the ties with the number of images that stand in no slot."""
+    seen = store.attributes.get("images_seen")
+    left = seen - table.k if isinstance(seen, int) else np.iinfo(np.int64).max
+    most = np.where(np.isnan(table.activation[:, -1]), 0, max(0, left))
+    odd = np.flatnonzero((ties < 0) | (ties > most))
+    for channel in odd[:1]:
+        what = f"{name}:{channel} cannot have {ties[channel]} ties beside {table.k} entries of "
+        yield Mismatch("ties", f"{what}{seen} images; the same of {len(odd) - 1} more channels")
 
 
 def _counters(store: Store, name: str, table: LayerTable) -> Iterator[Mismatch]:

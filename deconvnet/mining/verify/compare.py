@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deconvnet.mining.run.directions import Directed, Source
 from deconvnet.mining.topk import Table
 from deconvnet.mining.topk.maxima import ranked_by
-from deconvnet.store.table import LayerTable, Lowest
+from deconvnet.store.format import unescape
+from deconvnet.store.table import DIRECTIONS, Entries, LayerTable, Lowest, Ranked, Sample
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class Mismatch:
 
     Args:
         kind: "store", "model", "data set", "preprocessing", "batch shape", "image", "path",
-            "layer", "sample", "activation", "position", "box", "missing", "counts", "graph" or
-            "picture".
+            "layer", "sample", "activation", "position", "box", "missing", "ties", "counts",
+            "graph" or "picture".
         what: the value computed and the value stored, in one line.
     """
 
@@ -32,12 +34,27 @@ class Mismatch:
         return f"{self.kind}: {self.what}"
 
 
+def kind_of(table: Entries) -> str:
+    """What a table holds: "strongest", "lowest" or "sample"."""
+    named = {Lowest: "lowest", Sample: "sample"}
+    return named.get(type(table), "strongest")
+
+
+def source_at(table: LayerTable, layer: str, path: str) -> Source:
+    """What the table of a layer that stands at a path is of: a node, or directions."""
+    start, _, rest = path.partition("/")
+    if start == DIRECTIONS:
+        return Directed(layer, unescape(rest.partition("/")[0]))
+    own = table.every[path]
+    return own.of if isinstance(own, Lowest) else layer
+
+
 class Comparison:
     """Compares one table of a layer batch by batch, and counts the entries compared.
 
     Args:
         layer: whose table it is.
-        kind: "strongest", "lowest" or "sample", see ``LayerTable.tables``.
+        path: where the table stands in the layer's group, see ``LayerTable.every``.
         table: the layer's own.
         rank: what images are ranked by.
         tolerance: how far an activation may be from the stored one, as a share of the layer's
@@ -45,18 +62,22 @@ class Comparison:
     """
 
     def __init__(
-        self, layer: str, kind: str, table: LayerTable, *, rank: str, tolerance: float
+        self, layer: str, path: str, table: LayerTable, *, rank: str, tolerance: float
     ) -> None:
-        self.table = table.tables[kind]
-        self.node = self.table.of if isinstance(self.table, Lowest) else layer
-        self.name = layer if kind == "strongest" else f"{kind} of {layer}"
-        self._layer, self._kind, self._rank = table, kind, rank
+        self.table, self.source = table.every[path], source_at(table, layer, path)
+        self.node = layer if isinstance(self.source, Directed) else self.source
+        own, kind = table.every["/".join(path.split("/")[:2])], kind_of(self.table)
+        of = str(self.source) if isinstance(self.source, Directed) else layer
+        self.name = of if kind == "strongest" else f"{kind} of {of}"
+        self._layer, self._kind, self._rank = (
+            own if isinstance(own, LayerTable) else table, kind, rank
+        )  # fmt: skip
         self._sign = -1 if kind == "lowest" else 1
-        every = np.concatenate([each.activation.ravel() for each in table.tables.values()])
+        every = np.concatenate([each.activation.ravel() for each in self._layer.tables.values()])
         finite = np.abs(every[np.isfinite(every)])
         self.slack = tolerance * float(finite.max(initial=0.0))
         self.checked = self.equal = 0
-        self._undecided = np.zeros(table.channels, dtype=np.int64)
+        self._undecided, self._tied, self._near = np.zeros((3, self.table.channels), dtype=np.int64)
 
     def compare(
         self, values: Tensor, images: Sequence[int], chosen: Sequence[tuple[int, int]]
@@ -76,6 +97,7 @@ class Comparison:
             yield from self._sampled(rows, ranked)
         else:
             yield from self._absent(images, ranked)
+            self._count_ties(images, ranked)
 
     def _entry(self, at: tuple[int, int], here: float, values: Tensor) -> Iterator[Mismatch]:
         self.checked += 1
@@ -126,6 +148,37 @@ class Comparison:
             says = f"{float(told.mean[c])!r}, {float(told.nonzero[c])!r}, {told.nan[c]}"
             what = f"{self.name}:{c} has {here}, the store says {says}"
             yield Mismatch("counts", f"{what}; the same of {len(odd) - 1} more channels")
+
+    def ties(self, *, every: bool) -> Iterator[Mismatch]:
+        """Compare how many images tie with the last entry with those among the images compared.
+
+        ``every``: they were all images. Where an activation had other last bits here than in the
+        store, those as near as that may or may not have tied.
+        """
+        if not isinstance(self.table, Ranked) or self.table.ties is None:
+            return
+        told, sure = self.table.ties, self.checked == self.equal
+        least = self._tied if sure else np.zeros_like(told)
+        most = (self._tied if sure else self._near) if every else np.maximum(told, least)
+        odd = np.flatnonzero((told < least) | (told > most))
+        for c in odd[:1]:
+            few = "" if every else "at least "
+            here = f"{few}{least[c]}" if sure else f"{least[c]} to {most[c]}"
+            what = f"{self.name}:{c} leaves out {here} images as strong as its last entry, the "
+            yield Mismatch(
+                "ties", f"{what}store says {told[c]}; the same of {len(odd) - 1} more channels"
+            )
+
+    def _count_ties(self, images: Sequence[int], ranked: NDArray[np.float32]) -> None:
+        """Count the images that stand in no slot and have the activation of the last entry."""
+        last = self.table.activation[:, -1]
+        with np.errstate(invalid="ignore"):
+            near = (ranked == last) | (np.abs(ranked - last) <= self.slack)
+        for number, value, some in zip(images, ranked, near, strict=True):
+            if some.any():
+                left_out = some & ~(self.table.images == number).any(1)
+                self._near += left_out
+                self._tied += left_out & (value == last)
 
     def _absent(self, images: Sequence[int], ranked: NDArray[np.float32]) -> Iterator[Mismatch]:
         """Yield images missing from a channel's table."""

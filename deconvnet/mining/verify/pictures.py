@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h5py
@@ -15,12 +16,19 @@ from deconvnet.data.resolve import recorded
 from deconvnet.data.samples import checked, first_image, read_item
 from deconvnet.data.transform import SIGNALS
 from deconvnet.mining.embed import overhangs
+from deconvnet.mining.exemplars import node_of, vectors_of
 from deconvnet.mining.stored_rules import named_policies
 from deconvnet.net import DeconvNet
 from deconvnet.projection.result import Projection
-from deconvnet.store.picture_reading import opened_layer, read_patch, read_projection
+from deconvnet.store.picture_index import PictureIndex
+from deconvnet.store.picture_reading import (
+    opened_layer,
+    pictures_at,
+    read_patch,
+    read_projection,
+)
 from deconvnet.store.store import Store
-from deconvnet.units import Unit
+from deconvnet.store.table import Entries
 
 from .compare import Mismatch
 from .recompute import Chosen
@@ -46,23 +54,25 @@ def compare_pictures(
             yield "patches and projections: the store does not tell its preprocessing"
         return
     nets, unknown = _nets(store, model)
-    for layer in [name for name in chosen if name in store.pictures]:
-        offset = store.pictures[layer].patches.offset
-        over = _overhangs(store, layer, chosen[layer], nets["identity", ""], dataset)
+    for (layer, path), drawn in chosen.items():
+        known, table = pictures_at(store, layer, path), store[layer].every[path]
+        places = [] if known is None else [p for p in drawn if known.patches.offset[p] >= 0]
+        if known is None or not places:
+            continue
+        over = _overhangs(table, node_of(table, layer), places, nets["identity", ""], dataset)
+        compared = _Compared(store, layer, path, known, preprocessing, nets)
         with opened_layer(store, layer) as group:
-            for place in chosen[layer]:
-                image = _image(dataset, int(store[layer].image[place]))
-                if image is None or offset[place] < 0:
+            for place in places:
+                image = _image(dataset, int(table.images[place]))
+                if image is None:
                     continue  # what cannot be read has been told of already
-                known = store.pictures[layer].overhang[place]
-                if (known != over[place]).any():
-                    where = f"of {layer}:{place[0]} of image {store[layer].image[place]}"
-                    here, told = tuple(over[place].tolist()), tuple(known.tolist())
-                    yield Mismatch(
-                        "picture", f"the overhang {where} is {here}, the store says {told}"
-                    )
+                told = known.overhang[place]
+                if (told != over[place]).any():
+                    here, says = tuple(over[place].tolist()), tuple(told.tolist())
+                    what = f"the overhang {compared.where(place)} is {here}, the store says {says}"
+                    yield Mismatch("picture", what)
                 try:
-                    yield from _compare(store, layer, place, group, image, preprocessing, nets)
+                    yield from compared.pictures(place, group, image)
                 except ValueError as error:
                     yield Mismatch("picture", str(error))
     yield from unknown
@@ -72,7 +82,8 @@ def _nets(store: Store, model: nn.Module) -> tuple[dict[tuple[str, str], DeconvN
     """A mirrored network for each policy of the projections, and the policies not known here."""
     asked = {
         (policy, own.fallback)
-        for pictures in store.pictures.values()
+        for layer in store.pictures.values()
+        for pictures in (layer, *layer.others.values())
         for policy, own in pictures.projections.items()
     }
     nets, unknown = {("identity", ""): DeconvNet(model, "identity")}, []
@@ -86,17 +97,17 @@ def _nets(store: Store, model: nn.Module) -> tuple[dict[tuple[str, str], DeconvN
 
 
 def _overhangs(
-    store: Store, layer: str, places: Sequence[tuple[int, int]], net: DeconvNet, dataset: Any
+    table: Entries, node: str, places: Sequence[tuple[int, int]], net: DeconvNet, dataset: Any
 ) -> NDArray[np.int64]:
-    """(channels, k, 2); -1 for all entries but these, and for those that are nowhere in the map."""
-    table, entries = store[layer], np.zeros(store[layer].image.shape, dtype=bool)
+    """(channels, k, D); -1 for all entries but these, and for those that are nowhere in the map."""
+    entries = np.zeros(table.images.shape, dtype=bool)
     entries[tuple(np.transpose(places))] = True
     there = table.positions[..., : len(table.size)]
     entries &= ((there >= 0) & (there < table.size)).all(-1)
     over = np.full((*entries.shape, table.axes), -1, dtype=np.int64)
     if entries.any():
-        geometry = net.geometry(tuple(first_image(dataset).shape), [layer])
-        over[entries] = overhangs(geometry, layer, table, entries)
+        geometry = net.geometry(tuple(first_image(dataset).shape), [node])
+        over[entries] = overhangs(geometry, node, table, entries)
     return over
 
 
@@ -105,39 +116,54 @@ def _image(dataset: Any, index: int) -> Tensor | None:
     return None if isinstance(item, str) else checked(item, index, None)
 
 
-def _compare(
-    store: Store,
-    layer: str,
-    place: tuple[int, int],
-    group: h5py.Group,
-    image: Tensor,
-    preprocessing: Prepares,
-    nets: dict[tuple[str, str], DeconvNet],
-) -> Iterator[Mismatch | None]:
-    """The patch of an entry, and its projections."""
-    table, pictures = store[layer], store.pictures[layer]
-    where = f"of {layer}:{place[0]} of image {table.image[place]}"
-    new = preprocessing.pixels(image)[table.box_of(*place).slices]
-    patch = read_patch(store, layer, group, place)
-    allowed = LEVEL + FAR * float(new.reshape(-1, new.shape[-1]).std(0).mean())
-    if pictures.patches.encoding != "jpeg":
-        allowed = LEVEL * max(1.0, float(np.abs(new).max(initial=0.0)))
-    position = tuple(table.positions[place].tolist()) if table.size else None
-    # of equal shapes, compared by the root mean square of the difference
-    same = patch.shape == new.shape and float(np.sqrt(np.square(patch - new).mean())) <= allowed
-    yield None if same else Mismatch("picture", f"the patch {where} is not what it sees")
-    for policy, own in pictures.projections.items():
-        net = nets.get((policy, own.fallback))
-        if net is None or own.offset[place] < 0:
-            continue
-        stored = read_projection(store, layer, group, place, rectifier=policy)
-        (cut,) = net.project(
-            image[None], units=[Unit.at(layer, place[0], position=position)], crop=True
-        )
-        assert isinstance(cut, Projection), "crop=True gives Projections"
-        likeness = _likeness(cut.pixels.movedim(0, -1).float().cpu().numpy(), stored)
-        what = f"the projection {where} by {policy} is another (likeness {likeness:.3f})"
-        yield Mismatch("picture", what) if likeness < ALIKE else None
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """The pictures of one table, compared with new ones."""
+
+    store: Store
+    layer: str
+    path: str  # where the table stands in the layer's group
+    known: PictureIndex
+    preprocessing: Prepares
+    nets: Mapping[tuple[str, str], DeconvNet]  # by rule and fallback
+
+    @property
+    def table(self) -> Entries:
+        """The table."""
+        return self.store[self.layer].every[self.path]
+
+    def where(self, place: tuple[int, int]) -> str:
+        """An entry in words."""
+        what = f"{self.path} " if self.path else ""
+        return f"of {what}{self.layer}:{place[0]} of image {self.table.images[place]}"
+
+    def pictures(
+        self, place: tuple[int, int], group: h5py.Group, image: Tensor
+    ) -> Iterator[Mismatch | None]:
+        """The patch of an entry, and its projections."""
+        table, where = self.table, self.where(place)
+        new = self.preprocessing.pixels(image)[table.box_of(*place).slices]
+        patch = read_patch(self.store, self.layer, group, place, path=self.path)
+        allowed = LEVEL + FAR * float(new.reshape(-1, new.shape[-1]).std(0).mean())
+        if self.known.patches.encoding != "jpeg":
+            allowed = LEVEL * max(1.0, float(np.abs(new).max(initial=0.0)))
+        # of equal shapes, compared by the root mean square of the difference
+        same = patch.shape == new.shape and float(np.sqrt(np.square(patch - new).mean())) <= allowed
+        yield None if same else Mismatch("picture", f"the patch {where} is not what it sees")
+        unit = replace(table.unit(node_of(table, self.layer), *place), image=0)
+        vectors = vectors_of(self.store[self.layer], self.path)
+        for policy, own in self.known.projections.items():
+            net = self.nets.get((policy, own.fallback))
+            if net is None or own.offset[place] < 0:
+                continue
+            stored = read_projection(
+                self.store, self.layer, group, place, rectifier=policy, path=self.path
+            )
+            (cut,) = net.project(image[None], units=[unit], crop=True, direction=vectors)
+            assert isinstance(cut, Projection), "crop=True gives Projections"
+            likeness = _likeness(cut.pixels.movedim(0, -1).float().cpu().numpy(), stored)
+            what = f"the projection {where} by {policy} is another (likeness {likeness:.3f})"
+            yield Mismatch("picture", what) if likeness < ALIKE else None
 
 
 def _likeness(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

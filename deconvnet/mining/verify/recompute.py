@@ -12,10 +12,12 @@ from deconvnet.data.samples import path_of
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.modes import evaluation, threads_of_cpu
+from deconvnet.mining.run.directions import Directed, Source
 from deconvnet.mining.run.microbatches import (
     CONTIGUOUS,
     Microbatch,
     by_row,
+    directed,
     groups_of,
     laid_out,
     microbatches,
@@ -27,14 +29,14 @@ from deconvnet.projection.check.checked_graphs import differs
 from deconvnet.projection.geometry import Geometry
 from deconvnet.store.format import DEFAULTS
 from deconvnet.store.store import Store
-from deconvnet.store.table import Entries, Lowest
+from deconvnet.store.table import Entries, LayerTable, Lowest
 
 from .compare import Comparison, Mismatch
 
-Chosen = Mapping[str, Sequence[tuple[int, int]]]
-"""{layer: [(channel, slot)]}"""
 Key = tuple[str, str]
-"""A layer, and which of its tables: see ``LayerTable.tables``."""
+"""A layer, and where one of its tables stands in its group: see ``LayerTable.every``."""
+Chosen = Mapping[Key, Sequence[tuple[int, int]]]
+"""{table: [(channel, slot)]}"""
 K = TypeVar("K")
 TOLERANCE = 1e-4  # of a layer's greatest activation: other processors differ in the last bits
 ACROSS = 1e-2  # where a GPU has a part in it: by default it multiplies with 10 bits
@@ -54,7 +56,7 @@ class Recomputation:
     Attributes:
         drawn: the entries, by layer and table.
         images: how many are run.
-        tables: {(layer, table): Comparison}, which count the entries compared.
+        tables: {(layer, path): Comparison}, which count the entries compared.
     """
 
     def __init__(
@@ -66,15 +68,15 @@ class Recomputation:
         *,
         layers: Sequence[str],
         n: int | None,
-        seed: int,
+        random_state: int,
         tolerance: float,
     ) -> None:
         self._store, self._graphs, self._geometry, self._dataset = store, graphs, geometry, dataset
         rank = str({**DEFAULTS, **store.attributes}["rank"])
         self.tables = {
-            (name, kind): Comparison(name, kind, store[name], rank=rank, tolerance=tolerance)
+            (name, path): Comparison(name, path, store[name], rank=rank, tolerance=tolerance)
             for name in layers
-            for kind, table in store[name].tables.items()
+            for path, table in store[name].every.items()
             if not isinstance(table, Lowest) or table.of in geometry.sizes
         }
         count, size = len(dataset), tuple(geometry.sizes[geometry.input][1:])
@@ -83,24 +85,30 @@ class Recomputation:
         self._shape: tuple[int, ...] = told if fits else (_USUAL, *size)
         batch = self._shape[0]
         tables = {key: each.table for key, each in self.tables.items()}
-        self.drawn = draw_entries(tables, n, seed=seed)
-        images = draw_images(store, tables, self.drawn, count=count, batch=batch, seed=seed)
+        self.drawn = draw_entries(tables, n, random_state=random_state)
+        images = draw_images(
+            store, tables, self.drawn, count=count, batch=batch, random_state=random_state
+        )
         self._gone = [image for image in images if image >= count]
         lost = {failed.index for failed in store.failed}
         if n is None or set(range(count)) <= {*images, *lost}:
             # in the data set's own microbatches, since sums are rounded once for each
             every = groups_of(range(-(-count // batch)), batch, count)
             kept = ([image for image in group if image not in lost] for group in every)
-            self._groups, counted = list(filter(None, kept)), layers
+            self._groups, self._every = list(filter(None, kept)), True
         else:
-            self._groups, counted = by_row((i for i in images if i < count), batch), ()
-        self._tops = {name: TopK(store[name].channels, 1) for name in counted}
+            self._groups, self._every = by_row((i for i in images if i < count), batch), False
+        self._tops = {
+            key: TopK(each.table.channels, 1)
+            for key, each in self.tables.items()
+            if self._every and isinstance(each.table, LayerTable)
+        }
+        self._vectors = {
+            Directed(name, own): torch.from_numpy(each.vector)
+            for name in layers
+            for own, each in store[name].directions.items()
+        }
         self.images = sum(map(len, self._groups))
-
-    @property
-    def chosen(self) -> Chosen:
-        """The entries of the strongest, by layer."""
-        return {name: some for (name, kind), some in self.drawn.items() if kind == "strongest"}
 
     def mismatches(self, report: Callable[[int, int], None] | None = None) -> list[Mismatch | str]:
         """Run the images, and compare; as text, what could not be compared.
@@ -127,8 +135,10 @@ class Recomputation:
                 done += len(batch.indices) + len(batch.failed)
                 if report is not None:
                     report(done, self.images)
-        for name, top in self._tops.items():
-            differ += self.tables[name, "strongest"].counts(top.table(), top.images)
+        for key, top in self._tops.items():
+            differ += self.tables[key].counts(top.table(), top.images)
+        for each in self.tables.values():
+            differ += each.ties(every=self._every)
         return differ
 
     def _run(
@@ -144,6 +154,8 @@ class Recomputation:
 
         def compare(name: str, value: Any) -> None:
             differ.extend(self._compare(name, batch.of_images(value), batch))
+            for source, those in directed(name, value, batch, self._vectors):
+                differ.extend(self._compare(source, those, batch))
 
         ran = alongside(graph, images, layers, compare)
         if ran.stopped is not None:
@@ -159,13 +171,13 @@ class Recomputation:
                 f"which stores are mined, and the model itself gives {row.expected}",
             )
 
-    def _compare(self, name: str, maps: torch.Tensor, batch: Microbatch) -> Iterator[Mismatch]:
-        """Compare a node's maps of one microbatch with the tables that are of it."""
+    def _compare(self, source: Source, maps: torch.Tensor, batch: Microbatch) -> Iterator[Mismatch]:
+        """Compare the maps of a node, or directions, of one microbatch with the tables of it."""
         for key, each in self.tables.items():
-            if each.node == name:
+            if each.source == source:
                 yield from each.compare(maps, batch.indices.tolist(), self.drawn.get(key, ()))
-        if name in self._tops:
-            self._tops[name].update(maps, batch.indices)
+                if key in self._tops:
+                    self._tops[key].update(maps, batch.indices)
 
     def _read(self, batch: Microbatch) -> Iterator[Mismatch]:
         """Check that the images of a microbatch can be read, and have the recorded paths."""
@@ -185,7 +197,7 @@ def _boxes(
     there = table.positions[..., : len(size)]
     inside = [p for p in places if (there[p] >= 0).all() and (there[p] < size).all()]
     at = [there[place] for place in inside]
-    channels = [channel for channel, _ in inside]
+    channels = None if isinstance(compared.source, Directed) else [c for c, _ in inside]
     starts, stops = receptive_field.boxes(geometry, compared.node, at, channels=channels)
     for place, box in zip(inside, np.concatenate([starts, stops], 1).tolist(), strict=True):
         if box != (told := table.box[place].tolist()):
@@ -194,14 +206,14 @@ def _boxes(
 
 
 def draw_entries(
-    tables: Mapping[K, Entries], n: int | None, *, seed: int
+    tables: Mapping[K, Entries], n: int | None, *, random_state: int
 ) -> dict[K, list[tuple[int, int]]]:
     """Entries of these tables, n or all: each full slot is equally likely, none is drawn twice."""
     full = {key: np.argwhere(table.images >= 0) for key, table in tables.items()}
     ends = np.cumsum([0, *map(len, full.values())])
     total = int(ends[-1])
     count = total if n is None else min(n, total)
-    drawn = np.sort(np.random.default_rng(seed).choice(total, count, replace=False))
+    drawn = np.sort(np.random.default_rng(random_state).choice(total, count, replace=False))
     chosen = {}
     for (key, places), first, last in zip(full.items(), ends[:-1], ends[1:], strict=True):
         some = places[drawn[(drawn >= first) & (drawn < last)] - first].tolist()
@@ -217,7 +229,7 @@ def draw_images(
     *,
     count: int,
     batch: int,
-    seed: int,
+    random_state: int,
 ) -> list[int]:
     """The images of chosen entries, and random others of ``count``, that fill whole microbatches.
 
@@ -227,7 +239,9 @@ def draw_images(
     """
     named = {int(tables[key].images[place]) for key, some in drawn.items() for place in some}
     known = np.array([*named, *(lost.index for lost in store.failed)], dtype=np.int64)
-    others = np.random.default_rng([seed, 1]).permutation(np.setdiff1d(np.arange(count), known))
+    others = np.random.default_rng([random_state, 1]).permutation(
+        np.setdiff1d(np.arange(count), known)
+    )
     used = np.bincount(np.array(sorted(named), dtype=np.int64) % batch, minlength=batch)
     rows = others % batch
     order = np.argsort(rows, kind="stable")

@@ -38,7 +38,7 @@ class Verification(Brief):
         images: images run through the model.
         pictures: stored patches, and projections, compared with new ones.
         tolerance: how far the others may be off, as a share of the layer's greatest activation.
-        seed: which entries were drawn.
+        random_state: which entries were drawn.
         mismatches: empty if all is well.
         unchecked: what could not be compared, in words.
     """
@@ -48,7 +48,7 @@ class Verification(Brief):
     images: int
     pictures: int
     tolerance: float
-    seed: int
+    random_state: int
     mismatches: tuple[Mismatch, ...]
     unchecked: tuple[str, ...] = ()
 
@@ -61,11 +61,11 @@ class Verification(Brief):
 @plain()
 def verify(
     store: Store,
-    model: nn.Module | DeconvNet | None = None,
-    dataset: Any = None,
+    net: nn.Module | DeconvNet | None = None,
+    data: Any = None,
     *,
     n: int | None = 100,
-    seed: int = 0,
+    random_state: int = 0,
     tolerance: float | None = None,
     preprocessing: Any = None,
     report: Callable[[int, int], None] | None = None,
@@ -75,10 +75,10 @@ def verify(
 
     Compared are: the fingerprints of model and data set; what the store records of layers, images
     and preprocessing; which images are its sample; activation, position, box and path of n entries
-    of the strongest, the lowest and the sample; and the stored pictures of
-    these entries. Every image that is run, some drawn at random among them, must stand in each
-    table whose last entry it beats. The counters (mean, nonzero, nan) must be possible beside the
-    tables; where all images are run they are counted again.
+    of the strongest, the lowest, the sample and the directions; and the stored pictures of these
+    entries. Every image that is run, some drawn at random among them, must stand in each table
+    whose last entry it beats, or be counted among its ties. The counters (mean, nonzero, nan, ties)
+    must be possible beside the tables; where all images are run they are counted again.
 
     Images run in microbatches of the recorded shape, each in the row that it was mined in: on the
     machine that mined the store the activations are then equal bit for bit. So 100 images may
@@ -88,11 +88,11 @@ def verify(
 
     Args:
         store: as ``open_store`` gives it.
-        model: the model, or its DeconvNet; by default what this process has mined, else what the
+        net: the model, or its DeconvNet; by default what this process has mined, else what the
             store names (see ``mining.source``).
-        dataset: gives the images by index, as when it was mined; or its path. By default likewise.
+        data: gives the images by index, as when it was mined; or its path. By default likewise.
         n: how many entries; all, if there are no more; None: all, and all images.
-        seed: which ones.
+        random_state: which ones.
         tolerance: how far an activation may be off, as a share of its layer's greatest; 0 for
             the last bit; by default 1e-4, 1e-2 where the store was mined, or is verified, on a
             GPU, and more for models in half precision.
@@ -108,9 +108,9 @@ def verify(
     """
     if n is not None and n < 1:
         raise ValueError(f"n={n} was given, expected at least one entry")
-    if seed < 0:
-        raise ValueError(f"seed={seed} was given, expected 0 or more")
-    model, dataset = source_of(store, model, dataset, preprocessing=preprocessing)
+    if random_state < 0:
+        raise ValueError(f"random_state={random_state} was given, expected 0 or more")
+    model, dataset = source_of(store, net, data, preprocessing=preprocessing)
     dataset = given_dataset(
         dataset, preprocessing=preprocessing, model=model, attributes=store.attributes
     )
@@ -127,12 +127,12 @@ def verify(
     entries = Recomputation(
         store, graphs, geometry, dataset,
         layers=[name for name in store if name not in layers],
-        n=n, seed=seed, tolerance=tolerance,
+        n=n, random_state=random_state, tolerance=tolerance,
     )  # fmt: skip
     attributes = list(compare_attributes(store, here, dataset))
     with reporting(report, "verifying", progress=progress) as told:
         recomputed = entries.mismatches(told)
-    pictures = list(compare_pictures(store, graphs.model, dataset, chosen=entries.chosen))
+    pictures = list(compare_pictures(store, graphs.model, dataset, chosen=entries.drawn))
     said = [*attributes, *layers.values(), *recomputed, *pictures]
     compared = entries.tables.values()
     return Verification(
@@ -141,7 +141,7 @@ def verify(
         images=entries.images,
         pictures=sum(not isinstance(each, str) for each in pictures),
         tolerance=tolerance,
-        seed=seed,
+        random_state=random_state,
         mismatches=tuple(each for each in said if isinstance(each, Mismatch)),
         unchecked=tuple(dict.fromkeys(each for each in said if isinstance(each, str))),
     )

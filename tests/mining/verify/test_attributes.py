@@ -97,7 +97,11 @@ LIES = {
 def test_a_lie_is_told(work, lie, expected):
     store, model, data = work
     assert kinds(verify(lie(store), model, data, n=1)) >= expected
-    assert kinds(verify(lie(store), model, data, n=1)) <= {*expected, "data set"}
+    assert kinds(verify(lie(store), model, data, n=1)) <= {
+        *expected,
+        "data set",
+        "ties",
+    }  # of dead channels: all other images
 
 
 SMALL = {
@@ -135,8 +139,8 @@ def test_positions_of_a_whole_layer_that_are_nowhere(work):
 
 def test_numbers_that_draw_nothing(work):
     store, model, data = work
-    with pytest.raises(ValueError, match="seed=-1 was given"):
-        verify(store, model, data, seed=-1)
+    with pytest.raises(ValueError, match="random_state=-1 was given"):
+        verify(store, model, data, random_state=-1)
     with pytest.raises(ValueError, match="n=0 was given, expected at least one entry"):
         verify(store, model, data, n=0)
 

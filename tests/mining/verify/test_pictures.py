@@ -26,7 +26,7 @@ def illustrated(tmp_path_factory):
     source = Source(transform=PREPARED.to_json())
     store = mine(model, data, path, ["relu1", "relu3", "fc2"], 3, 4, source=source)
     policies = ["deconvnet", "gradient"]
-    return embed(store, model, data, preprocessing=PREPARED, projections=policies), model, data
+    return embed(store, model, data, preprocessing=PREPARED, rectifiers=policies), model, data
 
 
 def test_pictures_pass_too(illustrated):

@@ -268,16 +268,16 @@ def test_what_a_gpu_may_differ_by(work):
 
 def test_entries_are_drawn_once_each_and_by_the_seed(work):
     store, *_ = work
-    chosen = draw_entries(store, 20, seed=1)
+    chosen = draw_entries(store, 20, random_state=1)
     assert sum(map(len, chosen.values())) == 20
     assert all(len(set(places)) == len(places) for places in chosen.values())
     assert all(store[name].image[p] >= 0 for name, places in chosen.items() for p in places)
-    assert draw_entries(store, 20, seed=1) == chosen
-    assert draw_entries(store, 20, seed=2) != chosen
-    everything = draw_entries(store, ALL, seed=1)
+    assert draw_entries(store, 20, random_state=1) == chosen
+    assert draw_entries(store, 20, random_state=2) != chosen
+    everything = draw_entries(store, ALL, random_state=1)
     counts = {name: int((table.image >= 0).sum()) for name, table in store.items()}
     assert {name: len(places) for name, places in everything.items()} == counts
-    assert draw_entries({}, 5, seed=0) == {}
+    assert draw_entries({}, 5, random_state=0) == {}
 
 
 def test_the_model_comes_back_as_it_was_and_progress_is_told(work):

@@ -98,7 +98,7 @@ def test_a_store_with_pictures_that_tells_no_batch_shape(work, tmp_path):
     attributes["transform"] = PREPARED.to_json()
     path = tmp_path / "a.h5"
     bare = write_store(path, attributes=attributes, layers=store.layers, images=store.images)
-    embed(bare, model, Prepared(images), preprocessing=PREPARED, projections=["guided"])
+    embed(bare, model, Prepared(images), preprocessing=PREPARED, rectifiers=["guided"])
     found = verify(open_store(path), model, Prepared(images), n=50)
     assert found.passed, found.mismatches
     assert found.pictures > 0
@@ -163,7 +163,7 @@ def test_a_data_set_that_has_moved(work, tmp_path):
 def test_pictures_in_other_precisions(tmp_path, dtype):
     model, data = Ties(quantised=False).eval().to(dtype), pictures(20, nan=False).to(dtype)
     store = mine(model, Prepared(data), tmp_path / "a.h5", ["relu1"], 3, 4)
-    made = embed(store, model, Prepared(data), preprocessing=PREPARED, projections=["guided"])
+    made = embed(store, model, Prepared(data), preprocessing=PREPARED, rectifiers=["guided"])
     assert verify(made, model, Prepared(data)).passed
 
 
@@ -176,7 +176,7 @@ def test_units_that_see_padding_alone(tmp_path):
     data = Prepared(torch.rand(6, 3, *SIZE) + 1)
     store = mine(model, data, tmp_path / "a.h5", ["1"], 3, 4)
     assert (store["1"].activation > 0).all()
-    made = embed(store, model, data, preprocessing=PREPARED, projections=["guided"])
+    made = embed(store, model, data, preprocessing=PREPARED, rectifiers=["guided"])
     assert not made["1"].has_picture.any()
     assert stored_exemplars(made, "1", [0], rectifier="guided") == {0: []}
     assert verify(made, model, data, n=None).passed

@@ -65,7 +65,7 @@ def test_a_lowest_image_that_is_left_out(store, data):
     peak = low.peak
     if peak is not None:
         peak = np.concatenate([peak[:, 1:], np.full_like(peak[:, :1], np.nan)], axis=1)
-    lost = replace(low, **later, box=box, peak=peak)
+    lost = replace(low, **later, box=box, peak=peak, ties=np.zeros_like(low.ties))
     assert kinds(changed(store, "conv2", lowest=lost), data) == {"missing"}
 
 
@@ -114,3 +114,43 @@ def test_a_peak_that_is_another(store, data):
     peak[1, 0] += 1
     found = verified(changed(store, "conv2", peak=peak), data).mismatches
     assert any("has its peak at" in each.what for each in found)
+
+
+@pytest.mark.parametrize("kind", ["strongest", "lowest"])
+@pytest.mark.parametrize("n", [None, 400])
+@pytest.mark.parametrize("off", [1, -1])
+def test_ties_that_were_not_counted(store, data, kind, n, off):
+    """All images are run for so many entries: one tie more or less is told."""
+    name, channel = "relu1", 0  # dead: all other images tie
+    table = store[name].tables[kind]
+    ties = table.ties.copy()
+    assert ties[channel] > 1
+    ties[channel] += off
+    wrong = {"ties": ties} if kind == "strongest" else {"lowest": replace(table, ties=ties)}
+    result = verified(changed(store, name, **wrong), data, n)
+    assert {each.kind for each in result.mismatches} == {"ties"}
+    assert f"store says {ties[channel]}" in result.mismatches[-1].what or off == 1
+
+
+def test_too_few_ties_are_told_by_some_images(tmp_path):
+    model, data = Ties(quantised=False).eval(), Pictures(pictures(60, nan=False))
+    store = mine(model, data, tmp_path / "a.h5", ["relu1"], k=3, batch_size=4)
+    wrong = changed(store, "relu1", ties=np.zeros_like(store["relu1"].ties))
+    assert verified(store, data, n=3).images < 60
+    assert verified(store, data, n=3).passed
+    found = verified(wrong, data, n=3).mismatches
+    assert any(each.kind == "ties" and "at least" in each.what for each in found)
+
+
+def test_ties_are_allowed_for_where_last_bits_differ(store, data):
+    """As on another machine: those near the last entry may or may not have tied."""
+    table = store["conv2"]
+    scale = np.float32(1 + 1e-6)
+    other = {"activation": table.activation * scale}
+    if table.peak is not None:
+        other["peak"] = table.peak * scale
+    ties = table.ties.copy()
+    ties[1:] = 0  # channel 0 is dead, and its ties stay
+    near = changed(store, "conv2", **other, ties=ties)
+    model = Ties(quantised=False).eval()
+    assert "ties" not in {each.kind for each in verify(near, model, data, n=None).mismatches}
