@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from deconvnet.layers import Mirrors
 
@@ -112,12 +114,20 @@ def _exported(model: nn.Module, example: Tensor) -> tuple[Any, int | None]:
         return run(), len(example)
 
 
+def _without_values(constant: Any) -> bool:
+    """Whether it stands for a value of a run without values, and no other run could use it."""
+    wrapped = isinstance(constant, Tensor) and is_functorch_wrapped_tensor(constant)
+    return wrapped or isinstance(constant, FakeTensor)
+
+
 def _read(
     model: nn.Module, program: Any, batch: int | None, inputs: Mapping[str, Any], hider: Hider
 ) -> Graph:
     inlined(program.graph_module)
     graph: fx.Graph = program.graph
     constants = _lower(program, graph)
+    if any(map(_without_values, constants.values())):
+        raise RuntimeError("a value is computed where nothing can be followed (torch.func, data)")
     without_writes(graph)
     hider.put_back(graph)
     modules = dict(model.named_modules(remove_duplicate=False))

@@ -18,7 +18,7 @@ from deconvnet.layers import Mirrors
 
 from .errors import NotFollowed, UntraceableError
 from .fx_tracing import Tracer, attribute, constants, unwrapped
-from .inplace import functionalize, mutates
+from .inplace import functionalize, mutates, unseen_write
 from .model_state import contents
 from .modes import plain as plain_state
 from .node import Node, target_of
@@ -206,7 +206,10 @@ def trace(
             refusal, traced = NotFollowed.after(model, error, followed=tracer.done), tracer.graph
             traced.output(())
         written = constants(traced, model, buffers)
-    functionalize(traced, dict(model.named_modules(remove_duplicate=False)))
+    modules = dict(model.named_modules(remove_duplicate=False))
+    if path := unseen_write(traced, modules, model):
+        raise NotFollowed(model, f"forward writes into {path}, which a module reads by itself")
+    functionalize(traced, modules)
     graph = assembled(
         model, traced, tracer.names(traced), constants=written, inputs=inputs, mirrors=mirrors
     )

@@ -33,8 +33,12 @@ class Entry:
 
     @property
     def written(self) -> list[int]:
-        """Which of the leaves have been written into since."""
-        return [i for i, x in enumerate(self.leaves) if _version(x) != self._versions[i]]
+        """Which of the leaves have been written into since, also where torch does not count it."""
+        counted = [
+            _version(x) != before for x, before in zip(self.leaves, self._versions, strict=True)
+        ]
+        pairs = enumerate(zip(self.leaves, self.values, strict=True))
+        return [i for i, (x, before) in pairs if counted[i] or not unwritten(x, before)]
 
     def ran(self, result: Any) -> Ran | None:
         """The run, now that it is over; None for one that cannot be given again.
@@ -179,6 +183,16 @@ def _same(own: Tensor | None, given: Any) -> bool:
         return torch.equal(own, given)
     least = _ROUNDED * torch.finfo(own.dtype).eps * float(own.detach().abs().max())
     return torch.allclose(own, given, rtol=0, atol=least, equal_nan=True)
+
+
+def unwritten(value: Any, before: Any) -> bool:
+    """Whether a tensor has the values of a copy; others count so. ``data`` is written uncounted."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_meta:
+        return True
+    now, before = value.detach(), before.detach()
+    if now.shape != before.shape:
+        return False
+    return torch.equal(now, before) or bool(((now == before) | (before != before)).all())
 
 
 def _version(value: Any) -> int:

@@ -38,6 +38,29 @@ def functionalize(traced: fx.Graph, modules: Mapping[str, nn.Module]) -> None:
             later.replace_input_with(target, call)
 
 
+def unseen_write(traced: fx.Graph, modules: Mapping[str, nn.Module], root: nn.Module) -> str:
+    """The parameter that forward writes into where no node shows it to who reads it; else "".
+
+    Modules of torch read their own parameters, and whoever reads one again after a write into its
+    ``data`` reads another value of the graph's.
+    """
+    parameters = dict(root.named_parameters(remove_duplicate=False))
+    called = [modules[str(call.target)] for call in traced.nodes if call.op == "call_module"]
+    read = {id(one) for module in called for one in module.parameters()}
+    for call in traced.nodes:
+        target = call.args[0] if call.args and mutates(call, modules) else None
+        part = False
+        while isinstance(target, fx.Node) and target.op in ("call_function", "call_method"):
+            views = target.op == "call_method" or target.target is getattr
+            target, part = (target.args[0] if views and target.args else None), True
+        if not isinstance(target, fx.Node) or target.op != "get_attr":
+            continue
+        path = str(target.target)
+        if path in parameters and (part or id(parameters[path]) in read):
+            return path
+    return ""
+
+
 def mutates(call: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
     """Whether a node writes into its first argument."""
     if call.op == "call_module":

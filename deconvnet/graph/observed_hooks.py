@@ -71,9 +71,33 @@ class _Observed:
 
     def _run(self, module: nn.Module, given: tuple[Any, ...]) -> Any:
         shapes = Given(module, self.number, given)
-        result = self.hook(module, *given)
+        with _within():
+            result = self.hook(module, *given)
         shapes.gave(result)
         return result
+
+
+class _Depth(threading.local):
+    """How many hooks are running inside each other in this thread."""
+
+    now = 0
+
+
+_DEPTH = _Depth()
+
+
+@contextmanager
+def _within() -> Iterator[None]:
+    _DEPTH.now += 1
+    try:
+        yield
+    finally:
+        _DEPTH.now -= 1
+
+
+def in_a_hook() -> bool:
+    """Whether what runs now was called by a hook, and not by the model."""
+    return _DEPTH.now > 0
 
 
 class _Sized(_Observed):
@@ -192,6 +216,12 @@ def _replaced(
 
 def _is_in(known: _Known, module: nn.Module, _: object, number: int, hook: Any) -> bool:
     return known.get(module, {}).get(number) == id(hook)
+
+
+def looks_on(module: nn.Module, number: int, hook: Any) -> bool:
+    """Whether a hook was seen to change nothing, while the model was compared with its graph."""
+    own = hook.hook if isinstance(hook, _Observed) else hook
+    return _LOOK_ON.get(module, {}).get(number) == id(own)
 
 
 def changing(module: nn.Module, hooks: Mapping[int, Any]) -> bool:

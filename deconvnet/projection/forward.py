@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
+from weakref import WeakSet
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from deconvnet.graph.graph import Graph
@@ -25,9 +27,10 @@ from deconvnet.layers.policies import Gradient
 
 from .cone import Cone
 from .geometry import Geometry, Step
-from .hooked_calls import Bound, Made, after, before, of_container
+from .hooked_calls import Bound, HookedCalls, Made
 from .opaque import applied, refuse_unseen, ruled, samples_tried
 from .recording import Recording
+from .shown_values import Kept
 
 
 def record(
@@ -97,6 +100,8 @@ def _activation(node: Node, value: Any) -> Tensor:
 
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
+_TOGETHER: WeakSet[nn.Module] = WeakSet()
+"""Modules that run as one with their hooks, which hand each other values."""
 
 
 class ForwardPass:
@@ -115,6 +120,7 @@ class ForwardPass:
         self.steps: list[Step] = []
         self.carriers = {graph.input}
         self.blocks: list[str] = []
+        self.hooks = HookedCalls(policies)
 
     def of(
         self, images: Tensor, layers: Sequence[str], nodes: Sequence[Node]
@@ -130,11 +136,12 @@ class ForwardPass:
         self, images: Tensor, layers: Sequence[str], nodes: Sequence[Node]
     ) -> tuple[dict[str, torch.Size], dict[str, Tensor]]:
         self.steps, self.carriers, self.blocks = [], {self.graph.input}, []
+        self.hooks = HookedCalls(self.policies)
         sizes: dict[str, torch.Size] = {}
         activations: dict[str, Tensor] = {}
         if self.cone is None:
             images = images.contiguous(memory_format=layout(images))
-        with torch.no_grad(), evaluation(self.graph.model):
+        with torch.no_grad(), evaluation(self.graph.model), closing(self.hooks):
             for node, value in execute(self.graph, images, nodes, self.run):
                 if isinstance(value, Tensor):
                     sizes[node.name] = value.shape
@@ -179,13 +186,14 @@ class ForwardPass:
         cone: Cone | None,
     ) -> Any:
         if isinstance(node.call.target, Hooks):
-            made = of_container(node.call.target, call[0], carried, self.policies)
+            made = self.hooks.of_container(node.call.target, call[0], carried)
             return self._step(node, node.name, *made)
         module, mirrors = node.module, self.graph.mirrors
+        alone = module not in _TOGETHER
         if module is not None and hooked(module) and mirrors.of_module(module) is not None:
             if cone is not None:  # on windows there are no hooks but those
                 make_weights(module)
-            elif steps := self._hooked(node, values, carried, call):
+            elif alone and (steps := self._hooked(node, values, carried, call)):
                 return [self._step(node, name, *made) for name, made in steps.items()][-1]
         # bound on windows too, since the user may have given the model other parameters
         layer, inputs, sources = self._bound(node, values, carried, call)
@@ -196,6 +204,8 @@ class ForwardPass:
             layer = inside.layer
         output, kept = layer.record(*inputs)
         refuse_unseen(kept.graph, self.policies)
+        if module is not None:
+            self.hooks.whole(kept, node.name)
         refuse_written(node, [sources[i] for i in kept.written], readers)
         return self._step(node, node.name, (layer, inputs, sources), output, kept)
 
@@ -209,7 +219,7 @@ class ForwardPass:
         def filled(now: dict[str, Any]) -> Any:
             return arguments(node, self.graph.names, {**values, **now})
 
-        first = before(node.module, filled, entry, self.policies)
+        first = self.hooks.before(node.module, name, filled, entry)
         if first is not None:
             alone = first.alone()
             if alone is None:
@@ -221,7 +231,13 @@ class ForwardPass:
             return {}
         layer = bound[0].under(self.policies)
         output, kept = layer.record(*bound[1])
-        last = after(node.module, call, {f"{name}=": output}, entry, self.policies)
+        try:
+            last = self.hooks.after(node.module, name, call, output, entry)
+        except Kept as kept_before:
+            if kept_before.name != name:
+                raise
+            _TOGETHER.add(node.module)  # the hooks before it have kept what those behind it use
+            return {}
         steps[name if last is None else f"{name}="] = Made((layer, *bound[1:]), output, kept)
         return steps if last is None else {**steps, name: last}
 
@@ -238,7 +254,9 @@ class ForwardPass:
         self, node: Node, values: dict[str, Any], carried: dict[str, Any], call: Call
     ) -> Bound:
         """The mirrored layer of a node, its inputs, and the nodes they came from."""
-        known = bind(self.graph, node, call, carried)
+        module = node.module
+        together = module is not None and module in _TOGETHER and hooked(module)
+        known = None if together else bind(self.graph, node, call, carried)
         if known is not None:
             return known
         held = {source: values[source] for source in node.sources}

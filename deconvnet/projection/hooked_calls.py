@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from deconvnet.graph.hook_runs import unwritten
 from deconvnet.graph.hooks import Hooks, after_hooks, before_hooks, run_after, run_before
-from deconvnet.graph.observed_hooks import began_to_change, changing
+from deconvnet.graph.observed_hooks import began_to_change, changing, looks_on
 from deconvnet.layers import Local, MirroredLayer, Nothing, Policies, Record, WithoutFilters
+from deconvnet.layers.local import Traced
 
 from .opaque import refuse_unseen, ruled
+from .shown_values import Shown
 
 Carried = dict[str, Any]
 Bound = tuple[MirroredLayer, tuple[Any, ...], tuple[str | None, ...]]
@@ -51,87 +53,167 @@ class Together(WithoutFilters):
         return tuple(window) if isinstance(window[0], (tuple, type(None))) else (window,)
 
 
-def changes(run: Callable[[Any], Any], given: Any) -> list[int] | None:
-    """Which of the leaves of the given values hooks give back; None if they change anything.
+class HookedCalls:
+    """The hooks that run in one forward pass.
 
-    ``run``: values -> what the hooks make of them; the hooks see copies of the tensors, which lie
-    in memory as in any call of the model: a hook may take a ``view`` of them.
+    Args:
+        policies: for activations in a hook.
     """
-    copies = pytree.tree_map_only(
-        Tensor, lambda x: x.clone(memory_format=torch.contiguous_format), given
-    )
-    flat = pytree.tree_leaves(copies)
-    versions = [x._version for x in flat if isinstance(x, Tensor)]
-    places = {id(x): i for i, x in enumerate(flat)}
-    given_back = [places.get(id(x)) for x in pytree.tree_leaves(run(copies))]
-    written = [x._version for x in flat if isinstance(x, Tensor)] != versions
-    return None if written or None in given_back else [i for i in given_back if i is not None]
 
+    def __init__(self, policies: Policies) -> None:
+        self.policies, self._shown = policies, Shown()
 
-def before(
-    module: nn.Module, filled: Callable[[Carried], Any], carried: Carried, policies: Policies
-) -> Made | None:
-    """What the hooks before a module make of its arguments; None if they leave them as they are.
+    def before(
+        self, module: nn.Module, name: str, filled: Callable[[Carried], Any], carried: Carried
+    ) -> Made | None:
+        """What the hooks before a module make of its arguments; None if they leave them as is.
 
-    ``filled``: {node: value} of those that carry a signal -> (args, kwargs) of the call. The
-    policies here and below are for activations in a hook.
-    """
-    hooks = before_hooks(module)
-    if not changing(module, hooks):
-        if changes(lambda given: run_before(module, *given), filled(carried)) is not None:
+        ``name`` is that of the node. ``filled``: {node: value} of those that carry a signal ->
+        (args, kwargs) of the call.
+        """
+
+        def run(given: Any) -> Any:
+            return _steady(module, name, lambda: run_before(module, *given))
+
+        hooks, given = before_hooks(module), filled(carried)
+        known = changing(module, hooks)
+        if not known and self._looked(module, hooks, name, run, given) == [*_numbers(given)]:
             return None
-        began_to_change(module, hooks)
-    return _opaque(lambda now: run_before(module, *filled(now)), carried, policies)
+        return self._changed(module, hooks, name, lambda now: run(filled(now)), carried)
 
+    def after(
+        self, module: nn.Module, name: str, call: tuple[Any, Any], out: Any, entry: Carried
+    ) -> Made | None:
+        """What the hooks after a module make of its output; None if they leave it as it is.
 
-def after(
-    module: nn.Module, call: tuple[Any, Any], output: Carried, entry: Carried, policies: Policies
-) -> Made | None:
-    """What the hooks after a module make of its output; None if they leave it as it is.
+        ``call``: (args, kwargs), as the hooks before it left them. ``out``: what it gave, of the
+        step ``<name>=``. ``entry``: {node: value} of the arguments that carry a signal.
+        """
+        names = {id(value): source for source, value in entry.items()}
 
-    ``call``: (args, kwargs), as the hooks before it left them. ``output``: {name: value} of what
-    it gave. ``entry``: {node: value} of the arguments that carry a signal.
-    """
-    ((name, out),) = output.items()
-    names = {id(value): source for source, value in entry.items()}
+        def run(out: Any, args: Any, kwargs: Any) -> Any:
+            return _steady(module, name, lambda: run_after(module, args, kwargs, out))
 
-    def run(out: Any, now: Mapping[str, Any]) -> Any:
-        args, kwargs = pytree.tree_map(lambda x: now.get(names.get(id(x), ""), x), call)
-        return run_after(module, args, kwargs, out)
+        def again(now: Carried) -> Any:
+            args, kwargs = pytree.tree_map(lambda x: now.get(names.get(id(x), ""), x), call)
+            return run(now[f"{name}="], args, kwargs)
 
-    hooks = after_hooks(module)
-    if not changing(module, hooks):
-        if changes(lambda given: run(given, entry), out) is not None:
+        hooks, given = after_hooks(module), (out, *call)
+        known = changing(module, hooks)
+        look = lambda given: run(*given)  # noqa: E731
+        if not known and self._looked(module, hooks, name, look, given) == [*_numbers(out)]:
             return None
-        began_to_change(module, hooks)
-    return _opaque(lambda now: run(now[name], now), {**output, **entry}, policies)
+        return self._changed(module, hooks, name, again, {f"{name}=": out, **entry})
 
+    def of_container(self, hooks: Hooks, given: tuple[Any, ...], carried: Carried) -> Made:
+        """A step for the hooks of a container, which were read as a node with these arguments."""
+        module, name = hooks.module, hooks.path
+        names = {id(value): source for source, value in carried.items()}
+        own = (after_hooks if hooks.after else before_hooks)(module)
 
-def of_container(
-    hooks: Hooks, given: tuple[Any, ...], carried: Carried, policies: Policies
-) -> Made:
-    """A step for the hooks of a container, which were read as a node with these arguments."""
-    names = {id(value): source for source, value in carried.items()}
-    own = (after_hooks if hooks.after else before_hooks)(hooks.module)
-    if not changing(hooks.module, own):
-        kept = changes(lambda copies: hooks(*copies), given)
+        def run(values: Sequence[Any]) -> Any:
+            return _steady(module, name, lambda: hooks(*values))
+
+        kept = None if changing(module, own) else self._looked(module, own, name, run, given)
         if kept is not None:
             inputs = tuple(given[i] for i in kept)
             sources = tuple(names.get(id(x)) for x in inputs)
             return Made((Together(), (), sources), *Together().record(*inputs))
-        began_to_change(hooks.module, own)
-    return _opaque(
-        lambda now: hooks(*(now.get(names.get(id(x), ""), x) for x in given)), carried, policies
-    )
+
+        def again(now: Carried) -> Any:
+            return run([now.get(names.get(id(x), ""), x) for x in given])
+
+        return self._changed(module, own, name, again, carried)
+
+    def whole(self, record: Record, name: str) -> None:
+        """Note a module that has run with the hooks inside it, or its own, as one operation.
+
+        Raises:
+            Kept: it is made of values that were shown to hooks elsewhere.
+        """
+        if isinstance(record, Traced):
+            self._shown.refuse_kept(record.outputs, record.leaves, name)
+            self._shown.mark(record.leaves, name)
+
+    def close(self) -> None:
+        """Whoever has kept what hooks were shown has plain values from now on."""
+        self._shown.end()
+
+    def _looked(
+        self,
+        module: nn.Module,
+        hooks: Mapping[int, Any],
+        name: str,
+        run: Callable[[Any], Any],
+        given: Any,
+    ) -> list[int] | None:
+        """Which of the leaves of the given values hooks give back; None if they change any."""
+        copies, made = self._shown.look(module, name, run, given)
+        flat = pytree.tree_leaves(copies)
+        if _with_hooks(module, hooks, flat):
+            return None
+        if not all(map(_as_it_was, flat, pytree.tree_leaves(given))):
+            return None
+        places = {id(x): i for i, x in reversed([*enumerate(flat)])}
+        kept = [places.get(id(x)) for x in pytree.tree_leaves(made)]
+        return None if None in kept else [i for i in kept if i is not None]
+
+    def _changed(
+        self,
+        module: nn.Module,
+        hooks: Mapping[int, Any],
+        name: str,
+        run: Callable[[Carried], Any],
+        inputs: Carried,
+    ) -> Made:
+        """An opaque step for hooks; ``run``: {name: value} of what they read -> their value."""
+        if not changing(module, hooks):
+            began_to_change(module, hooks)
+
+        def call(*values: Any) -> Any:
+            return run(dict(zip(inputs, values, strict=True)))
+
+        local = Local(ruled(call, self.policies, module=None))
+        value, record = local.record(*inputs.values())
+        refuse_unseen(record.outputs, self.policies)
+        self.whole(record, name)
+        return Made((local, (), tuple(inputs)), value, record)
 
 
-def _opaque(run: Callable[[Carried], Any], inputs: Carried, policies: Policies) -> Made:
-    """An opaque step for hooks; ``run``: {name: value} of what they read -> their value."""
+def _numbers(given: Any) -> list[int]:
+    """The numbers of the leaves, where the same one twice has the first."""
+    flat = pytree.tree_leaves(given)
+    places = {id(x): i for i, x in reversed([*enumerate(flat)])}
+    return [places[id(x)] for x in flat]
 
-    def call(*values: Any) -> Any:
-        return run(dict(zip(inputs, values, strict=True)))
 
-    local = Local(ruled(call, policies, module=None))
-    value, record = local.record(*inputs.values())
-    refuse_unseen(record.outputs, policies)
-    return Made((local, (), tuple(inputs)), value, record)
+def _steady(module: nn.Module, name: str, run: Callable[[], Any]) -> Any:
+    """What hooks give that leave the hooks of their module as they are.
+
+    Raises:
+        ValueError: one of them has set or removed a hook, which is put back.
+    """
+    held = (module._forward_pre_hooks, module._forward_hooks)
+    before = [dict(hooks) for hooks in held]
+    result = run()
+    if [dict(hooks) for hooks in held] != before:
+        for hooks, own in zip(held, before, strict=True):
+            hooks.clear()
+            hooks.update(own)
+        raise ValueError(
+            f"a hook of {name or 'the model itself'} sets or removes hooks of its module while it "
+            "runs, so that no two calls of the model are the same; register what shall stay "
+            "before the call, and remove it afterwards"
+        )
+    return result
+
+
+def _as_it_was(copy: Any, given: Any) -> bool:
+    """Whether a copy was not written into."""
+    return unwritten(copy, given) and not (isinstance(copy, Tensor) and copy._version)
+
+
+def _with_hooks(module: nn.Module, hooks: Mapping[int, Any], copies: Iterable[Any]) -> bool:
+    """Whether hooks that no check has seen have set hooks on tensors, which may change signals."""
+    there = any(isinstance(x, Tensor) and x._backward_hooks for x in copies)
+    return there and not all(looks_on(module, number, hook) for number, hook in hooks.items())

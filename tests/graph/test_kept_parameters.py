@@ -145,3 +145,38 @@ def test_the_law_catches_a_run_that_is_not_watched(monkeypatch):
     before = held(model)
     DeconvNet(model, "gradient", check=False).record(IMAGES)
     assert held(model) != before
+
+
+class WritesInside(nn.Module):
+    """Writes into a parameter of a module of torch, perhaps one that another shares."""
+
+    def __init__(self, *, tied, data):
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.two = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+        self.data = data
+        if tied:
+            self.two.weight = self.one.weight
+        self.double()
+
+    def forward(self, x):
+        with torch.no_grad():
+            (self.two.weight.data if self.data else self.two.weight).clamp_(-0.1, 0.1)
+        return self.two(self.one(x).relu())
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_write_that_a_module_reads_by_itself(tied, check):
+    """torch.fx shows it to nobody; torch.export does."""
+    model = WritesInside(tied=tied, data=False)
+    before = held(model)
+    net = DeconvNet(model, "gradient", check=check)
+    found = net.project(IMAGES, layer="two", channel=1, seed="map")
+    assert net.graph.reader == "torch.export"
+    assert held(model) == before
+    leaf = IMAGES.clone().requires_grad_()
+    value = model(leaf)[:, 1]
+    assert_same(found, torch.autograd.grad(value, leaf, value.detach())[0])
+    with pytest.raises(ValueError, match=r"forward writes into (one|two)\.weight"):
+        DeconvNet(WritesInside(tied=tied, data=True), "gradient", check=check).record(IMAGES)

@@ -88,7 +88,56 @@ def before_an_inplace_relu():
     return model
 
 
+def residual():
+    """The hook before keeps what enters, the one behind adds it."""
+    model, kept = plain(), {}
+    model[2].register_forward_pre_hook(lambda m, i: kept.update(x=i[0]))
+    return hooked("2", lambda m, i, o: o + 3 * kept["x"][..., 1:-1, 1:-1], model=model)
+
+
+def uncounted(module, args, output):
+    output.data.mul_(2)
+
+
+def uncounted_before():
+    model = plain()
+    model[2].register_forward_pre_hook(lambda m, i: uncounted(m, (), i[0]))
+    return model
+
+
+def calling():
+    model = plain()
+    return hooked("1", lambda m, i, o: o + model[2](o).mean((1, 2, 3), keepdim=True), model=model)
+
+
+class Both(nn.Module):
+    """A module of torch with two inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)
+        self.join = nn.Bilinear(8, 8, 6)
+
+    def forward(self, x):
+        x = self.one(x)
+        return (
+            self.two(x)[..., :6].flatten(2).sum(2)
+            + self.join(x[..., 0, :8], x[..., 1, :8])[..., :2, 0]
+        )
+
+
+def swapped():
+    model = Both().double()
+    model.join.register_forward_pre_hook(lambda m, i: (i[1], i[0]))
+    return model
+
+
 RIGHT = {
+    "what another hook of the module kept": residual,
+    "writes that are not counted": lambda: hooked("2", uncounted),
+    "uncounted writes before": uncounted_before,
+    "calls another module": calling,
+    "swaps two arguments": swapped,
     "an adapter": adapter,
     "a mask": mask,
     "several on one module": before_and_after,
@@ -146,7 +195,61 @@ def once():
     return model
 
 
+def stored_by_a_container():
+    kept = {}
+    model = plain()
+    model = nn.Sequential(model[0], nn.Sequential(model[1], model[2]), model[4]).eval()
+    model[1].register_forward_pre_hook(lambda m, i: kept.update(x=i[0]))
+    return hooked("1", lambda m, i, o: o + kept["x"].mean((1, 2, 3), keepdim=True), model=model)
+
+
+REFUSED = {
+    stored: "a hook at 2 computes with a value that a hook at 0 was shown",
+    stored_by_a_container: "a hook at 1 computes with a value that a hook at 1 was shown",
+    once: "a hook of 2 sets or removes hooks",
+}
+
+
 @pytest.mark.parametrize("make", [stored, on_a_tensor, once])
 def test_what_no_recording_can_hold_is_refused(make):
     with pytest.raises(NotTheModel):
         DeconvNet(make(), "gradient").record(IMAGES)
+
+
+@pytest.mark.parametrize("make", REFUSED)
+def test_without_the_check_it_is_refused_too(make):
+    with pytest.raises(ValueError, match=REFUSED[make]):
+        DeconvNet(make(), "gradient", check=False).record(IMAGES)
+
+
+def test_hooks_are_those_that_were_there_after_one_removed_itself():
+    model = once()
+    with pytest.raises(ValueError, match="sets or removes"):
+        DeconvNet(model, "gradient", check=False).record(IMAGES)
+    assert len(model[2]._forward_hooks) == 1
+
+
+def test_a_hook_on_a_tensor_is_right_without_the_check():
+    model = on_a_tensor()
+    found = DeconvNet(model, "gradient", check=False).project(
+        IMAGES, layer="4", channel=1, seed="map"
+    )
+    leaf = IMAGES.clone().requires_grad_()
+    value = model(leaf)[:, 1]
+    assert_same(found, torch.autograd.grad(value, leaf, value.detach())[0])
+
+
+def test_what_a_hook_has_kept_is_plain_afterwards():
+    """As Grad-CAM's: values and gradients are kept, and looked at when all is done."""
+    kept = {}
+
+    def keep(module, args, output):
+        kept["value"] = output
+        if output.requires_grad:
+            output.register_hook(lambda signal: kept.update(signal=signal))
+
+    net = DeconvNet(hooked("2", keep), "gradient")
+    for _ in range(2):
+        recording = net.record(IMAGES, ["2", "4"])
+        assert (kept["value"].numpy() == recording["2"].numpy()).all()
+    assert type(recording.steps[2].layer).__name__ == "Convolution"

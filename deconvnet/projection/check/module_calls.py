@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import Hooks
-from deconvnet.graph.observed_hooks import observed, without_onlookers
+from deconvnet.graph.observed_hooks import in_a_hook, observed, without_onlookers
 from deconvnet.graph.signatures import called, image_argument
 from deconvnet.graph.user_call import Traces, parameters_kept, without_traces
 
@@ -52,7 +52,7 @@ def captured(
     sealed = {n.module for n in graph if n.module is not None and not reader(n.module)}
 
     def own() -> bool:
-        return heed() and threading.get_ident() == thread
+        return heed() and threading.get_ident() == thread and not in_a_hook()
 
     def quiet() -> bool:
         return not heed() and threading.get_ident() == thread

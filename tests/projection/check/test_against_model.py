@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from deconvnet import DeconvNet, Unit, UntraceableError
-from deconvnet.graph import graph
+from deconvnet import DeconvNet, Unit, UntraceableError, mine
+from deconvnet.graph import export, graph
 from deconvnet.layers import MirroredLayer, Nothing
 from deconvnet.projection.check.against_model import compare
 from deconvnet.projection.check.checked_graphs import judge
 from tests.support.networks import live_units
-from tests.support.planted import IMAGES, WRONG, made, planted, stale
-from tests.support.reference import assert_same, projections
+from tests.support.planted import IMAGES, WRONG, ForExport, made, planted, stale
+from tests.support.reference import assert_same, error, projections
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -50,6 +50,27 @@ def test_two_wrong_graphs_are_one_error(monkeypatch, wrong, call):
     assert again.record(IMAGES)[again.graph.returned[0]].shape == (3, 4, 12, 12)
 
 
+@pytest.mark.parametrize("call", ["record", "project", "mine"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_graph_of_torch_export_alone_is_one_error(monkeypatch, tmp_path, wrong, call):
+    """Where torch.fx cannot follow the model there is nothing to fall back to."""
+    plant, where = WRONG[wrong]
+    calls = {
+        "record": lambda model: DeconvNet(model).record(IMAGES),
+        "project": lambda model: DeconvNet(model).project(IMAGES, layer="norm", channel=0),
+        "mine": lambda model: mine(model, list(IMAGES), tmp_path / "a.h5", k=1, progress=False),
+    }
+    right = DeconvNet(made(ForExport), "gradient")
+    assert error(right.record(IMAGES)[right.graph.returned[0]], made()(IMAGES).detach()) < 1e-10
+    planted(monkeypatch, plant, ["export"])
+    if (wrong, call) == ("a branch taken otherwise", "project"):
+        assert calls[call](made(ForExport)).any(), "it is above the layer"
+        return
+    with pytest.raises(UntraceableError, match=f"by torch.export it is another at {where}"):
+        calls[call](made(ForExport))
+    assert not (tmp_path / "a.h5").exists()
+
+
 def test_layers_below_what_is_wrong_can_be_asked_for(monkeypatch):
     planted(monkeypatch, stale, ["trace", "export"])
     model = made()
@@ -75,9 +96,13 @@ class Halved(torch.autograd.Function):
         return signal / 2
 
 
-def test_a_wrong_gradient_is_caught_where_all_values_agree(monkeypatch):
+READERS = {"torch.fx": graph.trace, "torch.export": lambda model: export.export(model, IMAGES)}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_wrong_gradient_is_caught_where_all_values_agree(monkeypatch, reader):
     model = made()
-    read = graph.trace(model)
+    read = READERS[reader](model)
     right = compare(read, IMAGES, {}, seeds=())
     assert not right.wrong
     assert right.rows[-1].difference < 1e-12
