@@ -6,11 +6,13 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
+import torch
 
 import deconvnet as dn
+from deconvnet import Preprocessing
 from deconvnet.arguments import numeral
 from tests.support.browser import browser, complaints
-from tests.support.drawn_stores import drawn
+from tests.support.drawn_stores import INPUT, drawn
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 HOSTILE = "../../x<script>document.title='broken'</script>"
@@ -304,6 +306,30 @@ def test_the_policy_stops_what_an_unescaped_name_would_run(chromium, folder, tmp
     chromium.get(page.as_uri())
     assert (chromium.title == "run") != with_policy
     complaints(chromium)
+
+
+class Data(list):
+    """The data set of a store whose model nobody has."""
+
+    preprocessing = Preprocessing(INPUT, None, 3 * (0.5,), 3 * (0.5,))
+
+
+def test_a_patch_opens_its_photograph_with_the_field(chromium, tmp_path):
+    store = drawn(tmp_path / "top.h5", {"relu": 2}, k=3, images=4)
+    made = dn.atlas(store, tmp_path / "atlas", data=Data(torch.zeros(4, 3, *INPUT)), progress=False)
+    assert made.photographs >= 3
+    chromium.get((made.path / "index.html").as_uri() + "#relu:1")
+    unit(chromium, "relu:1").find_elements("css selector", ".cells button")[1].click()
+    for slot, key in ((1, "ARROW_RIGHT"), (2, "ARROW_RIGHT"), (2, "ESCAPE")):  # no fourth
+        box = store["relu"].box_of(1, slot)
+        frame = find(chromium, "#photograph rect")
+        drawn_at = [int(frame.get_attribute(name)) for name in ("y", "x", "height", "width")]
+        assert drawn_at == [*box.start, *box.size]
+        name = f"photographs/{store['relu'].image[1, slot]}.webp"
+        assert find(chromium, "#photograph img").get_property("src").endswith(name)
+        press(chromium, key)
+    assert not find(chromium, "#photograph").is_displayed()
+    assert complaints(chromium) == []
 
 
 def test_the_pages_of_layers_need_no_scripts(folder):

@@ -54,4 +54,3 @@ def test_ten_thousand_units_open_and_scroll(tmp_path, record_property):
     seconds = {name: round(value, 2) for name, value in seconds.items()}
     record_property("seconds", seconds)
     record_property("bytes", {"all": sum(sizes.values()), "index": sizes["data/index.js"]})
-    print(seconds, sum(sizes.values()), sizes["index.html"], sizes["data/index.js"])
