@@ -75,7 +75,7 @@ def _unpool_cells(signal: Tensor, record: Switches) -> Tensor:
     count, channels, *size = record.size
     places = (
         record.places.movedim(1, -1)
-        .long()
+        .to(torch.int64, copy=True)
         .mul_(channels)
         .add_(torch.arange(channels, device=signal.device))
     )

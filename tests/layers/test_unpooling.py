@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from deconvnet import DeconvNet
 from deconvnet.layers import TABLE, Policies, rectifier
 from deconvnet.layers.pooling import AdaptiveMaxPooling, MaxPooling
+from deconvnet.layers.unpooling import Switches, unpool
 
 
 def slowly(layer, signal, size, how):
@@ -77,6 +78,19 @@ def test_adaptive_bins(how):
     row = torch.tensor([0.0, 1, 0, 1, 0, 1, 0], dtype=torch.float64)
     expected = torch.stack([row, 0 * row]) if how == "centre" else torch.stack([thirds, thirds])
     torch.testing.assert_close(found[0, 0], expected)
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.int64])
+def test_either_layout_gives_the_same_signal_and_leaves_the_switches_alone(kind):
+    maps = torch.randn(2, 3, 9, 8, dtype=torch.float64)
+    pooled, places = F.max_pool2d(maps, 3, 2, return_indices=True)
+    record = Switches(places.to(kind), maps.shape)
+    signal = torch.randn_like(pooled)
+    plain = unpool(signal, record)
+    last = unpool(signal.contiguous(memory_format=torch.channels_last), record)
+    torch.testing.assert_close(last, plain, rtol=1e-12, atol=1e-12)
+    assert last.sum().item() == pytest.approx(signal.sum().item())
+    assert torch.equal(record.places, places.to(kind))
 
 
 def test_only_switches_depend_on_the_image():
