@@ -86,6 +86,11 @@ class Record(Brief):
         """The outputs with the graph that autograd made, where the mirror goes back through it."""
         return ()
 
+    @property
+    def roots(self) -> tuple[Any, ...]:
+        """The inputs of this graph, as autograd's leaves."""
+        return ()
+
     def alone(self, output: Any) -> tuple[Tensor, Record] | None:
         """The one tensor of an output that carries a signal, and the record of it alone.
 
@@ -266,6 +271,11 @@ class MirroredLayer(Brief, ABC):
             None (the default) for unknown: the layer is left out of the sum, and named in
             ``Route.uncounted``.
         """
+        return None
+
+    @property
+    def filters(self) -> tuple[Tensor, tuple[int, ...]] | None:
+        """A convolution's filters (channels_out, channels_in / groups, *kernel), and stride."""
         return None
 
     def mirror_channel(self, signal: Signal, channels: Tensor, record: Any) -> tuple[Signal, ...]:

@@ -37,6 +37,11 @@ class Convolution(MirroredLayer):
     mode: str = "zeros"  # or as ``torch.nn.functional.pad`` calls it
     mined = True
 
+    @property
+    def filters(self) -> tuple[Tensor, tuple[int, ...]]:
+        """The filters and their stride."""
+        return self.weight, tuple(self.stride)
+
     def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
         """Convolve; (batch, channels_in, *size) -> (batch, channels_out, *size_out)."""
         padding, inside = self._padding()

@@ -98,6 +98,11 @@ class Traced(Record):
         return self.outputs
 
     @property
+    def roots(self) -> tuple[Any, ...]:
+        """The inputs, as leaves."""
+        return self.leaves
+
+    @property
     def silent(self) -> bool:
         """True if no output can carry a signal: the operation stops gradients."""
         return all(output is None for output in self.outputs)

@@ -114,7 +114,7 @@ def _on_windows(
     parts = _mirror(known, signal, known.record, lone)
     return tuple(
         None if part is None or source is None else place.around(part)
-        for source, place, part in zip(step.sources, cone.places(step.name), parts, strict=True)
+        for source, place, part in zip(step.sources, cone.places[step.name], parts, strict=True)
     )
 
 

@@ -56,17 +56,17 @@ class Cone(Brief):
         seen = {node: tuple(map(at, crops)) for node, crops in self.seen.items()}
         return replace(self, rows=rows, held=held, seen=seen)
 
-    def places(self, name: str) -> tuple[Crop, ...]:
-        """Where the windows of a node's inputs lie in what is held of these inputs."""
-        if name not in self._places:
-            sources = map(str, self.steps[name].sources)
-            pairs = zip(sources, self.seen[name], strict=True)
-            self._places[name] = tuple(crop.within(self.lies[source]) for source, crop in pairs)
-        return self._places[name]
-
     @cached_property
-    def _places(self) -> dict[str, tuple[Crop, ...]]:
-        return {}
+    def places(self) -> dict[str, tuple[Crop, ...]]:
+        """{node: where the windows of its inputs lie in what is held of these inputs}."""
+        sources = {name: map(str, self.steps[name].sources) for name in self.seen}
+        return {
+            name: tuple(
+                crop.within(self.lies[source]) if source in self.lies else crop
+                for source, crop in zip(sources[name], crops, strict=True)
+            )
+            for name, crops in self.seen.items()
+        }
 
     @cached_property
     def lies(self) -> dict[str, Crop]:

@@ -278,7 +278,7 @@ def _cut(node: Node, values: Mapping[str, Any], cone: Cone) -> dict[str, Any]:
     """The windows that a cone has of what a node reads, with its padding beyond the maps."""
     cut, outside = {}, cone.outside[node.name] or 0.0
     sources = map(str, cone.steps[node.name].sources)
-    places = zip(sources, cone.seen[node.name], cone.places(node.name), strict=True)
+    places = zip(sources, cone.seen[node.name], cone.places[node.name], strict=True)
     for source, crop, place in places:
         here = place if source in cone.seen else crop
         cut[source] = here.of(values[source], outside)

@@ -13,7 +13,6 @@ from deconvnet.graph.hook_runs import unwritten
 from deconvnet.graph.hooks import Hooks, after_hooks, before_hooks, run_after, run_before
 from deconvnet.graph.observed_hooks import began_to_change, changing, looks_on
 from deconvnet.layers import Local, MirroredLayer, Nothing, Policies, Record, WithoutFilters
-from deconvnet.layers.local import Traced
 
 from .opaque import refuse_unseen, ruled
 from .shown_values import Shown
@@ -131,9 +130,9 @@ class HookedCalls:
         Raises:
             Kept: it is made of values that were shown to hooks elsewhere.
         """
-        if isinstance(record, Traced):
-            self._shown.refuse_kept(record.outputs, record.leaves, name)
-            self._shown.mark(record.leaves, name)
+        if record.graph:
+            self._shown.refuse_kept(record.graph, record.roots, name)
+            self._shown.mark(record.roots, name)
 
     def close(self) -> None:
         """Whoever has kept what hooks were shown has plain values from now on."""

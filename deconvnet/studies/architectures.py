@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from deconvnet.arguments import Brief, numeral, percent
 from deconvnet.data.pictures import Prepares
 from deconvnet.data.resolve import given_dataset, needed_preprocessing
 from deconvnet.data.samples import first_image
 from deconvnet.figures import CurvePanel, Panel, pad_to, panels, signed, tile
-from deconvnet.layers.convolution import Convolution
 from deconvnet.net import DeconvNet
 from deconvnet.units import Exemplar, shown
 
@@ -212,7 +211,7 @@ class _Read:
     data: Any
     prepared: Prepares
     first: str
-    convolution: Convolution
+    filters: tuple[Tensor, tuple[int, ...]]
     layers: tuple[str, str]
 
     @classmethod
@@ -220,18 +219,18 @@ class _Read:
         data = given_dataset(data, preprocessing=preprocessing, model=net)
         prepared = needed_preprocessing(preprocessing, data=data, model=net)
         image = first_image(data)
-        first, convolution, layers = _first_layers(net, tuple(image.shape))
+        first, filters, layers = _first_layers(net, tuple(image.shape))
         net.record(image[None], [layers[1]])  # whether the rule knows its activations
-        return cls(net, data, prepared, first, convolution, layers)
+        return cls(net, data, prepared, first, filters, layers)
 
     def seen(self, radius: float, name: str, progress: bool) -> Architecture:
         responses = strongest(self.net, self.data, self.layers, does=name, progress=progress)
-        second = self.layers[1]
+        second, (filters, stride) = self.layers[1], self.filters
         return Architecture(
             self.first,
             self.layers,
-            self.convolution.weight.detach().float().cpu().numpy(),
-            tuple(self.convolution.stride),
+            filters.detach().float().cpu().numpy(),
+            stride,
             radius,
             {layer: ~responses[layer].alive for layer in self.layers},
             [
@@ -244,16 +243,17 @@ class _Read:
 
 def _first_layers(
     net: DeconvNet, size: tuple[int, ...]
-) -> tuple[str, Convolution, tuple[str, str]]:
+) -> tuple[str, tuple[Tensor, tuple[int, ...]], tuple[str, str]]:
     """The first convolution, and the first activations after it and after the next one."""
-    filters: list[tuple[str, Convolution]] = []
+    filters: list[tuple[str, tuple[Tensor, tuple[int, ...]]]] = []
     layers: list[str] = []
     for step in net.geometry(size).steps:
-        if isinstance(step.layer, Convolution) and len(filters) == len(layers):
-            filters.append((step.node, step.layer))
+        own = step.layer.filters
+        if own is not None and len(filters) == len(layers):
+            filters.append((step.node, own))
         elif step.layer.activation_name and len(filters) > len(layers):
             layers.append(step.node)
-        if len(layers) == 2 and filters[0][1].weight.ndim == 4:
+        if len(layers) == 2 and filters[0][1][0].ndim == 4:
             return *filters[0], (layers[0], layers[1])
     raise ValueError(
         f"{type(net.model).__name__} has the convolutions {[name for name, _ in filters]} and "
