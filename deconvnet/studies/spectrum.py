@@ -30,7 +30,7 @@ from .bands import bands_of, captioned, check_numbers
 from .exemplars import choose
 from .given import net_of
 from .result import Shown
-from .stored import CHANNELS, label_of, owner_at
+from .stored import CHANNELS, label_of, owner_at, row_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -114,7 +114,7 @@ class Spectrum(Shown):
             {
                 "at": name,
                 "zeros": row.zero,
-                **one.row(known(one.unit.image, one.unit.image)),
+                **row_of(one, self.of, known(one.unit.image, one.unit.image)),
             }
             for row in self.channels.values()
             for name, one in zip(row.names, row.exemplars, strict=True)

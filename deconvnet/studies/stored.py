@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deconvnet.store.format import escape
 from deconvnet.store.table import DIRECTIONS, LayerTable
+from deconvnet.units import Exemplar
 
 STRONGEST, LOWEST = ENDS = ("strongest", "lowest")
 CHANNELS = "channels"
@@ -49,6 +50,16 @@ def path_at(owner: LayerTable, start: str, end: str) -> str:
     if end == LOWEST and owner.lowest is None:
         raise ValueError("the store holds no lowest images; mine them: mine(..., lowest=9)")
     return f"{start}/{LOWEST}".lstrip("/") if end == LOWEST else start
+
+
+def row_of(one: Exemplar, of: str, image: str | int) -> dict[str, object]:
+    """A row of a table, in which a direction is not written as the channel of its number."""
+    row = one.row(image)
+    if of != CHANNELS:
+        channel = f"{one.unit.layer}:{one.unit.channel}"
+        direction = f"{one.unit.layer} {label_of(one.unit.channel, of)}"
+        row["unit"] = str(one.unit).replace(channel, direction, 1)
+    return row
 
 
 def label_of(number: int, of: str) -> str:
