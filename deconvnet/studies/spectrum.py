@@ -217,8 +217,8 @@ def _asked(
     table, start = owner_at(store[layer], layer, of)
     if table.sample is None:
         raise ValueError(
-            f"the store holds no sample of {layer}; mine it with sample=256: mine(..., lowest=4, "
-            "sample=256)"
+            f"the store holds no sample of {layer}; mine again, with a sample: "
+            "mine(..., lowest=4, sample=256), or --lowest 4 --sample 256"
         )
     chosen = choose(table, channels) if isinstance(channels, str) else channels
     numbers = table.listed_channels(layer, chosen)

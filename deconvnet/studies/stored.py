@@ -30,7 +30,7 @@ def owner_at(table: LayerTable, layer: str, of: str) -> tuple[LayerTable, str]:
     if not known:
         raise ValueError(
             f"the store holds no directions of {layer}; mine them: mine(..., directions="
-            f"{{{layer!r}: V}})"
+            f"{{{layer!r}: V}}), or --directions {layer}=V.npy"
         )
     if (name and name not in known) or (not name and len(known) > 1):
         words = ", ".join(f"'directions/{each}'" for each in known)
@@ -48,7 +48,9 @@ def path_at(owner: LayerTable, start: str, end: str) -> str:
     if end not in ENDS:
         raise ValueError(f"end={end!r} was given, expected 'strongest' or 'lowest'")
     if end == LOWEST and owner.lowest is None:
-        raise ValueError("the store holds no lowest images; mine them: mine(..., lowest=9)")
+        raise ValueError(
+            "the store holds no lowest images; mine them: mine(..., lowest=9), or --lowest 9"
+        )
     return f"{start}/{LOWEST}".lstrip("/") if end == LOWEST else start
 
 
