@@ -33,7 +33,7 @@ def _masks(boxes: list[tuple[int, ...]], images: int, size: tuple[int, ...]) -> 
     """True inside the box of each image."""
     if len(boxes) != images:
         raise ValueError(
-            f"--part: number of boxes {len(boxes)}, of images {images}; give one for each"
+            f"--part: boxes: {len(boxes)}, images: {images}; give one box for each image"
         )
     masks = np.zeros((images, *size), dtype=bool)
     for mask, box in zip(masks, boxes, strict=True):
