@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from importlib.metadata import version
 
 import deconvnet
@@ -274,6 +275,18 @@ COMMANDS = {
 }
 
 
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of a command; exits with the usage of that command if they are not its own."""
+    options, unknown = command_line().parse_known_args(arguments)
+    if unknown:
+        known = [option.name for option in COMMANDS[options.command].options]
+        near = get_close_matches(unknown[0].partition("=")[0], known, 3)
+        nearest = f"; the nearest options are {', '.join(near)}" if near else ""
+        options.refuse(f"unrecognized arguments: {' '.join(unknown)}{nearest}")
+    del options.refuse
+    return options
+
+
 def command_line() -> argparse.ArgumentParser:
     """The parser of the command line."""
     made = argparse.ArgumentParser(
@@ -292,7 +305,8 @@ def command_line() -> argparse.ArgumentParser:
             epilog=f"example:\n  deconvnet {name} {command.example}".rstrip(),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        parser.set_defaults(command=name)  # also where an alias was typed
+        # the name also where an alias was typed; its own usage for options that it does not know
+        parser.set_defaults(command=name, refuse=parser.error)
         for option in (*command.options, Option("--json", "print the result as JSON", False)):
             is_output = option.name == "--output"
             (replace(option, default=command.output) if is_output else option).add(parser)

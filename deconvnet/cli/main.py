@@ -13,7 +13,7 @@ from typing import Any
 
 from deconvnet.arguments import by
 
-from .command_line import command_line
+from .command_line import parsed
 from .text import plain_json, printable
 
 # ours, the system's, and torch's own: out of memory is a RuntimeError
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; or 1 if ``verify`` saw differences; or 2 after bad input, with one line on standard
         error that says what to do; or 130 after Ctrl-C.
     """
-    options = command_line().parse_args(arguments)
+    options = parsed(arguments)
     options.typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with warnings.catch_warnings():

@@ -30,6 +30,7 @@ RULE = (
 
 _RULES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _CONTROL = "#7a7a7a"
+_BAND, _FAINT = "95 % confidence", 0.18  # what bands are, in the legend; their opacity
 _CONTROLS = (("s", (4.0, 1.5)), ("^", (1.0, 1.2)), ("D", (4.0, 1.2, 1.0, 1.2)))  # mark, dashes
 _GAP, _GUTTER, _BETWEEN = 0.04, 0.16, 0.16  # inches
 _AXIS, _FOOT, _APART = 0.32, 0.3, 0.16  # left of a plot, below it, and between plots
@@ -91,7 +92,7 @@ def randomisation(
     pitch = LABEL_LINE + _HIGH + _FOOT + _BETWEEN / 2
     lines = -(-len(plots) // across)
     rows = [*maps, *controls]
-    legend = _legend(rows, controls, full)
+    legend = _legend([*rows, _BAND], controls, full)
     total = shown.height + _BETWEEN + len(legend) * LABEL_LINE + lines * pitch
     sheet, top = captioned(full, total, title=title, caption=caption, rule=RULE, parent=parent)
     shown.draw(sheet, top)
@@ -214,7 +215,10 @@ def _key(
 ) -> None:
     axes = sheet.axes(left, top, width=0.24, height=LABEL_LINE - 0.03)
     axes.set_axis_off()
-    axes.plot([0, 0.5, 1], [0, 0, 0], markevery=[1], **_style(row, controls, rows))
+    if row == _BAND:
+        axes.fill_between([0, 1], 0, 1, color=_CONTROL, alpha=_FAINT, linewidth=0)
+    else:
+        axes.plot([0, 0.5, 1], [0, 0, 0], markevery=[1], **_style(row, controls, rows))
     sheet.text(_called(row, controls), left + 0.28, top + BASELINE - 0.01)
 
 
@@ -263,11 +267,10 @@ def _draw(
 
 
 def _curve(axes: Axes, band: Numbers, style: Mapping[str, Any]) -> None:
-    """A mean with its interval, of which nothing beyond -1 and 1 is drawn."""
+    """A mean with its interval."""
     x, (mean, low, high) = np.arange(1, band.shape[1] + 1), band
     axes.plot(x, mean, **style)
-    low, high = np.clip(low, -1, 1), np.clip(high, -1, 1)
-    axes.fill_between(x, low, high, color=style["color"], alpha=0.18, linewidth=0)
+    axes.fill_between(x, low, high, color=style["color"], alpha=_FAINT, linewidth=0)
 
 
 def _dot(axes: Axes, x: int, band: Numbers, style: Mapping[str, Any]) -> None:

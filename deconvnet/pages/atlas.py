@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from deconvnet.arguments import Brief, integer, listed
@@ -183,8 +184,22 @@ def planned(
     )  # fmt: skip
     if feeds and pictures.reading is None:
         raise ValueError(f"feeds={dict(feeds)!r} needs the model and the data set: net=, data=")
+    for upper, lower in (feeds or {}).items():
+        if upper not in names:
+            raise ValueError(
+                f"feeds names {upper!r}, which is not among the layers: {', '.join(names)}"
+            )
+        _try_feeding(store, pictures, upper, lower)
     made = leaves(store, names, k=k, per_source=per_source, recomputed=bool(pictures.every))
     return Plan(store, made, pictures, dict(feeds or {}))
+
+
+def _try_feeding(store: Store, pictures: Pictures, upper: str, lower: str) -> None:
+    """Find the feeds of one unit in one image: a wrong layer is told before hours of work."""
+    seen = np.flatnonzero(store[upper].has_picture.any(1)).tolist()
+    if seen and pictures.reading is not None:
+        net = next(iter(pictures.every.values()))
+        of_mined(net, pictures.reading, mined_units(store, Unit(upper, seen[0]))[:1], lower)
 
 
 def _fill(building: Building, plan: Plan, told: Reporter | None) -> list[int]:

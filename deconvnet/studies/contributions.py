@@ -58,10 +58,13 @@ def contributions(net: DeconvNet, images: Tensor, units: Sequence[Unit], at: str
 
     Raises:
         KeyError, IndexError, ValueError: as ``DeconvNet.signals``.
+        ValueError: ``at`` is the layer of the units.
     """
     plain = net.with_rectifier("gradient")
     recording = plain.record(images, [units[0].layer, at])
     layer, lower = (plain.graph.find(name) for name in (units[0].layer, at))
+    if layer == lower:
+        raise ValueError(f"at={at!r} is the layer of the unit itself; give a layer below it")
     rows = torch.tensor([unit.image for unit in units])
     placed, values = located(
         recording[layer], [unit.moved(unit.position or (), layer) for unit in units], rows

@@ -200,8 +200,11 @@ def _files(path: Path) -> list[Path]:
     """The file, or the state dicts in the folder.
 
     Raises:
+        FileNotFoundError: there is no such folder.
         ValueError: the folder holds none.
     """
+    if not path.exists() and path.suffix not in _SUFFIXES:
+        raise FileNotFoundError(f"checkpoints: there is no folder {str(path)!r}")
     if not path.is_dir():
         return [path]
     inside = [file for file in path.iterdir() if file.suffix in _SUFFIXES]

@@ -28,7 +28,7 @@ from .bands import bands_of, captioned, check_numbers, sanity_line, with_line
 from .channels import numbered, ranked
 from .given import net_of
 from .result import Shown
-from .stored import CHANNELS, LOWEST, STRONGEST, label_of, owner_at, path_at
+from .stored import CHANNELS, LOWEST, STRONGEST, label_of, owner_at, path_at, row_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -137,7 +137,8 @@ class Exemplars(Shown):
     def table(self) -> list[dict[str, object]]:
         """One row an exemplar: image, unit, activation, and box in pixels."""
         every = [one for those in self.channels.values() for one in those]
-        return [one.row(self.names.get(one.unit.image, one.unit.image)) for one in every]
+        known = self.names.get
+        return [row_of(one, self.of, known(one.unit.image, one.unit.image)) for one in every]
 
 
 def exemplars(

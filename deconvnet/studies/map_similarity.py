@@ -14,6 +14,8 @@ from skimage.metrics import structural_similarity
 
 Map = NDArray[np.float64]
 NAN = float("nan")
+ANY = (-float("inf"), float("inf"))
+ALIKE = (-1.0, 1.0)  # what a correlation, a cosine or SSIM can be
 WINDOW = 5  # pixels: side of SSIM's window (Adebayo et al. 2018, appendix)
 CELL = 16  # pixels: side of a cell of oriented gradients, likewise
 BINS = 100  # of the histogram whose entropy is taken (Hedström et al. 2023)
@@ -142,10 +144,13 @@ def similarities(one: Mapping[str, Map], other: Mapping[str, Map]) -> dict[str, 
     return {name: compare(one[view], other[view]) for name, (view, compare) in MEASURES.items()}
 
 
-def mean_and_band(values: NDArray[Any], *, level: float = 0.95) -> tuple[float, float, float]:
+def mean_and_band(
+    values: NDArray[Any], *, level: float = 0.95, within: tuple[float, float] = ANY
+) -> tuple[float, float, float]:
     """Mean of the values that are not NaN, and the ends of its confidence interval (Student's t).
 
-    The ends are NaN for fewer than two values.
+    The ends are NaN for fewer than two values. No end lies beyond ``within``, what values can be:
+    intervals over few images would otherwise hold correlations above 1.
     """
     known = np.asarray(values, dtype=np.float64)
     known = known[np.isfinite(known)]
@@ -155,4 +160,4 @@ def mean_and_band(values: NDArray[Any], *, level: float = 0.95) -> tuple[float, 
     if len(known) < 2:
         return mean, NAN, NAN
     half = float(stats.t.ppf((1 + level) / 2, len(known) - 1)) * float(stats.sem(known))
-    return mean, mean - half, mean + half
+    return mean, max(within[0], mean - half), min(within[1], mean + half)

@@ -18,7 +18,7 @@ from deconvnet.net import DeconvNet
 from deconvnet.units import Unit
 
 from .given import images_of, net_of
-from .map_similarity import mean_and_band, rise
+from .map_similarity import ALIKE, ANY, mean_and_band, rise
 from .result import Shown
 from .sanity_maps import CONTROLS, targets_of
 from .sanity_run import run
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 METHODS = ("gradient", "deconvnet", "guided")
+COSINE = (0.0, 1.0)  # what |cosine| can be
+_WITHIN = {"complexity_rise": ANY, "random_logit": ALIKE, "convergence": COSINE}
 ORDERS = ("top-down", "bottom-up", "independent")
 MEANING = (
     "Similar maps after randomisation say that a map owes little to the weights drawn anew: it "
@@ -109,7 +111,8 @@ class Sanity(Shown):
 
     def curve(self, measure: str, row: str) -> NDArray[np.float64]:
         """(3, stages): mean over images, and both ends of its 95 % confidence interval."""
-        bands = [mean_and_band(values) for values in self.similarity[measure][row]]
+        every = self.similarity[measure][row]
+        bands = [mean_and_band(values, within=ALIKE) for values in every]
         return np.array(bands).T
 
     def figure(
@@ -132,8 +135,8 @@ class Sanity(Shown):
             {name: {row: self.curve(name, row) for row in rows}
              for name, rows in self.similarity.items()},
             complexity={row: mean_and_band(v) for row, v in self.complexity.items()},
-            logit={row: mean_and_band(v) for row, v in self.logit.items()},
-            convergence={row: np.array([mean_and_band(v) for v in values]).T
+            logit={row: mean_and_band(v, within=ALIKE) for row, v in self.logit.items()},
+            convergence={row: np.array([mean_and_band(v, within=COSINE) for v in values]).T
                          for row, values in self.convergence.items()},
             controls=CONTROLS, together=self.order != "independent", width=width, title=title,
             caption=self.caption if caption else None, parent=parent,
@@ -164,7 +167,7 @@ class Sanity(Shown):
                 counts = []
                 for measure, every in self.similarity.items():
                     values = every[name][number]
-                    mean, low, high = mean_and_band(values)
+                    mean, low, high = mean_and_band(values, within=ALIKE)
                     key = measure.replace(" ", "_")
                     here |= {key: mean, f"{key}_low": low, f"{key}_high": high}
                     counts.append(int(np.isfinite(values).sum()))
@@ -185,7 +188,7 @@ class Sanity(Shown):
             if name in self.convergence and len(self.places):
                 parts["convergence"] = self.convergence[name][-1]
             for key, values in parts.items():
-                mean, low, high = mean_and_band(values)
+                mean, low, high = mean_and_band(values, within=_WITHIN[key])
                 row |= {key: mean, f"{key}_low": low, f"{key}_high": high}
             rows.append(row)
         return rows

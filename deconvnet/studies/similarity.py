@@ -119,7 +119,8 @@ def similarity(store: Store | str | PathLike[str], layer: str, *, pairs: int = 1
     sample = store[layer].sample
     if sample is None:
         raise ValueError(
-            f"the store holds no sample of {layer}; mine it with sample=256: mine(..., sample=256)"
+            f"the store holds no sample of {layer}; mine again, with a sample: "
+            "mine(..., sample=256), or --sample 256"
         )
     values = np.asarray(sample.activation, np.float64)
     values = values[:, sample.image >= 0]

@@ -30,7 +30,7 @@ from .bands import bands_of, captioned, check_numbers
 from .exemplars import choose
 from .given import net_of
 from .result import Shown
-from .stored import CHANNELS, label_of, owner_at
+from .stored import CHANNELS, label_of, owner_at, row_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -114,7 +114,7 @@ class Spectrum(Shown):
             {
                 "at": name,
                 "zeros": row.zero,
-                **one.row(known(one.unit.image, one.unit.image)),
+                **row_of(one, self.of, known(one.unit.image, one.unit.image)),
             }
             for row in self.channels.values()
             for name, one in zip(row.names, row.exemplars, strict=True)
@@ -217,8 +217,8 @@ def _asked(
     table, start = owner_at(store[layer], layer, of)
     if table.sample is None:
         raise ValueError(
-            f"the store holds no sample of {layer}; mine it with sample=256: mine(..., lowest=4, "
-            "sample=256)"
+            f"the store holds no sample of {layer}; mine again, with a sample: "
+            "mine(..., lowest=4, sample=256), or --lowest 4 --sample 256"
         )
     chosen = choose(table, channels) if isinstance(channels, str) else channels
     numbers = table.listed_channels(layer, chosen)

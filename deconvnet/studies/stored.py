@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deconvnet.store.format import escape
 from deconvnet.store.table import DIRECTIONS, LayerTable
+from deconvnet.units import Exemplar
 
 STRONGEST, LOWEST = ENDS = ("strongest", "lowest")
 CHANNELS = "channels"
@@ -29,7 +30,7 @@ def owner_at(table: LayerTable, layer: str, of: str) -> tuple[LayerTable, str]:
     if not known:
         raise ValueError(
             f"the store holds no directions of {layer}; mine them: mine(..., directions="
-            f"{{{layer!r}: V}})"
+            f"{{{layer!r}: V}}), or --directions {layer}=V.npy"
         )
     if (name and name not in known) or (not name and len(known) > 1):
         words = ", ".join(f"'directions/{each}'" for each in known)
@@ -47,8 +48,20 @@ def path_at(owner: LayerTable, start: str, end: str) -> str:
     if end not in ENDS:
         raise ValueError(f"end={end!r} was given, expected 'strongest' or 'lowest'")
     if end == LOWEST and owner.lowest is None:
-        raise ValueError("the store holds no lowest images; mine them: mine(..., lowest=9)")
+        raise ValueError(
+            "the store holds no lowest images; mine them: mine(..., lowest=9), or --lowest 9"
+        )
     return f"{start}/{LOWEST}".lstrip("/") if end == LOWEST else start
+
+
+def row_of(one: Exemplar, of: str, image: str | int) -> dict[str, object]:
+    """A row of a table, in which a direction is not written as the channel of its number."""
+    row = one.row(image)
+    if of != CHANNELS:
+        channel = f"{one.unit.layer}:{one.unit.channel}"
+        direction = f"{one.unit.layer} {label_of(one.unit.channel, of)}"
+        row["unit"] = str(one.unit).replace(channel, direction, 1)
+    return row
 
 
 def label_of(number: int, of: str) -> str:

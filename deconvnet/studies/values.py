@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -94,7 +95,11 @@ class Classes:
         """
         if isinstance(target, str):
             if target not in self.names:
-                raise KeyError(f"{name}={target!r} was given, which is none of the class names")
+                near = get_close_matches(target, self.names, 3)
+                nearest = f"; the nearest are {', '.join(near)}" if near else ""
+                raise KeyError(
+                    f"{name}={target!r} was given, which is none of the class names{nearest}"
+                )
             return list(self.names).index(target)
         number = integer(name, target)
         if not 0 <= number < self.count:

@@ -76,6 +76,9 @@ BAD = {
     f"invariance {MODEL} photos/cat0.png --target 367": "target=367 was given",
     f"correspondence {MODEL} photos/cat0.png --part eye=1,1,9,9": "1 images of 2 axes were given",
     f"correspondence {MODEL} photos/cat0.png --part eye=1,1,9,97": "inside 96 x 96 pixels",
+    f"correspondence {MODEL} photos/cat0.png photos/cat0.png --part eye=1,1,9,9": (
+        "--part: boxes: 1, images: 2; give one box for each image"
+    ),
     f"why {MODEL} photos/cat0.png --true 367": "true=367 was given",
     f"architectures {MODEL} --data photos": "MODEL was 'zoo:zfnet_mini', expected NAME=MODEL",
     f"architectures a={MODEL} a={MODEL} --data photos": "the names a, a; give each once",
@@ -136,7 +139,7 @@ BAD = {
     f"{EXEMPLARS} --channels random:0": "channels were 'random:0'; write 0-15",
     f"{MINE} --dry-run --nan ignore": "nan was 'ignore'",
     f"{MINE} --device meta": "device 'meta' cannot be used here: it holds no values",
-    f"{MINE} --layers relu2 --directions relu2=none.npy": "No such file or directory: 'none.npy'",
+    f"{MINE} --layers relu2 --directions relu2=none.npy": "there is no file 'none.npy'",
     f"{MINE} --layers relu2 --directions relu2=nets.py": "'nets.py' holds no array of numbers",
     f"{MINE} --layers relu2 --directions relu2=wide.npy": "relu2 has 96 channels",
     f"{MINE} --layers relu2 --directions relu2=zero.npy": "direction 1 of relu2 is zero",

@@ -40,7 +40,9 @@ def test_from_a_file_to_a_figure(tmp_path, capfd, monkeypatch):
     out = ran(capfd, "exemplars", "a.h5", *drawn, "low.png", "--end", "lowest")
     assert "from the pictures in the store" in out
     monkeypatch.setattr("deconvnet.cli.commands.spectrum.mined", None)  # it needs no model
-    ran(capfd, "spectrum", "a.h5", *drawn, "spectrum.png")
+    out = ran(capfd, "spectrum", "a.h5", *drawn, "spectrum.png")
+    assert "relu2 direction 0@" in out
+    assert "relu2:0" not in out, "which is a channel"
     for name in ("recomputed", "stored", "low", "spectrum"):
         assert (tmp_path / f"{name}.png").stat().st_size > 0
 

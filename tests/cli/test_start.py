@@ -83,6 +83,15 @@ def test_figure_is_another_word_for_exemplars():
     assert deconvnet("figure", "--help").returncode == 0
 
 
+def test_an_option_of_no_command_is_told_with_the_usage_and_the_nearest_options_of_this_one():
+    done = deconvnet("visualize", "zoo:zfnet_mini", "cat.jpg", "--chanel", "3")
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: deconvnet visualize")
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("deconvnet visualize: error: unrecognized arguments: --chanel 3; ")
+    assert "the nearest options are --channel" in last
+
+
 LOADED = """
 import sys
 from deconvnet.cli.main import main

@@ -67,7 +67,7 @@ def test_controls_are_in_every_plot_and_curves_are_what_was_given():
             np.testing.assert_array_equal(line, values[0])
         spans = [part.get_paths()[0].vertices[:, 1] for part in axes.collections]
         for span, (_, low, high) in zip(spans, rows.values(), strict=True):
-            assert (span.min(), span.max()) == (low.min(), min(1, high.max()))
+            assert (span.min(), span.max()) == (low.min(), high.max())
     looks = {(line.get_color(), line.get_marker()) for line in plots(figure)[0].lines}
     assert len(looks) == len(ROWS), "each can be told from the others"
 
@@ -81,6 +81,7 @@ def test_its_words():
         words
     )
     assert {"control: edges", "control: noise", "control: constant"} <= set(words)
+    assert "95 % confidence" in words, "what the bands are"
     assert words.count("stages drawn anew") == 2
     assert texts(drawn(together=False)).count("the stage drawn anew") == 2
     assert any(one.startswith("Four images.") for one in words)

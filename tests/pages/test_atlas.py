@@ -160,6 +160,12 @@ def test_bad_arguments_are_told_before_any_work(store, tmp_path):
         made(store, tmp_path / "atlas", layers=["relu9"])
     with pytest.raises(KeyError, match="there is no layer 'relu9'"):
         made(store, tmp_path / "atlas", feeds={"relu9": "relu1"})
+    with pytest.raises(KeyError, match="no layer is called 'relu8'"):
+        made(store, tmp_path / "atlas", feeds={"relu3": "relu8"})
+    with pytest.raises(ValueError, match="relu3 is not below relu1"):
+        made(store, tmp_path / "atlas", feeds={"relu1": "relu3"})
+    with pytest.raises(ValueError, match="feeds names 'relu3', which is not among"):
+        made(store, tmp_path / "atlas", layers=["relu1"], feeds={"relu3": "relu1"})
     with pytest.raises(ValueError, match="k=0 was given"):
         made(store, tmp_path / "atlas", k=0)
     with pytest.raises(ValueError, match="no layer was given"):

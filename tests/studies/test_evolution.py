@@ -152,3 +152,5 @@ def test_channels_and_files_that_are_not_there(tmp_path):
         run(CHECKPOINTS, channels="0,7")
     with pytest.raises((ValueError, OSError), match="epoch3"):
         run([tmp_path / "epoch3.pth", tmp_path / "epoch4.pth"])
+    with pytest.raises(FileNotFoundError, match="there is no folder '.*epochs'"):
+        run(tmp_path / "epochs")

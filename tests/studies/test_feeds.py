@@ -152,6 +152,8 @@ def test_bad_input(store, monkeypatch):
     unit = Unit("relu_2", 2)
     with pytest.raises(ValueError, match="relu_2 is not below relu_1,"):
         feeds(MODEL, IMAGES, Unit("relu_1", 2), at="relu_2", preprocessing=PREPARED)
+    with pytest.raises(ValueError, match="at='relu_2' is the layer of the unit itself"):
+        feeds(MODEL, IMAGES, unit, at="relu_2", preprocessing=PREPARED)
     with pytest.raises(ValueError, match="is 0 in all of these images"):
         feeds(MODEL, 0 * IMAGES, unit, at="relu", preprocessing=PREPARED)
     with pytest.raises(TypeError, match="no net was given with these images"):

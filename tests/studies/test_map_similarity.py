@@ -131,3 +131,11 @@ def test_bands_cover_the_mean_as_often_as_they_say():
     mean, low, high = mean_and_band(np.array([2.0, np.nan]))
     assert (mean, np.isnan(low), np.isnan(high)) == (2.0, True, True)
     assert all(map(np.isnan, mean_and_band(np.array([np.nan]))))
+
+
+def test_no_band_is_wider_than_what_values_can_be():
+    few = np.array([0.2, 0.9])
+    assert mean_and_band(few)[2] > 1
+    assert mean_and_band(few, within=(-1, 1)) == (pytest.approx(0.55), -1, 1)
+    close = np.array([0.5, 0.51, 0.52])
+    assert mean_and_band(close, within=(-1, 1)) == mean_and_band(close)

@@ -192,6 +192,11 @@ BAD = {
     "no stride": (dict(stride=0), ValueError, "stride=0 was given, expected at least 1"),
     "no class": (dict(target=3), IndexError, "target=3 was given; the classes of fc2 are 0 to 2"),
     "no name": (dict(target="cat"), KeyError, "none of the class names"),
+    "misspelt": (
+        dict(target="rooste", classes=["rooster", "owl", "hen"]),
+        KeyError,
+        "nearest are rooster",
+    ),
     "no layer": (dict(layer="relu9"), KeyError, "no layer is called 'relu9'"),
     "no maps": (dict(layer="fc1"), ValueError, "fc1 has no positions"),
     "no channel": (dict(channel=5), IndexError, "relu3 has no channel 5; its channels are 0 to 4"),

@@ -130,7 +130,7 @@ def test_figure_and_table(store, tmp_path):
 
 def test_bad_input(store, tmp_path):
     without = mine(MODEL, Data(), tmp_path / "n.h5", ["relu_2"], 4, 4, progress=False)
-    with pytest.raises(ValueError, match="holds no sample of relu_2; mine it with sample=256"):
+    with pytest.raises(ValueError, match="holds no sample of relu_2; mine again.*--sample 256"):
         made(without)
     with pytest.raises(IndexError, match="relu_2 has no channel 9"):
         spectrum(store, "relu_2", 9, preprocessing=PREPARED)

@@ -32,7 +32,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def _masks(boxes: list[tuple[int, ...]], images: int, size: tuple[int, ...]) -> NDArray[np.bool_]:
     """True inside the box of each image."""
     if len(boxes) != images:
-        raise ValueError(f"--part has {len(boxes)} boxes for {images} images; give one for each")
+        raise ValueError(
+            f"--part: boxes: {len(boxes)}, images: {images}; give one box for each image"
+        )
     masks = np.zeros((images, *size), dtype=bool)
     for mask, box in zip(masks, boxes, strict=True):
         inside = len(box) == 4 and 0 <= box[0] < box[2] <= size[0] and 0 <= box[1] < box[3]

@@ -138,6 +138,8 @@ def _directions(files: Sequence[tuple[str, str]] | None) -> dict[str | nn.Module
             raise ValueError(f"--directions {layer}= was given twice; give them in one file")
         try:
             arrays[layer] = np.load(expanded(path), allow_pickle=False)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"--directions {layer}=: there is no file {path!r}") from error
         except (ValueError, EOFError) as error:
             raise ValueError(
                 f"{path!r} holds no array of numbers ({error}); write it with numpy.save"
