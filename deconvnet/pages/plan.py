@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -68,7 +69,16 @@ class Leaf:
         return lowest.of if kind == LOWEST and lowest is not None else self.name
 
     def slots(self, kind: str, channel: int) -> list[int]:
-        """The entries of a channel that are shown, in their order."""
+        """The entries of a channel that are shown, in their order; found once."""
+        if (kind, channel) not in self._found:
+            self._found[kind, channel] = self._slots(kind, channel)
+        return self._found[kind, channel]
+
+    @cached_property
+    def _found(self) -> dict[tuple[str, int], list[int]]:
+        return {}
+
+    def _slots(self, kind: str, channel: int) -> list[int]:
         if kind == STRONGEST:
             return strongest_slots(
                 self.store, self.name, channel, k=self.k, per_source=self.per_source
