@@ -76,11 +76,10 @@ def atlas(
 
     Of each unit: its strongest patches and projections, its counters and, as far as the store has
     them, the lowest images, images at quantiles of the random sample, the histogram of the sample
-    and the channels that respond alike. Projections that the store holds are read; others, those
-    of the lowest images and of the sample are made by the model, and photographs are read from
-    the data set: as given, else what this process has mined, else what the store names, which may
-    be a Python file (of stores you trust). Without model and data set an atlas of a store with
-    projections lacks the last three, and says so.
+    and the channels that respond alike. Projections that the store holds are read, others are
+    made by the model, and photographs are read from the data set: as given, else what this
+    process has mined, else what the store names, which may be a Python file (of stores you
+    trust). Without model and data set an atlas lacks what is not in the store, and says so.
 
     The pages are built in a hidden folder beside ``path`` and take its place when all are there.
     A call that was stopped is resumed by the same call.
@@ -190,7 +189,7 @@ def planned(
                 f"feeds names {upper!r}, which is not among the layers: {', '.join(names)}"
             )
         _try_feeding(store, pictures, upper, lower)
-    made = leaves(store, names, k=k, per_source=per_source, recomputed=bool(pictures.every))
+    made = leaves(store, names, k=k, per_source=per_source, shows=pictures.shows)
     return Plan(store, made, pictures, dict(feeds or {}))
 
 

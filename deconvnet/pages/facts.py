@@ -75,17 +75,3 @@ def alike(sample: Sample) -> Iterator[tuple[list[tuple[int, float]], ...]]:
             [(int(varying[i]), float(here[i])) for i in back[:OPPOSITE] if here[i] < 0],
         )
         row += 1
-
-
-def quantile_slots(sample: Sample, channel: int, quantiles: tuple[float, ...]) -> list[int]:
-    """The slots of a sample whose ranks are nearest to these quantiles of a channel, ascending.
-
-    Of the images that the channel's unit sees pixels of; none where there is no such image.
-    """
-    starts, ends = np.split(sample.box[channel], 2, axis=-1)
-    seen = (sample.images[channel] >= 0) & (ends > starts).all(-1)
-    usable = np.flatnonzero(seen)
-    if not len(usable):
-        return []
-    order = usable[np.argsort(sample.activation[channel, usable], kind="stable")]
-    return [int(order[round(q * (len(order) - 1))]) for q in quantiles]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,13 +17,13 @@ from deconvnet.mining.exemplars import Reading, project_entries, project_exempla
 from deconvnet.mining.source import source_of
 from deconvnet.mining.stored_rules import named_policies, stored_name
 from deconvnet.net import DeconvNet
-from deconvnet.store.picture_reading import stored_exemplars
+from deconvnet.store.picture_reading import pictures_at, stored_entries, stored_exemplars
 from deconvnet.store.store import Store
 from deconvnet.studies.bands import bands_of
 from deconvnet.studies.given import net_of
 from deconvnet.units import Exemplar
 
-from .plan import Leaf
+from .plan import LOWEST, PATHS, SPECTRUM, Leaf
 
 _REFUSED = (ValueError, OSError, TypeError, ImportError, KeyError)
 
@@ -69,23 +69,36 @@ class Pictures:
     def others(
         self, leaf: Leaf, kind: str, channels: Sequence[int]
     ) -> dict[str, list[list[Exemplar]]]:
-        """The same of the lowest images, or of those at quantiles of the sample; recomputed."""
-        table, reading = leaf.table_of(kind), self.reading
-        assert table is not None, "there is a grid of what is there"
-        assert reading is not None, "a grid of these is planned with a model alone"
+        """The same of the lowest images, or of those at quantiles of the sample."""
         slots = {channel: leaf.slots(kind, channel) for channel in channels}
         # several quantiles of a small sample may be one image
         places = list(dict.fromkeys((c, slot) for c, some in slots.items() for slot in some))
-        name = leaf.layer_of(kind)
         made = {}
-        for rule, net in self.every.items():
-            every = project_entries(
-                self.store, table, name, places, net=net, dataset=reading.dataset,
-                preprocessing=reading.preprocessing,
-            )  # fmt: skip
-            by_place = dict(zip(places, self._shown(every), strict=True))
+        for rule in self.rules:
+            every = self._shown(self._entries(leaf, kind, places, rule=rule))
+            by_place = dict(zip(places, every, strict=True))
             made[rule] = [[by_place[c, slot] for slot in slots[c]] for c in channels]
         return made
+
+    def _entries(
+        self, leaf: Leaf, kind: str, places: Sequence[tuple[int, int]], *, rule: str
+    ) -> list[Exemplar]:
+        path = PATHS[kind]
+        if rule not in self.nets and _has(self.store, leaf.name, rule, path=path):
+            return stored_entries(self.store, leaf.name, places, rectifier=rule, path=path)
+        table, reading = leaf.table_of(kind), self.reading
+        assert table is not None, "there is a grid of what is there"
+        assert reading is not None, "a grid of what is not stored is planned with a model alone"
+        return project_entries(
+            self.store, table, leaf.layer_of(kind), places, net=self.every[rule],
+            dataset=reading.dataset, preprocessing=reading.preprocessing,
+        )  # fmt: skip
+
+    def shows(self, layer: str, kind: str) -> bool:
+        """Whether the pictures of a kind are in the store, or can be made."""
+        return bool(self.every) or all(
+            _has(self.store, layer, rule, path=PATHS[kind]) for rule in self.rules
+        )
 
     def photograph(self, index: int) -> Picture:
         """An image of the data set as the model saw it: (height, width, 3) in [0, 1]."""
@@ -127,7 +140,8 @@ def pictures_of(
         if recomputed:
             raise _refused(store, lacking, error) from error
         images = _images(store, data, preprocessing)
-        return Pictures(store, tuple(rules), {}, {}, None, images, tuple(_notes(images)))
+        made = Pictures(store, tuple(rules), {}, {}, None, images, ())
+        return replace(made, notes=tuple(_notes(made, layers)))
     named = {rule: str(one.policies) if rule in recomputed else rule for rule, one in nets.items()}
     every = {named[rule]: one for rule, one in nets.items()}
     own = {named[rule]: one for rule, one in nets.items() if rule in recomputed}
@@ -146,8 +160,9 @@ def _net(model: DeconvNet | nn.Module, policies: Policies) -> DeconvNet:
     return DeconvNet(model, policies)
 
 
-def _has(store: Store, layer: str, rule: str) -> bool:
-    return layer in store.pictures and rule in store.pictures[layer].projections
+def _has(store: Store, layer: str, rule: str, *, path: str = "") -> bool:
+    known = pictures_at(store, layer, path)
+    return known is not None and rule in known.projections
 
 
 def _like_stored(store: Store, policies: Policies) -> Policies:
@@ -182,6 +197,15 @@ def _images(store: Store, data: Any, preprocessing: Any) -> tuple[Any, Prepares]
         return None
 
 
-def _notes(images: object) -> list[str]:
-    notes = ["no lowest images and no range of a sample: the model or the data set was not found"]
-    return notes if images else [*notes, "no photographs: the data set was not found"]
+def _notes(pictures: Pictures, layers: Sequence[str]) -> Iterator[str]:
+    """What an atlas without a model lacks."""
+    words = {LOWEST: "lowest images", SPECTRUM: "range of a sample"}
+    lacking = [
+        f"no {what}"
+        for kind, what in words.items()
+        if not all(pictures.shows(layer, kind) for layer in layers)
+    ]
+    if lacking:
+        yield f"{' and '.join(lacking)}: the model or the data set was not found"
+    if pictures.images is None:
+        yield "no photographs: the data set was not found"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,12 +14,13 @@ from deconvnet.store.store import Store
 from deconvnet.store.table import Entries, LayerTable
 from deconvnet.studies.spectrum import QUANTILES
 
-from .facts import quantile_slots
 from .sprites import Grid
 
 PAGE = 500  # units on a page
 CHUNK = 100  # units in a file of numbers
 STRONGEST, LOWEST, SPECTRUM = "strongest", "lowest", "spectrum"
+PATHS = {STRONGEST: "", LOWEST: "lowest", SPECTRUM: "sample"}
+"""Where the table of a kind stands, see ``LayerTable.every``."""
 _COLUMNS = 3
 
 
@@ -59,8 +61,7 @@ class Leaf:
 
     def table_of(self, kind: str) -> Entries | None:
         """The entries of a kind."""
-        of = {STRONGEST: self.table, LOWEST: self.table.lowest, SPECTRUM: self.table.sample}
-        return of[kind]
+        return self.table.every.get(PATHS[kind])
 
     def layer_of(self, kind: str) -> str:
         """The layer whose activations stand in the entries of a kind."""
@@ -68,7 +69,16 @@ class Leaf:
         return lowest.of if kind == LOWEST and lowest is not None else self.name
 
     def slots(self, kind: str, channel: int) -> list[int]:
-        """The entries of a channel that are shown, in their order."""
+        """The entries of a channel that are shown, in their order; found once."""
+        if (kind, channel) not in self._found:
+            self._found[kind, channel] = self._slots(kind, channel)
+        return self._found[kind, channel]
+
+    @cached_property
+    def _found(self) -> dict[tuple[str, int], list[int]]:
+        return {}
+
+    def _slots(self, kind: str, channel: int) -> list[int]:
         if kind == STRONGEST:
             return strongest_slots(
                 self.store, self.name, channel, k=self.k, per_source=self.per_source
@@ -77,7 +87,7 @@ class Leaf:
         if kind == LOWEST and lowest is not None:
             some: list[int] = np.flatnonzero(lowest.has_picture[channel]).tolist()
             return some[: self.k]
-        return quantile_slots(sample, channel, QUANTILES) if sample is not None else []
+        return sample.at_quantiles(channel, QUANTILES) if sample is not None else []
 
     def files(self, kind: str, channel: int, rules: Sequence[str]) -> list[str]:
         """The sprites of a channel: its patches, then its projections by each rule."""
@@ -98,7 +108,12 @@ class Leaf:
 
 
 def leaves(
-    store: Store, layers: Sequence[str], *, k: int, per_source: int | None, recomputed: bool
+    store: Store,
+    layers: Sequence[str],
+    *,
+    k: int,
+    per_source: int | None,
+    shows: Callable[[str, str], bool],
 ) -> list[Leaf]:
     """The layers of an atlas.
 
@@ -107,8 +122,7 @@ def leaves(
         layers: its layers that are shown.
         k: strongest images of a channel.
         per_source: of them from one photograph.
-        recomputed: whether entries can be projected that the store holds no pictures of: the
-            lowest and those of the sample.
+        shows: whether there are pictures of a layer's ``LOWEST`` or ``SPECTRUM``.
 
     Raises:
         ValueError: the store is not of images.
@@ -125,10 +139,10 @@ def leaves(
         canvas = _canvas(store, table)
         most = min(k, table.k)
         grids = {STRONGEST: Grid(_COLUMNS, -(-most // _COLUMNS), canvas)}
-        if recomputed and table.lowest is not None and table.lowest.k:
+        if table.lowest is not None and table.lowest.k and shows(name, LOWEST):
             rows = -(-min(k, table.lowest.k) // _COLUMNS)
             grids[LOWEST] = Grid(_COLUMNS, rows, canvas)
-        if recomputed and table.sample is not None and table.sample.k:
+        if table.sample is not None and table.sample.k and shows(name, SPECTRUM):
             grids[SPECTRUM] = Grid(len(QUANTILES), 1, canvas)
         made.append(Leaf(number, name, store, grids, most, per_source))
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 
 import h5py
 import numpy as np
@@ -80,17 +81,18 @@ def stored_entries(
             f"{str(store.path)!r} holds no projections of {layer!r} under {rectifier!r}; store "
             "them with `deconvnet embed`"
         )
-    _check_canvas(store, layer, places, path=path)
+    _check_canvas(store, layer, places, path=path, overhang=known.overhang)
     node = table.of if isinstance(table, Lowest) else layer
     with opened_layer(store, layer) as group:
+        pictures = TablePictures(store, layer, group, path)
         return [
             Exemplar(
                 table.unit(node, *place),
                 float(table.value[place]),
                 table.box_of(*place),
                 tuple(known.overhang[place].tolist()),
-                read_patch(store, layer, group, place, path=path),
-                read_projection(store, layer, group, place, rectifier=rectifier, path=path),
+                pictures.patch(place),
+                pictures.projection(place, rectifier),
             )
             for place in places
         ]
@@ -102,17 +104,16 @@ def pictures_at(store: Store, layer: str, path: str) -> PictureIndex | None:
     return own.at(path) if own else None
 
 
-def _known(store: Store, layer: str, path: str) -> PictureIndex:
-    known = pictures_at(store, layer, path)
-    assert known is not None, "the table has pictures"
-    return known
-
-
 def _check_canvas(
-    store: Store, layer: str, places: Sequence[tuple[int, int]], *, path: str
+    store: Store,
+    layer: str,
+    places: Sequence[tuple[int, int]],
+    *,
+    path: str,
+    overhang: NDArray[np.int32],
 ) -> None:
     """Refuse overhangs that would make a canvas huge; a figure gives all pictures one size."""
-    table, overhang = store[layer].every[path], _known(store, layer, path).overhang
+    table = store[layer].every[path]
     sides = np.array([table.box_of(*place).size for place in places], "i8")
     if len(places):
         whole = sides + np.array([overhang[place] for place in places], "i8")
@@ -133,49 +134,58 @@ def opened_layer(store: Store, layer: str) -> Iterator[h5py.Group]:
         yield group
 
 
-def read_patch(
-    store: Store, layer: str, group: h5py.Group, place: tuple[int, int], *, path: str = ""
-) -> NDArray[np.float32]:
-    """The patch of an entry (channel, slot), from the group that ``opened_layer`` gave.
+class TablePictures:
+    """The pictures of one of a layer's tables; each dataset is opened and checked once.
 
-    ``path`` is where the entry's table stands, as for ``stored_exemplars``.
+    Args:
+        store: which holds them.
+        layer: one of its layers.
+        group: of the layer, as ``opened_layer`` gave it; they are read while it is open.
+        path: where the table stands, as for ``stored_exemplars``.
+
+    Its methods raise ValueError where the pictures are damaged.
     """
-    known = _known(store, layer, path).patches
-    first, length = int(known.offset[place]), int(known.length[place])
-    try:
-        if first < 0:
-            raise ValueError("there is a projection without a patch")
-        data = _data(store, group_in(group_at(group, path), "patch"), "bytes", "|u1")
-        shape = (*store[layer].every[path].box_of(*place).size, known.channels)
-        return decode(data[first : first + length].tobytes(), shape, known.encoding)
-    except ValueError as error:
-        raise _damaged(store, layer, place, error) from error
 
+    def __init__(self, store: Store, layer: str, group: h5py.Group, path: str = "") -> None:
+        known = pictures_at(store, layer, path)
+        assert known is not None, "the table has pictures"
+        self._store, self._layer, self._group, self._path = store, layer, group, path
+        self._table, self._known = store[layer].every[path], known
+        self._opened: dict[tuple[str, ...], h5py.Dataset] = {}
 
-def read_projection(
-    store: Store,
-    layer: str,
-    group: h5py.Group,
-    place: tuple[int, int],
-    *,
-    rectifier: str,
-    path: str = "",
-) -> NDArray[np.float32]:
-    """The projection of an entry that has one, likewise."""
-    known = _known(store, layer, path).projections[rectifier]
-    shape = (*store[layer].every[path].box_of(*place).size, known.channels)
-    first = int(known.offset[place])
-    try:
-        part = group_in(group_in(group_at(group, path), "projection"), escape(rectifier))
-        values = _data(store, part, "values", "<f2")[first : first + math.prod(shape)]
-        return wholes(values, float(known.scale[place]), shape)
-    except ValueError as error:
-        raise _damaged(store, layer, place, error) from error
+    def patch(self, place: tuple[int, int]) -> NDArray[np.float32]:
+        """The patch of an entry (channel, slot): (*size, channels)."""
+        known = self._known.patches
+        first, length = int(known.offset[place]), int(known.length[place])
+        try:
+            if first < 0:
+                raise ValueError("there is a projection without a patch")
+            data = self._values("patch", "bytes", kind="|u1")[first : first + length]
+            shape = (*self._table.box_of(*place).size, known.channels)
+            return decode(data.tobytes(), shape, known.encoding)
+        except ValueError as error:
+            raise _damaged(self._store, self._layer, place, error) from error
 
+    def projection(self, place: tuple[int, int], rectifier: str) -> NDArray[np.float32]:
+        """The projection of an entry that has one, likewise."""
+        known = self._known.projections[rectifier]
+        shape = (*self._table.box_of(*place).size, known.channels)
+        first = int(known.offset[place])
+        try:
+            values = self._values("projection", escape(rectifier), "values", kind="<f2")
+            return wholes(
+                values[first : first + math.prod(shape)], float(known.scale[place]), shape
+            )
+        except ValueError as error:
+            raise _damaged(self._store, self._layer, place, error) from error
 
-def _data(store: Store, part: h5py.Group, name: str, kind: str) -> h5py.Dataset:
-    room = Room(store.path.stat().st_size)
-    return lazy_dataset_in(part, name, kind=kind, shape=(None,), room=room)
+    def _values(self, *names: str, kind: str) -> h5py.Dataset:
+        if names not in self._opened:
+            part = reduce(group_in, names[:-1], group_at(self._group, self._path))
+            room = Room(self._store.path.stat().st_size)
+            data = lazy_dataset_in(part, names[-1], kind=kind, shape=(None,), room=room)
+            self._opened[names] = data
+        return self._opened[names]
 
 
 def _damaged(store: Store, layer: str, place: tuple[int, int], error: ValueError) -> ValueError:

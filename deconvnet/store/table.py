@@ -227,7 +227,9 @@ class Sample(Entries):
 
         Ties by slot. An empty list if none sees pixels.
         """
-        usable = np.flatnonzero(self._whole[channel])
+        starts, ends = np.split(self.box[channel], 2, axis=-1)
+        known = (self.image >= 0) & ~np.isnan(self.activation[channel])
+        usable = np.flatnonzero(known & (ends > starts).all(-1))
         order = usable[np.argsort(self.activation[channel, usable], kind="stable")]
         ranks = [round(q * (len(order) - 1)) for q in quantiles if len(order)]
         return [int(slot) for slot in order[ranks]]

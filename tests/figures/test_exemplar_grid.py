@@ -192,7 +192,7 @@ def test_a_part_of_a_larger_figure(channels, faults):
         assert figure2(channels(2), parent=part, title="features.28", caption="Top 9") is whole
     assert faults(whole) == []
     assert len(arrays(whole)) == 4 * 4
-    with pytest.raises(ValueError, match=r"parent is 0\.60 inches high"):
+    with pytest.raises(ValueError, match=r"and the parent 0\.60; make the parent"):
         figure2(channels(2), parent=PaperFigure(3.0, 0.6))
 
 

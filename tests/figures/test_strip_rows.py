@@ -95,7 +95,7 @@ def test_units_and_methods_of_a_whole(make):
     figure = unit_rows([ImageRow(whole, [one, one], "name.wav")], title="t", caption=True and "c")
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert "name.wav" in texts
-    assert sum(text.startswith("c:0 @") for text in texts) == 2
+    assert sum(text.startswith("c:0@") for text in texts) == 2
     row = ComparisonRow(whole, [whole - 0.5, whole - 0.1], "unit = 1", one.box, "positive")
     compared = comparison_rows([row], columns=["given", "gradient", "guided"])
     texts = [text.get_text() for text in compared.axes[0].texts]

@@ -2,7 +2,9 @@
 
 import json
 import re
+from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +13,7 @@ import deconvnet as dn
 from deconvnet.figures import signed
 from deconvnet.mining.mine import Source
 from deconvnet.pages import atlas as module
+from deconvnet.pages import pictures as sources
 from deconvnet.pages.atlas import planned
 from deconvnet.pages.estimate import estimate
 from tests.support.drawn_stores import drawn
@@ -143,6 +146,59 @@ def test_a_store_with_pictures_needs_nothing_else(tmp_path):
     assert not (result.path / "photographs").exists()
     assert "no photographs" in (result.path / "index.html").read_text()
     assert chunk(result.path)["units"][1]["strongest"] == []
+
+
+def cells(folder, kind):
+    """The pixels of all sprites of a kind, by file."""
+    found = sorted((folder / "sprites").glob(f"*/*-{kind}-*.webp"))
+    return {
+        path.relative_to(folder).as_posix(): np.asarray(Image.open(path).convert("RGBA"))
+        for path in found
+    }
+
+
+@pytest.fixture
+def embedded(store):
+    """The store with the pictures of all its tables, which knows neither model nor data set."""
+    return dn.embed(store, MODEL, DATA, rectifiers="deconvnet", progress=False)
+
+
+@pytest.mark.parametrize("kind", ["strongest", "lowest", "spectrum"])
+def test_stored_pictures_are_those_that_a_model_makes(embedded, tmp_path, kind):
+    read = made(dn.open_store(embedded.path), tmp_path / "read")
+    assert read.notes == ("no photographs: the data set was not found",)
+    new = made(embedded, tmp_path / "new", net=MODEL, data=DATA)
+    one, other = cells(read.path, kind), cells(new.path, kind)
+    assert one.keys() == other.keys()
+    assert len(one) > 6
+    for name in one:
+        most = 8 if name.endswith("-0.webp") else 1  # levels of 255; patches have been JPEG files
+        assert np.abs(one[name].astype(int) - other[name]).mean() < most, name
+    wrong = zip(list(one.values())[2:], list(other.values())[:-2], strict=True)  # another channel's
+    assert any(np.abs(a.astype(int) - b).mean() > 8 for a, b in wrong)
+
+
+def test_what_is_stored_is_not_made_again(embedded, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "project_entries", None)  # what would be called
+    monkeypatch.setattr(sources, "project_exemplars", None)
+    folder = made(embedded, tmp_path / "atlas").path
+    assert {"strongest", "lowest", "spectrum"} <= set(chunk(folder)["units"][0])
+
+
+def test_a_store_of_before_has_the_strongest_alone(embedded, tmp_path):
+    """The lowest and the sample of it have no pictures: they are made, or left out."""
+    with h5py.File(embedded.path, "r+") as file:
+        for layer in LAYERS:
+            for name in ("lowest", "sample"):
+                del file[f"layers/{layer}/{name}/patch"]
+    old = dn.open_store(embedded.path)
+    result = made(old, tmp_path / "read")
+    assert result.notes[0].startswith("no lowest images and no range of a sample: the model or")
+    assert not {"lowest", "spectrum"} & set(chunk(result.path)["units"][0])
+    knows = replace(old, mined_from=(MODEL, DATA))
+    result = made(knows, tmp_path / "made")
+    assert result.notes == ()
+    assert {"lowest", "spectrum"} <= set(chunk(result.path)["units"][0])
 
 
 def test_a_store_without_pictures_says_what_to_do(store, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from deconvnet import open_store
 from deconvnet.pages import facts
-from deconvnet.pages.facts import alike, histogram, quantile_slots, strengths
+from deconvnet.pages.facts import alike, histogram, strengths
 from tests.support.sampled import sampled
 
 
@@ -57,14 +57,6 @@ def test_channels_alike_are_those_of_corrcoef(store, at_once, monkeypatch):
 def test_of_two_images_no_correlation_is_told(tmp_path):
     sample = sampled(tmp_path / "top.h5", [[1, 2], [3, 5], [4, 4]])["relu"].sample
     assert list(alike(sample)) == 3 * [([], [])]
-
-
-def test_quantiles_are_ranks(store):
-    sample = store["relu"].sample
-    slots = quantile_slots(sample, 0, (0, 0.5, 1))
-    ranked = np.argsort(sample.activation[0])
-    assert slots == [ranked[0], ranked[14], ranked[29]]
-    assert 4 not in quantile_slots(sample, 11, tuple(np.linspace(0, 1, 30)))
 
 
 def test_strengths_of_dead_units_are_none(tmp_path):

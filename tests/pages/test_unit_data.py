@@ -46,7 +46,7 @@ def test_numbers_that_json_has_not_are_null():
 @pytest.mark.parametrize("layer", ["relu1", 'it\'s; rm -rf "$HOME"', "../x\n<script>", "照"])
 def test_the_commands_draw_what_they_say(tmp_path, layer, rule):
     store = drawn(tmp_path / "my store.h5", {layer: 3}, k=2)
-    (leaf,) = leaves(store, [layer], k=9, per_source=2, recomputed=False)
+    (leaf,) = leaves(store, [layer], k=9, per_source=2, shows=lambda *_: False)
     told = commands(leaf, rule)
     words = shlex.split("7".join(told["shell"]))
     assert words[0] == "deconvnet"
@@ -66,7 +66,7 @@ def test_the_commands_draw_what_they_say(tmp_path, layer, rule):
 
 def test_a_rule_of_the_users_own_has_no_command(tmp_path):
     store = drawn(tmp_path / "top.h5", {"relu": 1})
-    (leaf,) = leaves(store, ["relu"], k=9, per_source=None, recomputed=False)
+    (leaf,) = leaves(store, ["relu"], k=9, per_source=None, shows=lambda *_: False)
     assert commands(leaf, "Mine()") == {}
 
 

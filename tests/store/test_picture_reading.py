@@ -11,6 +11,7 @@ import torch
 from deconvnet import Preprocessing, open_store
 from deconvnet.mining.embed import embed
 from deconvnet.mining.mine import mine
+from deconvnet.store import picture_reading
 from deconvnet.store.picture_reading import stored_exemplars
 from tests.store.test_picture_codec import coded, with_size
 from tests.support.mined import SIZE, Pictures, Ties
@@ -266,6 +267,18 @@ def test_what_was_not_edited_is_drawn(good, made):
         recoded(f"{PATCH}/bytes", np.copy)(file, made)
         file[PROJECTION].attrs["note"] = "by hand"
     assert sum(map(len, drawn(good).values())) > 3
+
+
+def test_datasets_are_opened_once_whatever_number_of_pictures_is_read(made, monkeypatch):
+    opened, opening = [], picture_reading.lazy_dataset_in
+
+    def counted(group, name, **how):
+        opened.append(f"{group.name}/{name}")
+        return opening(group, name, **how)
+
+    monkeypatch.setattr(picture_reading, "lazy_dataset_in", counted)
+    assert sum(map(len, drawn(made).values())) > 3
+    assert sorted(opened) == [f"/{PATCH}/bytes", f"/{PROJECTION}/values"]
 
 
 def test_damage_anywhere_is_an_error_or_a_picture(good):

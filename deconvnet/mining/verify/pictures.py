@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -21,12 +20,7 @@ from deconvnet.mining.stored_rules import named_policies
 from deconvnet.net import DeconvNet
 from deconvnet.projection.result import Projection
 from deconvnet.store.picture_index import PictureIndex
-from deconvnet.store.picture_reading import (
-    opened_layer,
-    pictures_at,
-    read_patch,
-    read_projection,
-)
+from deconvnet.store.picture_reading import TablePictures, opened_layer, pictures_at
 from deconvnet.store.store import Store
 from deconvnet.store.table import Entries
 
@@ -62,6 +56,7 @@ def compare_pictures(
         over = _overhangs(table, node_of(table, layer), places, nets["identity", ""], dataset)
         compared = _Compared(store, layer, path, known, preprocessing, nets)
         with opened_layer(store, layer) as group:
+            stored = TablePictures(store, layer, group, path)
             for place in places:
                 image = _image(dataset, int(table.images[place]))
                 if image is None:
@@ -72,7 +67,7 @@ def compare_pictures(
                     what = f"the overhang {compared.where(place)} is {here}, the store says {says}"
                     yield Mismatch("picture", what)
                 try:
-                    yield from compared.pictures(place, group, image)
+                    yield from compared.pictures(place, stored, image)
                 except ValueError as error:
                     yield Mismatch("picture", str(error))
     yield from unknown
@@ -138,12 +133,12 @@ class _Compared:
         return f"of {what}{self.layer}:{place[0]} of image {self.table.images[place]}"
 
     def pictures(
-        self, place: tuple[int, int], group: h5py.Group, image: Tensor
+        self, place: tuple[int, int], stored: TablePictures, image: Tensor
     ) -> Iterator[Mismatch | None]:
         """The patch of an entry, and its projections."""
         table, where = self.table, self.where(place)
         new = self.preprocessing.pixels(image)[table.box_of(*place).slices]
-        patch = read_patch(self.store, self.layer, group, place, path=self.path)
+        patch = stored.patch(place)
         allowed = LEVEL + FAR * float(new.reshape(-1, new.shape[-1]).std(0).mean())
         if self.known.patches.encoding != "jpeg":
             allowed = LEVEL * max(1.0, float(np.abs(new).max(initial=0.0)))
@@ -156,12 +151,10 @@ class _Compared:
             net = self.nets.get((policy, own.fallback))
             if net is None or own.offset[place] < 0:
                 continue
-            stored = read_projection(
-                self.store, self.layer, group, place, rectifier=policy, path=self.path
-            )
+            old = stored.projection(place, policy)
             (cut,) = net.project(image[None], units=[unit], crop=True, direction=vectors)
             assert isinstance(cut, Projection), "crop=True gives Projections"
-            likeness = _likeness(cut.pixels.movedim(0, -1).float().cpu().numpy(), stored)
+            likeness = _likeness(cut.pixels.movedim(0, -1).float().cpu().numpy(), old)
             what = f"the projection {where} by {policy} is another (likeness {likeness:.3f})"
             yield Mismatch("picture", what) if likeness < ALIKE else None
 
