@@ -190,6 +190,24 @@ def test_the_law_catches_a_change_of(change):
     assert state(made) != before
 
 
+class WritesPastAutograd(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        self.conv.weight.data.mul_(0.5)
+        return self.conv(x)
+
+
+def test_a_model_that_is_refused_is_as_it_was():
+    model = WritesPastAutograd()
+    before = model.conv.weight.detach().clone()
+    with pytest.raises(UntraceableError, match=r"forward writes into conv\.weight"):
+        _ = DeconvNet(model, input_size=(3, 16, 16)).layers
+    assert torch.equal(before, model.conv.weight)
+
+
 class Writes(nn.Module):
     """It writes into a parameter and a buffer of its own."""
 
@@ -201,7 +219,7 @@ class Writes(nn.Module):
     def forward(self, x):
         with torch.no_grad():
             self.scale.clamp_(max=0.5)
-            self.conv.weight.data.mul_(0.5)
+            self.conv.weight.mul_(0.5)
         self.mean.copy_(x.mean().detach())
         return self.conv(x) * self.scale
 

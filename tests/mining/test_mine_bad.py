@@ -199,6 +199,7 @@ BLANK = [1, 1]  # the sizes of the layers, the layout
 TWICE = [1, 1]  # for the fingerprint: what a forward leaves behind, and what differs by call
 NOISE = [1, 1]  # the graph beside the model, before anything else is done
 BESIDE = [4, 4]  # the same on the first microbatch, and at the end on one of strong images
+REST = [4, 4]  # the second and third microbatch
 
 
 @pytest.mark.parametrize("check", [False, True])
@@ -207,8 +208,10 @@ def test_every_image_is_run_once_in_batches_of_one_shape(tmp_path, check):
     with Shapes() as shapes:
         mine(tiny(), Pictures(images(10), broken=[4]), tmp_path / "a.h5", batch_size=4, check=check,
              report=lambda *numbers: done.append(numbers))  # fmt: skip
-    beside, noise = (BESIDE, NOISE) if check else ([], [])
-    assert shapes.seen == [*noise, *BLANK, *TWICE, *beside, 4, 4, 4, *beside]
+    if check:
+        assert shapes.seen == [*NOISE, *BLANK, *TWICE, *BESIDE, *REST, *BESIDE]
+    else:
+        assert shapes.seen == [*BLANK, *TWICE, 4, *REST]
     assert done == [(4, 10), (8, 10), (10, 10)]
 
 

@@ -14,6 +14,7 @@ from deconvnet.mining.embed import embed
 from deconvnet.mining.estimate import estimate
 from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.mining.mine import Unfinished, mine
+from deconvnet.mining.run.job import Settings
 from deconvnet.mining.run.microbatches import microbatches
 from deconvnet.mining.verify.verify import verify
 from tests.support.mined import SIZE, Pictures, Ties
@@ -67,7 +68,7 @@ def test_the_mode_of_the_caller_changes_nothing(work, tmp_path, mode):
     model, images, store = work
     data = Pictures(images)
     with mode():
-        estimate(model, data, ["relu1"], 3)
+        estimate(model, data, ["relu1"], settings=Settings(3, 8))
         found = mine(model, data, tmp_path / "a.h5", k=3)
         assert tables(found.path) == tables(store.path)
         assert verify(found, model, data).passed

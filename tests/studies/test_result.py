@@ -136,5 +136,5 @@ def test_drawn_into_a_part_of_another_figure(shown):
     width, height = axes.get_xlim()[1], axes.get_ylim()[0]
     assert width == pytest.approx(4.5)
     assert axes.get_position().height * 6 == pytest.approx(height)
-    with pytest.raises(ValueError, match=r"the parent is 0\.10 inches high"):
+    with pytest.raises(ValueError, match=r"and the parent 0\.10; make the parent"):
         shown.figure(parent=Figure(figsize=(4.5, 0.1)))

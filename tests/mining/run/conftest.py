@@ -6,8 +6,15 @@ import pytest
 
 
 @pytest.fixture(autouse=True, scope="package")
-def hangups():
-    """SIGHUP at its default, which the processes of these tests inherit, under nohup too."""
-    earlier = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def heard():
+    """SIGHUP and SIGINT, which jobs in the background and under nohup are started deaf to.
+
+    The processes of these tests inherit what is set here.
+    """
+    earlier = {
+        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+    }
     yield
-    signal.signal(signal.SIGHUP, earlier)
+    for number, handler in earlier.items():
+        signal.signal(number, handler)
