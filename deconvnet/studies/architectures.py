@@ -204,7 +204,7 @@ def architectures(
 
 
 @dataclass(frozen=True, eq=False)
-class _Read:
+class _Read(Brief):
     """A net with its data set and its first layers: all that is checked before the work."""
 
     net: DeconvNet
