@@ -252,14 +252,16 @@ def _in_blocks(
 ) -> Tensor:
     """Transposed convolution with a stride as one without, to blocks of stride x stride cells.
 
-    Each cell of a block is a channel whose filter has the weights that meet this cell: every
-    ``stride``-th one of each axis. The sums are the same, in another order.
+    Each cell of a block has channels of its own, whose filters are the weights that meet this cell:
+    every ``stride``-th one of each axis. The sums are the same, in another order.
     """
     rows, cols = weight.shape[2:]
     wide = F.pad(weight, (0, -cols % stride, 0, -rows % stride))
     parts = wide.reshape(*wide.shape[:2], -1, stride, wide.shape[3] // stride, stride)
-    filters = parts.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
-    below = F.pixel_shuffle(F.conv_transpose2d(signal, filters), stride)
+    filters = parts.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)  # (from, cells x to, rows, columns)
+    blocks = F.conv_transpose2d(signal, filters).movedim(1, -1)
+    cells = blocks.reshape(*blocks.shape[:3], stride, stride, weight.shape[1])
+    below: Tensor = cells.transpose(2, 3).flatten(3, 4).flatten(1, 2).movedim(-1, 1)
     for axis, (reach, before, more) in enumerate(
         zip((rows, cols), padding, output_padding, strict=True), 2
     ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -94,8 +94,15 @@ class Crop(Brief):
             return self._of_all(tensor, outside)
         if self.everything:
             return tensor.index_select(0, torch.from_numpy(self.rows).to(tensor.device))
-        if len(self.size) == 2 and math.prod(self.size) <= SMALL:
-            return self._gathered(tensor, outside)
+        if len(self.size) == 2 and not self.leaves:
+            windows = self._by_runs(tensor)
+        elif len(self.size) == 2 and self._in_order(len(tensor)):
+            small = math.prod(self.size) <= SMALL and _channels_last(tensor)
+            windows = (self._by_cells if small else self._padded)(tensor, outside)
+        else:
+            windows = None
+        if windows is not None:
+            return windows
         size, memory = self.sized(tensor.shape), layout(tensor)
         windows = torch.empty(size, dtype=tensor.dtype, device=tensor.device, memory_format=memory)
         if self.leaves:
@@ -141,7 +148,43 @@ class Crop(Brief):
             tensor = tensor.narrow(axis, start, length)
         return tensor
 
-    def _gathered(self, tensor: Tensor, outside: float) -> Tensor:
+    def _by_runs(self, tensor: Tensor) -> Tensor | None:
+        """Windows inside of the map row by row, all at once: a row lies together in memory.
+
+        None where it does not: neither its cells with their channels nor its cells alone.
+        """
+        if not tensor.numel() or not math.prod(self.size):
+            return None
+        channels, (sample, plane, line, cell) = tensor.shape[1], tensor.stride()
+        top, left = self.starts.T
+        firsts = (tensor.storage_offset() + self.rows * sample + left * cell)[:, None]
+        firsts = firsts + (top[:, None] + np.arange(self.size[0])) * line
+        if plane == 1 and cell == channels:
+            size, run = (*firsts.shape, self.size[1], channels), self.size[1] * channels
+        elif cell == 1:
+            firsts = firsts[:, None] + (np.arange(channels) * plane)[:, None]
+            size, run = (*firsts.shape, self.size[1]), self.size[1]
+        else:
+            return None
+        numbers = tensor.untyped_storage().nbytes() // tensor.element_size()
+        runs = tensor.as_strided((numbers - run + 1, run), (1, 1), 0)  # one from every number on
+        index = torch.from_numpy(firsts.reshape(-1)).to(tensor.device)
+        windows = runs.index_select(0, index).view(size)
+        if plane == 1 and cell == channels:
+            return windows.movedim(-1, 1)
+        return windows.contiguous(memory_format=layout(tensor))
+
+    def _padded(self, tensor: Tensor, outside: float) -> Tensor | None:
+        """Windows that leave the map, out of one with a border that is wide enough for them."""
+        maps = np.asarray(self.maps)
+        before = np.maximum(-self.starts, 0).max(0)
+        behind = np.maximum(self.starts + self.size - maps, 0).max(0)
+        (top, left), (bottom, right) = before.tolist(), behind.tolist()
+        wider = F.pad(tensor, (left, right, top, bottom), value=outside)
+        inner = replace(self, starts=self.starts + before, maps=tuple(wider.shape[2:]))
+        return inner._by_runs(wider)
+
+    def _by_cells(self, tensor: Tensor, outside: float) -> Tensor:
         """Small windows cell by cell, all of them at once: each cell is a row of channels."""
         lines, beyond = [], []
         for start, length, cells in zip(self.starts.T, self.size, self.maps, strict=True):
@@ -154,9 +197,8 @@ class Crop(Brief):
         channels, device = tensor.shape[1], tensor.device
         table = tensor.movedim(1, -1).reshape(-1, channels)
         windows = table.index_select(0, torch.from_numpy(cells.reshape(-1)).to(device))
-        if self.leaves:
-            left = np.flatnonzero(beyond[0][:, :, None] | beyond[1][:, None, :])
-            windows.index_fill_(0, torch.from_numpy(left).to(device), outside)
+        left = np.flatnonzero(beyond[0][:, :, None] | beyond[1][:, None, :])
+        windows.index_fill_(0, torch.from_numpy(left).to(device), outside)
         return windows.view(*cells.shape, channels).movedim(-1, 1)
 
     @cached_property
@@ -198,3 +240,8 @@ def layout(tensor: Tensor) -> torch.memory_format:
     if tensor.ndim == 4 and tensor.device.type == "cpu":
         return torch.channels_last
     return torch.contiguous_format
+
+
+def _channels_last(tensor: Tensor) -> bool:
+    """Whether the channels of a cell lie side by side, and the cells so in order."""
+    return tensor.movedim(1, -1).is_contiguous()

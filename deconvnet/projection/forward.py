@@ -280,8 +280,10 @@ def _cut(node: Node, values: Mapping[str, Any], cone: Cone) -> dict[str, Any]:
     sources = map(str, cone.steps[node.name].sources)
     places = zip(sources, cone.seen[node.name], cone.places[node.name], strict=True)
     for source, crop, place in places:
-        here = place if source in cone.seen else crop
-        cut[source] = here.of(values[source], outside)
+        if source == cone.input and source in cone.held:
+            cut[source] = place.of(cone.held[source].of(values[source]), outside)
+        else:
+            cut[source] = (place if source in cone.seen else crop).of(values[source], outside)
     return cut
 
 

@@ -23,7 +23,7 @@ from .inputs import Request
 from .recording import Recording
 
 BUDGET = 512 * 2**20  # bytes that the signals of one pass may take; more units, more passes
-NEAR = 32 * 2**20  # bytes of the largest value on windows; beyond, memory is the slower part
+NEAR = 16 * 2**20  # bytes of the largest value on windows; beyond, memory is the slower part
 MOST = 96  # units at once on a CPU, which more would not make faster
 RECORDED = 2**30  # bytes that whole images may take on their way up; more images, more recordings
 
@@ -210,7 +210,7 @@ def _in_cones(
     order = np.argsort(rows, kind="stable")
     if not whole.cone.wholes:  # no image is needed whole
         order = np.lexsort((stops - starts).T)
-    return [part(some) for some in np.split(order, range(limit, len(order), limit))]
+    return [part(some) for some in np.array_split(order, -(-len(order) // limit))]
 
 
 def _in_rounds(units: Sequence[Unit], limit: int) -> Iterator[list[int]]:
