@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,18 @@ class Interval(Brief):
     def empty(self) -> Any:
         """True where nothing is seen."""
         return np.asarray(self.stop) <= self.start
+
+    @cached_property
+    def some_empty(self) -> bool:
+        """Whether any unit sees nothing."""
+        return bool(self.empty.any())
+
+    @cached_property
+    def _ordinary(self) -> bool:
+        """Whether every unit sees something, and none as much as the whole axis."""
+        if not np.size(self.start) or np.min(self.start) <= -NEAR or np.max(self.stop) >= NEAR:
+            return False
+        return not self.some_empty
 
     def sliding(self, span: int, stride: int, padding: int) -> Interval:
         """What a sliding window sees of its input (Araujo 2019: ``u <- s u - p``).
@@ -96,21 +109,44 @@ class Interval(Brief):
 
     def clipped(self, length: int) -> Interval:
         """The part that lies on an axis of this length."""
-        return Interval(np.maximum(self.start, 0), np.minimum(self.stop, length))
+        if self is _WHOLE:
+            return _axis(length)
+        if self._clipped[0] != length:
+            part = Interval(np.maximum(self.start, 0), np.minimum(self.stop, length))
+            vars(self)["_clipped"] = (length, part)
+        return self._clipped[1]
 
     def union(self, other: Interval) -> Interval:
         """The hull of both; an empty range adds nothing."""
+        if self is other:
+            return self
+        if self._united[0] is not other:
+            vars(self)["_united"] = (other, self._hull(other))
+        return self._united[1]
+
+    def _hull(self, other: Interval) -> Interval:
+        if not self.some_empty and not other.some_empty:
+            start, stop = np.minimum(self.start, other.start), np.maximum(self.stop, other.stop)
+            return Interval(start, stop)
         mine, theirs = self.empty, other.empty
         start = np.minimum(np.where(mine, FAR, self.start), np.where(theirs, FAR, other.start))
         stop = np.maximum(np.where(mine, -FAR, self.stop), np.where(theirs, -FAR, other.stop))
         return Interval(start, stop)
 
+    # the latest part and hull: what many nodes read is clipped to one size and met by one window
+    @cached_property
+    def _clipped(self) -> tuple[int, Interval]:
+        return -1, self
+
+    @cached_property
+    def _united(self) -> tuple[Interval | None, Interval]:
+        return None, self
+
     def _saturated(self, start: Ints, stop: Ints) -> Interval:
         if self is _WHOLE:
             return self
-        if np.size(self.start) and np.min(self.start) > -NEAR and np.max(self.stop) < NEAR:
-            if not np.any(self.empty):  # nothing to saturate, as nearly always
-                return Interval(start, stop)
+        if self._ordinary:  # nothing to saturate, as nearly always
+            return Interval(start, stop)
         nothing, everything = self.empty, (self.start <= -FAR) & (self.stop >= FAR)
         start = np.where(everything, -FAR, np.clip(start, -FAR, FAR))
         stop = np.where(everything, FAR, np.clip(stop, -FAR, FAR))
@@ -118,6 +154,14 @@ class Interval(Brief):
 
 
 _WHOLE = Interval(np.int64(-FAR), np.int64(FAR))
+
+
+@lru_cache(maxsize=1024)
+def _axis(length: int) -> Interval:
+    """All of an axis of this length."""
+    return Interval(np.int64(0), np.int64(length))
+
+
 Window = tuple[Interval, ...]
 
 
@@ -146,5 +190,7 @@ def clipped(window: Window, size: Sequence[int]) -> Window:
 
 def _blanked(window: Window) -> Window:
     """The window, empty along every axis for units for which it is empty along one."""
+    if not any([i.some_empty for i in window]):
+        return window
     nothing = np.any(np.stack(np.broadcast_arrays(*(i.empty for i in window))), axis=0)
     return tuple(Interval(i.start, np.where(nothing, i.start, i.stop)) for i in window)

@@ -195,8 +195,9 @@ def taken(model: nn.Module, images: Tensor) -> tuple[torch.dtype, torch.device]:
     that are integers, of a quantised part, say nothing.
     """
     held = [module._parameters.values() for module in modules_of(model)]
-    parameters = list({id(p): p for own in held for p in own if p is not None}.values())
-    counts = Counter(p.dtype for p in parameters if p.is_floating_point())
+    parameters = [p for own in held for p in own if p is not None]
     device = parameters[0].device if parameters else images.device
-    own = images.dtype in counts or not counts
-    return (images.dtype if own else counts.most_common(1)[0][0]), device
+    if images.is_floating_point() and any(p.dtype == images.dtype for p in parameters):
+        return images.dtype, device
+    counts = Counter(p.dtype for p in set(parameters) if p.is_floating_point())
+    return (counts.most_common(1)[0][0] if counts else images.dtype), device

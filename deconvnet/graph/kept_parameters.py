@@ -76,6 +76,9 @@ def kept(
 @contextmanager
 def _on_copies(model: nn.Module, paths: Set[str]) -> Iterator[None]:
     """For a while, a model has copies of some of its parameters, wherever it holds them."""
+    if not paths:
+        yield
+        return
     copies = {
         id(one): nn.Parameter(one.detach().clone(), requires_grad=one.requires_grad)
         for path, one in model.named_parameters()
@@ -83,7 +86,7 @@ def _on_copies(model: nn.Module, paths: Set[str]) -> Iterator[None]:
     }
     places = [
         (module._parameters, name, one)
-        for module in (model.modules() if copies else ())
+        for module in model.modules()
         for name, one in module._parameters.items()
         if id(one) in copies
     ]

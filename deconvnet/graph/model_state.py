@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.modules.module as everywhere
 from torch import Tensor, nn
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
-_EXACT = {bool, int, str, bytes, type(None)}  # they equal themselves, as NaN does not
 _DEEPEST = 4  # containers and objects inside each other that are looked into
 _LONGEST = 256  # values of a container that are looked at
+_CROWD = 4  # times the modules of a model that settings are kept of
 OWN = frozenset(vars(nn.Module())) | {"training"}  # torch's own records of a module
 State = tuple[object, ...]
 
@@ -44,13 +45,7 @@ def state_of(model: nn.Module) -> State:
     and in attributes of the users' own classes; not in globals of their files. It is no hash:
     those of -1 and -2 are the same.
     """
-    modules = modules_of(model)
-    registered = set(modules)
-    return (
-        tuple(of_everyone(everywhere._global_forward_hooks)),
-        tuple(of_everyone(everywhere._global_forward_pre_hooks)),
-        *(_of_module(module, registered, 0) for module in modules),
-    )
+    return Look(model).state
 
 
 def weights_of(model: nn.Module) -> tuple[tuple[str, object], ...]:
@@ -59,21 +54,106 @@ def weights_of(model: nn.Module) -> tuple[tuple[str, object], ...]:
     return tuple((name, _tensor(value)) for name, value in named)
 
 
-def _of_module(module: nn.Module, registered: Set[nn.Module], depth: int) -> State:
-    return (
-        id(module),
-        hooks_of(module),
-        tuple(
-            [
-                (k, (type(v), v) if type(v) in _EXACT else _of(v, registered, depth))
-                for k, v in vars(module).items()
-                if k not in OWN
-            ]
-        ),
-        tuple([_tensor(value) for value in module._parameters.values()]),
-        tuple([_tensor(value) for value in module._buffers.values()]),
-        _of_class(type(module)),
-    )
+class _Plain(NamedTuple):
+    """The settings of a module that cannot change but by being set anew, as they were."""
+
+    values: Mapping[str, object]
+    others: tuple[str, ...]  # the names of those that can
+    total: int  # of all attributes, torch's own records among them
+    state: State
+
+    @staticmethod
+    def of(own: Mapping[str, Any]) -> _Plain:
+        """Those among a module's attributes."""
+        settings = {name: value for name, value in own.items() if name not in OWN}
+        plain = {name: value for name, value in settings.items() if _is_plain(value)}
+        others = tuple(name for name in settings if name not in plain)
+        state = tuple((name, _plain_state(value)) for name, value in plain.items())
+        return _Plain(plain, others, len(own), (others, *state))
+
+    def still(self, own: Mapping[str, Any]) -> bool:
+        """Whether the attributes are these, by name, and the plain ones the same objects."""
+        if len(own) != self.total:
+            return False
+        same = all([own.get(name, self) is value for name, value in self.values.items()])
+        return same and all([name in own for name in self.others])
+
+
+_PLAIN: WeakKeyDictionary[nn.Module, dict[int, _Plain]] = WeakKeyDictionary()
+"""{model: {id of a module: settings}}: looking again at thousands that are the same takes time."""
+
+
+class Look:
+    """One look at a model.
+
+    Attributes:
+        state: see ``state_of``.
+        hooked: whether any hooks run when modules are called, or gradients go back through them.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        modules = modules_of(model)
+        self._registered = set(modules)
+        self._classes: dict[type, State] = {}
+        self._known = _PLAIN.setdefault(model, {})
+        if len(self._known) > _CROWD * len(modules):  # others have come and gone
+            self._known.clear()
+        self.hooked = any(map(len, _GLOBAL)) or any(map(_hooked, modules))
+        self.state: State = (
+            tuple(of_everyone(everywhere._global_forward_hooks)),
+            tuple(of_everyone(everywhere._global_forward_pre_hooks)),
+            *[self._module(module, 0) for module in modules],
+        )
+
+    def _module(self, module: nn.Module, depth: int) -> State:
+        own, kind = vars(module), type(module)
+        plain = self._known.get(id(module))
+        if plain is None or not plain.still(own):
+            plain = self._known[id(module)] = _Plain.of(own)
+        if kind not in self._classes:
+            self._classes[kind] = _of_class(kind)
+        return (
+            id(module),
+            hooks_of(module),
+            plain.state,
+            tuple([self._value(own[name], depth) for name in plain.others]),
+            tuple([_tensor(value) for value in module._parameters.values()]),
+            tuple([_tensor(value) for value in module._buffers.values()]),
+            self._classes[kind],
+        )
+
+    def _value(self, value: object, depth: int) -> object:
+        """A value of a setting: by what it is where that can be told, else which object it is."""
+        if isinstance(value, PLAIN):
+            return _plain(value)
+        if isinstance(value, Tensor):
+            return _tensor(value)
+        if depth >= _DEEPEST or isinstance(value, type):
+            return id(value)
+        if isinstance(value, (list, tuple)):
+            return len(value), tuple([self._value(v, depth + 1) for v in value[:_LONGEST]])
+        if isinstance(value, nn.Module):
+            if value in self._registered:
+                return id(value)
+            return id(value), tuple(self._module(m, depth + 1) for m in value.modules())
+        if isinstance(value, Mapping):
+            some = islice(value.items(), _LONGEST)
+            return len(value), tuple((repr(k), self._value(v, depth + 1)) for k, v in some)
+        inside = vars(value) if hasattr(value, "__dict__") and not callable(value) else {}
+        some = islice(inside.items(), _LONGEST)
+        return id(value), tuple((name, self._value(v, depth + 1)) for name, v in some)
+
+
+_GLOBAL = (
+    everywhere._global_forward_hooks, everywhere._global_forward_pre_hooks,
+    everywhere._global_backward_hooks, everywhere._global_backward_pre_hooks,
+)  # fmt: skip
+
+
+def _hooked(module: nn.Module) -> bool:
+    """Whether a module has hooks of any kind."""
+    forward = module._forward_hooks or module._forward_pre_hooks
+    return bool(forward or module._backward_hooks or module._backward_pre_hooks)
 
 
 def _of_class(kind: type) -> State:
@@ -86,31 +166,18 @@ def _of_class(kind: type) -> State:
     return id(kind), tuple(id(vars(one).get("forward")) for one in own), settings
 
 
+def _is_plain(value: object) -> bool:
+    """Whether a value cannot change: a number, a string, a tuple of these."""
+    return type(value) in PLAIN or (type(value) is tuple and all(type(v) in PLAIN for v in value))
+
+
+def _plain_state(value: object) -> object:
+    return tuple(map(_plain, value)) if isinstance(value, tuple) else _plain(value)
+
+
 def _plain(value: object) -> object:
     """With its type, since True is 1; NaN, which is not itself, by its name."""
     return type(value), value if value == value else "NaN"
-
-
-def _of(value: object, registered: Set[nn.Module], depth: int) -> object:
-    """A value of a setting: by what it is where that can be told, else which object it is."""
-    if isinstance(value, PLAIN):
-        return _plain(value)
-    if isinstance(value, Tensor):
-        return _tensor(value)
-    if depth >= _DEEPEST or isinstance(value, type):
-        return id(value)
-    if isinstance(value, (list, tuple)):
-        return len(value), tuple(_of(v, registered, depth + 1) for v in value[:_LONGEST])
-    if isinstance(value, nn.Module):
-        if value in registered:
-            return id(value)
-        return id(value), tuple(_of_module(m, registered, depth + 1) for m in value.modules())
-    if isinstance(value, Mapping):
-        some = islice(value.items(), _LONGEST)
-        return len(value), tuple((repr(k), _of(v, registered, depth + 1)) for k, v in some)
-    inside = vars(value) if hasattr(value, "__dict__") and not callable(value) else {}
-    some = islice(inside.items(), _LONGEST)
-    return id(value), tuple((name, _of(v, registered, depth + 1)) for name, v in some)
 
 
 def of_everyone(hooks: Mapping[int, Any]) -> dict[int, Any]:

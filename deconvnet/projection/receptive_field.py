@@ -147,18 +147,19 @@ def _propagate(geometry: Geometry, seeds: Mapping[str, Window], *, clip: bool) -
         if above is None:
             continue
         below = step.layer.window(above, step.record)
-        blind = np.False_ if all(part is above for part in below) else _blind(above)
+        blind = False if all(part is above for part in below) else _blind(above)
         here = geometry.sizes.get(step.name)
         for source, part in zip(step.sources, below, strict=True):
-            if source is not None:
-                size, other = geometry.sizes.get(source) if clip else None, seen.get(source)
-                if part is above and other is None and size == here:
-                    seen[source] = above  # it looks at the same places, which are on the map
-                else:
-                    seen[source] = _joined(other, _hidden(part, blind), size)
+            if source is None or _unseen(part):
+                continue
+            size, other = geometry.sizes.get(source) if clip else None, seen.get(source)
+            if part is above and other is None and size == here:
+                seen[source] = above  # it looks at the same places, which are on the map
+            else:
+                seen[source] = _joined(other, _hidden(part, blind), size)
     image = geometry.sizes[geometry.input]
     nothing = tuple(Interval(np.int64(0), np.int64(0)) for _ in image)
-    arrived: Window | None = seen[geometry.input]
+    arrived: Window | None = seen.get(geometry.input)
     return nothing if arrived is None else arrived
 
 
@@ -169,10 +170,17 @@ def _is_window(seen: Any) -> bool:
     return all(isinstance(part, Interval) for part in seen)
 
 
+def _unseen(seen: Any) -> bool:
+    """Whether no unit sees anything of one window."""
+    if not isinstance(seen, tuple) or not _is_window(seen):
+        return False
+    return any([i.some_empty and bool(i.empty.all()) for i in seen])
+
+
 def _blind(seen: Any) -> Any:
     """True for units that see nothing: each of their windows is empty along some axis."""
-    if isinstance(seen, tuple) and _is_window(seen) and not any(np.any(i.empty) for i in seen):
-        return np.False_
+    if isinstance(seen, tuple) and _is_window(seen) and not any([i.some_empty for i in seen]):
+        return False
     windows = pytree.tree_leaves(seen, is_leaf=_is_window)
     empty = [_stacked([np.False_, *(i.empty for i in w)]).any(0) for w in windows if w is not None]
     return _stacked([np.True_, *empty]).all(0)
@@ -190,7 +198,9 @@ def _hidden(seen: Any, blind: Any) -> Any:
             return None
         return tuple(Interval(i.start, np.where(blind, i.start, i.stop)) for i in window)
 
-    return pytree.tree_map(hidden, seen, is_leaf=_is_window) if np.any(blind) else seen
+    if blind is False or not np.any(blind):
+        return seen
+    return pytree.tree_map(hidden, seen, is_leaf=_is_window)
 
 
 def _joined(one: Any, other: Any, size: Any) -> Any:

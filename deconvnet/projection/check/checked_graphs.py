@@ -106,6 +106,10 @@ class Checked:
                 return graph
         raise _refused(judged, refusals, images, layers)
 
+    def knows(self, graph: Graph, images: Tensor) -> bool:
+        """Whether it is remembered how a graph compares with the model on images like these."""
+        return _key(graph, images, gradient=True) in _KNOWN.get(graph.model, {})
+
     def run(
         self, images: Tensor, layers: Sequence[str], tell: Callable[[str, Tensor], None]
     ) -> bool:
