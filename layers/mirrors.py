@@ -55,6 +55,10 @@ class Mirrors:
         """Whether a mirror of the user's stands for a module, or for a function without one."""
         return (target if module is None else self._key(module)) in self.own
 
+    def is_read_as(self, module: nn.Module, kind: type) -> bool:
+        """Whether calls of a module are read by the line of this class."""
+        return self._key(module) is kind
+
     def whole(self, module: nn.Module) -> bool:
         """Whether a module outside of ``torch.nn`` is one node of the graph."""
         key = self._key(module)

@@ -58,6 +58,11 @@ def run_kept(graph: Graph, nodes: Sequence[Node], run: Callable[[], T]) -> T:
         known |= traces.parameters
 
 
+def writes(model: nn.Module) -> bool:
+    """Whether a run of a model was seen to write into its parameters."""
+    return bool(_WRITTEN.get(model))
+
+
 def kept(
     graph: Graph, nodes: Sequence[Node] | None, traces: Traces | None = None
 ) -> AbstractContextManager[None]:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deconvnet.layers import MirroredLayer
+
 from .cone import Cone
 from .geometry import Step
 
@@ -88,17 +90,22 @@ def _passed(signal: Tensor, gate: Tensor) -> Tensor:
 
 def _mirror(step: Step, signal: Any, record: Any, lone: Tensor | None) -> tuple[Any, ...]:
     """One step down; a signal of one channel needs no filter but its own."""
-    with step.state.entered():
-        if lone is not None:
-            parts = step.layer.mirror_channel(signal, lone, record)
-        else:
-            parts = step.layer.mirror(signal, record)
     if not step.state.autocast:
-        return parts
+        return _mirrored(step.layer, signal, record, lone)
+    with step.state.entered():
+        parts = _mirrored(step.layer, signal, record, lone)
     return tuple(
         part.to(dtype) if isinstance(part, Tensor) and dtype is not None else part
         for part, dtype in zip(parts, step.dtypes or [None] * len(parts), strict=True)
     )
+
+
+def _mirrored(
+    layer: MirroredLayer, signal: Any, record: Any, lone: Tensor | None
+) -> tuple[Any, ...]:
+    if lone is None:
+        return layer.mirror(signal, record)
+    return layer.mirror_channel(signal, lone, record)
 
 
 def _on_windows(
@@ -111,11 +118,7 @@ def _on_windows(
         assert inside is not None, "the cone has windows of this node"
         kept = step.record.within(cone.held[step.name], crops)
         known = replace(step, layer=inside.layer, record=kept)
-    parts = _mirror(known, signal, known.record, lone)
-    return tuple(
-        None if part is None or source is None else place.around(part)
-        for source, place, part in zip(step.sources, cone.places[step.name], parts, strict=True)
-    )
+    return cone.placed(step.name, _mirror(known, signal, known.record, lone))
 
 
 def _joined(one: Any, other: Any) -> Any:

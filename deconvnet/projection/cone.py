@@ -13,10 +13,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from deconvnet.arguments import Brief
 from deconvnet.graph.graph import Graph
@@ -56,17 +58,39 @@ class Cone(Brief):
         seen = {node: tuple(map(at, crops)) for node, crops in self.seen.items()}
         return replace(self, rows=rows, held=held, seen=seen)
 
+    def cut(self, name: str, values: Mapping[str, Any]) -> list[Tensor]:
+        """What a node reads of its sources' values: windows, with its padding beyond the maps."""
+        outside, cut = self.outside[name] or 0.0, []
+        places = zip(self.steps[name].sources, self.seen[name], self.places[name], strict=True)
+        for source, crop, place in places:
+            value = values[str(source)]
+            if source not in self.held:
+                cut.append(crop.of(value, outside))
+                continue
+            if source == self.input:
+                value = self.held[source].of(value)
+            cut.append(value if place is None else place.of(value, outside))
+        return cut
+
+    def placed(self, name: str, signals: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+        """The signals of what a node reads, where they lie in the windows of its sources."""
+        return tuple(
+            signal if place is None or signal is None else place.around(signal)
+            for place, signal in zip(self.places[name], signals, strict=True)
+        )
+
     @cached_property
-    def places(self) -> dict[str, tuple[Crop, ...]]:
-        """{node: where the windows of its inputs lie in what is held of these inputs}."""
-        sources = {name: map(str, self.steps[name].sources) for name in self.seen}
+    def places(self) -> dict[str, tuple[Crop | None, ...]]:
+        """{node: where the windows of its inputs lie in what is held of these; None: all of it}."""
+        sources = {name: self.steps[name].sources for name in self.seen}
         return {
-            name: tuple(
-                crop.within(self.lies[source]) if source in self.lies else crop
-                for source, crop in zip(sources[name], crops, strict=True)
-            )
-            for name, crops in self.seen.items()
+            name: tuple(map(self._place, sources[name], crops)) for name, crops in self.seen.items()
         }
+
+    def _place(self, source: str | None, crop: Crop) -> Crop | None:
+        held = self.lies[str(source)]
+        place = None if crop is held else crop.within(held)
+        return None if place is None or place.everything else place
 
     @cached_property
     def lies(self) -> dict[str, Crop]:

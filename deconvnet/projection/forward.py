@@ -15,9 +15,10 @@ from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import Hooks, hooked, make_weights, without_hooks
 from deconvnet.graph.inplace import refuse_shared, refuse_written
 from deconvnet.graph.interpreter import execute
-from deconvnet.graph.kept_parameters import run_kept
+from deconvnet.graph.kept_parameters import run_kept, writes
 from deconvnet.graph.modes import evaluation
 from deconvnet.graph.node import Node, arguments, run_call
+from deconvnet.graph.node_state import PLAIN
 from deconvnet.graph.observed_hooks import revoke, sizes_alone
 from deconvnet.graph.own_functions import Applied
 from deconvnet.layers import Activation, Local, MirroredLayer, Policies, Record, UnmirroredError
@@ -40,6 +41,7 @@ def record(
     *,
     policies: Policies,
     cone: Cone | None = None,
+    bound: Bindings | None = None,
 ) -> Recording:
     """Run images up to some layers and remember what the mirror needs.
 
@@ -50,12 +52,14 @@ def record(
         policies: they decide what is remembered.
         cone: of units of these images: nodes that it has windows of are run on these alone, and
             the activations of its layer are (units, channels, *size of the windows).
+        bound: layers that were bound before, on windows of images of this size, to calls of the
+            model as it is; what can be bound once is added.
 
     Raises:
         UnmirroredError: a node on the way has no rule under the policies.
         ValueError: the images do not fit the model.
     """
-    run = ForwardPass(graph, policies, cone)
+    run = ForwardPass(graph, policies, cone, bound)
     sizes, activations = run.of(images, layers, graph.upto(layers))
     return Recording(
         graph.input, tuple(run.steps), sizes, activations, policies, images.new_empty(1),
@@ -100,6 +104,8 @@ def _activation(node: Node, value: Any) -> Tensor:
 
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
+Bindings = dict[tuple[str, Policies], MirroredLayer]
+"""{(node, policies): its layer on windows} for a model in one state and images of one size."""
 _TOGETHER: WeakSet[nn.Module] = WeakSet()
 """Modules that run as one with their hooks, which hand each other values."""
 
@@ -115,8 +121,15 @@ class ForwardPass:
         blocks: the nodes that read one of these and give tensors that carry no signal.
     """
 
-    def __init__(self, graph: Graph, policies: Policies, cone: Cone | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        policies: Policies,
+        cone: Cone | None = None,
+        bound: Bindings | None = None,
+    ) -> None:
         self.graph, self.policies, self.cone = graph, policies, cone
+        self._bound_before = {} if bound is None else bound
         self.steps: list[Step] = []
         self.carriers = {graph.input}
         self.blocks: list[str] = []
@@ -139,6 +152,8 @@ class ForwardPass:
         self.hooks = HookedCalls(self.policies)
         sizes: dict[str, torch.Size] = {}
         activations: dict[str, Tensor] = {}
+        if writes(self.graph.model):  # it runs on other copies each time
+            self._bound_before = {}
         if self.cone is None:
             images = images.contiguous(memory_format=layout(images))
         with torch.no_grad(), evaluation(self.graph.model), closing(self.hooks):
@@ -157,7 +172,12 @@ class ForwardPass:
         """
         cone = self.cone if self.cone is not None and node.name in self.cone.seen else None
         if cone is not None:
-            values = {**values, **_cut(node, values, cone)}
+            windows, sources = cone.cut(node.name, values), cone.steps[node.name].sources
+            known = self._bound_before.get((node.name, self.policies))
+            if known is not None:
+                made = known.record(*windows)
+                return self._step(node, node.name, (known, tuple(windows), sources), *made)
+            values = {**values, **dict(zip(map(str, sources), windows, strict=True))}
         call = arguments(node, self.graph.names, values)
         carried = {source: values[source] for source in node.sources if source in self.carriers}
         if not carried:
@@ -195,7 +215,6 @@ class ForwardPass:
                 make_weights(module)
             elif alone and (steps := self._hooked(node, values, carried, call)):
                 return [self._step(node, name, *made) for name, made in steps.items()][-1]
-        # bound on windows too, since the user may have given the model other parameters
         layer, inputs, sources = self._bound(node, values, carried, call)
         layer = layer.under(self.policies)
         if cone is not None:
@@ -203,11 +222,25 @@ class ForwardPass:
             assert inside is not None, "the layer is of the kind that it was"
             layer = inside.layer
         output, kept = layer.record(*inputs)
+        if cone is not None and self._lasts(node, kept):
+            self._bound_before[node.name, self.policies] = layer
         refuse_unseen(kept.graph, self.policies)
         if module is not None:
             self.hooks.whole(kept, node.name)
         refuse_written(node, [sources[i] for i in kept.written], readers)
         return self._step(node, node.name, (layer, inputs, sources), output, kept)
+
+    def _lasts(self, node: Node, kept: Record) -> bool:
+        """Whether a node's layer is the same in every run, while the model's state is the same.
+
+        (Views of what is written in place were refused when the geometry was found.)
+        """
+        module, mirrors, own = node.module, self.graph.mirrors, kept.graph or kept.written
+        if own or node.state != PLAIN or not self.carriers.issuperset(node.sources):
+            return False
+        if mirrors.is_own(module, node.call.target):
+            return False
+        return module is None or (mirrors.is_read_as(module, type(module)) and not hooked(module))
 
     def _hooked(
         self, node: Node, values: dict[str, Any], entry: dict[str, Any], call: Call
@@ -272,19 +305,6 @@ class ForwardPass:
             tried = samples_tried(node, self.policies)
             layer = Local(ruled(run, self.policies, module=node.module), tried)
         return layer, tuple(carried.values()), tuple(carried)
-
-
-def _cut(node: Node, values: Mapping[str, Any], cone: Cone) -> dict[str, Any]:
-    """The windows that a cone has of what a node reads, with its padding beyond the maps."""
-    cut, outside = {}, cone.outside[node.name] or 0.0
-    sources = map(str, cone.steps[node.name].sources)
-    places = zip(sources, cone.seen[node.name], cone.places[node.name], strict=True)
-    for source, crop, place in places:
-        if source == cone.input and source in cone.held:
-            cut[source] = place.of(cone.held[source].of(values[source]), outside)
-        else:
-            cut[source] = (place if source in cone.seen else crop).of(values[source], outside)
-    return cut
 
 
 def bind(graph: Graph, node: Node, call: Call, carried: Mapping[str, Any]) -> Bound | None:

@@ -20,6 +20,7 @@ from deconvnet.graph.observed_hooks import hooks_in
 from deconvnet.layers import Policies
 from deconvnet.units import Unit
 
+from .forward import Bindings
 from .geometry import Geometry
 from .readings import Readings
 from .recording import Recording
@@ -41,6 +42,7 @@ class Request(Brief):
     units: list[Unit]  # all of them exist; their positions may be left open
     way: Way  # of their signals
     strategy: str | None  # "cone" or "shared"; None for the cheaper one
+    bound: Bindings  # layers of the graph that were bound before (see ``forward.record``)
 
 
 def resolve(
@@ -98,7 +100,8 @@ def resolve(
     else:
         units = [_checked(unit) for unit in listed(units, Unit)]
         wanted = list(dict.fromkeys(unit.layer for unit in units))
-    graph, names, geometry = readings.resolved(images, wanted, recording, policies=policies)
+    found = readings.resolved(images, wanted, recording, policies=policies)
+    graph, names, geometry = found.graph, found.names, found.geometry
     name_of = dict(zip(wanted, names, strict=True))
     units = [unit.moved(unit.position or (), name_of[unit.layer]) for unit in units]
     recording = geometry if isinstance(geometry, Recording) else None
@@ -111,7 +114,7 @@ def resolve(
     taken = (graph.input,) if at == () else places(graph, geometry, names, at)
     gated = gates(graph, geometry, names, through)
     way = Way(taken, seed, vectors, gated, strict=at is not None)
-    return Request(images, recording, graph, geometry, units, way, strategy)
+    return Request(images, recording, graph, geometry, units, way, strategy, found.bound)
 
 
 def _checked(unit: Unit) -> Unit:

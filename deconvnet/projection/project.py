@@ -67,7 +67,8 @@ def from_images(
         if len(rows) < len(images):
             some = images[list(rows)]
             known = graph if graph.reader == "torch.fx" else graphs.of(some)
-        return record(known, some, layers, policies=policies, cone=cone)
+        bound = request.bound if known is graph else None
+        return record(known, some, layers, policies=policies, cone=cone, bound=bound)
 
     shared = []
     for layer, members in by_layer(units).items():

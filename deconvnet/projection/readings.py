@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -17,14 +17,28 @@ from deconvnet.layers import Policies
 
 from .check.checked_graphs import Checked, named_or_none
 from .check.module_calls import untouched
-from .forward import geometry_of, record
+from .forward import Bindings, geometry_of, record
 from .geometry import Geometry
 from .recording import Recording
 
 SETTINGS = ("kernel_size", "stride", "padding", "padding_mode", "dilation", "ceil_mode", "groups")
 KEPT = 4  # geometries that are remembered
 
-Resolved = tuple[Graph, list[str], Geometry]
+
+class Resolved(NamedTuple):
+    """What is known before images are run.
+
+    Args:
+        graph: the model for these images.
+        names: of the layers that were asked for.
+        geometry: of the images; their recording, where there is one.
+        bound: see ``forward.record``.
+    """
+
+    graph: Graph
+    names: list[str]
+    geometry: Geometry
+    bound: Bindings
 
 
 def settings(model: nn.Module) -> tuple[object, ...]:
@@ -131,7 +145,9 @@ class Readings:
         *,
         policies: Policies,
     ) -> Resolved:
-        """As ``named``, and a geometry of the images: their recording, where there is one.
+        """As ``named``, and a geometry of the images.
+
+        It is handed out again while the model's state is the same, as seen by one look at it.
 
         Where hooks may change values, the images are recorded now: these hooks would have to run
         for a geometry, too.
@@ -142,14 +158,14 @@ class Readings:
         """
         if recording is not None:
             graph, names = self.named(images, layers, recorded=True)
-            return graph, names, recording
+            return Resolved(graph, names, recording, {})
         asked, look = (images.shape, images.dtype, images.device, tuple(layers)), Look(self.model)
         state, found = self._resolved.get(asked, (None, None))
         if found is not None and state == look.state and not look.hooked:
-            self._latest = found[0]
+            self._latest = found.graph
             return found
         found = self._found(images, layers, policies=policies)
-        if not look.hooked and not self.graphs.inputs and self._checks(found[0], images):
+        if not look.hooked and not self.graphs.inputs and self._checks(found.graph, images):
             before = [*self._resolved.items()][1 - KEPT :]
             self._resolved = {**dict(before), asked: (look.state, found)}
         return found
@@ -164,13 +180,16 @@ class Readings:
         graph, names = self.named(images, layers)
         size, count, wanted = images.shape[1:], len(images), sorted(set(names))
         if count and may_change(graph.upto(names)):
-            return graph, names, record(graph, images, wanted, policies=policies)
+            made = record(graph, images, wanted, policies=policies)
+            return Resolved(graph, names, made, {})
         if count > 2 and self.graphs.any_size is not None:
             try:  # two images show whether they are kept apart
-                return graph, names, self.geometry(size, wanted, images=2, like=images)
+                geometry = self.geometry(size, wanted, images=2, like=images)
+                return Resolved(graph, names, geometry, {})
             except ValueError:  # a model may take batches of some sizes only
                 pass
-        return graph, names, self.geometry(size, wanted, images=count, like=images)
+        geometry = self.geometry(size, wanted, images=count, like=images)
+        return Resolved(graph, names, geometry, {})
 
     def geometry(
         self,
