@@ -321,6 +321,11 @@ class Policies(Brief):
         """What local response normalisation does: "exact" or "identity"."""
         return self.normalization or self.rectifier.normalization
 
+    @property
+    def channelwise(self) -> bool:
+        """Whether no rule looks at several channels; of a user's own that is not known."""
+        return type(self.rectifier) in RECTIFIERS.values()
+
     def rectifier_for(self, activation: Activation) -> Rectifier:
         """The rectifier that applies to an activation.
 

@@ -188,6 +188,11 @@ def clipped(window: Window, size: Sequence[int]) -> Window:
     return tuple(i.clipped(n) for i, n in zip(window, size, strict=True))
 
 
+def unseen(window: Window) -> bool:
+    """Whether the window of every unit is empty, along one axis of all."""
+    return any([i.some_empty and bool(i.empty.all()) for i in window])
+
+
 def _blanked(window: Window) -> Window:
     """The window, empty along every axis for units for which it is empty along one."""
     if not any([i.some_empty for i in window]):

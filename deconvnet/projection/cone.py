@@ -23,7 +23,7 @@ from torch import Tensor
 from deconvnet.arguments import Brief
 from deconvnet.graph.graph import Graph
 from deconvnet.layers import Crop, Inside, Policies, UnmirroredError, Window
-from deconvnet.layers.window import whole
+from deconvnet.layers.window import Interval, unseen
 
 from .geometry import Geometry, Step
 
@@ -37,10 +37,13 @@ class Cone(Brief):
     rows: NDArray[np.int64]  # (units,) the image of each unit
     held: Mapping[str, Crop]  # windows of its value, the images among them; what has none is whole
     seen: Mapping[str, tuple[Crop, ...]]  # windows of each input, of nodes that run on windows
+    # of each input of the same, the size of its windows where no unit sees their channels
+    unseen: Mapping[str, tuple[torch.Size | None, ...]]
     # what stands in their inputs where a window leaves the map; None where it makes no difference
     outside: Mapping[str, float | None]
     steps: Mapping[str, Step]  # steps of whole maps, of every node below the units
     sizes: Mapping[str, torch.Size]  # of whole values, of the same and the images
+    left: frozenset[str]  # steps that no unit sees
 
     def among(self, images: Sequence[int]) -> Cone:
         """The same cone for a batch of these images alone, in ascending order.
@@ -60,24 +63,34 @@ class Cone(Brief):
 
     def cut(self, name: str, values: Mapping[str, Any]) -> list[Tensor]:
         """What a node reads of its sources' values: windows, with its padding beyond the maps."""
-        outside, cut = self.outside[name] or 0.0, []
-        places = zip(self.steps[name].sources, self.seen[name], self.places[name], strict=True)
-        for source, crop, place in places:
+        step, outside, cut = self.steps[name], self.outside[name] or 0.0, dict[int, Tensor]()
+        places = zip(step.sources, self.seen[name], self.places[name], strict=True)
+        for number, (source, crop, place) in enumerate(places):
+            if self.unseen[name][number] is not None:
+                continue
             value = values[str(source)]
             if source not in self.held:
-                cut.append(crop.of(value, outside))
+                cut[number] = crop.of(value, outside)
                 continue
             if source == self.input:
                 value = self.held[source].of(value)
-            cut.append(value if place is None else place.of(value, outside))
-        return cut
+            cut[number] = value if place is None else place.of(value, outside)
+        nothing = next(iter(cut.values())).new_zeros(())
+        return [
+            cut[number] if size is None else nothing.expand(size)
+            for number, size in enumerate(self.unseen[name])
+        ]
 
     def placed(self, name: str, signals: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
         """The signals of what a node reads, where they lie in the windows of its sources."""
-        return tuple(
-            signal if place is None or signal is None else place.around(signal)
-            for place, signal in zip(self.places[name], signals, strict=True)
-        )
+        placed: list[Tensor | None] = []
+        parts = zip(signals, self.places[name], self.unseen[name], strict=True)
+        for signal, place, size in parts:
+            if signal is None or size is not None:
+                placed.append(None)
+            else:
+                placed.append(signal if place is None else place.around(signal))
+        return tuple(placed)
 
     @cached_property
     def places(self) -> dict[str, tuple[Crop | None, ...]]:
@@ -88,7 +101,7 @@ class Cone(Brief):
         }
 
     def _place(self, source: str | None, crop: Crop) -> Crop | None:
-        held = self.lies[str(source)]
+        held = self.lies.get(str(source), crop)  # nothing is held of a source that no unit sees
         place = None if crop is held else crop.within(held)
         return None if place is None or place.everything else place
 
@@ -126,9 +139,13 @@ def cone_of(
     *,
     rows: NDArray[np.int64],
     policies: Policies,
+    channels: NDArray[np.int64] | None = None,
     graph: Graph | None = None,
 ) -> Cone:
     """Where units look, from their layer down to the images.
+
+    What is joined along the channels is needed where a unit's own channels are: of a branch that
+    no unit sees nothing is run.
 
     Args:
         geometry: of images of this size up to the layer.
@@ -136,6 +153,7 @@ def cone_of(
         positions: (units, axes) in its maps.
         rows: (units,) the image of each unit.
         policies: under which the signal will travel.
+        channels: (units,) of each, if only what this one is made of counts; None for all.
         graph: the model, if its values will be made on windows too: what reads the size of a
             value must find it whole.
 
@@ -143,15 +161,21 @@ def cone_of(
         UnmirroredError: an activation on the way has no rule.
     """
     asked: dict[str, list[Crop | None]] = defaultdict(list)
-    maps = geometry.sizes[layer][2:]
-    if positions.shape[1] == len(maps) > 0:
-        asked[layer].append(Crop(rows, positions, (1,) * len(maps), tuple(maps)))
-    else:
-        asked[layer].append(None)
+    parts: dict[str, Interval] = {}  # the channels that are asked for
+
+    def ask(node: str, crop: Crop | None, channel: Interval) -> None:
+        parts[node] = parts[node].union(channel) if node in parts else channel
+        asked[node].append(crop)
+
+    maps, everything = geometry.sizes[layer][2:], Interval.whole()
+    placed = positions.shape[1] == len(maps) > 0
+    top = Crop(rows, positions, (1,) * len(maps), tuple(maps)) if placed else None
+    ask(layer, top, everything if channels is None else Interval.at(channels))
     for name in _unmirrored(graph, layer, {step.name for step in geometry.steps}):
-        asked[name].append(None)
+        ask(name, None, everything)
     held: dict[str, Crop] = {}
     seen: dict[str, tuple[Crop, ...]] = {}
+    hidden: dict[str, tuple[torch.Size | None, ...]] = {}
     outside: dict[str, float | None] = {}
     below = {}
     for step in reversed(geometry.steps):
@@ -162,20 +186,29 @@ def cone_of(
         inside = None if crop is None else _inside(step, geometry.sizes, policies)
         if crop is None or inside is None:
             for source in filter(None, step.sources):
-                asked[source].append(None)
+                ask(source, None, everything)
             continue
         held[step.name], outside[step.name] = crop, inside.outside
-        windows = step.layer.window((*whole(2), *crop.window), step.record)
-        parts = []
-        for source, window in zip(map(str, step.sources), windows, strict=True):
-            parts.append(_seen(window[2:], crop, geometry.sizes[source][2:], rows))
-            asked[source].append(parts[-1])
-        seen[step.name] = tuple(parts)
+        windows = step.layer.window((everything, parts[step.name], *crop.window), step.record)
+        pairs = list(zip(map(str, step.sources), windows, strict=True))
+        crops = [_seen(w[2:], crop, geometry.sizes[source][2:], rows) for source, w in pairs]
+        seen[step.name] = tuple(crops)
+        nothing = [unseen(window[1:2]) for window in windows]
+        if all(nothing):  # one is kept, to know the type of the others
+            nothing = [False] * len(nothing)
+        hidden[step.name] = tuple(
+            own.sized(geometry.sizes[source]) if blank else None
+            for (source, _), own, blank in zip(pairs, crops, nothing, strict=True)
+        )
+        for (source, window), own, blank in zip(pairs, crops, nothing, strict=True):
+            if not blank:
+                ask(source, own, window[1])
     crop = _hull(asked[geometry.input], geometry.sizes[geometry.input], rows)
     if crop is not None:
         held[geometry.input] = crop
     sizes = {node: geometry.sizes[node] for node in asked if node in geometry.sizes}
-    return Cone(layer, geometry.input, rows, held, seen, outside, below, sizes)
+    left = frozenset(step.name for step in geometry.steps if step.name not in below)
+    return Cone(layer, geometry.input, rows, held, seen, hidden, outside, below, sizes, left)
 
 
 def _unmirrored(graph: Graph | None, layer: str, mirrored: set[str]) -> set[str]:

@@ -60,7 +60,9 @@ def record(
         ValueError: the images do not fit the model.
     """
     run = ForwardPass(graph, policies, cone, bound)
-    sizes, activations = run.of(images, layers, graph.upto(layers))
+    left = frozenset[str]() if cone is None else cone.left
+    nodes = [node for node in graph.upto(layers) if node.name not in left]
+    sizes, activations = run.of(images, layers, nodes)
     return Recording(
         graph.input, tuple(run.steps), sizes, activations, policies, images.new_empty(1),
         tuple(run.blocks),

@@ -21,6 +21,7 @@ from .cone import Cone, cone_of
 from .geometry import Geometry
 from .inputs import Request
 from .recording import Recording
+from .way import Way
 
 BUDGET = 512 * 2**20  # bytes that the signals of one pass may take; more units, more passes
 NEAR = 16 * 2**20  # bytes of the largest value on windows; beyond, memory is the slower part
@@ -124,7 +125,8 @@ def _cost(request: Request, units: Sequence[Unit], policies: Policies) -> _Cost:
         return _Cost(count, images, full, count * full * len(request.images))
     middle = tuple(n // 2 for n in geometry.sizes[layer][2:])
     placed = [unit if free and unit.position else unit.moved(middle) for unit in units]
-    parts = _in_cones(geometry, placed, policies=policies, like=request.images, graph=graph)
+    apart = policies.channelwise and request.way.directions is None
+    parts = _in_cones(geometry, placed, apart, policies=policies, like=request.images, graph=graph)
     if parts is None:
         return _Cost(count, images, full, count * full)
     up = down = 0
@@ -155,11 +157,12 @@ def _batches(request: Request, used: set[int]) -> list[list[int]]:
     return [wanted[first : first + limit] for first in range(0, len(wanted), limit)]
 
 
-def parts_of(recording: Recording, units: Sequence[Unit], *, seed: str) -> Sequence[Part]:
+def parts_of(recording: Recording, units: Sequence[Unit], *, way: Way) -> Sequence[Part]:
     """Units of one recorded layer in parts whose signals go down together, as many as fit."""
-    if recording.apart and seed != "map":
+    if recording.apart and way.seed != "map":
         policies, maps = recording.policies, recording.activations[units[0].layer]
-        parts = _in_cones(recording, units, policies=policies, like=maps)
+        apart = policies.channelwise and way.directions is None
+        parts = _in_cones(recording, units, apart, policies=policies, like=maps)
         if parts is not None:
             return parts
     limit, every = _fitting(recording), range(len(units))
@@ -171,6 +174,7 @@ def parts_of(recording: Recording, units: Sequence[Unit], *, seed: str) -> Seque
 def _in_cones(
     geometry: Geometry,
     units: Sequence[Unit],
+    apart: bool,
     *,
     policies: Policies,
     like: Tensor,
@@ -178,10 +182,15 @@ def _in_cones(
 ) -> list[Part] | None:
     """Units of one layer in parts that are projected together, each with its cone.
 
-    Units that see boxes of one size are in one part: a window is as large as the largest of them.
+    Units that see boxes of like size are in one part: a window is as large as the largest of them.
 
-    ``like`` is any value of the network, for its type and device; the graph is given if values
-    will be made on windows too.
+    Args:
+        geometry: of the images, up to the layer.
+        units: with their positions.
+        apart: of the layer only a unit's own channel counts, under the policies.
+        policies: under which their signals will travel.
+        like: any value of the network, for its type and device.
+        graph: given if values will be made on windows too.
 
     Returns:
         None for a layer without positions, or one that runs on whole maps.
@@ -189,28 +198,43 @@ def _in_cones(
     layer = units[0].layer
     places = np.asarray([unit.position or () for unit in units], dtype=np.int64)
     rows = np.asarray([unit.image for unit in units], dtype=np.int64)
+    channels = np.asarray([unit.channel for unit in units], dtype=np.int64) if apart else None
 
     def part(some: NDArray[np.int64]) -> Part:
         cone = cone_of(
-            geometry, layer, places[some], rows=rows[some], policies=policies, graph=graph
-        )
+            geometry, layer, places[some], rows=rows[some], policies=policies,
+            channels=None if channels is None else channels[some], graph=graph,
+        )  # fmt: skip
         return Part(some.tolist(), cone)
 
     whole = part(np.arange(len(units)))
     assert whole.cone is not None, "it was just made"
     if layer not in whole.cone.seen:
         return None
-    size = whole.cone.largest * like.element_size()
-    limit = max(1, min(MOST, NEAR // size) if like.device.type == "cpu" else BUDGET // size)
-    if len(units) <= limit:
+    if len(units) <= _limit(whole, like):
         return [whole]
     if not geometry.per_sample:
-        return [part(np.asarray(some)) for some in _in_rounds(units, limit)]
-    starts, stops = receptive_field.boxes(geometry, layer, places)
+        return [part(np.asarray(some)) for some in _in_rounds(units, _limit(whole, like))]
+    starts, stops = receptive_field.boxes(geometry, layer, places, channels=channels)
     order = np.argsort(rows, kind="stable")
     if not whole.cone.wholes:  # no image is needed whole
         order = np.lexsort((stops - starts).T)
-    return [part(some) for some in np.array_split(order, -(-len(order) // limit))]
+
+    def split(some: NDArray[np.int64], made: Part) -> list[Part]:
+        pieces = -(-len(some) // _limit(made, like))
+        if pieces == 1:
+            return [made]
+        halves = np.array_split(some, pieces if pieces < 4 else 2)  # of many, the first are smaller
+        return [small for half in halves for small in split(half, part(half))]
+
+    return split(order, whole)
+
+
+def _limit(part: Part, like: Tensor) -> int:
+    """How many units like those of a part go together."""
+    assert part.cone is not None, "it has one"
+    size = part.cone.largest * like.element_size()
+    return max(1, min(MOST, NEAR // size) if like.device.type == "cpu" else BUDGET // size)
 
 
 def _in_rounds(units: Sequence[Unit], limit: int) -> Iterator[list[int]]:

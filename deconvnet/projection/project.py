@@ -121,7 +121,7 @@ def from_recording(
         rows = torch.tensor([rows_of[units[i].image] for i in members])
         top = _responses(recording.activations[layer], way)
         some, values = located(top, [units[i] for i in members], rows)
-        for part in parts_of(recording, some, seed=way.seed):
+        for part in parts_of(recording, some, way=way):
             own = list(part.numbers)
             chosen, values_there = [some[i] for i in own], values[own]
             cone, steps = _among(part, there), recording.steps

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.utils import _pytree as pytree
 
 from deconvnet.layers import Interval, Window
-from deconvnet.layers.window import FAR, clipped, union
+from deconvnet.layers.window import FAR, clipped, union, unseen
 from deconvnet.units import Box
 
 from .field_probes import Field, Probe
@@ -150,7 +150,7 @@ def _propagate(geometry: Geometry, seeds: Mapping[str, Window], *, clip: bool) -
         blind = False if all(part is above for part in below) else _blind(above)
         here = geometry.sizes.get(step.name)
         for source, part in zip(step.sources, below, strict=True):
-            if source is None or _unseen(part):
+            if source is None or (part and _is_window(part) and unseen(part)):
                 continue
             size, other = geometry.sizes.get(source) if clip else None, seen.get(source)
             if part is above and other is None and size == here:
@@ -168,13 +168,6 @@ def _is_window(seen: Any) -> bool:
     if seen is None or isinstance(seen, dict):
         return seen is None
     return all(isinstance(part, Interval) for part in seen)
-
-
-def _unseen(seen: Any) -> bool:
-    """Whether no unit sees anything of one window."""
-    if not isinstance(seen, tuple) or not _is_window(seen):
-        return False
-    return any([i.some_empty and bool(i.empty.all()) for i in seen])
 
 
 def _blind(seen: Any) -> Any:
