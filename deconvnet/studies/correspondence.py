@@ -29,6 +29,13 @@ ROUNDING = 1e-6  # of the greatest value of a layer: a smaller change counts as 
 RANDOM = "random"
 """The part that stands at a random place in each image."""
 
+KEY = (
+    "Δ: mean feature sign change",  # as in table 1 of Zeiler & Fergus
+    "null: Δ of units in random order",
+    "p₀: share of units without a change",
+)
+"""What the numbers below a part are, in the figure."""
+
 Signs = NDArray[np.int8]
 
 
@@ -88,13 +95,14 @@ class Correspondence(Shown):
         The arguments are those of every result, see ``Shown.figure``.
         """
         told = (
-            f"Parts filled with {self.value}; Δ: mean ± std of the share of signs that differ; p₀: "
-            "share of units without a change; null: Δ of units in random order"
+            f"Parts filled with {self.value}; Δ: the share of units whose signs differ, mean ± std "
+            "over pairs of images"
         )
         last = len(self.names) - 1
         rows = []
         for place, picture in enumerate(self.pictures):
-            row = [Panel(picture, "image" if place == 0 else "", self.names[place])]
+            name = "\n".join([self.names[place], *(KEY if place == last else ())])
+            row = [Panel(picture, "image" if place == 0 else "", name)]
             for part in self.parts:
                 label, note = part if place == 0 else "", self._note(part) if place == last else ""
                 row.append(Panel(self.masked[part][place], label, note))

@@ -95,7 +95,8 @@ class EffectiveField(Shown):
         exact = " x ".join(map(str, self.gradient.shape))
         inside = np.where(self.mask[..., None], (0.0, 0.45, 0.7), (1.0, 1.0, 1.0))
         row: list[Panel | HeatPanel | CurvePanel] = [
-            HeatPanel(relative, f"mean |gradient| of {self.layer}", f"exact field {exact}", low=0),
+            HeatPanel(relative, f"mean |gradient| of {self.layer}",
+                      f"exact field {exact}; centre = 1", low=0),
             Panel(inside, "effective field",
                   f"{percent(self.share)} of it, side {self.side:.0f} px",
                   [(Box((0, 0), self.gradient.shape), "#000000")]),
@@ -127,7 +128,10 @@ class EffectiveField(Shown):
             after = longest - len(line) - before
             curves[name] = np.pad(line, (before, after), constant_values=np.nan)
         away = np.arange(longest) - longest // 2
-        return CurvePanel(away, curves, "through the centre", "pixels", legend=True, low=0.0)
+        return CurvePanel(
+            away, curves, "row and column through the centre", "pixels from the centre",
+            legend=True, low=0.0, y_label="mean |gradient|, centre = 1",
+        )  # fmt: skip
 
 
 def effective_field(

@@ -122,7 +122,10 @@ class Invariance(Shown):
         for layer in self.layers:
             curves = dict(zip(named, self.relative(transform, layer), strict=True))
             first = layer == self.layers[0]
-            row.append(CurvePanel(points, curves, layer, unit, legend and first, low=0.0))
+            row.append(
+                CurvePanel(points, curves, layer, unit, legend and first, low=0.0,
+                           y_label="relative distance")
+            )  # fmt: skip
         if self.classes is not None:
             named = _unique([self.classes.named(one) for one in self.targets])
             curves = dict(zip(named, self.probability[transform], strict=True))

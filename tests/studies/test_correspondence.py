@@ -120,6 +120,9 @@ def test_its_figure():
     words = " ".join(text.get_text() for text in figure.axes[0].texts)
     for one in ("eye", "nose", "random", "Δ =", "null", "2.jpg"):
         assert one in words
+    words = " ".join(text.get_text() for text in result.figure().axes[0].texts)
+    for one in ("Δ:", "null:", "p₀:"):  # without a caption, too, each sign has its key, once
+        assert words.count(one) == 1
 
 
 BAD = {

@@ -146,6 +146,7 @@ def test_photographs_are_cropped_after_they_were_moved(tmp_path):
     assert len(figure.axes[0].child_axes) == 3
     words = " ".join(text.get_text() for text in figure.axes[0].texts)
     assert "rows down" in words
+    assert words.count("relative distance") == 2, "one a layer; the probability has its own name"
     assert len(result.table()) == 2 * len(result.transforms["translation"])
 
 
