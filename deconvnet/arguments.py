@@ -7,6 +7,7 @@ import html
 import operator
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral, Real
 from os import PathLike
 from typing import Any
 
@@ -76,6 +77,8 @@ def cut(text: str, longest: int) -> str:
 
 
 def _short(value: Any) -> str:
+    if _is_measured(value):
+        return min(repr(float(value)), numeral(value), key=len)
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{str(value.dtype).rpartition('.')[2]} {tuple(value.shape)}"
     if isinstance(value, (Mapping, list, tuple, set, frozenset)):
@@ -138,6 +141,33 @@ def numeral(value: Any, *, sign: bool = False) -> str:
     if "e+" in text and abs(value) < 1e6:
         text = f"{value:{'+' if sign else ''}.0f}"
     return text.rstrip(".")
+
+
+def rounded(value: object) -> str:
+    """A value of a table as people read it: floats as ``numeral`` writes them, in lists too.
+
+    >>> rounded(1 / 3), rounded(12), rounded((0.25, None)), rounded("relu5:17")
+    ('0.333', '12', '(0.250, none)', 'relu5:17')
+    """
+    if _is_measured(value):
+        return numeral(value)
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(rounded, value))})"
+    return "none" if value is None else str(value)
+
+
+def _is_measured(value: object) -> bool:
+    """Whether it is a real number that is no integer: Python's, or NumPy's."""
+    return isinstance(value, Real) and not isinstance(value, Integral)
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun, in the plural (by default with an "s") unless it is one.
+
+    >>> counted(1, "image"), counted(0, "image"), counted(1024, "axis", "axes")
+    ('1 image', '0 images', '1,024 axes')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def percent(share: Any, *, sign: bool = False) -> str:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deconvnet.arguments import Brief, listed
+from deconvnet.arguments import Brief, counted, listed
 from deconvnet.figures import Panel, panels
 from deconvnet.net import DeconvNet
 
@@ -172,8 +172,8 @@ def correspondence(
     given = images_of(images, net, preprocessing=preprocessing, names=names)
     if net.axes != 2 or len(given) < 2:
         raise ValueError(
-            f"{len(given)} images of {net.axes} axes were given; changes are compared between two "
-            "or more pictures"
+            f"{counted(len(given), 'image')} of {counted(net.axes, 'axis', 'axes')} given; changes "
+            "are compared between two or more pictures"
         )
     pixels = pixels_of(net, given)
     parts = _checked(masks, tuple(pixels[:, 0].shape))

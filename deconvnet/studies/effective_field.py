@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from deconvnet.arguments import listed, percent
+from deconvnet.arguments import counted, listed, percent
 from deconvnet.figures import CurvePanel, HeatPanel, Panel, panels
 from deconvnet.net import DeconvNet
 from deconvnet.projection.result import Projection
@@ -88,8 +88,8 @@ class EffectiveField(Shown):
         The arguments are those of every result, see ``Shown.figure``.
         """
         told = (
-            f"{self.layer}, central unit, {len(self.channels)} channels, {self.images} images; "
-            "effective: above 4.55 % of the centre"
+            f"{self.layer}, central unit, {counted(len(self.channels), 'channel')}, "
+            f"{counted(self.images, 'image')}; effective: above 4.55 % of the centre"
         )
         relative = self.gradient / (self.centre or 1.0)
         exact = " x ".join(map(str, self.gradient.shape))
@@ -163,7 +163,9 @@ def effective_field(
     net = net_of(net).with_rectifier("gradient")
     given = images_of(images, net, preprocessing=preprocessing)
     if net.axes != 2:
-        raise ValueError(f"images of {net.axes} axes were given, expected pictures")
+        raise ValueError(
+            f"images of {counted(net.axes, 'axis', 'axes')} were given, expected pictures"
+        )
     pixels = pixels_of(net, given)
     named = layer_of(net, pixels, layer)
     _, count, *maps = net.geometry(tuple(pixels.shape[1:]), [named]).sizes[named]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from deconvnet.arguments import counted
 from deconvnet.data import Preprocessing
 from deconvnet.data.given_images import GivenImages
 from deconvnet.data.pictures import Prepares
@@ -173,7 +174,9 @@ def invariance(
     net = net_of(net)
     given = images_of(images, net, preprocessing=preprocessing, names=names)
     if net.axes != 2:
-        raise ValueError(f"images of {net.axes} axes were given, expected pictures")
+        raise ValueError(
+            f"images of {counted(net.axes, 'axis', 'axes')} were given, expected pictures"
+        )
     pixels, prepared = pixels_of(net, given), given.prepared
     swept = _checked(transforms, pixels.shape[2])
     known = None

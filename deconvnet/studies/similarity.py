@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
+from deconvnet.arguments import counted
 from deconvnet.figures.similarity_matrix import RULE, similarity_matrix
 from deconvnet.store.store import Store, open_store
 
@@ -77,11 +78,12 @@ class Similarity(Shown):
         The arguments are those of every result, see ``Shown.figure``.
         """
         told = (
-            f"Correlation of {len(self.channels)} channels of {self.layer} over {self.n} images "
-            f"drawn at random (random_state {self.random_state}), in the order of average linkage"
+            f"Correlation of {counted(len(self.channels), 'channel')} of {self.layer} over "
+            f"{counted(self.n, 'image')} drawn at random (random_state {self.random_state}), in "
+            "the order of average linkage"
         )
         if self.constant:
-            told += f"; {len(self.constant)} channels that are constant in them are left out"
+            told += f"; left out: {counted(len(self.constant), 'channel')} constant in them"
         return similarity_matrix(
             self.correlation,
             {"most similar": self.similar, "most opposite": self.opposite},

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from deconvnet.arguments import integer
+from deconvnet.arguments import counted, integer
 from deconvnet.data.given_images import GivenImages
 from deconvnet.graph.frontends import blank, taken
 from deconvnet.mining.exemplars import project_exemplars
@@ -49,7 +49,10 @@ def one_picture(net: DeconvNet, given: GivenImages) -> Tensor:
         ValueError: several, or of other axes.
     """
     if len(given) != 1 or net.axes != 2:
-        raise ValueError(f"{len(given)} images of {net.axes} axes were given, expected one picture")
+        raise ValueError(
+            f"{counted(len(given), 'image')} of {counted(net.axes, 'axis', 'axes')} given, "
+            "expected one picture"
+        )
     return pixels_of(net, given)
 
 

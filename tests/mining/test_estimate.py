@@ -135,7 +135,7 @@ def test_the_command_writes_nothing(tmp_path, capfd, monkeypatch):
     code, out, err = said(capfd, *arguments)
     assert code == 0, err
     words = [line.split() for line in out.splitlines()]
-    assert words[0] == "images 5 in 1 microbatches of 5".split()
+    assert words[0] == "images 5 in 1 microbatch of 5".split()
     assert words[1] == "channels 463 in 2 layers".split()
     assert {"time", "memory", "disk"} <= {line[0] for line in words}
     assert out.splitlines()[-1] == "nothing was written"

@@ -99,7 +99,7 @@ def test_figure_and_table(store, tmp_path):
     assert "−1.00" in words
     assert "over 40 images" in words
     assert "random_state 3" in words
-    assert "1 channels that are constant" in words
+    assert "left out: 1 channel constant in them" in words
     rows = result.table()
     assert [row["kind"] for row in rows] == 3 * ["similar"] + 3 * ["opposite"]
     assert rows[0]["pair"] == "relu:2,9"
