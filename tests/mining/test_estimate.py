@@ -8,16 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from deconvnet import Preprocessing, UnmirroredError
+from deconvnet import UnmirroredError
 from deconvnet.cli.commands.mine import duration, size
 from deconvnet.mining.embed import embed
 from deconvnet.mining.estimate import estimate
 from deconvnet.mining.mine import mine
 from deconvnet.mining.run.job import Settings
 from tests.support.commands import make_files, said
-from tests.support.mined import SIZE, Pictures, Ties
+from tests.support.mined import PREPARED, SIZE, Pictures, Ties
 
-PREPARED = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 LAYERS = ("conv1", "relu", "relu3", "fc2")
 
 
