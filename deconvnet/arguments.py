@@ -78,7 +78,7 @@ def cut(text: str, longest: int) -> str:
 
 def _short(value: Any) -> str:
     if _is_measured(value):
-        return min(repr(float(value)), numeral(value), key=len)
+        return concise(value)
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{str(value.dtype).rpartition('.')[2]} {tuple(value.shape)}"
     if isinstance(value, (Mapping, list, tuple, set, frozenset)):
@@ -168,6 +168,15 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     ('1 image', '0 images', '1,024 axes')
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def concise(value: Any) -> str:
+    """A float in a repr: exact where that is short, as settings are, else as ``numeral``.
+
+    >>> concise(0.1), concise(1 / 3)
+    ('0.1', '0.333')
+    """
+    return min(repr(float(value)), numeral(value), key=len)
 
 
 def percent(share: Any, *, sign: bool = False) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from deconvnet.arguments import counted, numeral, rounded
+from deconvnet.arguments import concise, counted, rounded
 from deconvnet.figures import RULE, png, save_pages, suffix_of
 from deconvnet.figures import width as inches
 from deconvnet.units import Unit
@@ -124,7 +124,7 @@ class Shown(ABC):
 
     def _lines(self) -> list[str]:
         """Of the repr, at most five: how it was made, and the first rows of the table."""
-        rows, told = self.table(), ", ".join(map("=".join, self._told(numeral)))
+        rows, told = self.table(), ", ".join(map("=".join, self._told(concise)))
         lines = [f"{type(self).__name__}({told})"]
         for row in rows[:_ROWS]:
             lines.append("  " + ", ".join(f"{name} {rounded(one)}" for name, one in row.items()))
