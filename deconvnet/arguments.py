@@ -6,7 +6,7 @@ import dataclasses
 import html
 import operator
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any
@@ -41,6 +41,16 @@ def integer(name: str, value: Any) -> int:
         return operator.index(value)
     except TypeError as error:
         raise TypeError(f"{name}={value!r} was given, expected an integer") from error
+
+
+def check_each(what: str, given: Sized, of: int) -> None:
+    """Refuse a list that has not one entry for each.
+
+    Raises:
+        ValueError: "names of images: 1 given, expected 2, one for each".
+    """
+    if len(given) != of:
+        raise ValueError(f"{what}: {len(given)} given, expected {of}, one for each")
 
 
 class Brief:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from deconvnet.arguments import counted
+from deconvnet.arguments import check_each, counted
 from deconvnet.data import Preprocessing
 from deconvnet.data.given_images import GivenImages
 from deconvnet.data.pictures import Prepares
@@ -295,8 +295,7 @@ def _targets(known: Classes | None, target: Any, images: int) -> list[int]:
     if known is None or target is None:
         return []
     given = list(target) if isinstance(target, list | tuple) else [target] * images
-    if len(given) != images:
-        raise ValueError(f"{len(given)} targets were given for {images} images")
+    check_each("targets of images", given, images)
     return [known.checked(one) for one in given]
 
 

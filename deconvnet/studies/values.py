@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from deconvnet.arguments import counted, integer
+from deconvnet.arguments import check_each, counted, integer
 from deconvnet.data.given_images import GivenImages
 from deconvnet.graph.frontends import blank, taken
 from deconvnet.mining.exemplars import project_exemplars
@@ -140,8 +140,8 @@ def classes_of(
             f"{type(net.model).__name__} returns {name} of shape {tuple(value.shape[1:])} for an "
             "image, expected one score a class; give a net with its classifier"
         )
-    if names and len(names) != value.shape[1]:
-        raise ValueError(f"{len(names)} names were given for {value.shape[1]} classes")
+    if names:
+        check_each("names of classes", names, value.shape[1])
     node = net.graph.nodes[name]
     if node.kind.lower().replace("logsoft", "log_soft") in _SOFTMAX:
         name = node.sources[0]

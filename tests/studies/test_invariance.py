@@ -156,7 +156,7 @@ BAD = {
     "no scale": (dict(transforms={"scale": [0.0]}), ValueError, "expected numbers above 0"),
     "no layer": (dict(layers=["relu9"]), KeyError, "no layer is called 'relu9'"),
     "no class": (dict(target=3), IndexError, "target=3 was given"),
-    "two classes": (dict(target=[0, 1]), ValueError, "2 targets were given for 3 images"),
+    "two classes": (dict(target=[0, 1]), ValueError, "targets of images: 2 given, expected 3"),
 }
 
 

@@ -162,7 +162,7 @@ BAD = {
     "noisy=-1": {"noisy": -1},
     "rectifiers=": {"rectifiers": []},
     "expected 'class', 'likeliest'": {"target": None},
-    "2 targets were given for 4 images": {"target": [0, 1]},
+    "targets of images: 2 given, expected 4": {"target": [0, 1]},
     "target=7 was given; the classes of fc are 0 to 4": {"target": 7},
     "no layer is called 'conv9'": {"target": Unit("conv9", 0)},
     "two has no channel 99": {"target": Unit("two", 99)},
