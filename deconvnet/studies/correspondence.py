@@ -18,7 +18,7 @@ from deconvnet.figures import Panel, panels
 from deconvnet.net import DeconvNet
 
 from .covering import filled
-from .given import images_of, net_of
+from .given import images_of, net_of_pictures
 from .result import Shown
 from .values import layer_of, pixels_of, values
 
@@ -168,12 +168,11 @@ def correspondence(
 
     Source: Zeiler & Fergus 2014, section 4.3.
     """
-    net = net_of(net)
+    net = net_of_pictures(net)
     given = images_of(images, net, preprocessing=preprocessing, names=names)
-    if net.axes != 2 or len(given) < 2:
+    if len(given) < 2:
         raise ValueError(
-            f"{counted(len(given), 'image')} of {counted(net.axes, 'axis', 'axes')} given; changes "
-            "are compared between two or more pictures"
+            f"{counted(len(given), 'image')} given; changes are compared between two or more"
         )
     pixels = pixels_of(net, given)
     parts = _checked(masks, tuple(pixels[:, 0].shape))

@@ -17,7 +17,7 @@ from deconvnet.net import DeconvNet
 from deconvnet.projection.result import Projection
 from deconvnet.units import Box, Unit
 
-from .given import images_of, net_of
+from .given import images_of, net_of_pictures
 from .result import Shown
 from .values import AT_ONCE, bar, channel_of, layer_of, pixels_of
 
@@ -160,12 +160,8 @@ def effective_field(
     Source: Luo et al. 2016, "Understanding the effective receptive field in deep convolutional
     neural networks".
     """
-    net = net_of(net).with_rectifier("gradient")
+    net = net_of_pictures(net).with_rectifier("gradient")
     given = images_of(images, net, preprocessing=preprocessing)
-    if net.axes != 2:
-        raise ValueError(
-            f"images of {counted(net.axes, 'axis', 'axes')} were given, expected pictures"
-        )
     pixels = pixels_of(net, given)
     named = layer_of(net, pixels, layer)
     _, count, *maps = net.geometry(tuple(pixels.shape[1:]), [named]).sizes[named]

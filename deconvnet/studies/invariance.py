@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from deconvnet.arguments import check_each, counted
+from deconvnet.arguments import check_each
 from deconvnet.data import Preprocessing
 from deconvnet.data.given_images import GivenImages
 from deconvnet.data.pictures import Prepares
@@ -23,7 +23,7 @@ from deconvnet.figures import CurvePanel, Panel, panels
 from deconvnet.figures.canvas.lettering import digits
 from deconvnet.net import DeconvNet
 
-from .given import images_of, net_of
+from .given import images_of, net_of_pictures
 from .result import Shown
 from .values import Classes, bar, classes_of, pixels_of, probabilities, values
 
@@ -171,12 +171,8 @@ def invariance(
 
     Source: Zeiler & Fergus 2014, section 4.1.
     """
-    net = net_of(net)
+    net = net_of_pictures(net)
     given = images_of(images, net, preprocessing=preprocessing, names=names)
-    if net.axes != 2:
-        raise ValueError(
-            f"images of {counted(net.axes, 'axis', 'axes')} were given, expected pictures"
-        )
     pixels, prepared = pixels_of(net, given), given.prepared
     swept = _checked(transforms, pixels.shape[2])
     known = None

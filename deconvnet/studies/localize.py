@@ -17,7 +17,7 @@ from deconvnet.figures.canvas.lettering import digits
 from deconvnet.net import DeconvNet
 from deconvnet.units import Box, Unit
 
-from .given import images_of, net_of
+from .given import images_of, net_of_pictures
 from .result import Shown
 from .values import needed_classes, pixels_of, values
 
@@ -182,7 +182,7 @@ def localize(
         )
     if method == "grabcut":
         _opencv()
-    net = net_of(net, rectifier or (None if isinstance(net, DeconvNet) else "gradient"))
+    net = net_of_pictures(net, rectifier or (None if isinstance(net, DeconvNet) else "gradient"))
     given = images_of(images, net, preprocessing=preprocessing, names=names)
     pixels, pictures = pixels_of(net, given), given.pictures
     known = needed_classes(net, pixels, classes)

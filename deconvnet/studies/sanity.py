@@ -17,7 +17,7 @@ from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.net import DeconvNet
 from deconvnet.units import Unit
 
-from .given import images_of, net_of
+from .given import images_of, net_of_pictures
 from .map_similarity import ALIKE, ANY, mean_and_band, rise
 from .result import Shown
 from .sanity_maps import CONTROLS, targets_of
@@ -304,11 +304,7 @@ def sanity(
     rules = [rectifier_named(one) for one in listed(rectifiers, str, Rectifier)]
     if not rules or {str(one) for one in rules} & set(CONTROLS):
         raise ValueError(f"rectifiers={rectifiers!r} was given, expected some of {METHODS}, …")
-    net = net_of(net)
-    if net.axes != 2:
-        raise ValueError(
-            f"this net takes images of {counted(net.axes, 'axis', 'axes')}, expected pictures"
-        )
+    net = net_of_pictures(net)
     given = images_of(images, net, preprocessing=preprocessing, names=names)
     pixels = pixels_of(net, given)
     pictures = np.stack(given.pictures[:shown])

@@ -43,16 +43,13 @@ def pixels_of(net: DeconvNet, given: GivenImages) -> Tensor:
 
 
 def one_picture(net: DeconvNet, given: GivenImages) -> Tensor:
-    """One image with two axes, (1, channels, height, width).
+    """One image as the net takes it, (1, channels, height, width).
 
     Raises:
-        ValueError: several, or of other axes.
+        ValueError: several.
     """
-    if len(given) != 1 or net.axes != 2:
-        raise ValueError(
-            f"{counted(len(given), 'image')} of {counted(net.axes, 'axis', 'axes')} given, "
-            "expected one picture"
-        )
+    if len(given) != 1:
+        raise ValueError(f"{counted(len(given), 'image')} given, expected one")
     return pixels_of(net, given)
 
 

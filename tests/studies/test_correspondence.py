@@ -143,5 +143,5 @@ def test_bad_masks_are_told_before_any_work(masks, told, monkeypatch):
 
 
 def test_one_image_is_refused():
-    with pytest.raises(ValueError, match="1 image of 2 axes given; changes are compared"):
+    with pytest.raises(ValueError, match="1 image given; changes are compared"):
         correspondence(MODEL, IMAGES[:1], {"eye": PARTS["eye"][:1]}, preprocessing=PREPARED)

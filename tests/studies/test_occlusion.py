@@ -214,5 +214,5 @@ def test_bad_input_is_told_before_any_work(options, kind, told, monkeypatch):
 
 
 def test_several_images_are_refused():
-    with pytest.raises(ValueError, match="3 images of 2 axes given, expected one picture"):
+    with pytest.raises(ValueError, match="3 images given, expected one"):
         study.occlusion(MODEL, IMAGES, preprocessing=PREPARED)
