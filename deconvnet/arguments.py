@@ -192,8 +192,12 @@ def concise(value: Any) -> str:
 def percent(share: Any, *, sign: bool = False) -> str:
     """A share in percent: "36 %"; below ten percent with one digit after the point.
 
-    >>> percent(0.36), percent(-0.0417), percent(0.36, sign=True), percent(0)
-    ('36 %', '-4.2 %', '+36 %', '0 %')
+    What would be rounded to zero has three significant digits.
+
+    >>> percent(0.36), percent(-0.0417), percent(0.36, sign=True), percent(0), percent(1 / 30976)
+    ('36 %', '-4.2 %', '+36 %', '0 %', '0.00323 %')
     """
+    if 0 < abs(share) < 0.0005:
+        return f"{numeral(100 * share, sign=sign)} %"
     digits = 0 if share == 0 or abs(share) >= 0.0995 else 1
     return f"{100 * share:{'+' if sign else ''}.{digits}f} %"
