@@ -6,7 +6,8 @@ import dataclasses
 import html
 import operator
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from numbers import Integral, Real
 from os import PathLike
 from typing import Any
 
@@ -40,6 +41,16 @@ def integer(name: str, value: Any) -> int:
         return operator.index(value)
     except TypeError as error:
         raise TypeError(f"{name}={value!r} was given, expected an integer") from error
+
+
+def check_each(what: str, given: Sized, of: int) -> None:
+    """Refuse a list that has not one entry for each.
+
+    Raises:
+        ValueError: "names of images: 1 given, expected 2, one for each".
+    """
+    if len(given) != of:
+        raise ValueError(f"{what}: {len(given)} given, expected {of}, one for each")
 
 
 class Brief:
@@ -76,6 +87,8 @@ def cut(text: str, longest: int) -> str:
 
 
 def _short(value: Any) -> str:
+    if _is_measured(value):
+        return concise(value)
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{str(value.dtype).rpartition('.')[2]} {tuple(value.shape)}"
     if isinstance(value, (Mapping, list, tuple, set, frozenset)):
@@ -140,11 +153,51 @@ def numeral(value: Any, *, sign: bool = False) -> str:
     return text.rstrip(".")
 
 
+def rounded(value: object) -> str:
+    """A value of a table as people read it: floats as ``numeral`` writes them, in lists too.
+
+    >>> rounded(1 / 3), rounded(12), rounded((0.25, None)), rounded("relu5:17")
+    ('0.333', '12', '(0.250, none)', 'relu5:17')
+    """
+    if _is_measured(value):
+        return numeral(value)
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(rounded, value))})"
+    return "none" if value is None else str(value)
+
+
+def _is_measured(value: object) -> bool:
+    """Whether it is a real number that is no integer: Python's, or NumPy's."""
+    return isinstance(value, Real) and not isinstance(value, Integral)
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun, in the plural (by default with an "s") unless it is one.
+
+    >>> counted(1, "image"), counted(0, "image"), counted(1024, "axis", "axes")
+    ('1 image', '0 images', '1,024 axes')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def concise(value: Any) -> str:
+    """A float in a repr: exact where that is short, as settings are, else as ``numeral``.
+
+    >>> concise(0.1), concise(1 / 3)
+    ('0.1', '0.333')
+    """
+    return min(repr(float(value)), numeral(value), key=len)
+
+
 def percent(share: Any, *, sign: bool = False) -> str:
     """A share in percent: "36 %"; below ten percent with one digit after the point.
 
-    >>> percent(0.36), percent(-0.0417), percent(0.36, sign=True), percent(0)
-    ('36 %', '-4.2 %', '+36 %', '0 %')
+    What would be rounded to zero has three significant digits.
+
+    >>> percent(0.36), percent(-0.0417), percent(0.36, sign=True), percent(0), percent(1 / 30976)
+    ('36 %', '-4.2 %', '+36 %', '0 %', '0.00323 %')
     """
+    if 0 < abs(share) < 0.0005:
+        return f"{numeral(100 * share, sign=sign)} %"
     digits = 0 if share == 0 or abs(share) >= 0.0995 else 1
     return f"{100 * share:{'+' if sign else ''}.{digits}f} %"

@@ -29,7 +29,7 @@ from deconvnet.projection.recording import Recording
 from deconvnet.projection.result import Projection, cropped, pixels, signals
 from deconvnet.projection.tables import Layer, layers_of, mirror_html, unknown_size
 
-from .arguments import brief, listed
+from .arguments import brief, counted, listed
 from .layers import Policies, Rectifier
 from .layers import rectifier as named_rule
 from .units import Unit
@@ -103,7 +103,7 @@ class DeconvNet:
 
     def __repr__(self) -> str:
         graph = self._readings.graphs.any_size
-        nodes = f"{len(graph.nodes)} nodes" if graph else "read for each size of images"
+        nodes = counted(len(graph.nodes), "node") if graph else "read for each size of images"
         return brief("DeconvNet", type(self.model).__name__, str(self.policies), nodes)
 
     def _repr_html_(self) -> str | None:

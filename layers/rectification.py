@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from deconvnet.arguments import counted
+
 from .base import Inside, Record, SamePlaces, first_sentence, no_filters
 from .crop import Crop
 from .functional import PerSample, Values, along
@@ -33,7 +35,7 @@ class Kept(Record):
         kept = [one for one in pytree.tree_leaves(self.kept) if isinstance(one, Tensor)]
         if [one.dtype for one in kept] == [torch.bool]:
             return "mask"
-        return f"{len(kept)} tensor{'s' * (len(kept) > 1)}" if kept else "nothing"
+        return counted(len(kept), "tensor") if kept else "nothing"
 
     def within(self, output: Crop, inputs: Sequence[Crop]) -> Kept:
         """What was kept of the same places."""

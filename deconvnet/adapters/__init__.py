@@ -1,6 +1,9 @@
 """Maps of this toolkit in the forms that other toolkits take: Quantus, captum, zennit.
 
-Each name imports its library when it is asked for; ``dir()`` lists those whose library is there.
+Each name imports its library when it is asked for. Without the library it is a class that tells,
+when it is called, what to install: a module that raises ``ImportError`` where an attribute is read
+breaks ``hasattr`` and ``inspect``, and of an ``AttributeError`` Python hides the text from those
+who write ``from deconvnet.adapters import ...``.
 """
 
 from importlib import import_module
@@ -38,14 +41,22 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'deconvnet.adapters' has no attribute {name!r}")
     module, library = _HOMES[name]
     if library and not find_spec(library):
-        raise ModuleNotFoundError(
-            f"deconvnet.adapters.{name} needs {library}, which is not installed: "
-            f"pip install {library}, or pip install 'deconvnet[bench]'",
-            name=library,
-        )
+        return _stand_in(name, library)
     return getattr(import_module(f"{__name__}.{module}"), name)
 
 
 def __dir__() -> list[str]:
-    there = {name for name, (_, library) in _HOMES.items() if not library or find_spec(library)}
-    return sorted({name for name in globals() if name not in _HOMES} | there)
+    return __all__
+
+
+def _stand_in(name: str, library: str) -> type:
+    """A class that says, when it is called, which library is missing, and in ``help()`` too."""
+    needs = (
+        f"deconvnet.adapters.{name} needs {library}, which is not installed: "
+        f"pip install {library}, or pip install 'deconvnet[bench]'"
+    )
+
+    def missing(*_: object, **__: object) -> object:
+        raise ModuleNotFoundError(needs, name=library)
+
+    return type(name, (), {"__doc__": needs, "__module__": __name__, "__new__": missing})

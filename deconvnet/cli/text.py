@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from deconvnet.arguments import counted, rounded
+
 
 def printable(text: str, *, kept: str = "") -> str:
     """The text with control characters escaped, except those in ``kept``."""
@@ -29,6 +31,17 @@ def columns(rows: Sequence[Sequence[str]], *, right: bool = False) -> Iterator[s
     for first, *rest in rows:
         cells = (f"{c:{'>' if right else '<'}{w}}" for c, w in zip(rest, widths[1:], strict=True))
         yield "  ".join([first.ljust(widths[0]), *cells])
+
+
+def table(rows: Sequence[Mapping[str, object]], *, most: int = 10) -> Iterator[str]:
+    """The first rows of a result as aligned columns below their names; then how many are left."""
+    if not rows:
+        return
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [[rounded(row.get(name, "")) for name in names] for row in rows[:most]]
+    yield from (line.rstrip() for line in columns([names, *cells]))
+    if len(rows) > most:
+        yield f"… and {counted(len(rows) - most, 'more row')}; --json prints all"
 
 
 def first(lines: Sequence[str], most: int, *, others: str) -> Iterator[str]:

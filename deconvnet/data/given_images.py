@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from deconvnet.arguments import Brief, expanded
+from deconvnet.arguments import Brief, check_each, expanded
 
 from .band_files import NPY
 from .image_files import ImageError
@@ -186,8 +186,8 @@ def _stacked(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _named(names: Sequence[str], told: Sequence[str]) -> list[str]:
-    if names and len(names) != len(told):
-        raise ValueError(f"{len(names)} names were given for {len(told)} images")
+    if names:
+        check_each("names of images", names, len(told))
     return list(names) or [name or f"image {number}" for number, name in enumerate(told)]
 
 

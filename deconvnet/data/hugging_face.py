@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from deconvnet.arguments import brief, cut, expanded
+from deconvnet.arguments import brief, counted, cut, expanded
 
 from .image_files import ImageError
 from .pictures import Prepares
@@ -61,7 +61,7 @@ class HuggingFaceImages(Dataset[Any]):
         self._rows = dataset if own else _undecoded(dataset, self.column)
 
     def __repr__(self) -> str:
-        held = f"{len(self)} images in column {self.column!r}"
+        held = f"{counted(len(self), 'image')} in column {self.column!r}"
         return brief(type(self).__name__, held, cut(repr(self.preprocessing), 300))
 
     def __len__(self) -> int:

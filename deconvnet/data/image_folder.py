@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from deconvnet.arguments import brief, cut, expanded
+from deconvnet.arguments import brief, counted, cut, expanded
 
 from .band_files import NPY
 from .pictures import Prepares
@@ -87,7 +87,10 @@ class ImageFolder(Dataset[Tensor]):
     def __repr__(self) -> str:
         place = cut(repr(self._root), 200) if self._root else "a list of files"
         return brief(
-            type(self).__name__, place, f"{len(self)} images", cut(repr(self.preprocessing), 300)
+            type(self).__name__,
+            place,
+            counted(len(self), "image"),
+            cut(repr(self.preprocessing), 300),
         )
 
     @classmethod

@@ -42,8 +42,9 @@ def figure2(
     caption: str | None = None,
     parent: Figure | SubFigure | None = None,
 ) -> Figure:
-    """For every channel a square of projections beside the square of the patches they explain.
+    """For every channel a block of projections beside the block of the patches they explain.
 
+    A block is as near to a square as the most exemplars of a channel allow, without empty rows.
     All tiles of a figure have one scale: crops that the border of their image clipped are padded
     with white, and stand where they stood in the receptive field. A channel without exemplars is
     a pale block that says so. Many channels make the figure longer than a page: see ``pages``.
@@ -168,9 +169,14 @@ class _Plan:
             raise ValueError("no channels to draw, expected {channel: exemplars}")
         most = max(map(len, channels.values()))
         self.full = full
-        self.tiles = max(1, math.isqrt(most - 1) + 1) if most else 3  # along a side of a block
+        across = math.isqrt(most - 1) + 1 if most else 1
+        self.tiles = (-(-most // across) or 1, across)  # rows and columns of a block
         self.canvas = _canvas([one for those in channels.values() for one in those])
-        self.columns = columns or _columns(len(channels), full, self.canvas[0] / self.canvas[1])
+        enlarged = -(-LEAST // min(self.canvas))
+        self.size = (self.canvas[0] * enlarged, self.canvas[1] * enlarged)
+        self.gap = gap_for(*self.size)
+        aspect = self.along(0) / self.along(1)
+        self.columns = columns or _columns(len(channels), full, aspect)
         self.rows = math.ceil(len(channels) / self.columns)
         self.side = _side(full, self.columns)
         if self.side < 0.1:
@@ -178,32 +184,32 @@ class _Plan:
                 f"{self.columns} columns do not fit in a width of {full:.2f} inches; give at most "
                 f"{int((full + _GUTTER) / (_LEAST + _GUTTER)) or 1}"
             )
-        self.height = snap(self.side * self.canvas[0] / self.canvas[1])
+        self.height = snap(self.side * aspect)
         self.cell = 2 * self.side + _INNER
         labels = max(len(fold(str(channel), self.cell, size=LABEL)) for channel in channels)
         self.pitch = labels * LABEL_LINE + self.height + _BETWEEN_ROWS
 
     def tile(self, number: int) -> tuple[float, float, float, float]:
         """Left and top of a tile within its block, its width and its height."""
-        row, column = divmod(number, self.tiles)
-        enlarged = -(-LEAST // min(self.canvas))
-        size = [side * enlarged for side in self.canvas]
-        gap, across = gap_for(*size), self.tiles * size[1]
-        inch = self.side / (across + (self.tiles - 1) * gap)
-        down = self.height / (self.tiles * size[0] + (self.tiles - 1) * gap)
+        row, column = divmod(number, self.tiles[1])
+        down, across = self.height / self.along(0), self.side / self.along(1)
         return (
-            column * (size[1] + gap) * inch,
-            row * (size[0] + gap) * down,
-            size[1] * inch,
-            size[0] * down,
+            column * (self.size[1] + self.gap) * across,
+            row * (self.size[0] + self.gap) * down,
+            self.size[1] * across,
+            self.size[0] * down,
         )
+
+    def along(self, axis: int) -> int:
+        """Pixels of a block from top to bottom (axis 0), or from left to right."""
+        return self.tiles[axis] * (self.size[axis] + self.gap) - self.gap
 
 
 def _block(
     sheet: Sheet, crops: Sequence[Picture], plan: _Plan, *, corner: tuple[float, float]
 ) -> None:
-    """A square of tiles."""
-    block = tile(crops, columns=plan.tiles, rows=plan.tiles)
+    """A block of tiles."""
+    block = tile(crops, columns=plan.tiles[1], rows=plan.tiles[0])
     sheet.image(block, *corner, width=plan.side, height=plan.height)
 
 
@@ -229,5 +235,5 @@ def _columns(channels: int, full: float, aspect: float) -> int:
 
 
 def _side(full: float, columns: int) -> float:
-    """Width of one square of tiles."""
+    """Width of one block of tiles."""
     return math.floor(((full - (columns - 1) * _GUTTER) / columns - _INNER) / 2 * 100) / 100

@@ -23,6 +23,7 @@ from .unit_panels import COLOURS
 
 _GAP, _BETWEEN = 0.08, 0.1  # inches between panels, and between rows
 _LINE = 0.115  # inches: a line of a note or a legend
+_NUMBERS = 0.3  # inches: of a vertical axis
 _SCALE = 0.05  # inches: the height of a colour scale
 _TALLEST = 1.9  # inches: a row of few panels is not blown up
 _MAP = "viridis"
@@ -103,6 +104,7 @@ class CurvePanel(Brief):
         curves: {name: (points,)}; NaN leaves a gap.
         label: stands above them.
         x_label: stands below the axis.
+        y_label: stands upright at its left, where ``label`` is not the name of that axis.
         legend: whether the names of the curves stand below.
         low: the least number of the vertical axis; by default of the curves.
         high: the greatest.
@@ -119,6 +121,7 @@ class CurvePanel(Brief):
     high: float | None = None
     aspect: float = 0.75
     log: bool = False
+    y_label: str = ""
     note: str = field(default="", init=False)
 
 
@@ -229,8 +232,8 @@ def _aspect(panel: AnyPanel) -> float:
 
 
 def _left(panel: AnyPanel) -> float:
-    """Inches left of a panel, for the numbers of its axis."""
-    return 0.3 if isinstance(panel, CurvePanel) else 0.0
+    """Inches left of a panel, for the numbers of its axis and the axis' name."""
+    return (_NUMBERS + _LINE * bool(panel.y_label)) if isinstance(panel, CurvePanel) else 0.0
 
 
 Place = tuple[float, float, float, float]  # left, top, width, height, in inches
@@ -287,6 +290,9 @@ def _curves(sheet: Sheet, panel: CurvePanel, place: Place) -> None:
     axes.locator_params(nbins=5, axis="x")
     if not panel.log:
         axes.locator_params(nbins=4, axis="y")
+    if panel.y_label:
+        size, middle = fitting(panel.y_label, high, size=SMALL), left - _NUMBERS - _LINE / 2
+        sheet.text(panel.y_label, middle, top + high / 2, size=size, align="middle", rotation=90.0)
     foot = top + high + 0.14
     if panel.x_label:
         foot += _LINE

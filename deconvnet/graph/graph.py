@@ -13,7 +13,7 @@ import torch
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
-from deconvnet.arguments import brief, cut
+from deconvnet.arguments import brief, counted, cut
 from deconvnet.layers import Mirrors
 
 from .errors import NotFollowed, UntraceableError
@@ -54,7 +54,7 @@ class Graph:
     def __repr__(self) -> str:
         ways = f"{self.input} -> {', '.join(self.returned) or 'nothing'}"
         return brief(
-            "Graph", type(self.model).__name__, f"{len(self.nodes)} nodes", cut(ways, 300),
+            "Graph", type(self.model).__name__, counted(len(self.nodes), "node"), cut(ways, 300),
             f"read by {self.reader}",
         )  # fmt: skip
 

@@ -82,7 +82,8 @@ def atlas(
     trust). Without model and data set an atlas lacks what is not in the store, and says so.
 
     The pages are built in a hidden folder beside ``path`` and take its place when all are there.
-    A call that was stopped is resumed by the same call.
+    A call that was stopped is resumed by the same call; it starts again where other pictures are in
+    the store by then (``embed``).
 
     Args:
         store: as ``mine`` or ``open_store`` gives it, or its path; of images.
@@ -149,6 +150,7 @@ class Plan:
             "layers": [repr(leaf.name) for leaf in self.leaves],
             "grids": [{kind: str(g) for kind, g in leaf.grids.items()} for leaf in self.leaves],
             "rules": list(self.pictures.rules),
+            "stored": self.pictures.stored([leaf.name for leaf in self.leaves]),
             "recomputed": sorted(self.pictures.nets),
             "photographs": self.pictures.images is not None,
             "per_source": self.leaves[0].per_source,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deconvnet.store.table import LayerTable, Sample
+from deconvnet.studies.similarity import standardised
 
 BINS = 24
 NEAR, OPPOSITE = 8, 3  # channels that are named
@@ -46,22 +47,16 @@ def histogram(values: NDArray[np.floating[Any]]) -> dict[str, Any] | None:
 def alike(sample: Sample) -> Iterator[tuple[list[tuple[int, float]], ...]]:
     """For every channel the channels most like it and most opposite, with Pearson's correlation.
 
-    Over the images of the sample, those without NaN, as ``deconvnet.similarity`` does. A channel
-    that is constant in them has no correlation.
+    The correlations are those of ``deconvnet.similarity``. A channel that is constant in the sample
+    has none.
 
     Yields:
         (nearest, most opposite), lists of (channel, correlation).
     """
-    values = np.asarray(sample.activation, np.float64)
-    values = values[:, np.isfinite(values).all(0)]
-    if values.shape[1] < 3:
-        values = np.zeros((len(values), 3))  # of which no correlation can be told
-    varying = np.flatnonzero(values.std(1) > 0)
-    scaled = values[varying] - values[varying].mean(1, keepdims=True)
-    scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)
+    scaled, varying = standardised(sample)
     step, row = max(1, _AT_ONCE // max(1, len(varying))), 0
     some = scaled[:0]
-    for channel in range(len(values)):
+    for channel in range(len(sample.activation)):
         if row == len(varying) or varying[row] != channel:
             yield [], []
             continue

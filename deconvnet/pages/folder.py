@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from deconvnet.arguments import expanded
+from deconvnet.arguments import counted, expanded
 
 MARK = "atlas.json"
 _OURS = re.compile(
@@ -77,8 +77,8 @@ class Building:
         lost = [name for name in names if not self.has(name)]
         if lost:
             raise RuntimeError(
-                f"{len(lost)} files of {str(self.folder)!r} are gone, such as {lost[0]!r}: does "
-                "another process make the same atlas? run it again when that is done"
+                f"{str(self.folder)!r} lacks {counted(len(lost), 'file')}, such as {lost[0]!r}: "
+                "does another process make the same atlas? run it again when that is done"
             )
         for part in self.folder.rglob("*.part"):  # of a process that was killed
             part.unlink()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
+from itertools import product
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from deconvnet.data.pictures import Prepares
@@ -99,6 +102,26 @@ class Pictures:
         return bool(self.every) or all(
             _has(self.store, layer, rule, path=PATHS[kind]) for rule in self.rules
         )
+
+    def stored(self, layers: Sequence[str]) -> str:
+        """A digest of where the store has pictures of layers, under the rules of the atlas.
+
+        Their rounding differs from that of new ones: an atlas shall be made of one kind.
+        """
+        digest = blake2b(digest_size=16)
+        for layer, path in product(layers, PATHS.values()):
+            known, arrays = pictures_at(self.store, layer, path), []
+            if known is not None:
+                held = {rule: known.projections.get(rule) for rule in self.rules}
+                digest.update(repr([one and one.fallback for one in held.values()]).encode())
+                arrays = [known.patches.offset, known.patches.length]
+                arrays += [
+                    array for one in held.values() if one for array in (one.offset, one.scale)
+                ]
+            digest.update(bytes([len(arrays)]))
+            for array in arrays:
+                digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     def photograph(self, index: int) -> Picture:
         """An image of the data set as the model saw it: (height, width, 3) in [0, 1]."""

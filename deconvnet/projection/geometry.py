@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from deconvnet.arguments import Brief, brief, by
+from deconvnet.arguments import Brief, brief, by, counted
 from deconvnet.graph.node_state import PLAIN, State
 from deconvnet.layers import MirroredLayer, Record
 
@@ -59,12 +59,12 @@ class Geometry(Brief):
     sizes: dict[str, torch.Size]
 
     def __repr__(self) -> str:
-        return brief(type(self).__name__, self._said, f"{len(self.steps)} steps")
+        return brief(type(self).__name__, self._said, counted(len(self.steps), "step"))
 
     @property
     def _said(self) -> str:
         count, *size = self.sizes[self.input]
-        return f"{count} image{'s' * (count != 1)} of {by(size)}"
+        return f"{counted(count, 'image')} of {by(size)}"
 
     @property
     def images(self) -> int:

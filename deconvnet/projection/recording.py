@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from deconvnet.arguments import brief, cut
+from deconvnet.arguments import brief, counted, cut
 from deconvnet.layers import Policies, Switches, UnmirroredError
 
 from .geometry import Geometry, Step
@@ -41,7 +41,8 @@ class Recording(Geometry):
 
     def __repr__(self) -> str:
         kept = [f"{layer} {tuple(map(int, a.shape))}" for layer, a in self.activations.items()]
-        layers, switches = cut(", ".join(kept), 300), f"switches of {len(self.switches)} poolings"
+        layers = cut(", ".join(kept), 300)
+        switches = f"switches of {counted(len(self.switches), 'pooling')}"
         return brief(
             "Recording", self._said, f"layers {layers}", switches, cut(str(self.policies), 200)
         )

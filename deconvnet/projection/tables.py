@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deconvnet.arguments import brief, by, cut, html_table
+from deconvnet.arguments import brief, by, counted, cut, html_table
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.modes import evaluation
 from deconvnet.layers import Policies, UnmirroredError
@@ -54,7 +54,9 @@ class Layers(dict[str, Layer]):
             (name, one.kind, one.channels, by(one.size), by(one.field), by(one.stride))
             for name, one in self.items()
         )
-        return html_table(f"{len(self)} layers", heads, rows, note="field and stride in pixels")
+        return html_table(
+            counted(len(self), "layer"), heads, rows, note="field and stride in pixels"
+        )
 
 
 def layers_of(graph: Graph, geometry: Geometry) -> Layers:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-from deconvnet.arguments import brief, by, cut, expanded, html_table
+from deconvnet.arguments import brief, by, counted, cut, expanded, html_table
 from deconvnet.atomic import write_whole
 
 from .checked_hdf5 import Room, dataset_in, group_in, read_attributes
@@ -84,9 +84,10 @@ class Store(Mapping[str, LayerTable]):
         return len(self.layers)
 
     def __repr__(self) -> str:
-        channels = sum(table.channels for table in self.layers.values())
-        held = f"{len(self)} layers, {channels} channels, k={self.attributes.get('k')}"
-        return brief("Store", cut(repr(str(self.path)), 200), held, f"{len(self.images)} images")
+        channels = counted(sum(table.channels for table in self.layers.values()), "channel")
+        held = f"{counted(len(self), 'layer')}, {channels}, k={self.attributes.get('k')}"
+        images = counted(len(self.images), "image")
+        return brief("Store", cut(repr(str(self.path)), 200), held, images)
 
     def _repr_html_(self) -> str:
         """For notebooks: a line for each layer, in the order of the network."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deconvnet.arguments import Brief, brief, by, listed
+from deconvnet.arguments import Brief, brief, by, counted, listed
 from deconvnet.units import Box, Unit
 
 from .format import AXES, COUNTERS, MAX, MEAN, columns, escape
@@ -78,7 +78,8 @@ class Entries(Brief):
 
     def __repr__(self) -> str:
         of = f"of {by(self.size)} units" if self.size else "of one unit each"
-        return brief(type(self).__name__, f"{self.channels} channels {of}, k={self.k}{self._sees}")
+        held = f"{counted(self.channels, 'channel')} {of}, k={self.k}{self._sees}"
+        return brief(type(self).__name__, held)
 
     @property
     def _sees(self) -> str:

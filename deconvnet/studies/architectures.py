@@ -20,7 +20,7 @@ from deconvnet.net import DeconvNet
 from deconvnet.units import Exemplar, shown
 
 from .frequencies import EDGES, beyond, spectrum
-from .given import net_of
+from .given import net_of_pictures
 from .result import Shown
 from .strongest import projected, strongest
 
@@ -194,7 +194,7 @@ def architectures(
         raise ValueError("no nets were given; give at least one, {name: net}")
     if not radius > 0:
         raise ValueError(f"radius={radius} was given, expected a number above 0")
-    mirrored = {str(name): net_of(net) for name, net in nets.items()}
+    mirrored = {str(name): net_of_pictures(net) for name, net in nets.items()}
     read = {name: _Read.of(net, data, preprocessing) for name, net in mirrored.items()}
     made = {name: one.seen(radius, name, progress) for name, one in read.items()}
     images = len(next(iter(read.values())).data)

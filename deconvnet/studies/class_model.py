@@ -20,7 +20,7 @@ from deconvnet.net import DeconvNet
 from deconvnet.store.store import Store
 from deconvnet.units import Unit
 
-from .given import images_of, net_of
+from .given import images_of, net_of_pictures
 from .result import Shown
 from .values import bar, needed_classes, pixels_of, stored, values
 
@@ -149,7 +149,7 @@ def class_model(
     Source: Simonyan et al. 2013, section 2. Such images need not look like what the net sees in
     natural ones (Geirhos et al. 2024): that is why these stand beside.
     """
-    net = net_of(net).with_rectifier("gradient")
+    net = net_of_pictures(net).with_rectifier("gradient")
     prepared = needed_preprocessing(preprocessing, data=None, model=net, attributes={})
     shape = prepared.shape
     if shape is None:

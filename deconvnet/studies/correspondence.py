@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deconvnet.arguments import Brief, listed
+from deconvnet.arguments import Brief, counted, listed
 from deconvnet.figures import Panel, panels
 from deconvnet.net import DeconvNet
 
 from .covering import filled
-from .given import images_of, net_of
+from .given import images_of, net_of_pictures
 from .result import Shown
 from .values import layer_of, pixels_of, values
 
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 ROUNDING = 1e-6  # of the greatest value of a layer: a smaller change counts as none
 RANDOM = "random"
 """The part that stands at a random place in each image."""
+
+KEY = (
+    "Δ: mean feature sign change",  # as in table 1 of Zeiler & Fergus
+    "null: Δ of units in random order",
+    "p₀: share of units without a change",
+)
+"""What the numbers below a part are, in the figure."""
 
 Signs = NDArray[np.int8]
 
@@ -88,13 +95,14 @@ class Correspondence(Shown):
         The arguments are those of every result, see ``Shown.figure``.
         """
         told = (
-            f"Parts filled with {self.value}; Δ: mean ± std of the share of signs that differ; p₀: "
-            "share of units without a change; null: Δ of units in random order"
+            f"Parts filled with {self.value}; Δ: the share of units whose signs differ, mean ± std "
+            "over pairs of images"
         )
         last = len(self.names) - 1
         rows = []
         for place, picture in enumerate(self.pictures):
-            row = [Panel(picture, "image" if place == 0 else "", self.names[place])]
+            name = "\n".join([self.names[place], *(KEY if place == last else ())])
+            row = [Panel(picture, "image" if place == 0 else "", name)]
             for part in self.parts:
                 label, note = part if place == 0 else "", self._note(part) if place == last else ""
                 row.append(Panel(self.masked[part][place], label, note))
@@ -160,12 +168,11 @@ def correspondence(
 
     Source: Zeiler & Fergus 2014, section 4.3.
     """
-    net = net_of(net)
+    net = net_of_pictures(net)
     given = images_of(images, net, preprocessing=preprocessing, names=names)
-    if net.axes != 2 or len(given) < 2:
+    if len(given) < 2:
         raise ValueError(
-            f"{len(given)} images of {net.axes} axes were given; changes are compared between two "
-            "or more pictures"
+            f"{counted(len(given), 'image')} given; changes are compared between two or more"
         )
     pixels = pixels_of(net, given)
     parts = _checked(masks, tuple(pixels[:, 0].shape))

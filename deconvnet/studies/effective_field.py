@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from deconvnet.arguments import listed, percent
+from deconvnet.arguments import counted, listed, percent
 from deconvnet.figures import CurvePanel, HeatPanel, Panel, panels
 from deconvnet.net import DeconvNet
 from deconvnet.projection.result import Projection
 from deconvnet.units import Box, Unit
 
-from .given import images_of, net_of
+from .given import images_of, net_of_pictures
 from .result import Shown
 from .values import AT_ONCE, bar, channel_of, layer_of, pixels_of
 
@@ -88,14 +88,15 @@ class EffectiveField(Shown):
         The arguments are those of every result, see ``Shown.figure``.
         """
         told = (
-            f"{self.layer}, central unit, {len(self.channels)} channels, {self.images} images; "
-            "effective: above 4.55 % of the centre"
+            f"{self.layer}, central unit, {counted(len(self.channels), 'channel')}, "
+            f"{counted(self.images, 'image')}; effective: above 4.55 % of the centre"
         )
         relative = self.gradient / (self.centre or 1.0)
         exact = " x ".join(map(str, self.gradient.shape))
         inside = np.where(self.mask[..., None], (0.0, 0.45, 0.7), (1.0, 1.0, 1.0))
         row: list[Panel | HeatPanel | CurvePanel] = [
-            HeatPanel(relative, f"mean |gradient| of {self.layer}", f"exact field {exact}", low=0),
+            HeatPanel(relative, f"mean |gradient| of {self.layer}",
+                      f"exact field {exact}; centre = 1", low=0),
             Panel(inside, "effective field",
                   f"{percent(self.share)} of it, side {self.side:.0f} px",
                   [(Box((0, 0), self.gradient.shape), "#000000")]),
@@ -127,7 +128,10 @@ class EffectiveField(Shown):
             after = longest - len(line) - before
             curves[name] = np.pad(line, (before, after), constant_values=np.nan)
         away = np.arange(longest) - longest // 2
-        return CurvePanel(away, curves, "through the centre", "pixels", legend=True, low=0.0)
+        return CurvePanel(
+            away, curves, "row and column through the centre", "pixels from the centre",
+            legend=True, low=0.0, y_label="mean |gradient|, centre = 1",
+        )  # fmt: skip
 
 
 def effective_field(
@@ -156,10 +160,8 @@ def effective_field(
     Source: Luo et al. 2016, "Understanding the effective receptive field in deep convolutional
     neural networks".
     """
-    net = net_of(net).with_rectifier("gradient")
+    net = net_of_pictures(net).with_rectifier("gradient")
     given = images_of(images, net, preprocessing=preprocessing)
-    if net.axes != 2:
-        raise ValueError(f"images of {net.axes} axes were given, expected pictures")
     pixels = pixels_of(net, given)
     named = layer_of(net, pixels, layer)
     _, count, *maps = net.geometry(tuple(pixels.shape[1:]), [named]).sizes[named]

@@ -23,7 +23,7 @@ from deconvnet.units import Box, Exemplar
 from deconvnet.zoo.state_dicts import load_state_dict
 
 from .channels import numbered
-from .given import net_of
+from .given import net_of_pictures
 from .result import Shown
 from .strongest import projected, strongest
 from .values import bar, channel_of, layer_of
@@ -157,7 +157,7 @@ def evolution(
 
     Source: Zeiler & Fergus 2014, section 4.
     """
-    net = net_of(net)
+    net = net_of_pictures(net)
     ordered = _ordered(checkpoints)
     data = given_dataset(data, preprocessing=preprocessing, model=net)
     prepared = needed_preprocessing(preprocessing, data=data, model=net, attributes={})

@@ -244,9 +244,6 @@ def exemplars(
             report=told,
         )
     kind, rule = type(mirrored.model).__name__, str(mirrored.policies)
-    known = known_preprocessing(
-        preprocessing, data=data, model=mirrored, attributes=store.attributes
-    )
     shown = bands_of(bands, known, [one for those in made.values() for one in those])
     named, note = _names(store, made), known.note if known else ""
     return Exemplars(layer, rule, made, kind, shown, note, rows, columns, named, of, end, line)

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from deconvnet.arguments import counted
 from deconvnet.data.given_images import GivenImages, given_images
 from deconvnet.layers import Rectifier
 from deconvnet.net import DeconvNet
@@ -36,6 +37,23 @@ def net_of(
         net = net.with_rectifier(net.policies.rectifier)  # a copy
         net.policies = replace(net.policies, fallback=fallback)
     return net
+
+
+def net_of_pictures(
+    net: DeconvNet | nn.Module, rectifier: str | Rectifier | None = None
+) -> DeconvNet:
+    """``net_of``, for a study whose images are pictures.
+
+    Raises:
+        ValueError: the net takes signals or videos.
+    """
+    mirrored = net_of(net, rectifier)
+    if mirrored.axes != 2:
+        raise ValueError(
+            f"{type(mirrored.model).__name__} takes images of "
+            f"{counted(mirrored.axes, 'axis', 'axes')}; this study is of pictures, which have two"
+        )
+    return mirrored
 
 
 def usual_layer(net: DeconvNet, size: Sequence[int]) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from deconvnet.arguments import check_each
 from deconvnet.data import Preprocessing
 from deconvnet.data.given_images import GivenImages
 from deconvnet.data.pictures import Prepares
@@ -22,7 +23,7 @@ from deconvnet.figures import CurvePanel, Panel, panels
 from deconvnet.figures.canvas.lettering import digits
 from deconvnet.net import DeconvNet
 
-from .given import images_of, net_of
+from .given import images_of, net_of_pictures
 from .result import Shown
 from .values import Classes, bar, classes_of, pixels_of, probabilities, values
 
@@ -122,7 +123,10 @@ class Invariance(Shown):
         for layer in self.layers:
             curves = dict(zip(named, self.relative(transform, layer), strict=True))
             first = layer == self.layers[0]
-            row.append(CurvePanel(points, curves, layer, unit, legend and first, low=0.0))
+            row.append(
+                CurvePanel(points, curves, layer, unit, legend and first, low=0.0,
+                           y_label="relative distance")
+            )  # fmt: skip
         if self.classes is not None:
             named = _unique([self.classes.named(one) for one in self.targets])
             curves = dict(zip(named, self.probability[transform], strict=True))
@@ -167,10 +171,8 @@ def invariance(
 
     Source: Zeiler & Fergus 2014, section 4.1.
     """
-    net = net_of(net)
+    net = net_of_pictures(net)
     given = images_of(images, net, preprocessing=preprocessing, names=names)
-    if net.axes != 2:
-        raise ValueError(f"images of {net.axes} axes were given, expected pictures")
     pixels, prepared = pixels_of(net, given), given.prepared
     swept = _checked(transforms, pixels.shape[2])
     known = None
@@ -289,8 +291,7 @@ def _targets(known: Classes | None, target: Any, images: int) -> list[int]:
     if known is None or target is None:
         return []
     given = list(target) if isinstance(target, list | tuple) else [target] * images
-    if len(given) != images:
-        raise ValueError(f"{len(given)} targets were given for {images} images")
+    check_each("targets of images", given, images)
     return [known.checked(one) for one in given]
 
 

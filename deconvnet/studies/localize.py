@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects, gaussian_filter, label
 from torch import Tensor, nn
 
+from deconvnet.arguments import check_each
 from deconvnet.figures import HeatPanel, Panel, panels
 from deconvnet.figures.canvas.lettering import digits
 from deconvnet.net import DeconvNet
 from deconvnet.units import Box, Unit
 
-from .given import images_of, net_of
+from .given import images_of, net_of_pictures
 from .result import Shown
 from .values import needed_classes, pixels_of, values
 
@@ -181,7 +182,7 @@ def localize(
         )
     if method == "grabcut":
         _opencv()
-    net = net_of(net, rectifier or (None if isinstance(net, DeconvNet) else "gradient"))
+    net = net_of_pictures(net, rectifier or (None if isinstance(net, DeconvNet) else "gradient"))
     given = images_of(images, net, preprocessing=preprocessing, names=names)
     pixels, pictures = pixels_of(net, given), given.pictures
     known = needed_classes(net, pixels, classes)
@@ -236,8 +237,7 @@ def max_box_acc(maps: Sequence[NDArray[Any]], truth: Sequence[Box], *, steps: in
 
     Source: Choe et al. 2020, "Evaluating weakly supervised object localization methods right".
     """
-    if not maps or len(maps) != len(truth):
-        raise ValueError(f"{len(truth)} true boxes were given for {len(maps)} images")
+    check_each("true boxes of images", truth, max(1, len(maps)))
     best = np.zeros((len(maps), steps))
     for place, (map_, true) in enumerate(zip(maps, truth, strict=True)):
         span = float(map_.max() - map_.min()) or 1.0
@@ -255,8 +255,7 @@ def centre(size: tuple[int, ...]) -> NDArray[np.float64]:
 
 
 def _checked(boxes: Sequence[Any], images: int, size: tuple[int, ...]) -> list[Box]:
-    if len(boxes) != images:
-        raise ValueError(f"{len(boxes)} boxes were given for {images} images; give one for each")
+    check_each("true boxes of images", boxes, images)
     made = []
     for one in boxes:
         box = one if isinstance(one, Box) else Box(tuple(one[:2]), tuple(one[2:]))

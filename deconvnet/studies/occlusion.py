@@ -19,7 +19,7 @@ from deconvnet.store.store import Store
 from deconvnet.units import Box, Exemplar
 
 from .covering import covered, filled
-from .given import images_of, net_of
+from .given import images_of, net_of_pictures
 from .result import Shown
 from .values import (
     Classes,
@@ -242,7 +242,7 @@ def occlusion(
 
     Source: Zeiler & Fergus 2014, section 4.2.
     """
-    net = net_of(net)
+    net = net_of_pictures(net)
     given = images_of(image, net, preprocessing=preprocessing)
     pixels, picture = one_picture(net, given), given.pictures[0]
     side, step = _checked(size, stride, tuple(pixels.shape[2:]))

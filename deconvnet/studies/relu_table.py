@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deconvnet.arguments import listed
+from deconvnet.arguments import counted, listed
 from deconvnet.figures import Pass, relu_diagram
 from deconvnet.layers import Activation, Rectifier
 from deconvnet.layers import rectifier as rectifier_named
@@ -88,7 +88,8 @@ class ReluTable(Shown):
         lines = [f"ReluTable(z = {_rows(self.z)}; R = {_rows(self.R)})"]
         lines += [f"  {name}: {one} becomes {_rows(to)}" for name, (one, to) in became.items()]
         if len(lines) > _LINES:
-            lines[_LINES - 1 :] = [f"  … and {len(lines) - _LINES + 1} more rules in table()"]
+            left = counted(len(lines) - _LINES + 1, "more rule")
+            lines[_LINES - 1 :] = [f"  … and {left} in table()"]
         return lines
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from os import PathLike
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from deconvnet.arguments import numeral
+from deconvnet.arguments import concise, counted, rounded
 from deconvnet.figures import RULE, png, save_pages, suffix_of
 from deconvnet.figures import width as inches
 from deconvnet.units import Unit
@@ -109,10 +109,10 @@ class Shown(ABC):
                 made[f"{name}s"] = ", ".join(dict.fromkeys(str(row[name]) for row in rows))
         return {**made, "contrast": self.rule}
 
-    def _told(self) -> Iterator[tuple[str, str]]:
-        """The fields that can be told in a line, with their text."""
+    def _told(self, number: Callable[[Any], str] = str) -> Iterator[tuple[str, str]]:
+        """The fields that can be told in a line, with their text; ``number`` writes floats."""
         for field in fields(self):  # type: ignore[arg-type]
-            text = _text(getattr(self, field.name))
+            text = _text(getattr(self, field.name), number)
             if text:
                 yield field.name, text
 
@@ -124,29 +124,27 @@ class Shown(ABC):
 
     def _lines(self) -> list[str]:
         """Of the repr, at most five: how it was made, and the first rows of the table."""
-        rows, told = self.table(), ", ".join(f"{name}={text}" for name, text in self._told())
+        rows, told = self.table(), ", ".join(map("=".join, self._told(concise)))
         lines = [f"{type(self).__name__}({told})"]
         for row in rows[:_ROWS]:
-            lines.append("  " + ", ".join(f"{name} {_short(value)}" for name, value in row.items()))
+            lines.append("  " + ", ".join(f"{name} {rounded(one)}" for name, one in row.items()))
         if len(rows) > _ROWS:
-            lines.append(f"  … and {len(rows) - _ROWS} more rows in table()")
+            lines.append(f"  … and {counted(len(rows) - _ROWS, 'more row')} in table()")
         return lines
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, number: Callable[[Any], str]) -> str:
     """One line of text; empty for arrays, pictures and whatever else takes more."""
-    if isinstance(value, str | int | float | np.number | Unit):
+    if isinstance(value, float | np.floating):
+        return number(value)
+    if isinstance(value, str | int | np.integer | Unit):
         return str(value)
     if isinstance(value, Mapping):
         value = list(value)
     if isinstance(value, list | tuple):
-        parts = [_text(one) for one in value]
+        parts = [_text(one, number) for one in value]
         return ", ".join(parts) if all(parts) else ""
     return ""
-
-
-def _short(value: object) -> str:
-    return numeral(float(value)) if isinstance(value, float | np.floating) else str(value)
 
 
 def _cut(line: str) -> str:

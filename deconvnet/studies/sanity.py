@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from deconvnet.arguments import integer, listed
+from deconvnet.arguments import counted, integer, listed
 from deconvnet.figures.randomisation import RULE, randomisation
 from deconvnet.layers import Rectifier
 from deconvnet.layers import rectifier as rectifier_named
 from deconvnet.net import DeconvNet
 from deconvnet.units import Unit
 
-from .given import images_of, net_of
+from .given import images_of, net_of_pictures
 from .map_similarity import ALIKE, ANY, mean_and_band, rise
 from .result import Shown
 from .sanity_maps import CONTROLS, targets_of
@@ -145,7 +145,7 @@ class Sanity(Shown):
     @property
     def caption(self) -> str:
         """How it was made, and what it means."""
-        count = f"{len(self.names)} image{'s' * (len(self.names) != 1)}"
+        count = counted(len(self.names), "image")
         noisy = f", maps averaged over {self.noisy} noisy copies" if self.noisy else ""
         inside = ", inside the receptive field" if any(u.position for u in self.units) else ""
         made = (
@@ -212,8 +212,8 @@ class Sanity(Shown):
             at = int(first.argmin()) if self.order == "independent" else -1
             told = ", ".join(f"{name} {value[at]:.2f}" for name, value in means.items())
             parts.append(f"{rectifier} {told}")
-        count = f"{len(self.names)} image{'s' * (len(self.names) != 1)}"
-        drawn = f"{len(self.stages)} stages {self.order}, {count}, {self.target}"
+        count = counted(len(self.names), "image")
+        drawn = f"{counted(len(self.stages), 'stage')} {self.order}, {count}, {self.target}"
         return f"Similarity to maps of random weights ({drawn}): {'; '.join(parts)}"
 
 
@@ -304,9 +304,7 @@ def sanity(
     rules = [rectifier_named(one) for one in listed(rectifiers, str, Rectifier)]
     if not rules or {str(one) for one in rules} & set(CONTROLS):
         raise ValueError(f"rectifiers={rectifiers!r} was given, expected some of {METHODS}, …")
-    net = net_of(net)
-    if net.axes != 2:
-        raise ValueError(f"images of {net.axes} axes are taken by this net, expected pictures")
+    net = net_of_pictures(net)
     given = images_of(images, net, preprocessing=preprocessing, names=names)
     pixels = pixels_of(net, given)
     pictures = np.stack(given.pictures[:shown])

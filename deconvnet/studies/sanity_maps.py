@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skimage.filters import sobel
 from torch import Tensor
 
-from deconvnet.arguments import listed
+from deconvnet.arguments import check_each, listed
 from deconvnet.graph.graph import Graph
 from deconvnet.layers import UnmirroredError
 from deconvnet.net import DeconvNet
@@ -84,8 +84,7 @@ def targets_of(net: DeconvNet, pixels: Tensor, target: Any, classes: Sequence[st
         )
     if len(given) == 1:
         given = given * len(pixels)
-    if len(given) != len(pixels):
-        raise ValueError(f"{len(given)} targets were given for {len(pixels)} images")
+    check_each("targets of images", given, len(pixels))
     if any(isinstance(one, Unit) for one in given):
         return _of_units(net, pixels, given)
     known = needed_classes(net, pixels, classes)

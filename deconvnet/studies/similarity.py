@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
+from deconvnet.arguments import counted
 from deconvnet.figures.similarity_matrix import RULE, similarity_matrix
 from deconvnet.store.store import Store, open_store
+from deconvnet.store.table import Sample
 
 from .result import Shown
 
@@ -77,11 +79,12 @@ class Similarity(Shown):
         The arguments are those of every result, see ``Shown.figure``.
         """
         told = (
-            f"Correlation of {len(self.channels)} channels of {self.layer} over {self.n} images "
-            f"drawn at random (random_state {self.random_state}), in the order of average linkage"
+            f"Correlation of {counted(len(self.channels), 'channel')} of {self.layer} over "
+            f"{counted(self.n, 'image')} drawn at random (random_state {self.random_state}), in "
+            "the order of average linkage"
         )
         if self.constant:
-            told += f"; {len(self.constant)} channels that are constant in them are left out"
+            told += f"; left out: {counted(len(self.constant), 'channel')} constant in them"
         return similarity_matrix(
             self.correlation,
             {"most similar": self.similar, "most opposite": self.opposite},
@@ -122,26 +125,41 @@ def similarity(store: Store | str | PathLike[str], layer: str, *, pairs: int = 1
             f"the store holds no sample of {layer}; mine again, with a sample: "
             "mine(..., sample=256), or --sample 256"
         )
-    values = np.asarray(sample.activation, np.float64)
-    values = values[:, sample.image >= 0]
-    usable = np.isfinite(values).all(0)
-    values = values[:, usable]
-    if values.shape[1] < 3:
+    scaled, varying = standardised(sample)
+    n = scaled.shape[1]
+    if n < 3:
         raise ValueError(
-            f"{values.shape[1]} images of the sample can be compared, of which no correlation can "
-            "be told; mine with a larger sample"
+            f"{counted(n, 'image')} of the sample can be compared, of which no correlation can be "
+            "told; mine with a larger sample"
         )
-    varying = values.std(1) > 0
-    chosen = np.flatnonzero(varying)
-    if len(chosen) < 2:
-        raise ValueError(f"{len(chosen)} channels of {layer} vary over the sample, expected two")
-    correlation = np.clip(np.corrcoef(values[chosen]), -1, 1)
+    if len(varying) < 2:
+        raise ValueError(
+            f"{len(varying)} of the channels of {layer} vary over the sample, expected two or more"
+        )
+    correlation = np.clip(scaled @ scaled.T, -1, 1)
     order = ordered(correlation)
+    constant = np.setdiff1d(np.arange(len(sample.activation)), varying)
     return Similarity(
-        layer, values.shape[1], int(str(store.attributes.get("random_state", 0))),
-        tuple(chosen[order].tolist()), tuple(np.flatnonzero(~varying).tolist()),
+        layer, n, int(str(store.attributes.get("random_state", 0))),
+        tuple(varying[order].tolist()), tuple(constant.tolist()),
         correlation[np.ix_(order, order)], pairs,
     )  # fmt: skip
+
+
+def standardised(sample: Sample) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """What correlations of channels are products of: rows of mean 0 and length 1.
+
+    Returns:
+        (channels that vary, images of the sample that no channel is NaN in), and the numbers of
+        these channels; none vary in fewer than three images, of which no correlation can be told.
+    """
+    values = np.asarray(sample.activation, np.float64)
+    values = values[:, np.isfinite(values).all(0)]
+    if values.shape[1] < 3:
+        return values[:0], np.arange(0)
+    varying = np.flatnonzero(values.std(1) > 0)
+    scaled = values[varying] - values[varying].mean(1, keepdims=True)
+    return scaled / np.linalg.norm(scaled, axis=1, keepdims=True), varying
 
 
 def ordered(correlation: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from deconvnet.arguments import percent
+from deconvnet.arguments import counted, percent
 from deconvnet.data.pictures import Prepares
 from deconvnet.data.resolve import known_preprocessing
 from deconvnet.figures.spectrum_rows import SpectrumRow, spectrum_rows
@@ -89,8 +89,8 @@ class Spectrum(Shown):
         """
         told = (
             f"{self.of.partition('/')[0].capitalize()} of {self.layer} ({self.rank} of a map) over "
-            f"n = {self.n} images drawn at random (random_state {self.random_state}); projections "
-            f"by {self.rectifier}"
+            f"n = {counted(self.n, 'image')} drawn at random (random_state {self.random_state}); "
+            f"projections by {self.rectifier}"
         )
         if self.lowest_of:
             told += (

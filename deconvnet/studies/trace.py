@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deconvnet.arguments import Brief, by, listed
+from deconvnet.arguments import Brief, by, counted, listed
 from deconvnet.figures import TraceRow, trace_column
 from deconvnet.figures.canvas.lettering import digits
 from deconvnet.layers import Rectifier
@@ -158,7 +158,9 @@ def trace(
     net, one = net_of(net, rectifier), Unit.parse(unit) if isinstance(unit, str) else unit
     given = images_of(image, net, preprocessing=preprocessing)
     if len(given) != 1 or one.image != 0:
-        raise ValueError(f"{len(given)} images and {one!r} were given; trace follows one image")
+        raise ValueError(
+            f"{counted(len(given), 'image')} and {one!r} were given; trace follows one image"
+        )
     size = tuple(given.tensor.shape[1:])
     layer = net.graph.find(one.layer)
     geometry = net.geometry(size, [layer])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from deconvnet.arguments import integer
+from deconvnet.arguments import check_each, counted, integer
 from deconvnet.data.given_images import GivenImages
 from deconvnet.graph.frontends import blank, taken
 from deconvnet.mining.exemplars import project_exemplars
@@ -43,13 +43,13 @@ def pixels_of(net: DeconvNet, given: GivenImages) -> Tensor:
 
 
 def one_picture(net: DeconvNet, given: GivenImages) -> Tensor:
-    """One image with two axes, (1, channels, height, width).
+    """One image as the net takes it, (1, channels, height, width).
 
     Raises:
-        ValueError: several, or of other axes.
+        ValueError: several.
     """
-    if len(given) != 1 or net.axes != 2:
-        raise ValueError(f"{len(given)} images of {net.axes} axes were given, expected one picture")
+    if len(given) != 1:
+        raise ValueError(f"{counted(len(given), 'image')} given, expected one")
     return pixels_of(net, given)
 
 
@@ -137,8 +137,8 @@ def classes_of(
             f"{type(net.model).__name__} returns {name} of shape {tuple(value.shape[1:])} for an "
             "image, expected one score a class; give a net with its classifier"
         )
-    if names and len(names) != value.shape[1]:
-        raise ValueError(f"{len(names)} names were given for {value.shape[1]} classes")
+    if names:
+        check_each("names of classes", names, value.shape[1])
     node = net.graph.nodes[name]
     if node.kind.lower().replace("logsoft", "log_soft") in _SOFTMAX:
         name = node.sources[0]

@@ -21,7 +21,7 @@ from deconvnet.units import Box, Exemplar, Unit
 
 from .contributions import contributions
 from .covering import covered, filled
-from .given import images_of, net_of
+from .given import images_of, net_of_pictures
 from .result import Shown
 from .values import grid, layer_of, needed_classes, one_picture, probabilities, stored, values
 
@@ -186,7 +186,7 @@ def why(
         KeyError, IndexError: no such layer or class.
         ValueError: several images, or both classes are the same.
     """
-    net = net_of(net)
+    net = net_of_pictures(net)
     given = images_of(image, net, preprocessing=preprocessing)
     pixels, picture = one_picture(net, given), given.pictures[0]
     known = needed_classes(net, pixels, classes)

@@ -12,7 +12,7 @@ from PIL import Image, ImageStat
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from deconvnet.arguments import brief
+from deconvnet.arguments import brief, counted
 from deconvnet.data import Preprocessing
 
 # Inside scikit-image's wheel: read from there, since ``skimage.data``'s functions may download.
@@ -89,7 +89,7 @@ class Photographs(Dataset[Tensor]):
 
     def __repr__(self) -> str:
         names = list(dict.fromkeys(tile.name for tile in self.tiles))
-        return brief(type(self).__name__, f"{len(self)} tiles of {', '.join(names)}")
+        return brief(type(self).__name__, f"{counted(len(self), 'tile')} of {', '.join(names)}")
 
     def __len__(self) -> int:
         return len(self.tiles)

@@ -4,16 +4,11 @@ import json
 
 import pytest
 
-from tests.support.commands import make_files, said
+from tests.support.commands import said
 from tests.support.drawn_stores import drawn
 
 pytestmark = pytest.mark.filterwarnings("default")
 MODEL = "zoo:zfnet_mini"
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    return make_files(tmp_path_factory.mktemp("cli"))
 
 
 @pytest.fixture(scope="module")

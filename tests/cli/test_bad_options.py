@@ -74,7 +74,7 @@ BAD = {
     f"effective-field {MODEL} photos/cat0.png --layer classifier": "classifier has no positions",
     f"invariance {MODEL} photos/cat0.png --transforms shear": "expected some of translation",
     f"invariance {MODEL} photos/cat0.png --target 367": "target=367 was given",
-    f"correspondence {MODEL} photos/cat0.png --part eye=1,1,9,9": "1 images of 2 axes were given",
+    f"correspondence {MODEL} photos/cat0.png --part eye=1,1,9,9": "1 image given; changes are",
     f"correspondence {MODEL} photos/cat0.png --part eye=1,1,9,97": "inside 96 x 96 pixels",
     f"correspondence {MODEL} photos/cat0.png photos/cat0.png --part eye=1,1,9,9": (
         "--part: boxes: 1, images: 2; give one box for each image"

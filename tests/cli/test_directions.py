@@ -29,7 +29,7 @@ def test_from_a_file_to_a_figure(tmp_path, capfd, monkeypatch):
     assert np.array_equal(own.activation[0], table.activation[7])
     assert "finished already" in "".join(said(capfd, *mine)[1:])
     out = ran(capfd, "info", "a.h5")
-    assert "2 in the channels of 1 layers, mined as channels are" in out
+    assert "2 in the channels of 1 layer, mined as channels are" in out
     assert "verify: " not in ran(capfd, "verify", "a.h5", "--exact", "--random-state", 2)
     drawn = ["--layer", "relu2", "--channels", "0-1", "--of", "directions", "-o"]
     ran(capfd, "exemplars", "a.h5", *drawn, "recomputed.png")

@@ -1,6 +1,7 @@
 """The papers' experiments by the command line: rows, a figure, and how it was made."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from tests.support.commands import make_files, said
 
 pytestmark = pytest.mark.filterwarnings("default")
 MODEL, PHOTO = "zoo:zfnet_mini", "photos/cat0.png"
+UNREADABLE = re.compile(r"\w\(\w+=|\d\.\d*[1-9]\d{3}|\b1 more rows")
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,37 @@ def test_a_command_writes_its_figure_and_gives_its_rows(
         "localize", "localization"
     )
     assert MODEL in made["model"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"occlusion {MODEL} {PHOTO} --stride 20",
+        f"invariance {MODEL} {PHOTO} --transforms scale",
+        f"class-model {MODEL} --target 3 --steps 2",
+        f"sanity {MODEL} {PHOTO} --stages conv1",
+    ],
+)
+def test_a_command_tells_a_person_in_aligned_columns(files, monkeypatch, capfd, command):
+    """The text of a result in Python, with its class and fields, is not for a terminal."""
+    monkeypatch.chdir(files)
+    code, out, err = said(capfd, *command.split(), "-o", "f.png", "--width", "5in")
+    assert code == 0, err
+    *told, last = out.splitlines()
+    head, *rows = told[command.startswith("sanity") :]
+    assert last == "f.png"
+    assert not UNREADABLE.search(out), out
+    rows = [row for row in rows if not row.startswith("…")]
+    assert 1 <= len(rows) <= 10
+    start = head.index(head.split("  ")[-1])  # of the last column
+    assert all(row[start - 1 : start] in (" ", "") for row in rows)
+
+
+@pytest.mark.parametrize(
+    "text", ["Occlusion(name=cat0.png)", "0.00112345", "3.8415", "1 more rows"]
+)
+def test_what_is_not_for_a_person_is_seen(text):
+    assert UNREADABLE.search(text)
 
 
 def test_weights_go_to_the_model_of_their_name(files, tmp_path, monkeypatch, capfd):

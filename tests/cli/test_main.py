@@ -7,16 +7,11 @@ import pytest
 
 from deconvnet import open_store, zoo
 from deconvnet.figures import read_provenance
-from tests.support.commands import make_files, said
+from tests.support.commands import said
 
 pytestmark = pytest.mark.filterwarnings("default")
 MODEL = "zoo:zfnet_mini"
 LAYERS = ("relu2", "relu4", "classifier")
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    return make_files(tmp_path_factory.mktemp("cli"))
 
 
 @pytest.fixture(scope="module")

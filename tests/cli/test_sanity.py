@@ -5,15 +5,10 @@ import json
 import pytest
 
 from deconvnet.figures import read_provenance
-from tests.support.commands import make_files, said
+from tests.support.commands import said
 
 pytestmark = pytest.mark.filterwarnings("default")
 MODEL = "zoo:zfnet_mini"
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    return make_files(tmp_path_factory.mktemp("cli"))
 
 
 def test_it_draws_and_tells(files, capfd):

@@ -147,7 +147,7 @@ WRONG = {
     "names": (
         lambda: read(ARRAYS, names=["a"]),
         ValueError,
-        "1 names were given for 2 images",
+        "names of images: 1 given, expected 2, one for each",
     ),
     "integers": (lambda: read(torch.zeros(3, 4, 4).long()), None, ""),
 }

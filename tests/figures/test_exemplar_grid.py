@@ -81,12 +81,27 @@ def test_small_tiles_are_enlarged_by_a_whole_factor(channels):
     assert np.array_equal(tile, tile[3::7, 3::7].repeat(7, axis=0).repeat(7, axis=1))
 
 
-@pytest.mark.parametrize(("k", "side"), [(1, 1), (2, 2), (4, 2), (5, 3), (9, 3), (10, 4), (16, 4)])
-def test_other_counts_take_the_nearest_square(channels, k, side):
-    patches = arrays(figure2(channels(1, k=k, height=60, width=60)))[1]
-    assert patches.shape[0] == patches.shape[1] == 60 * side + 2 * (side - 1)
-    empty = np.all(patches[-60:, -60:] == round(255 * BLANK))
-    assert empty == (k < side**2)
+@pytest.mark.parametrize(
+    ("k", "rows", "columns"),
+    [(1, 1, 1), (2, 1, 2), (4, 2, 2), (5, 2, 3), (6, 2, 3), (7, 3, 3), (9, 3, 3), (10, 3, 4)],
+)
+@pytest.mark.parametrize(("height", "wide"), [(60, 60), (90, 50)])
+def test_other_counts_take_the_nearest_square(channels, faults, k, rows, columns, height, wide):
+    figure = figure2(channels(2, k=k, height=height, width=wide))
+    patches, gap = arrays(figure)[1], 2
+    assert patches.shape[0] == rows * (height + gap) - gap, "no row is empty"
+    assert patches.shape[1] == columns * (wide + gap) - gap
+    empty = np.all(patches[-height:, -wide:] == round(255 * BLANK))
+    assert empty == (k < rows * columns)
+    assert faults(figure) == []
+
+
+def test_all_blocks_have_the_rows_of_the_longest(channels, faults):
+    given = channels(3, k=9)
+    given[17] = given[17][:4]
+    figure = figure2(given)
+    assert len({block.shape for block in arrays(figure)}) == 1
+    assert faults(figure) == []
 
 
 def test_a_dead_channel_says_so(channels, faults):
@@ -130,7 +145,7 @@ def test_pages_hold_every_channel_once(channels, faults, rows, columns, count):
 
 @pytest.mark.parametrize("size", [20, 60])
 def test_the_places_of_tiles_are_those_of_the_drawing(channels, size):
-    given = channels(5, k=4, height=size, width=size)
+    given = channels(5, k=6, height=size, width=size)
     for number, one in enumerate([one for those in given.values() for one in those]):
         one.patch[:] = number  # each tile has its own shade
     figure = figure2(given, columns=2)
@@ -146,7 +161,7 @@ def test_the_places_of_tiles_are_those_of_the_drawing(channels, size):
                 row = int((y - y0) / (y1 - y0) * block.shape[0])
                 column = int((x - x0) / (x1 - x0) * block.shape[1])
                 seen.append((tuple(block[row, column]), tuple(one.patch[0, 0])))
-    assert len(seen) == 2 * 5 * 4
+    assert len(seen) == 2 * 5 * 6
     assert [shade for shade, _ in seen[1::2]] == [shade for _, shade in seen[1::2]]
 
 

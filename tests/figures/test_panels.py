@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from deconvnet.figures import CurvePanel, HeatPanel, Panel, panels
 from deconvnet.units import Box
@@ -45,6 +46,20 @@ def test_curves_have_axes_of_their_own_and_their_names():
     np.testing.assert_array_equal(axes.lines[1].get_ydata(), [3, 2, 1])
     assert {"cat", "dog", "px", "probability"} <= {t.get_text() for t in figure.axes[0].texts}
     assert len({line.get_color() for line in axes.lines}) == 2
+
+
+@pytest.mark.parametrize("high", [1.0, 1000.0])
+def test_the_vertical_axis_has_room_for_its_name(faults, high):
+    curves = {"cat": [0, high / 2, high]}
+    row = [
+        Panel(np.zeros((9, 9, 3))),
+        CurvePanel([0, 1, 2], curves, "relu1", "px", y_label="relative distance"),
+        CurvePanel([0, 1, 2], curves, "relu2", "px"),
+    ]
+    figure = panels([row], width=6.0)
+    (name,) = [text for text in figure.findobj(Text) if text.get_text() == "relative distance"]
+    assert name.get_rotation() == 90
+    assert [fault for fault in faults(figure) if "relative distance" in fault] == []
 
 
 def test_a_row_without_panels_is_refused():

@@ -235,6 +235,11 @@ def test_every_public_name_is_there_and_documented(module):
     assert set(public.__all__) <= set(dir(public))
 
 
+def test_completion_offers_public_names_and_nothing_else():
+    offered = {*deconvnet.__all__, "adapters", "testing", "zoo"}
+    assert set(dir(deconvnet)) == offered, "not import_module, or what else the file needs"
+
+
 def test_an_unknown_name_is_told():
     with pytest.raises(AttributeError, match="no attribute 'deconvolve'"):
         _ = deconvnet.deconvolve

@@ -181,6 +181,9 @@ class Below(Kept):
         ("two\nlines", "'two\\nlines'"),
         ({1, 2}, "{1, 2}"),
         (3.5, "3.5"),
+        (2 / 3, "0.667"),
+        (np.float32(1e-4 / 3), "3.33e-05"),
+        (0.0001, "0.0001"),
     ],
 )
 def test_values_are_printed_in_short(value, text):

@@ -14,9 +14,8 @@ from deconvnet.mining.embed import embed
 from deconvnet.mining.exemplars import project_exemplars
 from deconvnet.mining.mine import mine
 from deconvnet.store.picture_reading import stored_exemplars
-from tests.support.mined import SIZE, Pictures, Ties
+from tests.support.mined import PREPARED, SIZE, Pictures, Ties
 
-PREPARED = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 LAYERS = ("conv1", "relu", "relu3", "fc2")
 POLICIES = ("deconvnet", "rectgrad(90)")
 

@@ -14,9 +14,8 @@ from deconvnet.mining.verify.verify import verify
 from deconvnet.store.picture_reading import stored_entries
 from deconvnet.store.store import open_store
 from deconvnet.store.user_content import additions
-from tests.support.mined import SIZE, Pictures, Ties, pictures
+from tests.support.mined import Prepared, Ties, pictures
 
-PREPARED = dn.Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 VECTORS = np.array([[0, 0, 1, 0, 0, 0], [-1, -1, -2, -1, -1, -3]], "f4")
 SIZES = {
     "k": 2,
@@ -26,10 +25,6 @@ SIZES = {
     "directions": {"relu1": VECTORS, "conv1": [[0, 1, 0, 0, 0, 0]]},
 }
 RULES = ("deconvnet", "gradient")
-
-
-class Prepared(Pictures):
-    preprocessing = PREPARED
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from deconvnet import Preprocessing, UnmirroredError
+from deconvnet import UnmirroredError
 from deconvnet.cli.commands.mine import duration, size
 from deconvnet.mining.embed import embed
 from deconvnet.mining.estimate import estimate
 from deconvnet.mining.mine import mine
 from deconvnet.mining.run.job import Settings
 from tests.support.commands import make_files, said
-from tests.support.mined import SIZE, Pictures, Ties
+from tests.support.mined import PREPARED, SIZE, Pictures, Ties
 
-PREPARED = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 LAYERS = ("conv1", "relu", "relu3", "fc2")
 
 
@@ -135,7 +134,7 @@ def test_the_command_writes_nothing(tmp_path, capfd, monkeypatch):
     code, out, err = said(capfd, *arguments)
     assert code == 0, err
     words = [line.split() for line in out.splitlines()]
-    assert words[0] == "images 5 in 1 microbatches of 5".split()
+    assert words[0] == "images 5 in 1 microbatch of 5".split()
     assert words[1] == "channels 463 in 2 layers".split()
     assert {"time", "memory", "disk"} <= {line[0] for line in words}
     assert out.splitlines()[-1] == "nothing was written"

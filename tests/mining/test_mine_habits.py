@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import deconvnet.mining.run.microbatches
-from deconvnet import DeconvNet, Preprocessing
+from deconvnet import DeconvNet
 from deconvnet.atomic import write_whole
 from deconvnet.mining.embed import embed
 from deconvnet.mining.estimate import estimate
@@ -17,10 +17,8 @@ from deconvnet.mining.mine import Unfinished, mine
 from deconvnet.mining.run.job import Settings
 from deconvnet.mining.run.microbatches import microbatches
 from deconvnet.mining.verify.verify import verify
-from tests.support.mined import SIZE, Pictures, Ties
+from tests.support.mined import PREPARED, SIZE, Pictures, Ties
 from tests.support.mining_runs import tables
-
-PREPARED = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 @pytest.fixture(scope="module")

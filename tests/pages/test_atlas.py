@@ -185,13 +185,18 @@ def test_what_is_stored_is_not_made_again(embedded, tmp_path, monkeypatch):
     assert {"strongest", "lowest", "spectrum"} <= set(chunk(folder)["units"][0])
 
 
-def test_a_store_of_before_has_the_strongest_alone(embedded, tmp_path):
-    """The lowest and the sample of it have no pictures: they are made, or left out."""
-    with h5py.File(embedded.path, "r+") as file:
+def strongest_alone(store):
+    """The store without the pictures of the lowest and of the sample, as of an older version."""
+    with h5py.File(store.path, "r+") as file:
         for layer in LAYERS:
             for name in ("lowest", "sample"):
                 del file[f"layers/{layer}/{name}/patch"]
-    old = dn.open_store(embedded.path)
+    return dn.open_store(store.path)
+
+
+def test_a_store_of_before_has_the_strongest_alone(embedded, tmp_path):
+    """The lowest and the sample of it have no pictures: they are made, or left out."""
+    old = strongest_alone(embedded)
     result = made(old, tmp_path / "read")
     assert result.notes[0].startswith("no lowest images and no range of a sample: the model or")
     assert not {"lowest", "spectrum"} & set(chunk(result.path)["units"][0])
@@ -277,6 +282,28 @@ def test_another_rule_is_not_mixed_with_what_was_stopped(store, tmp_path, monkey
     other = made(store, tmp_path / "other", rectifiers="guided").path
     for name in names(other):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_recomputed_pictures_are_not_mixed_with_those_stored_since(
+    embedded, tmp_path, monkeypatch, told
+):
+    """The strongest are stored before and after; of the lowest and the sample only after."""
+    embedded = replace(embedded, mined_from=(MODEL, DATA))
+    whole = made(embedded, tmp_path / "whole").path
+    content = embedded.path.read_bytes()
+    old = replace(strongest_alone(embedded), mined_from=(MODEL, DATA))
+    if not told:  # planted: an atlas that does not look at what is stored
+        monkeypatch.setattr(sources.Pictures, "stored", lambda *_: "")
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "index_page", None)
+        with pytest.raises(TypeError):
+            made(old, tmp_path / "atlas")
+    embedded.path.write_bytes(content)
+    one = made(embedded, tmp_path / "atlas").path
+    assert names(one) == names(whole)
+    differing = [n for n in names(whole) if (one / n).read_bytes() != (whole / n).read_bytes()]
+    assert bool(differing) != told, differing
 
 
 def test_the_estimate_is_of_the_right_size(store, tmp_path):

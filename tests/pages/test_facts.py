@@ -54,8 +54,12 @@ def test_channels_alike_are_those_of_corrcoef(store, at_once, monkeypatch):
     assert told[5][1][0] == (7, pytest.approx(-1))
 
 
-def test_of_two_images_no_correlation_is_told(tmp_path):
-    sample = sampled(tmp_path / "top.h5", [[1, 2], [3, 5], [4, 4]])["relu"].sample
+LACKING = [[np.nan, np.nan, 1, 2], [1, 2, np.nan, np.nan], [1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("values", [[[1, 2], [3, 5], [4, 4]], LACKING])
+def test_of_less_than_three_images_no_correlation_is_told(tmp_path, values):
+    sample = sampled(tmp_path / "top.h5", values)["relu"].sample
     assert list(alike(sample)) == 3 * [([], [])]
 
 

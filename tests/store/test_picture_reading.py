@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from deconvnet import Preprocessing, open_store
+from deconvnet import open_store
 from deconvnet.mining.embed import embed
 from deconvnet.mining.mine import mine
 from deconvnet.store import picture_reading
 from deconvnet.store.picture_reading import stored_exemplars
 from tests.store.test_picture_codec import coded, with_size
-from tests.support.mined import SIZE, Pictures, Ties
+from tests.support.mined import PREPARED, SIZE, Pictures, Ties
 
-PREPARED = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 LAYER, PATCH, PROJECTION = "layers/relu", "layers/relu/patch", "layers/relu/projection/deconvnet"
 HUGE = 2**63 - 1
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import deconvnet as dn
 from deconvnet import DeconvNet, Preprocessing, Unit, mine
 from deconvnet.data import Transform
 from deconvnet.studies.compare import compare
@@ -50,6 +51,29 @@ def test_studies_of_a_stores_range_draw_every_kind_of_image(name, tmp_path):
         file = result.save(tmp_path / f"{number}.png", caption=True)
         assert file.stat().st_size > 2000
     assert (results[0].bands is None) == (name not in ("two bands", "four bands"))
+
+
+OF_PICTURES = {
+    "architectures": lambda net, images: dn.architectures({"a": net}, images),
+    "class_model": lambda net, images: dn.class_model(net, 0),
+    "correspondence": lambda net, images: dn.correspondence(net, images, {"eye": images > 0}),
+    "effective_field": dn.effective_field,
+    "evolution": lambda net, images: dn.evolution(net, {}, images, layer=LAYER, channels=[0]),
+    "invariance": dn.invariance,
+    "localize": dn.localize,
+    "occlusion": lambda net, images: dn.occlusion(net, images[:1]),
+    "sanity": dn.sanity,
+    "why": lambda net, images: dn.why(net, images[:1], true=0),
+}
+
+
+@pytest.mark.parametrize("name", OF_PICTURES)
+@pytest.mark.parametrize("kind", ["signal", "video"])
+def test_studies_of_pictures_refuse_other_images_before_any_work(name, kind):
+    one = CASES[kind]()
+    net = DeconvNet(one.model, preprocessing=one.preprocessing)
+    with pytest.raises(ValueError, match=r"takes images of \d ax[ie]s; this study is of pictures"):
+        OF_PICTURES[name](net, torch.stack(one.images[:2]))
 
 
 def test_the_bands_of_a_figure_are_those_that_were_asked_for():

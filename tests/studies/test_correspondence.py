@@ -120,6 +120,9 @@ def test_its_figure():
     words = " ".join(text.get_text() for text in figure.axes[0].texts)
     for one in ("eye", "nose", "random", "Δ =", "null", "2.jpg"):
         assert one in words
+    words = " ".join(text.get_text() for text in result.figure().axes[0].texts)
+    for one in ("Δ:", "null:", "p₀:"):  # without a caption, too, each sign has its key, once
+        assert words.count(one) == 1
 
 
 BAD = {
@@ -140,5 +143,5 @@ def test_bad_masks_are_told_before_any_work(masks, told, monkeypatch):
 
 
 def test_one_image_is_refused():
-    with pytest.raises(ValueError, match="1 images of 2 axes were given; changes are compared"):
+    with pytest.raises(ValueError, match="1 image given; changes are compared"):
         correspondence(MODEL, IMAGES[:1], {"eye": PARTS["eye"][:1]}, preprocessing=PREPARED)

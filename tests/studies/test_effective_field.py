@@ -75,8 +75,9 @@ def test_its_figure_and_table():
     result = effective_field(stack(4, 3), noise(2, 1, 20, 20), layer="3")
     figure = result.figure(width=WIDTH, caption=True)
     words = " ".join(text.get_text() for text in figure.axes[0].texts)
-    assert "exact field 9 x 9" in words
-    assert "central unit, 1 channels, 2 images" in words
+    assert "exact field 9 x 9; centre = 1" in words
+    assert "mean |gradient|, centre = 1" in words
+    assert "central unit, 1 channel, 2 images" in words
     (row,) = result.table()
     assert (row["layer"], row["exact"]) == ("3", result.box.edges)
 

@@ -146,6 +146,7 @@ def test_photographs_are_cropped_after_they_were_moved(tmp_path):
     assert len(figure.axes[0].child_axes) == 3
     words = " ".join(text.get_text() for text in figure.axes[0].texts)
     assert "rows down" in words
+    assert words.count("relative distance") == 2, "one a layer; the probability has its own name"
     assert len(result.table()) == 2 * len(result.transforms["translation"])
 
 
@@ -155,7 +156,7 @@ BAD = {
     "no scale": (dict(transforms={"scale": [0.0]}), ValueError, "expected numbers above 0"),
     "no layer": (dict(layers=["relu9"]), KeyError, "no layer is called 'relu9'"),
     "no class": (dict(target=3), IndexError, "target=3 was given"),
-    "two classes": (dict(target=[0, 1]), ValueError, "2 targets were given for 3 images"),
+    "two classes": (dict(target=[0, 1]), ValueError, "targets of images: 2 given, expected 3"),
 }
 
 

@@ -111,7 +111,7 @@ def test_its_figure_and_table():
 
 
 BAD = {
-    "one box": (dict(boxes=TRUTH[:1]), "1 boxes were given for 2 images"),
+    "one box": (dict(boxes=TRUTH[:1]), "true boxes of images: 1 given, expected 2"),
     "outside": (dict(boxes=[TRUTH[0], (0, 0, 41, 3)]), r"box \(0, 0, 41, 3\) was given, expected"),
     "x before y": (dict(boxes=[TRUTH[0], (3, 12, 20, 60)]), "inside the preprocessed image"),
     "empty": (dict(boxes=[TRUTH[0], (4, 4, 4, 9)]), r"box \(4, 4, 4, 9\)"),
@@ -130,7 +130,7 @@ def test_bad_input_is_told_before_any_work(options, told, monkeypatch):
 def test_no_true_boxes_no_score_and_no_such_class():
     result = localize(Brightness(), SCENES, preprocessing=PLAIN)
     assert result.overlaps == []
-    with pytest.raises(ValueError, match="0 true boxes were given for 2 images"):
+    with pytest.raises(ValueError, match="true boxes of images: 0 given, expected 2"):
         _ = result.max_box_acc
     with pytest.raises(IndexError, match="target=2 was given"):
         localize(Brightness(), SCENES, target=2, preprocessing=PLAIN)

@@ -202,7 +202,7 @@ BAD = {
     "no channel": (dict(channel=5), IndexError, "relu3 has no channel 5; its channels are 0 to 4"),
     "two numbers": (dict(value=(1, 2)), ValueError, "expected one finite number or 3"),
     "a word": (dict(value="white"), ValueError, "use grey, mean, or numbers"),
-    "few names": (dict(classes=["a"]), ValueError, "1 names were given for 3 classes"),
+    "few names": (dict(classes=["a"]), ValueError, "names of classes: 1 given, expected 3"),
 }
 
 
@@ -214,5 +214,5 @@ def test_bad_input_is_told_before_any_work(options, kind, told, monkeypatch):
 
 
 def test_several_images_are_refused():
-    with pytest.raises(ValueError, match="3 images of 2 axes were given, expected one picture"):
+    with pytest.raises(ValueError, match="3 images given, expected one"):
         study.occlusion(MODEL, IMAGES, preprocessing=PREPARED)

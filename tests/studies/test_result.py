@@ -102,20 +102,30 @@ def test_its_repr_is_short_and_names_what_it_holds(shown):
 class Long(Shown):
     names: list
     array: np.ndarray
+    margin: float = 2 / 3
+    several: tuple = (1 / 7, np.float32(1e-7 / 3))
 
     def figure(self, **_):
         return Figure()
 
     def table(self):
-        return [{"image": name, "activation": 1 / 3} for name in self.names]
+        return [{"image": name, "activation": 1 / 3, "all": [1 / 9]} for name in self.names]
 
 
 def test_however_much_it_holds():
     text = repr(Long(["cat\n" * 100] * 1000, np.zeros(10_000)))
     assert len(text) <= 600
     assert len(text.splitlines()) <= 5
-    assert "activation 0.333" in repr(Long(["cat"], np.zeros(1)))
     assert "array" not in text
+
+
+def test_its_numbers_are_rounded_and_counted_but_not_where_they_are_kept():
+    result = Long(["cat"] * 4, np.zeros(1))
+    lines = repr(result).splitlines()
+    assert lines[0].endswith("margin=0.667, several=0.143, 3.33e-08)")
+    assert lines[1] == "  image cat, activation 0.333, all (0.111)"
+    assert lines[-1] == "  … and 1 more row in table()"
+    assert dict(result._told())["margin"] == str(2 / 3), "the metadata of a file keep all digits"
 
 
 def test_what_is_told_of_its_fields():

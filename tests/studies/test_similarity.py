@@ -99,7 +99,7 @@ def test_figure_and_table(store, tmp_path):
     assert "−1.00" in words
     assert "over 40 images" in words
     assert "random_state 3" in words
-    assert "1 channels that are constant" in words
+    assert "left out: 1 channel constant in them" in words
     rows = result.table()
     assert [row["kind"] for row in rows] == 3 * ["similar"] + 3 * ["opposite"]
     assert rows[0]["pair"] == "relu:2,9"
@@ -109,7 +109,7 @@ def test_figure_and_table(store, tmp_path):
 def test_bad_input(tmp_path, store):
     with pytest.raises(KeyError, match="conv9"):
         similarity(store, "conv9")
-    with pytest.raises(ValueError, match="0 channels of relu vary over the sample"):
+    with pytest.raises(ValueError, match="0 of the channels of relu vary over the sample"):
         similarity(sampled(tmp_path / "flat.h5", np.ones((3, 9))), "relu")
     with pytest.raises(ValueError, match="2 images of the sample can be compared"):
         similarity(sampled(tmp_path / "few.h5", RANDOM.normal(size=(3, 2))), "relu")

@@ -119,5 +119,5 @@ def test_bad_input_is_told_before_any_work(options, kind, told, monkeypatch):
     monkeypatch.setattr("deconvnet.studies.why.covered", None)
     with pytest.raises(kind, match=told):
         why(MODEL, IMAGES[0], preprocessing=PREPARED, **options)
-    with pytest.raises(ValueError, match="expected one picture"):
+    with pytest.raises(ValueError, match="given, expected one"):
         why(MODEL, IMAGES, true=OTHERS[0], preprocessing=PREPARED)

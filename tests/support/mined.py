@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deconvnet.data import ImageError
+from deconvnet.data import ImageError, Preprocessing
 
 SIZE = (17, 14)
+PREPARED = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 K = 4
 
 
@@ -127,6 +128,12 @@ class Pictures:
 
     def path(self, index):
         return f"{index}.jpg"
+
+
+class Prepared(Pictures):
+    """Tells how its images were prepared."""
+
+    preprocessing = PREPARED
 
 
 def slow(values, k=K, *, images=None, place=lambda value, position: (-value, position), ties=1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deconvnet.arguments import numeral
@@ -166,8 +166,23 @@ def mined(options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
     return {"store": store, "data": data}
 
 
-def finished(result: Shown, options: argparse.Namespace, loaded: LoadedModel) -> dict[str, Any]:
-    """Save the figure of a study, say in a few lines what it holds, and give all of its rows."""
-    saved(result, options, {"model": loaded.spec, "weights": loaded.weights})
-    said(f"{result!r}\n{options.output}", options)
-    return {"figure": options.output, "rows": result.table()}
+def finished(
+    result: Shown,
+    options: argparse.Namespace,
+    how: dict[str, Any] | LoadedModel,
+    *,
+    told: Sequence[Mapping[str, object]] | None = None,
+) -> dict[str, Any]:
+    """Save the figure of a study, print the first rows of its table, and give all of them.
+
+    Rows that are ``told`` are printed instead.
+    """
+    from deconvnet.cli.text import table
+
+    if not isinstance(how, dict):
+        how = {"model": how.spec, "weights": how.weights}
+    saved(result, options, how)
+    rows = result.table()
+    for line in (*table(rows if told is None else told), options.output):
+        said(line, options)
+    return {"figure": options.output, "rows": rows}

@@ -11,7 +11,7 @@ from deconvnet.arguments import expanded
 from deconvnet.net import DeconvNet
 from deconvnet.studies.architectures import architectures
 
-from . import check, load_model, policies, said, saved, warn_of_usual
+from . import check, finished, load_model, policies, warn_of_usual
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -27,9 +27,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     nets = {name: _net(options, spec, weights.get(name)) for name, spec in models.items()}
     result = architectures(nets, options.data, radius=options.radius)
     files = ", ".join(f"{name}={Path(file).name}" for name, file in weights.items())
-    saved(result, options, {"model": ", ".join(options.models), "weights": files})
-    said(f"{result!r}\n{options.output}", options)
-    return {"figure": options.output, "rows": result.table()}
+    return finished(result, options, {"model": ", ".join(options.models), "weights": files})
 
 
 def _named(option: str, kind: str, given: Sequence[str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
+from deconvnet.arguments import counted
 from deconvnet.cli.mined import mined
 from deconvnet.pages.atlas import atlas, planned
 from deconvnet.pages.estimate import estimate
@@ -38,14 +39,17 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.dry_run:
         plan = planned(store, **how)
         told = estimate(plan)
-        pages = f"{told.files:,} files, about {size(told.bytes)}"
-        said(f"{plan.units:,} units of {len(plan.leaves)} layers: {pages}", options)
+        pages = f"{counted(told.files, 'file')}, about {size(told.bytes)}"
+        said(
+            f"{counted(plan.units, 'unit')} of {counted(len(plan.leaves), 'layer')}: {pages}",
+            options,
+        )
         said(f"time about {duration(told.seconds)}; nothing was written", options)
         return {"dry_run": True, **asdict(told)}
     made = atlas(store, options.output, **how)
     page = made.path / "index.html"
-    told_size = f"{made.units:,} units, {made.photographs:,} photographs, {size(made.bytes)}"
-    said(f"{page}: {told_size}", options)
+    held = counted(made.units, "unit"), counted(made.photographs, "photograph"), size(made.bytes)
+    said(f"{page}: {', '.join(held)}", options)
     for note in made.notes:
         said(f"it has {note}", options)
     said("open it in a browser, or put the folder on any web server", options)

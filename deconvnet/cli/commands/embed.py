@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from deconvnet.arguments import counted
 from deconvnet.data.pictures import Prepares
 from deconvnet.data.resolve import mined_dataset, needed_preprocessing
 from deconvnet.data.samples import first_image
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     rules = sorted({name for each in made.pictures.values() for name in each.projections})
     projections = f"projections by {' and '.join(rules)}" if rules else "no projections"
     size, layers = made.path.stat().st_size, len(made.pictures)
-    kept = f"patches and {projections} of {layers} layers" if layers else "no pictures"
+    kept = f"patches and {projections} of {counted(layers, 'layer')}" if layers else "no pictures"
     said(f"{target}: {kept}, {size:,} bytes", options)
     return {"store": target, "bytes": size, "projections": rules}
 

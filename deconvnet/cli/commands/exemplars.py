@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from deconvnet.arguments import counted
 from deconvnet.cli.mined import Mined, mined
 from deconvnet.mining.stored_rules import stored_name
 from deconvnet.store.picture_reading import pictures_at
@@ -51,7 +52,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "model_fingerprint": store.attributes.get("model_fingerprint", ""),
     }
     saved(result, options, how)
-    said(f"{options.output}: {len(channels)} {result.of} of {layer}", options)
+    drawn = counted(len(channels), result.of.removesuffix("s"))
+    said(f"{options.output}: {drawn} of {layer}", options)
     if stored:
         said("drawn from the pictures in the store; --recompute uses model and data", options)
     made = "stored" if stored else "recomputed"

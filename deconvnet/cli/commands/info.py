@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from deconvnet.arguments import by
+from deconvnet.arguments import by, counted
 from deconvnet.cli.text import columns, first, printable
 from deconvnet.store.format import MAX
 from deconvnet.store.picture_index import PictureIndex
@@ -89,7 +89,7 @@ def lines(store: Store, description: Mapping[str, Any]) -> Iterable[str]:
     yield from columns([HEAD, *starmap(_row, description["layers"].items())], right=True)
     if store.failed:
         yield ""
-        yield f"{len(store.failed)} images could not be used:"
+        yield f"{counted(len(store.failed), 'image')} could not be used:"
         failed = [f"{f.index}  {printable(f.path)}: {printable(f.reason)}" for f in store.failed]
         yield from first(failed, SHOWN, others="--json lists them all")
 
@@ -107,9 +107,10 @@ def _facts(store: Store, description: Mapping[str, Any]) -> Iterable[tuple[str, 
         if description["dead"]
         else "none of which is dead"
     )
+    channels = counted(description["channels"], "channel")
     yield (
         "kept",
-        f"the {facts['k']} strongest images of {description['channels']} channels, {alive}",
+        f"the {facts['k']} strongest images of {channels}, {alive}",
     )
     yield from _ranges(facts, description["layers"])
     if "input_size" in facts:
@@ -134,11 +135,11 @@ def _ranges(
         yield "ranked by", f"the {facts['rank']} of a map"
     tied = sum(layer["tied"] or 0 for layer in layers.values())
     if tied:
-        yield "ties", f"in {tied} channels more images are as strong as the last"
+        yield "ties", f"in {counted(tied, 'channel')} more images are as strong as the last"
     if facts.get("lowest"):
         told = {name: layer["lowest"] for name, layer in layers.items()}
         fed = sum(low["of"] != name for name, low in told.items())
-        also = f", in {fed} layers of what feeds the rectifier" if fed else ""
+        also = f", in {counted(fed, 'layer')} of what feeds the rectifier" if fed else ""
         yield "lowest", f"the {facts['lowest']} lowest images of every channel{also}"
     if facts.get("sample"):
         drawn = f"{facts['sample']} images drawn with random state {facts.get('random_state', 0)}"
@@ -146,7 +147,7 @@ def _ranges(
 
     directed = [sum(layer["directions"].values()) for layer in layers.values()]
     if any(directed):
-        where = f"{sum(map(bool, directed))} layers"
+        where = counted(sum(map(bool, directed)), "layer")
         yield "directions", f"{sum(directed)} in the channels of {where}, mined as channels are"
 
 

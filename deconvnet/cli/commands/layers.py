@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from deconvnet.arguments import by
+from deconvnet.arguments import by, counted
 from deconvnet.cli.text import columns
 from deconvnet.net import DeconvNet
 from deconvnet.projection import receptive_field, unruled
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     rectifier = str(net.policies.rectifier)
     if not options.json:
         said(_table(rows, rectifier), options)
-        shown = f"{len(rows)} of {len(every)} layers, for images of {by(size)}"
+        shown = f"{len(rows)} of {counted(len(every), 'layer')}, for images of {by(size)}"
         box = "box: top, left, bottom, right of what the central unit sees"
         said(f"\n{shown}; {box}", options)
         said("field, stride and box in pixels; a field is at most the image", options)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from deconvnet.arguments import counted
 from deconvnet.mining.run.merge import merge, parts_in
 from deconvnet.mining.source import the_model
 from deconvnet.store.store import Store
@@ -19,7 +20,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     facts = dict(parts[0].request.attributes)
     loaded = the_model(Store(Path(options.parts), facts, {}, {}), options.model, options.weights)
     store = merge(options.parts, options.output, loaded.model, max_bad=options.max_bad)
-    seen = store.attributes["images_seen"]
-    said(f"{options.output}: {len(parts)} parts over {seen} images", options)
+    seen: Any = store.attributes["images_seen"]
+    said(f"{options.output}: {counted(len(parts), 'part')} over {counted(seen, 'image')}", options)
     said(f"the parts in {options.parts} are no longer needed", options)
     return {"store": options.output, "layers": list(store.layers), **store.attributes}

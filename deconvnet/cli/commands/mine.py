@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from deconvnet.arguments import expanded
+from deconvnet.arguments import counted, expanded
 from deconvnet.cli.long_runs import device_of, interruptible, shard_of
 from deconvnet.cli.text import first
 from deconvnet.data.resolve import anchored, check_spec, dataset
@@ -96,9 +96,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         )
     if options.store_patches or options.store_projections:
         store = illustrate(store, loaded, data, options)
-    units = sum(table.channels for table in store.layers.values())
+    units = counted(sum(table.channels for table in store.layers.values()), "unit")
     seen: Any = store.attributes["images_seen"]
-    said(f"{options.output}: top {options.k} of {units} units over {seen} images", options)
+    said(f"{options.output}: top {options.k} of {units} over {counted(seen, 'image')}", options)
     for line in left_out(store.failed, seen):
         said(line, options)
     maps = [name for name, table in store.layers.items() if max(table.size, default=1) > 1]
@@ -124,7 +124,8 @@ def _trained(loaded: LoadedModel, data: Any) -> list[str] | None:
 def left_out(failed: Sequence[Failed], seen: int) -> Iterator[str]:
     """Lines of text on the images that could not be used, and why."""
     if failed:
-        yield f"left out: {len(failed)} of {len(failed) + seen} images, which cannot be used"
+        every = counted(len(failed) + seen, "image")
+        yield f"left out: {len(failed)} of {every}, which cannot be used"
     yield from first(
         [each.said for each in failed], TOLD, others="the store has them all in /failed"
     )
@@ -174,8 +175,9 @@ def _estimate_lines(estimated: Estimate, output: str) -> Iterator[str]:
     """The estimate as lines of text."""
     batches, batch = estimated.microbatches
     channels = sum(estimated.channels.values())
-    yield f"images    {estimated.images:,} in {batches:,} microbatches of {batch}"
-    yield f"channels  {channels:,} in {len(estimated.channels)} layers"
+    times = counted(batches, "microbatch", "microbatches")
+    yield f"images    {estimated.images:,} in {times} of {batch}"
+    yield f"channels  {channels:,} in {counted(len(estimated.channels), 'layer')}"
     mining, pictures = estimated.seconds["mining"], estimated.seconds["pictures"]
     each = f"{mining / batches:.2f} s a microbatch"
     yield f"time      about {duration(mining)} in one process ({each})"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
+from deconvnet.arguments import numeral
 from deconvnet.studies.sanity import sanity
 from deconvnet.units import Unit
 
-from . import finished, load_net, trained_classes
+from . import finished, load_net, said, trained_classes
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -32,4 +34,18 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         preprocessing=loaded.preprocessing,
         classes=() if isinstance(target, Unit) else trained_classes(loaded),
     )
-    return {**finished(result, options, loaded), "scores": result.scores()}
+    said(result.line(*result.rectifiers), options)
+    scores = result.scores()
+    made = finished(result, options, loaded, told=[_with_intervals(row) for row in scores])
+    return {**made, "scores": scores}
+
+
+def _with_intervals(row: Mapping[str, Any]) -> dict[str, str]:
+    """Each score together with its 95 % confidence interval."""
+    return {
+        name: f"{numeral(value)} ({numeral(row[f'{name}_low'])} to {numeral(row[f'{name}_high'])})"
+        if f"{name}_low" in row
+        else str(value)
+        for name, value in row.items()
+        if not name.endswith(("_low", "_high"))
+    }

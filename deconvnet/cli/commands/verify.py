@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterable
 from typing import Any
 
+from deconvnet.arguments import counted
 from deconvnet.cli.long_runs import device_of
 from deconvnet.cli.text import first
 from deconvnet.data.resolve import mined_dataset
@@ -43,9 +44,10 @@ def lines(store: Store, result: Verification) -> Iterable[str]:
     """The result as text: a line for each kind of mismatch, and a few examples of it."""
     tables = [each for table in store.values() for each in table.every.values()]
     entries = sum(int((each.images >= 0).sum()) for each in tables)
+    every, images = counted(entries, "entry", "entries"), counted(result.images, "image")
     yield (
-        f"{result.checked} of {entries} entries (random state {result.random_state}) recomputed "
-        f"over {result.images} images: {result.equal} activations are equal bit for bit, compared "
+        f"{result.checked} of {every} (random state {result.random_state}) recomputed over "
+        f"{images}; activations that are equal bit for bit: {result.equal}; all are compared "
         f"within {result.tolerance:g} of each layer's greatest"
     )
     if result.pictures:

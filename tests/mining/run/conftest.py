@@ -1,8 +1,10 @@
-"""Signals as a terminal gives them to a process."""
+"""Signals as a terminal gives them to a process, and images behind one open file."""
 
 import signal
 
 import pytest
+
+from tests.support.lazy_readers import Raw, the_images
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -18,3 +20,12 @@ def heard():
     yield
     for number, handler in earlier.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Images that are read from one file, which stays open."""
+    Raw.write(tmp_path / "raw", the_images())
+    data = Raw(tmp_path / "raw")
+    yield data
+    data.close()

@@ -78,14 +78,6 @@ def test_the_data_set_is_read_by_readers_alone(tmp_path, workers):
 # --- handles that were open before ---------------------------------------------------------------
 
 
-@pytest.fixture
-def raw(tmp_path):
-    Raw.write(tmp_path / "raw", the_images())
-    data = Raw(tmp_path / "raw")
-    yield data
-    data.close()
-
-
 on_linux = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc")
 
 

@@ -20,14 +20,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def raw(tmp_path):
-    Raw.write(tmp_path / "raw", the_images())
-    data = Raw(tmp_path / "raw")
-    yield data
-    data.close()
-
-
 class Garbling(Raw):
     """What shared positions do, where nothing can see them: odd images are read wrong.
 

@@ -7,15 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from deconvnet import Preprocessing
 from deconvnet.mining.embed import embed
 from deconvnet.mining.mine import mine
 from deconvnet.mining.run.microbatches import Microbatch
 from deconvnet.mining.verify import recompute
 from deconvnet.mining.verify.verify import verify
-from tests.support.mined import SIZE, Pictures
+from tests.support.mined import PREPARED, SIZE, Prepared
 
-PREPARED = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 COUNT = 30
 MANY = 300  # more than stand in the tables, so that not all are run again
 
@@ -32,10 +30,6 @@ class ByRow(nn.Module):
     def forward(self, x):
         y = self.fc(self.conv(x).relu().amax((2, 3)))
         return y + self.rows[: y.shape[0]]
-
-
-class Prepared(Pictures):
-    preprocessing = PREPARED
 
 
 def the_work(path, batch_size, *, step=1e-7, broken=(), count=COUNT):

@@ -10,18 +10,11 @@ from deconvnet import Preprocessing
 from deconvnet.mining.mine import Source, mine
 from deconvnet.mining.verify.verify import verify
 from deconvnet.store.store import Failed, open_store
-from tests.support.mined import SIZE, Pictures, Ties, pictures
+from tests.support.mined import SIZE, Pictures, Prepared, Ties, pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*activations were NaN:UserWarning")
 LAYERS = ("conv1", "relu1", "relu3", "fc2")
-PREPARED = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 OTHER = Preprocessing(SIZE, None, (0.4, 0.5, 0.5), (0.5, 0.5, 0.5))
-
-
-class Prepared(Pictures):
-    """Tells how its images were prepared."""
-
-    preprocessing = PREPARED
 
 
 @pytest.fixture(scope="module")

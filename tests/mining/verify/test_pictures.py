@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from deconvnet import Preprocessing, open_store
+from deconvnet import open_store
 from deconvnet.mining.embed import embed
 from deconvnet.mining.mine import Source, mine
 from deconvnet.mining.verify.verify import verify
-from tests.support.mined import SIZE, Pictures, Ties
+from tests.support.mined import PREPARED, SIZE, Pictures, Ties
 
 ALL = 10_000  # more than there are entries
-PREPARED = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 @pytest.fixture(scope="module")

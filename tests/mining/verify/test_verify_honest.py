@@ -7,23 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from deconvnet import Preprocessing
 from deconvnet.mining.embed import embed
 from deconvnet.mining.mine import Source, mine
 from deconvnet.mining.verify.verify import verify
 from deconvnet.store.picture_reading import stored_exemplars
 from deconvnet.store.store import open_store, write_store
-from tests.support.mined import SIZE, Pictures, Ties, pictures
+from tests.support.mined import PREPARED, SIZE, Pictures, Prepared, Ties, pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*activations were NaN:UserWarning")
 LAYERS = ("conv1", "relu1", "relu3", "fc2")
-PREPARED = Preprocessing(SIZE, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-
-
-class Prepared(Pictures):
-    """Tells how its images were prepared."""
-
-    preprocessing = PREPARED
 
 
 @pytest.fixture(scope="module")
