@@ -90,12 +90,20 @@ class Graph:
         Among them are calls whose result nobody reads, of functions of the model's own on values
         that are needed: they can only have been made for what they write.
         """
-        wanted = self._needed(set(names))
-        for node in self:
-            if node.name not in wanted and node.name in self._for_effect:
-                if not wanted.isdisjoint(node.sources):
-                    wanted |= self._needed({node.name})
-        return [node for node in self if node.name in wanted]
+        asked = frozenset(names)
+        if asked not in self._nodes_upto:
+            wanted = self._needed(set(asked))
+            for node in self:
+                if node.name not in wanted and node.name in self._for_effect:
+                    if not wanted.isdisjoint(node.sources):
+                        wanted |= self._needed({node.name})
+            self._nodes_upto[asked] = [node for node in self if node.name in wanted]
+        return list(self._nodes_upto[asked])
+
+    @cached_property
+    def _nodes_upto(self) -> dict[frozenset[str], list[Node]]:
+        """What ``upto`` gave for some names."""
+        return {}
 
     def _needed(self, names: set[str]) -> set[str]:
         wanted = set(names)

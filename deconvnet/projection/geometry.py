@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -71,12 +72,12 @@ class Geometry(Brief):
         """How many images the sizes are of."""
         return self.sizes[self.input][0]
 
-    @property
+    @cached_property
     def per_sample(self) -> bool:
         """True if every node is known to keep the images of the batch apart."""
         return all(step.per_sample for step in self.steps)
 
-    @property
+    @cached_property
     def apart(self) -> bool:
         """True if signals of an image come back to it alone, so that rows can be taken.
 
