@@ -5,30 +5,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-_CACHED = 2**18  # activations reduced at a time and thread
 _GATHERED = 2**22  # activations copied at a time when positions are looked up
 
 
 def maxima_and_sums(activations: Tensor, places: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Maxima and sums of maps, both (batch, channels); a maximum beside NaN may be anything.
 
-    Both are taken of each part while it is in the cache. The bits of floats that are not negative
-    are in the order of the floats, and integers are compared faster; a map whose greatest integer
-    is negative has no float above -0.0.
+    Each is one operation on the whole batch. Parts that fit into the cache are no slower on one
+    thread; but several threads wait for each other after every operation, and where other
+    processes use the same cores, each wait may last as long as another process's turn.
     """
-    if activations.device.type != "cpu" or activations.dtype != torch.float32:
-        return activations.amax(places), activations.sum(places, dtype=torch.float32)
-    integers = activations.view(torch.int32)
-    size = max(1, _CACHED * torch.get_num_threads() // max(1, activations[0].numel()))
-    parts = [slice(start, start + size) for start in range(0, len(activations), size)]
-    reduced = [(integers[some].amax(places), activations[some].sum(places)) for some in parts]
-    bits, sums = (torch.cat(each) for each in zip(*reduced, strict=True))
-    below = (bits < 0).nonzero(as_tuple=True)
-    if 4 * len(below[0]) > bits.numel():
-        return activations.amax(places), sums
-    maxima = bits.view(torch.float32)
-    maxima[below] = activations[below].flatten(1).amax(1)
-    return maxima, sums
+    return activations.amax(places), activations.sum(places, dtype=torch.float32)
 
 
 def minima(activations: Tensor) -> Tensor:
@@ -77,11 +64,18 @@ def _mean(maps: Tensor) -> Tensor:
     return (maps.double().masked_fill(nan, 0.0).sum(1) / (~nan).sum(1)).float()
 
 
+def entries(values: Tensor, rows: Tensor, channels: Tensor) -> Tensor:
+    """Some of the values (batch, channels), which indexing would share among threads."""
+    return values.reshape(-1).index_select(0, rows * values.shape[1] + channels)
+
+
 def first_positions(
     activations: Tensor, values: Tensor, *, rows: Tensor, channels: Tensor
 ) -> Tensor:
     """Where each of these maps first holds its value; ``argmax`` would stop at a NaN."""
-    maps = activations if activations.ndim > 2 else activations[..., None]
+    if activations.ndim == 2:
+        return torch.zeros_like(rows)
+    maps = activations
     device, size = maps.device, max(1, _GATHERED // max(1, maps[0, 0].numel()))
     places = [torch.empty(0, dtype=torch.int64, device=rows.device)]
     for start in range(0, len(rows), size):
