@@ -175,6 +175,7 @@ class Job:
             self.request.batch,
             size=tuple(self.image.shape[1:]),
             dtype=self.image.dtype,
+            layout=str(self.request.attributes["layout"]),
             workers=self.workers if workers is None else workers,
             groups=groups,
             signals=self.signals,
