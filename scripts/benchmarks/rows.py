@@ -7,8 +7,11 @@ from .mining import Mining
 from .occluding import Occluded
 from .projections import Projections
 from .ranges import Deep, Ranges
+from .reading import Reading
 
-Row = Projections | Mining | ManyUnits | Occluded | Ranges | Deep  # a class each, with a table
+Row = (
+    Projections | Mining | ManyUnits | Occluded | Reading | Ranges | Deep
+)  # a class each, with a table
 
 
 def _layer(network: str, layer: str, module: str = "") -> list[Row]:
@@ -31,6 +34,8 @@ ROWS: list[Row] = [
     *_layer("densenet121", "features.transition2.relu"),
     Mining("alexnet", batches=12, batch=64),
     Mining("vgg16", batches=4, batch=16),
+    Reading("alexnet", batches=7, batch=64),
+    Reading("vgg16", batches=5, batch=16),
     Occluded("alexnet"),
     Occluded("vgg16", stride=44, positions=5),
     Occluded("resnet50", stride=44, positions=5),
