@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from .memory import ManyUnits
 from .mining import Mining
+from .mining_files import Reading
 from .occluding import Occluded
 from .projections import Projections
 from .ranges import Deep, Ranges
-from .reading import Reading
 
 Row = (
     Projections | Mining | ManyUnits | Occluded | Reading | Ranges | Deep

@@ -6,10 +6,10 @@ from PIL import Image
 import deconvnet
 from deconvnet import Preprocessing
 from deconvnet.data import ImageFolder
-from scripts.benchmarks import reading
+from scripts.benchmarks import mining_files
 from scripts.benchmarks.timing import Setup
 
-ROW = reading.Reading("tiny", batches=3, batch=5)
+ROW = mining_files.Reading("tiny", batches=3, batch=5)
 SMALL = Preprocessing((20, 20), 20)
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
@@ -20,7 +20,7 @@ pytestmark = [
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "files").mkdir()
-    reading.write(tmp_path / "files", 15)
+    mining_files.write(tmp_path / "files", 15)
     return tmp_path / "files"
 
 
@@ -32,16 +32,19 @@ def test_files_are_photographs_of_one_size_and_none_is_another(folder):
 
 
 def test_all_sides_are_timed(tiny, folder):
-    found = reading.timed(tiny, folder, ROW, Setup(rounds=2), SMALL)
-    sides = {reading.FORWARD, *(side for n in reading.READERS for side in reading._sides(n))}
+    found = mining_files.timed(tiny, folder, ROW, Setup(rounds=2), SMALL)
+    sides = {
+        mining_files.FORWARD,
+        *(side for n in mining_files.READERS for side in mining_files._sides(n)),
+    }
     assert set(found["seconds"]) == sides
     assert all(len(told) == 2 and min(told) > 0 for told in found["seconds"].values())
-    assert set(found["once"]) == {reading._sides(n)[0] for n in reading.READERS}
+    assert set(found["once"]) == {mining_files._sides(n)[0] for n in mining_files.READERS}
     shown = [
         cell({**found, "batches": 3, "batch": 5, "network": "t"}) for cell in ROW.columns.values()
     ]
     assert shown[:2] == ["t", "3 × 5"]
-    assert len(shown) == 3 + 3 * len(reading.READERS) + 2
+    assert len(shown) == 3 + 3 * len(mining_files.READERS) + 2
     assert (ROW.key, ROW.quick().batches) == ("tiny,mining,reading", 3)
 
 
@@ -58,9 +61,9 @@ def test_images_that_differ_are_not_timed(tiny, folder, monkeypatch):
         def __getitem__(self, index):
             return super().__getitem__(index) + (index == 4)
 
-    monkeypatch.setattr(reading, "ImageFolder", Brighter)
+    monkeypatch.setattr(mining_files, "ImageFolder", Brighter)
     with pytest.raises(ValueError, match="image 4 as we read it"):
-        reading.timed(tiny, folder, ROW, Setup(rounds=1), SMALL)
+        mining_files.timed(tiny, folder, ROW, Setup(rounds=1), SMALL)
 
 
 def test_tables_that_differ_are_not_timed(tiny, folder, monkeypatch):
@@ -70,6 +73,6 @@ def test_tables_that_differ_are_not_timed(tiny, folder, monkeypatch):
         other = Preprocessing((20, 20), 21)
         return mine(model, data, *arguments, preprocessing=other, **options)
 
-    monkeypatch.setattr(reading.deconvnet, "mine", others, raising=False)
+    monkeypatch.setattr(mining_files.deconvnet, "mine", others, raising=False)
     with pytest.raises(ValueError, match="by a plain script differ"):
-        reading.timed(tiny, folder, ROW, Setup(rounds=1), SMALL)
+        mining_files.timed(tiny, folder, ROW, Setup(rounds=1), SMALL)
