@@ -9,9 +9,7 @@ from .occluding import Occluded
 from .projections import Projections
 from .ranges import Deep, Ranges
 
-Row = (
-    Projections | Mining | ManyUnits | Occluded | Reading | Ranges | Deep
-)  # a class each, with a table
+Row = Projections | Mining | Reading | ManyUnits | Occluded | Ranges | Deep  # a table of each
 
 
 def _layer(network: str, layer: str, module: str = "") -> list[Row]:
