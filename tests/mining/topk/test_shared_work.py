@@ -74,3 +74,21 @@ def test_many_keys_are_sorted_as_one(monkeypatch):
     TopK(256, 9).update(torch.rand(64, 256), torch.arange(64))
     TopK(600, 9).update(torch.rand(64, 600), torch.arange(64))
     assert rows == [4096, 256, 448, 152]
+
+
+@pytest.mark.parametrize("shared", [1, 300, 10**9])
+def test_parts_make_the_same_table(monkeypatch, shared):
+    """Whole numbers, which tie; NaN; the second batch again, which is older than the newest."""
+    g = torch.Generator().manual_seed(0)
+    maps = torch.randn(48, 70, 3, 3, generator=g).round()
+    maps[torch.rand(maps.shape, generator=g) < 0.05] = torch.nan
+    tables = []
+    for numbers in (2**15 - 1, shared):
+        monkeypatch.setattr("deconvnet.mining.topk.ranking._SHARED", numbers)
+        monkeypatch.setattr("deconvnet.mining.topk.ranking._PARTS", 100)
+        top = TopK(70, 4)
+        for start in (0, 32, 16, 32):
+            top.update(maps[start : start + 16], torch.arange(start, start + 16))
+        tables.append(top.state())
+    assert all(torch.equal(one, tables[1][name]) for name, one in tables[0].items())
+    assert (tables[0]["ties"] > 0).any()
