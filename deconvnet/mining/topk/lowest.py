@@ -39,7 +39,9 @@ class Lowest:
 
         def locate(rows: Tensor, channels: Tensor) -> Tensor:
             at = entries(least, rows, channels)
-            where = first_positions(activations, at, rows=rows, channels=channels)
+            where = first_positions(
+                activations, at, rows=rows, channels=channels, extreme=torch.amin
+            )
             return places_of(where, at)
 
         self.ranking.take(0.0 - values, images.to(device), locate)  # never -0.0
