@@ -111,11 +111,11 @@ def _by_lines(
     if last.ndim < 4 or not last.is_contiguous():
         return None
     every = last.view(len(maps), -1, *last.shape[-2:])  # (batch, lines, wide, channels)
-    lines = extreme(every, 2)
+    rows, channels, wanted = rows.to(maps.device), channels.to(maps.device), values[:, None]
+    lines = extreme(every, 2)[rows, :, channels]  # (entries, lines)
     if lines.isnan().any():
         return None
-    rows, channels, wanted = rows.to(maps.device), channels.to(maps.device), values[:, None]
-    line = _first(lines[rows, :, channels] == wanted)
+    line = _first(lines == wanted)
     within = every[rows, line, :, channels] == wanted
     return line * every.shape[2] + _first(within) if within.any(1).all() else None
 
