@@ -86,9 +86,9 @@ def first_positions(
         return torch.zeros_like(rows)
     maps = activations
     if _READ * len(rows) >= len(maps) * maps.shape[1]:
-        found = _by_lines(maps, values.to(maps.device, maps.dtype), rows, channels, extreme)
-        if found is not None:
-            return found.to(rows.device)
+        positions = _by_lines(maps, values.to(maps.device, maps.dtype), rows, channels, extreme)
+        if positions is not None:
+            return positions.to(rows.device)
     device, size = maps.device, max(1, _GATHERED // max(1, maps[0, 0].numel()))
     places = [torch.empty(0, dtype=torch.int64, device=rows.device)]
     for start in range(0, len(rows), size):
