@@ -81,15 +81,23 @@ def read_item(dataset: Any, index: int) -> Any:
     """Read an item: its image, the reason as text if it is unreadable, or an exception.
 
     The exception is handed on, and raised by ``checked``: a process that reads ahead would wrap
-    its traceback around it. The image is a copy: some data sets fill one tensor again and again.
-    It is read with one thread, as PyTorch does in a process that reads ahead: the last bits of a
-    mean over a large image depend on it.
+    its traceback around it. The image is a copy, which stays what it is.
+    """
+    item = lent_item(dataset, index)
+    return item.clone() if isinstance(item, Tensor) else item
+
+
+def lent_item(dataset: Any, index: int) -> Any:
+    """An item as ``read_item`` gives it, whose image is good until the next is read.
+
+    Some data sets fill one tensor again and again. It is read with one thread, as PyTorch does in
+    a process that reads ahead: the last bits of a mean over a large image depend on it.
     """
     try:
         with threads_of_cpu(1):
             item = dataset[index]
         image = _image_of(item)
-        return image.detach().clone() if isinstance(image, Tensor) else item
+        return image.detach() if isinstance(image, Tensor) else item
     except Exception as error:  # somebody else's code may raise anything
         if unreadable(error):
             return " ".join(str(error).split()) or type(error).__name__

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from .memory import ManyUnits
 from .mining import Mining
+from .mining_files import Reading
 from .occluding import Occluded
 from .projections import Projections
 from .ranges import Deep, Ranges
 
-Row = Projections | Mining | ManyUnits | Occluded | Ranges | Deep  # a class each, with a table
+Row = Projections | Mining | Reading | ManyUnits | Occluded | Ranges | Deep  # a table of each
 
 
 def _layer(network: str, layer: str, module: str = "") -> list[Row]:
@@ -31,6 +32,8 @@ ROWS: list[Row] = [
     *_layer("densenet121", "features.transition2.relu"),
     Mining("alexnet", batches=12, batch=64),
     Mining("vgg16", batches=4, batch=16),
+    Reading("alexnet", batches=7, batch=64),
+    Reading("vgg16", batches=5, batch=16),
     Occluded("alexnet"),
     Occluded("vgg16", stride=44, positions=5),
     Occluded("resnet50", stride=44, positions=5),

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to run this file by its path
 
+from deconvnet.mining.run.processors import usable_processors
 from scripts.benchmarks.results import load, markdown, save, this_machine
 from scripts.benchmarks.rows import ROWS
 from scripts.benchmarks.timing import Setup
@@ -83,9 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", default=[], metavar="WORDS",
                         help="rows with all of these words, such as vgg16,features.22 or "
                         "alexnet,mining or guided or memory; may be given again")  # fmt: skip
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parser.add_argument("--rounds", type=int, default=3, help="(%(default)s)")
-    parser.add_argument("--threads", type=int, default=cores, help="default: all cores")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=usable_processors(),
+        help="of PyTorch; default: all processors that a container's quota allows",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--weights", help="a state dict of VGG-16; default: seeded weights")
     parser.add_argument("--quick", action="store_true", help="few units, to see that it runs")

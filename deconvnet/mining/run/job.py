@@ -33,7 +33,7 @@ from .lowest_of import lowest_of
 from .microbatches import Microbatch, layout_for, microbatches
 from .minable_layers import chosen
 from .part import Part
-from .processors import usable_threads
+from .processors import usable_threads, warn_of_readers
 from .readers import ask, ignore_interrupts
 from .request import Request
 
@@ -110,6 +110,7 @@ class Job:
 
         ``told`` is what the caller says of model, weights, data set and transform.
         """
+        warn_of_readers(settings.workers)
         graphs = Graphs(model)
         held = Checked.if_asked(graphs, settings.check)
         image, data_fingerprint = _looked_at(dataset, settings.workers, signals)
@@ -175,6 +176,7 @@ class Job:
             self.request.batch,
             size=tuple(self.image.shape[1:]),
             dtype=self.image.dtype,
+            layout=str(self.request.attributes["layout"]),
             workers=self.workers if workers is None else workers,
             groups=groups,
             signals=self.signals,

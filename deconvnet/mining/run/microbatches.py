@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deconvnet.data.samples import checked, read_item
+from deconvnet.data.samples import checked, lent_item
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import hooks_see
 from deconvnet.graph.interpreter import execute, plain
 from deconvnet.graph.kept_parameters import run_kept
-from deconvnet.graph.modes import evaluation
+from deconvnet.graph.modes import evaluation, threads_of_cpu
 from deconvnet.layers.crop import layout as layout_of
 from deconvnet.projection.seeds import responses
 
@@ -53,6 +53,7 @@ def microbatches(
     *,
     size: tuple[int, ...],
     dtype: torch.dtype,
+    layout: str = CONTIGUOUS,
     workers: int = 0,
     groups: Iterable[Sequence[int]] | None = None,
     signals: Callable[[int], None] = ignore_interrupts,
@@ -64,6 +65,7 @@ def microbatches(
         batch_size: rows of every microbatch.
         size: (channels, *size) of one image.
         dtype: what the model takes.
+        layout: of the images in memory, which changes no value; see ``layout_for``.
         workers: processes that read ahead; what they read does not depend on how many they are.
         groups: the images of each microbatch, ascending, no two of them of one row (``groups_of``,
             ``by_row``); by default the whole data set in order.
@@ -72,8 +74,8 @@ def microbatches(
     if groups is None:
         total = len(dataset)
         groups = groups_of(range(-(-total // batch_size)), batch_size, total)
-    numbered, stacked = _Numbered(dataset), _Stacked(batch_size, size, dtype)
-    with reading(numbered, groups, stacked, workers=workers, signals=signals) as batches:
+    made = _Made(dataset, (batch_size, *size), dtype=dtype, layout=layout)
+    with reading(made, groups, workers=workers, signals=signals) as batches:
         for batch in batches:
             if isinstance(batch, Exception):
                 raise batch
@@ -102,41 +104,43 @@ def by_row(images: Iterable[int], batch_size: int) -> list[list[int]]:
     return groups
 
 
-class _Numbered(Handed):
-    """Items with their index; for an image that can't be read, the reason as text."""
-
-    def __getitem__(self, index: int) -> tuple[int, Any]:
-        return index, read_item(self.dataset, index)
-
-
-@dataclass(frozen=True)
-class _Stacked:
-    """Stacks a microbatch in the process that reads its images.
+class _Made(Handed):
+    """Microbatches, each made by the process that reads its images.
 
     A process then sends one tensor: for single images, several processes would open more files
-    than most systems allow.
+    than most systems allow. Every image is copied into its row before the next is read: some data
+    sets fill one tensor again and again.
     """
 
-    batch_size: int
-    size: tuple[int, ...]
-    dtype: torch.dtype
+    def __init__(
+        self, dataset: Any, shape: tuple[int, ...], *, dtype: torch.dtype, layout: str
+    ) -> None:
+        super().__init__(dataset)
+        self.shape, self.dtype = shape, dtype
+        self.format = _format_of(layout)
 
-    def __call__(self, items: Sequence[tuple[int, Any]]) -> Microbatch | Exception:
-        images = torch.zeros((self.batch_size, *self.size), dtype=self.dtype)
+    def __getitem__(self, group: Sequence[int]) -> Microbatch | Exception:
+        with threads_of_cpu(1):  # for the whole group, see ``lent_item``
+            return self._of(group)
+
+    def _of(self, group: Sequence[int]) -> Microbatch | Exception:
+        images = torch.empty(self.shape, dtype=self.dtype, memory_format=self.format)
         good, failed = {}, {}
-        for index, item in items:
+        for index in group:
+            item, row = lent_item(self.dataset, index), index % len(images)
             if isinstance(item, str):
                 failed[index] = item
                 continue
-            row = index % self.batch_size
             try:
-                images[row] = checked(item, index, self.size)
+                images[row] = checked(item, index, self.shape[1:])
             except (TypeError, ValueError) as error:
                 return error  # raised there, without the traceback of this process
             good[row] = index
+        for row in set(range(len(images))).difference(good):
+            images[row] = 0
         rows = sorted(good)
         return Microbatch(
-            items[0][0] // self.batch_size,
+            group[0] // len(images),
             images,
             torch.tensor(rows, dtype=torch.int64),
             torch.tensor([good[row] for row in rows], dtype=torch.int64),
@@ -192,5 +196,8 @@ def layout_for(graph: Graph, image: Tensor) -> str:
 
 def laid_out(images: Tensor, layout: str) -> Tensor:
     """The images (batch, channels, *size) in a layout; the same tensor if they are."""
-    last = layout == CHANNELS_LAST
-    return images.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+    return images.contiguous(memory_format=_format_of(layout))
+
+
+def _format_of(layout: str) -> torch.memory_format:
+    return torch.channels_last if layout == CHANNELS_LAST else torch.contiguous_format

@@ -1,4 +1,4 @@
-"""How many CPU threads a run may use: PyTorch's own number, and no more than a container's quota.
+"""How many threads and readers a run may use: no more than a container's quota of CPU time.
 
 PyTorch takes as many threads as there are processors. A container that may use the time of two of
 64 processors gives 64 threads two processors' time: they wait for each other at the end of every
@@ -8,6 +8,9 @@ operation, and the kernel stops all of them for the rest of each period.
 from __future__ import annotations
 
 import math
+import os
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -23,8 +26,35 @@ def usable_threads(root: Path = Path("/")) -> int:
     Args:
         root: of the file system.
     """
-    limit, threads = quota(root), torch.get_num_threads()
-    return threads if limit is None else max(1, min(threads, math.ceil(limit)))
+    return min(torch.get_num_threads(), _allowed(root) or sys.maxsize)
+
+
+def usable_processors(root: Path = Path("/")) -> int:
+    """The processors this process may run on, at most those whose time its container may use."""
+    able = hasattr(os, "sched_getaffinity")
+    count = len(os.sched_getaffinity(0)) if able else os.cpu_count() or 1
+    return min(count, _allowed(root) or count)
+
+
+def warn_of_readers(workers: int, root: Path = Path("/")) -> None:
+    """Warn if more processes shall read than a container's quota lets run at a time.
+
+    PyTorch warns of more than there are processors, and knows nothing of quotas.
+    """
+    allowed = _allowed(root)
+    if allowed is not None and workers > allowed:
+        warnings.warn(
+            f"workers={workers} processes are to read images, and this container may use the time "
+            f"of {quota(root):g} processors: more readers are no faster, and slow the model down; "
+            f"give at most workers={allowed}",
+            stacklevel=2,
+        )
+
+
+def _allowed(root: Path) -> int | None:
+    """Whole processors of the quota; None for all."""
+    limit = quota(root)
+    return None if limit is None else max(1, math.ceil(limit))
 
 
 def quota(root: Path = Path("/")) -> float | None:

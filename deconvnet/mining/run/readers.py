@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar, cast
@@ -52,7 +51,7 @@ def outlive_signals(worker: int) -> None:
 
 
 class Handed(Dataset[Any]):
-    """A data set as it is sent to a new process; subclasses say what is read.
+    """A data set as it is sent to a new process; subclasses say what is read for a group.
 
     Attributes are unpickled in order: the files of factories are imported in the new process
     before the data set, whose classes they define.
@@ -67,15 +66,14 @@ class Handed(Dataset[Any]):
 def reading(
     handed: Handed,
     groups: Iterable[Sequence[int]],
-    collate: Callable[[Sequence[Any]], Any],
     *,
     workers: int,
     signals: Callable[[int], None],
 ) -> Iterator[Iterator[Any]]:
     """Read groups of indices in order; on leaving, also by an exception, all readers are ended.
 
-    ``collate`` makes what a reader sends from the items of a group. With ``workers=0`` this process
-    reads; else ``signals`` is called in each reader when it starts: ``ignore_interrupts`` or
+    A reader sends what ``handed`` gives for a whole group. With ``workers=0`` this process reads;
+    else ``signals`` is called in each reader when it starts: ``ignore_interrupts`` or
     ``outlive_signals``.
 
     Raises:
@@ -87,9 +85,10 @@ def reading(
         _check_importable(handed.dataset)
     loader: DataLoader[Any] = DataLoader(
         handed,
-        batch_sampler=map(list, groups),
+        batch_size=None,
+        sampler=map(list, groups),
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=_as_it_is,
         worker_init_fn=partial(_begin, signals),
         generator=torch.Generator(),  # else it takes a number from the user's
     )
@@ -108,6 +107,10 @@ def reading(
         _end(batches, before)
 
 
+def _as_it_is(made: T) -> T:
+    return made
+
+
 def ask(
     question: Callable[[Any], T],
     dataset: Any,
@@ -119,7 +122,7 @@ def ask(
     The function stands at the top level of a module; this process does not touch the data set.
     """
     handed = _Asked(dataset, question)
-    with reading(handed, [[0]], itemgetter(0), workers=1, signals=signals) as answers:
+    with reading(handed, [[0]], workers=1, signals=signals) as answers:
         answer = next(answers)
     if isinstance(answer, Exception):
         raise answer
@@ -127,13 +130,13 @@ def ask(
 
 
 class _Asked(Handed):
-    """Its one item is the answer to a question, or the exception that was raised instead."""
+    """All that it gives is the answer to a question, or the exception that was raised instead."""
 
     def __init__(self, dataset: Any, question: Callable[[Any], Any]) -> None:
         super().__init__(dataset)
         self.question = question
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, group: Sequence[int]) -> Any:
         try:
             return self.question(self.dataset)
         except Exception as error:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .keys import places_of
-from .maxima import first_positions, minima, spatial_means
+from .maxima import entries, first_positions, minima, spatial_means
 from .ranking import Ranked, Ranking
 
 
@@ -38,8 +38,10 @@ class Lowest:
         values = spatial_means(activations).to(device) if self.mean else least
 
         def locate(rows: Tensor, channels: Tensor) -> Tensor:
-            at = least[rows, channels]
-            where = first_positions(activations, at, rows=rows, channels=channels)
+            at = entries(least, rows, channels)
+            where = first_positions(
+                activations, at, rows=rows, channels=channels, extreme=torch.amin
+            )
             return places_of(where, at)
 
         self.ranking.take(0.0 - values, images.to(device), locate)  # never -0.0

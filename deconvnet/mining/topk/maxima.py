@@ -5,30 +5,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-_CACHED = 2**18  # activations reduced at a time and thread
+_READ = 8  # maps are read as one for an eighth of them
 _GATHERED = 2**22  # activations copied at a time when positions are looked up
 
 
 def maxima_and_sums(activations: Tensor, places: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Maxima and sums of maps, both (batch, channels); a maximum beside NaN may be anything.
 
-    Both are taken of each part while it is in the cache. The bits of floats that are not negative
-    are in the order of the floats, and integers are compared faster; a map whose greatest integer
-    is negative has no float above -0.0.
+    Each is one operation on the whole batch. Parts that fit into the cache are no slower on one
+    thread; but several threads wait for each other after every operation, and where other
+    processes use the same cores, each wait may last as long as another process's turn.
     """
-    if activations.device.type != "cpu" or activations.dtype != torch.float32:
-        return activations.amax(places), activations.sum(places, dtype=torch.float32)
-    integers = activations.view(torch.int32)
-    size = max(1, _CACHED * torch.get_num_threads() // max(1, activations[0].numel()))
-    parts = [slice(start, start + size) for start in range(0, len(activations), size)]
-    reduced = [(integers[some].amax(places), activations[some].sum(places)) for some in parts]
-    bits, sums = (torch.cat(each) for each in zip(*reduced, strict=True))
-    below = (bits < 0).nonzero(as_tuple=True)
-    if 4 * len(below[0]) > bits.numel():
-        return activations.amax(places), sums
-    maxima = bits.view(torch.float32)
-    maxima[below] = activations[below].flatten(1).amax(1)
-    return maxima, sums
+    return activations.amax(places), activations.sum(places, dtype=torch.float32)
 
 
 def minima(activations: Tensor) -> Tensor:
@@ -77,11 +65,30 @@ def _mean(maps: Tensor) -> Tensor:
     return (maps.double().masked_fill(nan, 0.0).sum(1) / (~nan).sum(1)).float()
 
 
+def entries(values: Tensor, rows: Tensor, channels: Tensor) -> Tensor:
+    """Some of the values (batch, channels), which indexing would share among threads."""
+    return values.reshape(-1).index_select(0, rows * values.shape[1] + channels)
+
+
 def first_positions(
-    activations: Tensor, values: Tensor, *, rows: Tensor, channels: Tensor
+    activations: Tensor,
+    values: Tensor,
+    *,
+    rows: Tensor,
+    channels: Tensor,
+    extreme: Callable[..., Tensor] = torch.amax,
 ) -> Tensor:
-    """Where each of these maps first holds its value; ``argmax`` would stop at a NaN."""
-    maps = activations if activations.ndim > 2 else activations[..., None]
+    """Where each of these maps first holds its value; ``argmax`` would stop at a NaN.
+
+    The values are what ``extreme``, ``torch.amax`` or ``torch.amin``, gives of the maps.
+    """
+    if activations.ndim == 2:
+        return torch.zeros_like(rows)
+    maps = activations
+    if _READ * len(rows) >= len(maps) * maps.shape[1]:
+        positions = _by_lines(maps, values.to(maps.device, maps.dtype), rows, channels, extreme)
+        if positions is not None:
+            return positions.to(rows.device)
     device, size = maps.device, max(1, _GATHERED // max(1, maps[0, 0].numel()))
     places = [torch.empty(0, dtype=torch.int64, device=rows.device)]
     for start in range(0, len(rows), size):
@@ -90,6 +97,27 @@ def first_positions(
         equal = some == values[part][:, None].to(device, some.dtype)
         places.append(equal.view(torch.uint8).argmax(1).to(rows.device))
     return torch.cat(places)
+
+
+def _by_lines(
+    maps: Tensor, values: Tensor, rows: Tensor, channels: Tensor, extreme: Callable[..., Tensor]
+) -> Tensor | None:
+    """The first positions, by the line and then the place in it; None where that does not go.
+
+    One map of several that lie channels last is read a cache line for each number, so that all
+    of them are read sooner. A NaN hides what else is in its line.
+    """
+    last = maps.movedim(1, -1)
+    if last.ndim < 4 or not last.is_contiguous():
+        return None
+    every = last.view(len(maps), -1, *last.shape[-2:])  # (batch, lines, wide, channels)
+    rows, channels, wanted = rows.to(maps.device), channels.to(maps.device), values[:, None]
+    lines = extreme(every, 2)[rows, :, channels]  # (entries, lines)
+    if lines.isnan().any():
+        return None
+    line = _first(lines == wanted)
+    within = every[rows, line, :, channels] == wanted
+    return line * every.shape[2] + _first(within) if within.any(1).all() else None
 
 
 def every_position(activations: Tensor, values: Tensor, rows: list[int]) -> Tensor:

@@ -21,6 +21,9 @@ from .keys import (
     tied,
 )
 
+_SHARED = 2**15 - 1  # PyTorch shares operations on more numbers than this among its threads
+_PARTS = 32  # sorted one after the other at most
+
 Locate = Callable[[Tensor, Tensor], Tensor]
 """(rows, channels) of a batch -> the places of these entries, see ``keys.places_of``."""
 
@@ -76,31 +79,40 @@ class Ranking:
             return
         # A tie with the last entry gets in only by a smaller image index. Saying so here spares
         # the sorting of all the dead channels, which tie at 0 in every batch.
-        equal = values == self._floor
-        beaten = values < self._floor
-        if oldest > self._newest:
-            beaten |= equal
-        enters = (~beaten & ~values.isnan()).any(0)
-        self.ties += equal.sum(0).masked_fill(enters, 0)
-        columns = enters.nonzero().squeeze(1)
+        most = _greatest(values)
+        beaten = most <= self._floor if oldest > self._newest else most < self._floor
+        tying = (beaten & (most == self._floor)).nonzero().squeeze(1)
+        level = self._floor.index_select(0, tying)
+        self.ties.index_add_(0, tying, (values.index_select(1, tying) == level).sum(0))
+        columns = (~beaten).nonzero().squeeze(1)
         if len(columns):
-            self._enter(values[:, columns], images, columns, locate)
+            by_channel = values.T.contiguous()
+            for some in torch.split(columns, _at_once(len(columns), len(values) + self.k)):
+                self._enter(by_channel.index_select(0, some), images, some, locate)
             self._newest = max(self._newest, int(images.max()))
 
     def _enter(self, values: Tensor, images: Tensor, columns: Tensor, locate: Locate) -> None:
-        """Merge the values (batch, columns) of some columns."""
-        every = torch.cat([self.keys[columns], keys_of(values.T, images)], dim=1)
+        """Merge the values (columns, batch) of some columns.
+
+        By ``index_select`` and the like: PyTorch's indexing with ``[]`` is slower, and shared among
+        threads however few the numbers.
+        """
+        before, places = (every.index_select(0, columns) for every in (self.keys, self.places))
+        every = torch.cat([before, keys_of(values, images)], dim=1)
         keys, chosen = every.topk(self.k, dim=1)
         # an empty key is kept only while the last slot is empty too, which is nowhere
-        places = self.places[columns].gather(1, chosen.clamp(max=self.k - 1))
+        places = places.gather(1, chosen.clamp(max=self.k - 1))
         new = (chosen >= self.k) & (keys != EMPTY)
-        places[new] = locate(chosen[new] - self.k, columns[new.nonzero()[:, 0]])
+        rows, channels = chosen.masked_select(new) - self.k, new.nonzero()[:, 0]
+        places.masked_scatter_(new, locate(rows, columns.index_select(0, channels)))
         last = keys[:, -1]
-        same = (last >> 32) == (self.keys[columns, -1] >> 32)
+        same = (last >> 32) == (before[:, -1] >> 32)
         left_out = tied(every, last) - tied(keys, last)
-        self.ties[columns] = self.ties[columns].masked_fill(~same, 0) + left_out
-        self.keys[columns], self.places[columns] = keys, places
-        self._floor[columns] = activations_of(last)
+        ties = self.ties.index_select(0, columns).masked_fill(~same, 0) + left_out
+        of = {"keys": keys, "places": places, "ties": ties}
+        for name, tensor in self.tensors().items():
+            tensor.index_copy_(0, columns, of[name])
+        self._floor.index_copy_(0, columns, activations_of(last))
 
     def merge(self, other: Ranking) -> None:
         """Take in what another ranking of the same size saw; commutative and associative."""
@@ -145,3 +157,21 @@ class Ranking:
         self._floor = activations_of(self.keys[:, -1])
         full = self.keys != EMPTY
         self._newest = int(images_of(self.keys[full]).max()) if full.any() else -1
+
+
+def _greatest(values: Tensor) -> Tensor:
+    """The greatest of each column, without NaN; -inf where there is nothing else."""
+    greatest = values.amax(0)
+    if greatest.isnan().any():
+        return values.masked_fill(values.isnan(), -torch.inf).amax(0)
+    return greatest
+
+
+def _at_once(columns: int, width: int) -> int:
+    """How many columns of so many keys to sort at a time.
+
+    Few keys are sorted in parts that PyTorch leaves to one thread: in some twenty operations
+    threads would wait for each other longer than they work. Of many, threads share the whole.
+    """
+    alone = max(1, _SHARED // width)
+    return alone if columns <= _PARTS * alone else columns

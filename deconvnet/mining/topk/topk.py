@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .exact_sum import ExactSum
 from .keys import LAST_IMAGE, places_of
-from .maxima import every_position, first_positions, maxima_and_sums, spatial_means
+from .maxima import entries, every_position, first_positions, maxima_and_sums, spatial_means
 from .ranking import Ranked, Ranking
 from .sampled import Drawn, Sampled
 
@@ -92,7 +92,7 @@ class TopK:
         values = spatial_means(activations).to(device) if self.by_mean else maxima
 
         def locate(rows: Tensor, channels: Tensor) -> Tensor:
-            at = maxima[rows, channels]
+            at = entries(maxima, rows, channels)
             where = first_positions(activations, at, rows=rows, channels=channels)
             return places_of(where, at)
 
@@ -206,18 +206,19 @@ class TopK:
         maxima, sums = (
             maxima_and_sums(activations, places) if places else (activations, activations)
         )
+        maxima = maxima.to(device, torch.float32)
+        total = sums.to(device).sum(0, dtype=torch.float64)
         # one pass for all counts: a sum that is finite tells that no activation was NaN
-        odd = (~sums.isfinite()).any(0).nonzero().squeeze(1)
-        maxima, sums = maxima.to(device, torch.float32), sums.to(device, torch.float64)
+        odd = (~total.isfinite()).nonzero().squeeze(1)
         if len(odd):
-            part = activations[:, odd].flatten(2) if places else activations[:, odd, None]
-            part = part.to(device, torch.float32)
-            odd, nan = odd.to(device), part.isnan()
+            part = activations[:, odd.to(activations.device)]
+            part = (part.flatten(2) if places else part[..., None]).to(device, torch.float32)
+            nan = part.isnan()
             self._nan[odd] += nan.sum((0, 2))
-            sums = sums.index_copy(1, odd, part.masked_fill(nan, 0.0).double().sum(2))
+            total[odd] = part.masked_fill(nan, 0.0).double().sum(2).sum(0)
             strongest = part.masked_fill(nan, -torch.inf).amax(2)
             maxima = maxima.index_copy(1, odd, strongest.masked_fill(nan.all(2), torch.nan))
-        self._sum.add(sums.sum(0))
+        self._sum.add(total)
         self._positive += (maxima > 0).sum(0)
         self.images += len(activations)
         self._activations += activations.numel() // self.channels

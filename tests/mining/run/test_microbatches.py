@@ -18,7 +18,7 @@ from torch import nn
 import deconvnet
 from deconvnet import Preprocessing
 from deconvnet.data import ImageFolder
-from deconvnet.mining.run.microbatches import by_row, groups_of, microbatches
+from deconvnet.mining.run.microbatches import CHANNELS_LAST, by_row, groups_of, microbatches
 from deconvnet.mining.run.readers import outlive_signals, readers_die
 
 ROOT = Path(__file__).parents[3]
@@ -100,6 +100,19 @@ def test_the_precision_is_the_models(folder):
     assert torch.equal(batch.images[0], data[0].double())
 
 
+def test_the_layout_changes_no_value(folder):
+    """Rows without an image are zero in memory that was not (PyTorch fills it with NaN here)."""
+    data = ImageFolder(folder, PREPARE)
+    torch.use_deterministic_algorithms(True)
+    try:
+        plain, last = read(data), read(data, layout=CHANNELS_LAST)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(map(same, plain, last))
+    assert all(batch.images.is_contiguous() for batch in plain)
+    assert all(batch.images.is_contiguous(memory_format=torch.channels_last) for batch in last)
+
+
 # --- who reads -----------------------------------------------------------------------------------
 
 
@@ -107,6 +120,18 @@ def test_the_precision_is_the_models(folder):
 def test_whoever_reads_the_microbatches_are_the_same(folder, workers):
     data = ImageFolder(folder, PREPARE)
     assert all(map(same, read(data), read(data, workers=workers)))
+
+
+def test_the_number_of_threads_is_set_once_a_microbatch(folder, monkeypatch):
+    """Each time PyTorch ends threads and starts others, which takes as long as reading an image."""
+    settings, images, number = [], ImageFolder(folder, PREPARE), torch.set_num_threads
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: (settings.append(n), number(n)))
+    number(2)
+    try:
+        read(images)
+    finally:
+        number(1)
+    assert settings == 3 * [1, 2]
 
 
 def test_whoever_reads_the_store_has_the_same_bytes(folder, tmp_path):

@@ -1,9 +1,16 @@
 """A container's quota of CPU time, read from files of control groups that are faked."""
 
+import os
+
 import pytest
 import torch
 
-from deconvnet.mining.run.processors import quota, usable_threads
+from deconvnet.mining.run.processors import (
+    quota,
+    usable_processors,
+    usable_threads,
+    warn_of_readers,
+)
 
 
 @pytest.fixture
@@ -81,6 +88,40 @@ def test_threads(faked, monkeypatch, allowed, threads, used):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     root = faked({**VERSION_2, "sys/fs/cgroup/cpu.max": f"{allowed} 100000"})
     assert usable_threads(root) == used
+
+
+@pytest.mark.parametrize(
+    ("allowed", "cores", "used"),
+    [("150000", 8, 2), ("50000", 8, 1), ("800000", 2, 2), ("max", 8, 8)],
+)
+def test_processors(faked, monkeypatch, allowed, cores, used):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+    root = faked({**VERSION_2, "sys/fs/cgroup/cpu.max": f"{allowed} 100000"})
+    assert usable_processors(root) == used
+
+
+@pytest.mark.parametrize("files", [VERSION_1, VERSION_2])
+def test_more_readers_than_the_quota_are_told(faked, files, recwarn):
+    root = faked(files)
+    allowed = {1.5: 2, 2.5: 3}[quota(root)]
+    warn_of_readers(allowed, root)
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match=rf"workers={allowed + 1} .* at most workers={allowed}$"):
+        warn_of_readers(allowed + 1, root)
+
+
+def test_without_a_quota_readers_are_pytorchs_matter(faked, recwarn):
+    warn_of_readers(1_000, faked({}))
+    assert not recwarn.list
+
+
+def test_mining_tells_of_readers_before_any_work(monkeypatch, tmp_path):
+    from deconvnet import mine
+    from deconvnet.mining.run import processors
+
+    monkeypatch.setattr(processors, "quota", lambda root: 0.5)
+    with pytest.warns(UserWarning, match="at most workers=1$"), pytest.raises(TypeError):
+        mine(torch.nn.ReLU(), {"no": "data set"}, tmp_path / "a.h5", workers=2)
 
 
 def test_mining_takes_them_by_default(tmp_path, monkeypatch):

@@ -1,47 +1,11 @@
-"""Maxima and sums of maps: the fast way is the plain one."""
+"""Maxima of maps and their positions, among NaN too."""
 
 import pytest
 import torch
 
 from deconvnet.mining.topk import TopK
-from deconvnet.mining.topk.maxima import every_position, maxima_and_sums, strongest
+from deconvnet.mining.topk.maxima import every_position, first_positions, minima, strongest
 from tests.mining.topk.test_topk import as_lists
-
-
-def odd_maps(seed):
-    """Maps of one sign, of zeros of both signs, with infinities; few or most of them negative."""
-    g = torch.Generator().manual_seed(seed)
-    maps = torch.randn(6, 40, 5, 7, generator=g)
-    maps += torch.tensor([0.0, -1.0, -3.0])[seed % 3]
-    maps[0, 0], maps[1, 0], maps[2, 0] = -0.0, -1e-42, -torch.inf
-    maps[3, 0], maps[3, 0, 2, 2] = -0.0, 0.0
-    maps[4, 0, 1, 1] = torch.inf
-    maps[5, 0] = -1 - torch.rand(5, 7, generator=g)
-    return maps.relu() if seed % 4 == 3 else maps
-
-
-@pytest.mark.parametrize("cached", [1, 100, 10**6])
-@pytest.mark.parametrize("seed", range(8))
-def test_the_fast_way_is_the_plain_one(monkeypatch, seed, cached):
-    monkeypatch.setattr("deconvnet.mining.topk.maxima._CACHED", cached)
-    maps = odd_maps(seed)
-    for some in (maps, maps.to(memory_format=torch.channels_last), maps[:, ::2], maps.double()):
-        maxima, sums = maxima_and_sums(some, (2, 3))
-        assert torch.equal(maxima, some.amax((2, 3)))
-        assert torch.equal(sums.isfinite(), some.sum((2, 3)).isfinite())
-        torch.testing.assert_close(sums, some.sum((2, 3), dtype=torch.float32), equal_nan=True)
-    bits = maps.contiguous().view(torch.int32).amax((2, 3)).view(torch.float32)
-    assert seed % 4 == 3 or not torch.equal(bits, maps.amax((2, 3)))  # without the second look
-
-
-def test_a_sum_has_the_same_bits_whatever_is_in_the_cache(monkeypatch):
-    maps = torch.randn(9, 30, 11, 11, generator=torch.Generator().manual_seed(0))
-    found = []
-    for cached in (1, 5_000, 10**7):
-        monkeypatch.setattr("deconvnet.mining.topk.maxima._CACHED", cached)
-        found.append(maxima_and_sums(maps, (2, 3))[1])
-    assert torch.equal(found[0], found[1])
-    assert torch.equal(found[1], found[2])
 
 
 def test_negative_nan_is_seen():
@@ -85,3 +49,42 @@ def test_every_position_is_the_first(size, rows, odd):
     last = maps.movedim(1, -1).contiguous().movedim(-1, 1)
     for some in (maps, last, last.half(), maps.transpose(0, 1).contiguous().transpose(0, 1)):
         assert every_position(some, strongest(some), rows).tolist() == expected
+
+
+@pytest.mark.parametrize("size", [(5, 7), (2, 5, 7), (1, 1)])
+@pytest.mark.parametrize("odd", [False, True])
+@pytest.mark.parametrize("lowest", [False, True])
+@pytest.mark.parametrize("share", [1, 2, 20])
+def test_the_layout_does_not_move_a_position(size, odd, lowest, share):
+    """Whole numbers, which tie; zeros of both signs; a NaN beside the first of equals."""
+    g = torch.Generator().manual_seed(share)
+    maps = torch.randn(6, 9, *size, generator=g).round()
+    maps[:, 0] = 0.0
+    maps[2, 0].view(-1)[0] = -0.0
+    if odd and maps[0, 0].numel() > 1:
+        maps[1, 3] = 4.0
+        maps[1, 3].view(-1)[1] = torch.nan
+    values = minima(maps) if lowest else strongest(maps)
+    rows, channels = (torch.cartesian_prod(torch.arange(6), torch.arange(9))[::share]).T
+    at = values[rows, channels]
+    expected = [
+        next(i for i, value in enumerate(maps[row, channel].flatten().tolist()) if value == most)
+        for row, channel, most in zip(rows, channels, at.tolist(), strict=True)
+    ]
+    last = maps.movedim(1, -1).contiguous().movedim(-1, 1)
+    for some in (maps, last):
+        extreme = torch.amin if lowest else torch.amax
+        found = first_positions(some, at, rows=rows, channels=channels, extreme=extreme)
+        assert found.tolist() == expected
+
+
+def test_a_nan_hides_its_line(monkeypatch):
+    """Planted: without a look for NaN, the later of two equal values would be found."""
+    maps = torch.zeros(1, 4, 3, 3)
+    maps[0, 1, 0, 2] = maps[0, 1, 2, 0] = 5.0
+    maps[0, 1, 0, 0] = torch.nan
+    last = maps.to(memory_format=torch.channels_last)
+    given = {"rows": torch.tensor([0]), "channels": torch.tensor([1])}
+    assert first_positions(last, torch.tensor([5.0]), **given).tolist() == [2]
+    monkeypatch.setattr(torch.Tensor, "isnan", lambda self: torch.zeros_like(self, dtype=bool))
+    assert first_positions(last, torch.tensor([5.0]), **given).tolist() == [6]
