@@ -14,6 +14,7 @@ from deconvnet.layers import MirroredLayer
 
 from .cone import Cone
 from .geometry import Step
+from .windows import placed
 
 
 def backward(
@@ -118,7 +119,7 @@ def _on_windows(
         assert inside is not None, "the cone has windows of this node"
         kept = step.record.within(cone.held[step.name], crops)
         known = replace(step, layer=inside.layer, record=kept)
-    return cone.placed(step.name, _mirror(known, signal, known.record, lone))
+    return placed(cone, step.name, _mirror(known, signal, known.record, lone))
 
 
 def _joined(one: Any, other: Any) -> Any:

@@ -13,12 +13,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from deconvnet.arguments import Brief
 from deconvnet.graph.graph import Graph
@@ -60,37 +58,6 @@ class Cone(Brief):
         held = {node: at(crop) for node, crop in self.held.items()}
         seen = {node: tuple(map(at, crops)) for node, crops in self.seen.items()}
         return replace(self, rows=rows, held=held, seen=seen)
-
-    def cut(self, name: str, values: Mapping[str, Any]) -> list[Tensor]:
-        """What a node reads of its sources' values: windows, with its padding beyond the maps."""
-        step, outside, cut = self.steps[name], self.outside[name] or 0.0, dict[int, Tensor]()
-        places = zip(step.sources, self.seen[name], self.places[name], strict=True)
-        for number, (source, crop, place) in enumerate(places):
-            if self.unseen[name][number] is not None:
-                continue
-            value = values[str(source)]
-            if source not in self.held:
-                cut[number] = crop.of(value, outside)
-                continue
-            if source == self.input:
-                value = self.held[source].of(value)
-            cut[number] = value if place is None else place.of(value, outside)
-        nothing = next(iter(cut.values())).new_zeros(())
-        return [
-            cut[number] if size is None else nothing.expand(size)
-            for number, size in enumerate(self.unseen[name])
-        ]
-
-    def placed(self, name: str, signals: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
-        """The signals of what a node reads, where they lie in the windows of its sources."""
-        placed: list[Tensor | None] = []
-        parts = zip(signals, self.places[name], self.unseen[name], strict=True)
-        for signal, place, size in parts:
-            if signal is None or size is not None:
-                placed.append(None)
-            else:
-                placed.append(signal if place is None else place.around(signal))
-        return tuple(placed)
 
     @cached_property
     def places(self) -> dict[str, tuple[Crop | None, ...]]:

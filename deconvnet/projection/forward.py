@@ -32,6 +32,7 @@ from .hooked_calls import Bound, HookedCalls, Made
 from .opaque import applied, refuse_unseen, ruled, samples_tried
 from .recording import Recording
 from .shown_values import Kept
+from .windows import cut
 
 
 def record(
@@ -174,7 +175,7 @@ class ForwardPass:
         """
         cone = self.cone if self.cone is not None and node.name in self.cone.seen else None
         if cone is not None:
-            windows, sources = cone.cut(node.name, values), cone.steps[node.name].sources
+            windows, sources = cut(cone, node.name, values), cone.steps[node.name].sources
             known = self._bound_before.get((node.name, self.policies))
             if known is not None:
                 made = known.record(*windows)

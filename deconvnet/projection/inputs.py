@@ -100,8 +100,8 @@ def resolve(
     else:
         units = [_checked(unit) for unit in listed(units, Unit)]
         wanted = list(dict.fromkeys(unit.layer for unit in units))
-    found = readings.resolved(images, wanted, recording, policies=policies)
-    graph, names, geometry = found.graph, found.names, found.geometry
+    resolved = readings.resolved(images, wanted, recording, policies=policies)
+    graph, names, geometry = resolved.graph, resolved.names, resolved.geometry
     name_of = dict(zip(wanted, names, strict=True))
     units = [unit.moved(unit.position or (), name_of[unit.layer]) for unit in units]
     recording = geometry if isinstance(geometry, Recording) else None
@@ -114,7 +114,7 @@ def resolve(
     taken = (graph.input,) if at == () else places(graph, geometry, names, at)
     gated = gates(graph, geometry, names, through)
     way = Way(taken, seed, vectors, gated, strict=at is not None)
-    return Request(images, recording, graph, geometry, units, way, strategy, found.bound)
+    return Request(images, recording, graph, geometry, units, way, strategy, resolved.bound)
 
 
 def _checked(unit: Unit) -> Unit:

@@ -24,7 +24,7 @@ from .recording import Recording
 from .way import Way
 
 BUDGET = 512 * 2**20  # bytes that the signals of one pass may take; more units, more passes
-NEAR = 16 * 2**20  # bytes of the largest value on windows; beyond, memory is the slower part
+NEAR = 32 * 2**20  # bytes of the largest value on windows; beyond, memory is the slower part
 MOST = 96  # units at once on a CPU, which more would not make faster
 RECORDED = 2**30  # bytes that whole images may take on their way up; more images, more recordings
 

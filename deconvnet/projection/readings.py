@@ -145,9 +145,7 @@ class Readings:
         *,
         policies: Policies,
     ) -> Resolved:
-        """As ``named``, and a geometry of the images.
-
-        It is handed out again while the model's state is the same, as seen by one look at it.
+        """As ``named``, and a geometry of the images; the same while the model is as it was.
 
         Where hooks may change values, the images are recorded now: these hooks would have to run
         for a geometry, too.
@@ -160,21 +158,21 @@ class Readings:
             graph, names = self.named(images, layers, recorded=True)
             return Resolved(graph, names, recording, {})
         asked, look = (images.shape, images.dtype, images.device, tuple(layers)), Look(self.model)
-        state, found = self._resolved.get(asked, (None, None))
-        if found is not None and state == look.state and not look.hooked:
-            self._latest = found.graph
-            return found
-        found = self._found(images, layers, policies=policies)
-        if not look.hooked and not self.graphs.inputs and self._checks(found.graph, images):
+        state, known = self._resolved.get(asked, (None, None))
+        if known is not None and state == look.state and not look.hooked:
+            self._latest = known.graph
+            return known
+        known = self._resolve(images, layers, policies=policies)
+        if not look.hooked and not self.graphs.inputs and self._checks(known.graph, images):
             before = [*self._resolved.items()][1 - KEPT :]
-            self._resolved = {**dict(before), asked: (look.state, found)}
-        return found
+            self._resolved = {**dict(before), asked: (look.state, known)}
+        return known
 
     def _checks(self, graph: Graph, images: Tensor) -> bool:
         """Whether a graph need not be compared with the model again for images like these."""
         return self._checked is None or self._checked.knows(graph, images)
 
-    def _found(
+    def _resolve(
         self, images: Tensor, layers: Sequence[str | nn.Module], *, policies: Policies
     ) -> Resolved:
         graph, names = self.named(images, layers)

@@ -147,6 +147,10 @@ def test_a_name_is_resolved_once(call, monkeypatch):
     asked, find = [], Graph.find
     monkeypatch.setattr(Graph, "find", lambda self, name: asked.append(name) or find(self, name))
     net.project(images, **CALLS[call])
+    assert not asked, "the model and the size of the images are as they were"
+    with torch.no_grad():
+        net.model.fc.bias.add_(1)
+    net.project(images, **CALLS[call])
     assert sorted(asked) == sorted(set(asked))
     assert asked
 

@@ -1,0 +1,54 @@
+"""What a node of a cone reads, and what it sends below: windows of its sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from .cone import Cone
+
+
+def cut(cone: Cone, name: str, values: Mapping[str, Any]) -> list[Tensor]:
+    """What a node reads of its sources' values, with its padding beyond the maps.
+
+    Args:
+        cone: of units.
+        name: of a node that runs on windows.
+        values: {node: windows of its value, or all of it where the cone has none}.
+
+    Returns:
+        (units, channels, *size) of each input; zeros in place of one that no unit sees.
+    """
+    outside, windows = cone.outside[name] or 0.0, dict[int, Tensor]()
+    places = zip(cone.steps[name].sources, cone.seen[name], cone.places[name], strict=True)
+    for number, (source, crop, place) in enumerate(places):
+        if cone.unseen[name][number] is not None:
+            continue
+        value = values[str(source)]
+        if source not in cone.held:
+            windows[number] = crop.of(value, outside)
+            continue
+        if source == cone.input:
+            value = cone.held[source].of(value)
+        windows[number] = value if place is None else place.of(value, outside)
+    nothing = next(iter(windows.values())).new_zeros(())
+    return [
+        windows[number] if size is None else nothing.expand(size)
+        for number, size in enumerate(cone.unseen[name])
+    ]
+
+
+def placed(cone: Cone, name: str, signals: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+    """The signals that a node sends below, where they lie in the windows of its sources.
+
+    None for those that no unit sees.
+    """
+    lying: list[Tensor | None] = []
+    for signal, place, size in zip(signals, cone.places[name], cone.unseen[name], strict=True):
+        if signal is None or size is not None:
+            lying.append(None)
+        else:
+            lying.append(signal if place is None else place.around(signal))
+    return tuple(lying)
