@@ -42,10 +42,11 @@ class Resolved(NamedTuple):
 
 
 def settings(model: nn.Module) -> tuple[object, ...]:
-    """The settings of a model on which sizes and receptive fields depend, to notice changes."""
+    """What of a model sizes and receptive fields depend on, to notice changes."""
     modules = modules_of(model)
     held = [kept for module in modules for kept in module._parameters.values()]
     return (
+        *((type(module), id(vars(module).get("forward"))) for module in modules),
         *(value for module in modules for value in _settings_of(module)),
         *(parameter.shape for parameter in held if parameter is not None),
     )
