@@ -111,18 +111,21 @@ class Interval(Brief):
         """The part that lies on an axis of this length."""
         if self is _WHOLE:
             return _axis(length)
-        if self._clipped[0] != length:
+        before, part = self._clipped
+        if before != length:
             part = Interval(np.maximum(self.start, 0), np.minimum(self.stop, length))
             vars(self)["_clipped"] = (length, part)
-        return self._clipped[1]
+        return part
 
     def union(self, other: Interval) -> Interval:
         """The hull of both; an empty range adds nothing."""
         if self is other:
             return self
-        if self._united[0] is not other:
-            vars(self)["_united"] = (other, self._hull(other))
-        return self._united[1]
+        before, hull = self._united
+        if before is not other:
+            hull = self._hull(other)
+            vars(self)["_united"] = (other, hull)
+        return hull
 
     def _hull(self, other: Interval) -> Interval:
         if not self.some_empty and not other.some_empty:

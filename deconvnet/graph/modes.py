@@ -35,8 +35,6 @@ def evaluation(model: nn.Module) -> Iterator[None]:
     """
     modules = modules_of(model)
     with _LOCK:
-        if not _HELD and not any([module.training for module in modules]):
-            modules = []  # nobody has anything to put back
         for module in modules:
             held = _HELD.get(module)
             if held is None:

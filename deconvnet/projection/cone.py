@@ -25,6 +25,8 @@ from deconvnet.layers.window import Interval, unseen
 
 from .geometry import Geometry, Step
 
+Unseen = tuple[torch.Size, torch.dtype]
+
 
 @dataclass(frozen=True, eq=False)
 class Cone(Brief):
@@ -35,8 +37,8 @@ class Cone(Brief):
     rows: NDArray[np.int64]  # (units,) the image of each unit
     held: Mapping[str, Crop]  # windows of its value, the images among them; what has none is whole
     seen: Mapping[str, tuple[Crop, ...]]  # windows of each input, of nodes that run on windows
-    # of each input of the same, the size of its windows where no unit sees their channels
-    unseen: Mapping[str, tuple[torch.Size | None, ...]]
+    # of each input of the same, what its windows would be if no unit sees their channels
+    unseen: Mapping[str, tuple[Unseen | None, ...]]
     # what stands in their inputs where a window leaves the map; None where it makes no difference
     outside: Mapping[str, float | None]
     steps: Mapping[str, Step]  # steps of whole maps, of every node below the units
@@ -142,7 +144,7 @@ def cone_of(
         ask(name, None, everything)
     held: dict[str, Crop] = {}
     seen: dict[str, tuple[Crop, ...]] = {}
-    hidden: dict[str, tuple[torch.Size | None, ...]] = {}
+    hidden: dict[str, tuple[Unseen | None, ...]] = {}
     outside: dict[str, float | None] = {}
     below = {}
     for step in reversed(geometry.steps):
@@ -160,15 +162,17 @@ def cone_of(
         pairs = list(zip(map(str, step.sources), windows, strict=True))
         crops = [_seen(w[2:], crop, geometry.sizes[source][2:], rows) for source, w in pairs]
         seen[step.name] = tuple(crops)
-        nothing = [unseen(window[1:2]) for window in windows]
-        if all(nothing):  # one is kept, to know the type of the others
-            nothing = [False] * len(nothing)
+        looked_at = {source for source, window in pairs if not unseen(window[1:2])}
+        if not looked_at:  # one is kept, to know where the numbers are
+            looked_at = {source for source, _ in pairs}
         hidden[step.name] = tuple(
-            own.sized(geometry.sizes[source]) if blank else None
-            for (source, _), own, blank in zip(pairs, crops, nothing, strict=True)
+            None
+            if source in looked_at
+            else (own.sized(geometry.sizes[source]), geometry.dtypes[source])
+            for (source, _), own in zip(pairs, crops, strict=True)
         )
-        for (source, window), own, blank in zip(pairs, crops, nothing, strict=True):
-            if not blank:
+        for (source, window), own in zip(pairs, crops, strict=True):
+            if source in looked_at:
                 ask(source, own, window[1])
     crop = _hull(asked[geometry.input], geometry.sizes[geometry.input], rows)
     if crop is not None:

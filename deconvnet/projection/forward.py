@@ -63,10 +63,10 @@ def record(
     run = ForwardPass(graph, policies, cone, bound)
     left = frozenset[str]() if cone is None else cone.left
     nodes = [node for node in graph.upto(layers) if node.name not in left]
-    sizes, activations = run.of(images, layers, nodes)
+    activations = run.of(images, layers, nodes)
     return Recording(
-        graph.input, tuple(run.steps), sizes, activations, policies, images.new_empty(1),
-        tuple(run.blocks),
+        graph.input, tuple(run.steps), run.sizes, run.dtypes, activations, policies,
+        images.new_empty(1), tuple(run.blocks),
     )  # fmt: skip
 
 
@@ -82,8 +82,8 @@ def geometry_of(graph: Graph, image: Tensor, layers: Sequence[str] | None = None
     run = ForwardPass(graph, _SIZES_ALONE)
     nodes = graph.upto(graph.nodes if layers is None else layers)
     with sizes_alone(graph.model):
-        sizes, _ = run.of(image, layers or (), nodes)
-    return Geometry(graph.input, tuple(run.steps), sizes)
+        run.of(image, layers or (), nodes)
+    return Geometry(graph.input, tuple(run.steps), run.sizes, run.dtypes)
 
 
 class _Passed(Gradient):
@@ -122,6 +122,7 @@ class ForwardPass:
         steps: the nodes that carry a signal, as far as they have run.
         carriers: their names, and the images'.
         blocks: the nodes that read one of these and give tensors that carry no signal.
+        sizes, dtypes: of all values that are tensors, by node.
     """
 
     def __init__(
@@ -136,12 +137,12 @@ class ForwardPass:
         self.steps: list[Step] = []
         self.carriers = {graph.input}
         self.blocks: list[str] = []
+        self.sizes: dict[str, torch.Size] = {}
+        self.dtypes: dict[str, torch.dtype] = {}
         self.hooks = HookedCalls(policies)
 
-    def of(
-        self, images: Tensor, layers: Sequence[str], nodes: Sequence[Node]
-    ) -> tuple[dict[str, torch.Size], dict[str, Tensor]]:
-        """Run nodes on images: sizes of all values that are tensors, and the values of layers.
+    def of(self, images: Tensor, layers: Sequence[str], nodes: Sequence[Node]) -> dict[str, Tensor]:
+        """Run nodes on images; {layer: its value}.
 
         Raises:
             ValueError: the images do not fit the model, or a layer has no feature maps.
@@ -150,10 +151,9 @@ class ForwardPass:
 
     def _of(
         self, images: Tensor, layers: Sequence[str], nodes: Sequence[Node]
-    ) -> tuple[dict[str, torch.Size], dict[str, Tensor]]:
+    ) -> dict[str, Tensor]:
         self.steps, self.carriers, self.blocks = [], {self.graph.input}, []
-        self.hooks = HookedCalls(self.policies)
-        sizes: dict[str, torch.Size] = {}
+        self.sizes, self.dtypes, self.hooks = {}, {}, HookedCalls(self.policies)
         activations: dict[str, Tensor] = {}
         if writes(self.graph.model):  # it runs on other copies each time
             self._bound_before = {}
@@ -162,10 +162,10 @@ class ForwardPass:
         with torch.no_grad(), evaluation(self.graph.model), closing(self.hooks):
             for node, value in execute(self.graph, images, nodes, self.run):
                 if isinstance(value, Tensor):
-                    sizes[node.name] = value.shape
+                    self.sizes[node.name], self.dtypes[node.name] = value.shape, value.dtype
                 if node.name in layers:
                     activations[node.name] = _activation(node, value)
-        return sizes, activations
+        return activations
 
     def run(self, node: Node, values: dict[str, Any], readers: Mapping[str, int]) -> Any:
         """The node's value, as ``execute`` wants it.

@@ -53,11 +53,13 @@ class Geometry(Brief):
         input: name of the node that is the images.
         steps: the nodes that carry a signal, in forward order; their layers tell the windows.
         sizes: {node: size of its value} for every node whose value is a tensor.
+        dtypes: {node: type of its numbers} of the same.
     """
 
     input: str
     steps: tuple[Step, ...]
     sizes: dict[str, torch.Size]
+    dtypes: dict[str, torch.dtype]
 
     def __repr__(self) -> str:
         return brief(type(self).__name__, self._said, counted(len(self.steps), "step"))

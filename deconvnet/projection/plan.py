@@ -125,7 +125,7 @@ def _cost(request: Request, units: Sequence[Unit], policies: Policies) -> _Cost:
         return _Cost(count, images, full, count * full * len(request.images))
     middle = tuple(n // 2 for n in geometry.sizes[layer][2:])
     placed = [unit if free and unit.position else unit.moved(middle) for unit in units]
-    apart = policies.channelwise and request.way.directions is None
+    apart = _apart(request.way, policies, graph.input)
     parts = _in_cones(geometry, placed, apart, policies=policies, like=request.images, graph=graph)
     if parts is None:
         return _Cost(count, images, full, count * full)
@@ -161,7 +161,7 @@ def parts_of(recording: Recording, units: Sequence[Unit], *, way: Way) -> Sequen
     """Units of one recorded layer in parts whose signals go down together, as many as fit."""
     if recording.apart and way.seed != "map":
         policies, maps = recording.policies, recording.activations[units[0].layer]
-        apart = policies.channelwise and way.directions is None
+        apart = _apart(way, policies, recording.input)
         parts = _in_cones(recording, units, apart, policies=policies, like=maps)
         if parts is not None:
             return parts
@@ -169,6 +169,12 @@ def parts_of(recording: Recording, units: Sequence[Unit], *, way: Way) -> Sequen
     if recording.apart and not recording.per_sample:
         return [Part(numbers, None) for numbers in _in_rounds(units, limit)]
     return [Part(every[first : first + limit], None) for first in every[::limit]]
+
+
+def _apart(way: Way, policies: Policies, images: str) -> bool:
+    """Whether branches that no unit sees may be left out: signals are asked for at images alone."""
+    straight = way.directions is None and not way.through and set(way.at) <= {images}
+    return straight and policies.channelwise
 
 
 def _in_cones(

@@ -20,7 +20,7 @@ class Recording(Geometry):
     Args:
         input: name of the node that is the images.
         steps: the nodes that carry a signal, in forward order, with what their mirrors need.
-        sizes: {node: size of its value} for every node whose value is a tensor.
+        sizes, dtypes: as of a geometry.
         activations: {layer: (batch, channels, ...)} the values of the recorded layers.
         policies: under which it was made; they decided what is remembered.
         empty: a number of the images' type, on their device.

@@ -33,10 +33,10 @@ def cut(cone: Cone, name: str, values: Mapping[str, Any]) -> list[Tensor]:
         if source == cone.input:
             value = cone.held[source].of(value)
         windows[number] = value if place is None else place.of(value, outside)
-    nothing = next(iter(windows.values())).new_zeros(())
+    like = next(iter(windows.values()))
     return [
-        windows[number] if size is None else nothing.expand(size)
-        for number, size in enumerate(cone.unseen[name])
+        windows[number] if blank is None else like.new_zeros((), dtype=blank[1]).expand(blank[0])
+        for number, blank in enumerate(cone.unseen[name])
     ]
 
 
@@ -46,8 +46,8 @@ def placed(cone: Cone, name: str, signals: Sequence[Tensor | None]) -> tuple[Ten
     None for those that no unit sees.
     """
     lying: list[Tensor | None] = []
-    for signal, place, size in zip(signals, cone.places[name], cone.unseen[name], strict=True):
-        if signal is None or size is not None:
+    for signal, place, blank in zip(signals, cone.places[name], cone.unseen[name], strict=True):
+        if signal is None or blank is not None:
             lying.append(None)
         else:
             lying.append(signal if place is None else place.around(signal))

@@ -121,6 +121,72 @@ def test_a_rule_of_ones_own_finds_all_channels():
         assert box.slices
 
 
+class Twice(nn.Module):
+    """Reads one node twice in a join; a ReLU in place makes of two nodes one."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Conv2d(3, 4, 3, padding=1)
+        self.b = nn.Conv2d(3, 2, 5, padding=2)
+        self.out = nn.Identity()
+
+    def forward(self, x):
+        a, b = self.a(x), self.b(x)
+        c = nn.functional.relu(a, inplace=True)
+        return self.out(torch.cat([c, b, a], 1))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_node_that_is_read_twice(policy):
+    model, images = everything(Twice), noise(1, 3, 30, 30)
+    units = [Unit("out", channel, 9, 9) for channel in range(10)]
+    expected = projections(model, images, units, policy)
+    alone = [DeconvNet(model, policy) for _ in units]
+    for _ in range(2):
+        made = [
+            net.project(images, units=[u], seed="one") for net, u in zip(alone, units, strict=True)
+        ]
+        assert_same(torch.cat(made), expected)
+
+
+def test_signals_are_taken_and_gated_in_branches_that_no_unit_sees():
+    net, images = DeconvNet(everything(Branches), "gradient"), noise(1, 3, 40, 44)
+    unit = [Unit("relu_4", 0, 9, 9)]
+    for how in ("cone", "shared"):
+        there = net.signals(images, unit, at=["a", "c"], strategy=how)
+        assert there["a"].any()
+        assert there["c"].shape == (1, 4, 20, 22)
+        assert not there["c"].any()
+        nothing = net.project(images, units=unit, through={"c": [0, 1]}, strategy=how)
+        assert not nothing.any()
+
+
+class Mixed(nn.Module):
+    """Two types of number in one join, which becomes the greater."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Conv2d(3, 2, 3, padding=1)
+        self.pool = nn.AvgPool2d(3)
+
+    def forward(self, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            joined = torch.cat([self.a(x), x], 1)
+        return self.pool(joined)
+
+
+def test_the_type_of_a_join_is_that_of_all_branches():
+    model, images = everything(Mixed).float(), noise(1, 3, 30, 30).float()
+    net = DeconvNet(model, "gradient")
+    with torch.no_grad():
+        whole = model(images)
+    assert whole.dtype == torch.float32
+    for channel in range(5):
+        unit = [Unit("pool", channel, 3, 3)]
+        (one,) = net.project(images, units=unit, crop=True, strategy="cone")
+        assert one.activation == float(whole[0, channel, 3, 3])
+
+
 def test_a_join_that_names_the_wrong_branch_is_caught(monkeypatch):
     """The planted wrong case: every part of the channels is said to be the first branch's."""
     model, images = everything(Branches), noise(2, 3, 40, 44)
