@@ -212,7 +212,7 @@ def test_a_geometry_holds_no_policy_and_no_values():
     geometry, recording = net.geometry((3, 48, 48)), net.record(images, "layer4.1.add")
     assert isinstance(recording, Geometry)
     assert not isinstance(geometry, Recording)
-    assert set(vars(geometry)) == {"input", "steps", "sizes"}
+    assert set(vars(geometry)) == {"input", "steps", "sizes", "dtypes"}
     assert {n: s for n, s in geometry.sizes.items() if n in recording.sizes} == recording.sizes
     kept = sum(t.nbytes for step in geometry.steps for t in tensors(step.record))
     switches = recording.switches.values()
