@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base import InputSize, Inside, MirroredLayer
+from .crop import layout
 from .padding import Padding
 from .readers import for_axes, tuple_of
 from .window import Interval, Window
@@ -78,6 +79,21 @@ class Convolution(MirroredLayer):
         size = torch.Size((1, count * weight.shape[1], *record.size[2:]))
         (below,) = one.mirror(alone.transpose(0, 1), InputSize(size))
         return (below.view(count, -1, *below.shape[2:]),)
+
+    def affine(self, scale: Tensor, shift: Tensor) -> Convolution:
+        """This convolution, and behind it a scale and a shift of each channel, in one.
+
+        s (W * x + b) + t = (s W) * x + (s b + t): the same sums in another order.
+
+        Args:
+            scale: (channels_out,).
+            shift: (channels_out,).
+        """
+        weight = self.weight * scale.view(-1, *[1] * (self.weight.ndim - 1))
+        weight = weight.contiguous(memory_format=layout(weight))
+        return replace(
+            self, weight=weight, bias=shift if self.bias is None else shift + scale * self.bias
+        )
 
     def window(self, window: Window, record: InputSize) -> tuple[Window]:
         """The windows under the filter, in the channels of its group."""

@@ -27,6 +27,15 @@ class BatchNormalization(SamePlaces):
     eps: float  # added to the variance
     channelwise = True
 
+    @property
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """The scale and the shift of each channel, (channels,) both."""
+        scale = torch.rsqrt(self.variance + self.eps)
+        if self.weight is not None:
+            scale = scale * self.weight
+        shift = -self.mean * scale
+        return scale, shift if self.bias is None else shift + self.bias
+
     def record(self, input: Tensor) -> tuple[Tensor, Nothing]:
         """Normalise; (batch, channels, ...) -> the same."""
         output = F.batch_norm(
@@ -36,9 +45,7 @@ class BatchNormalization(SamePlaces):
 
     def mirror(self, signal: Tensor, record: Nothing) -> tuple[Tensor]:
         """The scale."""
-        scale = torch.rsqrt(self.variance + self.eps)
-        if self.weight is not None:
-            scale = scale * self.weight
+        scale, _ = self.affine
         return (signal * scale.to(signal.dtype).view(1, -1, *[1] * (signal.ndim - 2)),)
 
 

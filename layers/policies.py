@@ -29,11 +29,13 @@ class Activation(Brief):
         function: ``f``, never in place.
         ceiling: for functions that are the identity between 0 and a ceiling and constant
             elsewhere (``inf`` for ReLU, 6 for ReLU6); None for every other one.
+        in_place: ``f`` written over its argument; None where there is no such function.
     """
 
     name: str
     function: Callable[[Tensor], Tensor]
     ceiling: float | None = None
+    in_place: Callable[[Tensor], Tensor] | None = None
 
     @property
     def rectifies(self) -> bool:

@@ -116,12 +116,14 @@ class Rectification(SamePlaces):
 
 def of_module(module: nn.Module, input: Tensor) -> tuple[Rectification, tuple[Tensor]]:
     """The layer and the inputs of a call of any activation module."""
-    bare: Any = module
-    if getattr(module, "inplace", False):
-        bare = copy.copy(module)  # shares the parameters; the user's module stays as it is
-        bare.inplace = False
-    # ``forward``: its hooks are run by whoever runs the module
-    activation = Activation(type(module).__name__, bare.forward, module_ceiling(module))
+    functions: list[Any] = [module.forward, None]  # its hooks are run by whoever runs the module
+    if hasattr(module, "inplace"):
+        for number, inplace in enumerate((False, True)):
+            bare: Any = copy.copy(module)  # shares the parameters; the user's stays as it is
+            bare.inplace = inplace
+            functions[number] = bare.forward
+    function, in_place = functions
+    activation = Activation(type(module).__name__, function, module_ceiling(module), in_place)
     return Rectification(activation), (input,)
 
 
@@ -187,13 +189,16 @@ def module_ceiling(module: nn.Module) -> float | None:
 
 
 def of_call(
-    name: str, function: Callable[..., Tensor], ceiling: float | None = None
+    name: str,
+    function: Callable[..., Tensor],
+    ceiling: float | None = None,
+    in_place: Callable[[Tensor], Tensor] | None = None,
 ) -> Callable[..., Any]:
     """Reads calls of an activation function with any further arguments but ``inplace``."""
 
     def read(input: Tensor, *args: Any, **kwargs: Any) -> Any:
         (_, *rest), named = without_inplace(function, (input, *args), kwargs)
-        activation = Activation(name, lambda z: function(z, *rest, **named), ceiling)
+        activation = Activation(name, lambda z: function(z, *rest, **named), ceiling, in_place)
         return Rectification(activation), (input,)
 
     return read

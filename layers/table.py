@@ -72,8 +72,8 @@ def _each(read: Any, names: str, *, methods: bool = True) -> Iterator[Row]:
 ACTIVATIONS: dict[Any, Reader] = _table([
     (rectification.of_module, *OF_MODULE),
     # rectifiers
-    (activation("ReLU", F.relu, INFINITY), F.relu, F.relu_, torch.relu, torch.relu_, "relu",
-     "relu_", aten.relu.default),
+    (activation("ReLU", F.relu, INFINITY, torch.relu_), F.relu, F.relu_, torch.relu, torch.relu_,
+     "relu", "relu_", aten.relu.default),
     (activation("ReLU6", F.relu6, 6.0), F.relu6, aten.relu6.default),
     (rectification.hardtanh, F.hardtanh, F.hardtanh_, aten.hardtanh.default),
     (rectification.threshold, F.threshold, torch.threshold, torch.threshold_,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deconvnet.layers import MirroredLayer
+from deconvnet.layers import MirroredLayer, in_place
 
 from .cone import Cone
 from .geometry import Step
@@ -50,6 +50,7 @@ def backward(
     """
     signals: dict[str, Any] = dict(seeds)
     kept: dict[str, Any] = {}
+    new: set[str] = set()  # whose signal is a tensor that nothing else holds
     alone = {} if channels is None else dict.fromkeys(seeds, channels)  # signals of one channel
     with torch.no_grad():
         for step in reversed(steps):
@@ -62,14 +63,17 @@ def backward(
                 signal = _passed(signal, through[step.name])
             if step.name in at:
                 kept[step.name] = signal
+                new.discard(step.name)
                 if len(kept) == len(at):
                     break
             lone = alone.pop(step.name, None)
+            own = step.name in new and lone is None
             if cone is not None and step.name in cone.seen:
-                parts = _on_windows(step, signal, cone, lone, recorded)
+                parts = _on_windows(step, signal, cone, recorded, lone=lone, own=own)
             else:
                 record = step.record if rows is None else step.record.take(rows)
-                parts = _mirror(step, signal, record, lone)
+                parts = _mirror(step, signal, record, lone=lone, own=own)
+            sent = in_place.sends_new(step.layer, own)
             if ends is not None and all(part is None for part in parts):
                 ends.append(step.name)
             for source, part in zip(step.sources, parts, strict=True):
@@ -79,7 +83,10 @@ def backward(
                     alone[source] = lone
                 else:
                     alone.pop(source, None)
-                signals[source] = _joined(signals.get(source), part)
+                there = signals.get(source)
+                signals[source] = part if there is None else _joined(there, part, own=sent)
+                if sent or there is not None:
+                    new.add(source)
     return signals | kept
 
 
@@ -89,12 +96,17 @@ def _passed(signal: Tensor, gate: Tensor) -> Tensor:
     return torch.where(gate.to(signal.device).view(shape), signal, torch.zeros_like(signal))
 
 
-def _mirror(step: Step, signal: Any, record: Any, lone: Tensor | None) -> tuple[Any, ...]:
-    """One step down; a signal of one channel needs no filter but its own."""
+def _mirror(
+    step: Step, signal: Any, record: Any, *, lone: Tensor | None, own: bool
+) -> tuple[Any, ...]:
+    """One step down; a signal of one channel needs no filter but its own.
+
+    ``own``: the signal may be written over.
+    """
     if not step.state.autocast:
-        return _mirrored(step.layer, signal, record, lone)
+        return _mirrored(step.layer, signal, record, lone, own)
     with step.state.entered():
-        parts = _mirrored(step.layer, signal, record, lone)
+        parts = _mirrored(step.layer, signal, record, lone, own)
     return tuple(
         part.to(dtype) if isinstance(part, Tensor) and dtype is not None else part
         for part, dtype in zip(parts, step.dtypes or [None] * len(parts), strict=True)
@@ -102,15 +114,15 @@ def _mirror(step: Step, signal: Any, record: Any, lone: Tensor | None) -> tuple[
 
 
 def _mirrored(
-    layer: MirroredLayer, signal: Any, record: Any, lone: Tensor | None
+    layer: MirroredLayer, signal: Any, record: Any, lone: Tensor | None, own: bool
 ) -> tuple[Any, ...]:
-    if lone is None:
-        return layer.mirror(signal, record)
-    return layer.mirror_channel(signal, lone, record)
+    if lone is not None:
+        return layer.mirror_channel(signal, lone, record)
+    return in_place.mirrored(layer, signal, record) if own else layer.mirror(signal, record)
 
 
 def _on_windows(
-    step: Step, signal: Tensor, cone: Cone, lone: Tensor | None, recorded: bool
+    step: Step, signal: Tensor, cone: Cone, recorded: bool, *, lone: Tensor | None, own: bool
 ) -> tuple[Tensor | None, ...]:
     """One step down on windows; each signal lies in the windows that its source holds."""
     crops, known = cone.seen[step.name], step
@@ -119,15 +131,19 @@ def _on_windows(
         assert inside is not None, "the cone has windows of this node"
         kept = step.record.within(cone.held[step.name], crops)
         known = replace(step, layer=inside.layer, record=kept)
-    return placed(cone, step.name, _mirror(known, signal, known.record, lone))
+    return placed(cone, step.name, _mirror(known, signal, known.record, lone=lone, own=own))
 
 
-def _joined(one: Any, other: Any) -> Any:
-    """The sum of signals that meet at a node; of a tuple's entries, entry by entry."""
+def _joined(one: Any, other: Any, *, own: bool = False) -> Any:
+    """The sum of signals that meet at a node; of a tuple's entries, entry by entry.
+
+    ``own``: the second may be written over.
+    """
     if one is None or other is None:
         return other if one is None else one
     if isinstance(one, Tensor):
-        return one + other
+        alike = own and one.shape == other.shape and one.dtype == other.dtype
+        return other.add_(one) if alike else one + other
     if isinstance(one, dict):
         return {key: _joined(one[key], other[key]) for key in one}
     return tuple(_joined(a, b) for a, b in zip(one, other, strict=True))

@@ -25,7 +25,7 @@ from deconvnet.layers import Crop, Interval, Policies
 from deconvnet.layers.crop import layout
 from deconvnet.layers.window import whole
 
-from .forward import bind
+from .binding import bind
 from .geometry import Geometry, Step
 
 _POLICIES = Policies.of("gradient", None)  # which has a rule for every activation

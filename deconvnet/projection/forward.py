@@ -12,21 +12,31 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from deconvnet.graph.graph import Graph
-from deconvnet.graph.hooks import Hooks, hooked, make_weights, without_hooks
+from deconvnet.graph.hooks import Hooks, hooked, make_weights
 from deconvnet.graph.inplace import refuse_shared, refuse_written
 from deconvnet.graph.interpreter import execute
 from deconvnet.graph.kept_parameters import run_kept, writes
 from deconvnet.graph.modes import evaluation
 from deconvnet.graph.node import Node, arguments, run_call
-from deconvnet.graph.node_state import PLAIN
 from deconvnet.graph.observed_hooks import revoke, sizes_alone
 from deconvnet.graph.own_functions import Applied
-from deconvnet.layers import Activation, Local, MirroredLayer, Policies, Record, UnmirroredError
+from deconvnet.layers import (
+    Activation,
+    Local,
+    MirroredLayer,
+    Nothing,
+    Policies,
+    Record,
+    UnmirroredError,
+    in_place,
+)
 from deconvnet.layers.crop import layout
-from deconvnet.layers.mirrors import fits
 from deconvnet.layers.policies import Gradient
+from deconvnet.layers.reshaping import Passing
 
+from .binding import Bindings, Call, bind, binds_alike
 from .cone import Cone
+from .folding import Folding
 from .geometry import Geometry, Step
 from .hooked_calls import Bound, HookedCalls, Made
 from .opaque import applied, refuse_unseen, ruled, samples_tried
@@ -43,6 +53,7 @@ def record(
     policies: Policies,
     cone: Cone | None = None,
     bound: Bindings | None = None,
+    folding: Folding | None = None,
 ) -> Recording:
     """Run images up to some layers and remember what the mirror needs.
 
@@ -55,12 +66,13 @@ def record(
             the activations of its layer are (units, channels, *size of the windows).
         bound: layers that were bound before, on windows of images of this size, to calls of the
             model as it is; what can be bound once is added.
+        folding: which convolutions take the normalisation behind them; for cones alone.
 
     Raises:
         UnmirroredError: a node on the way has no rule under the policies.
         ValueError: the images do not fit the model.
     """
-    run = ForwardPass(graph, policies, cone, bound)
+    run = ForwardPass(graph, policies, cone, bound, folding)
     left = frozenset[str]() if cone is None else cone.left
     nodes = [node for node in graph.upto(layers) if node.name not in left]
     activations = run.of(images, layers, nodes)
@@ -106,9 +118,6 @@ def _activation(node: Node, value: Any) -> Tensor:
     )
 
 
-Call = tuple[tuple[Any, ...], dict[str, Any]]
-Bindings = dict[tuple[str, Policies], MirroredLayer]
-"""{(node, policies): its layer on windows} for a model in one state and images of one size."""
 _TOGETHER: WeakSet[nn.Module] = WeakSet()
 """Modules that run as one with their hooks, which hand each other values."""
 
@@ -131,8 +140,9 @@ class ForwardPass:
         policies: Policies,
         cone: Cone | None = None,
         bound: Bindings | None = None,
+        folding: Folding | None = None,
     ) -> None:
-        self.graph, self.policies, self.cone = graph, policies, cone
+        self.graph, self.policies, self.cone, self.folding = graph, policies, cone, folding
         self._bound_before = {} if bound is None else bound
         self.steps: list[Step] = []
         self.carriers = {graph.input}
@@ -140,6 +150,8 @@ class ForwardPass:
         self.sizes: dict[str, torch.Size] = {}
         self.dtypes: dict[str, torch.dtype] = {}
         self.hooks = HookedCalls(policies)
+        self._folded: set[str] = set()  # normalisations that their convolution has done
+        self._own: set[str] = set()  # nodes whose value is a new tensor that is read once
 
     def of(self, images: Tensor, layers: Sequence[str], nodes: Sequence[Node]) -> dict[str, Tensor]:
         """Run nodes on images; {layer: its value}.
@@ -174,11 +186,18 @@ class ForwardPass:
             UnmirroredError: it has no rule under the policies.
         """
         cone = self.cone if self.cone is not None and node.name in self.cone.seen else None
-        if cone is not None:
-            windows, sources = cut(cone, node.name, values), cone.steps[node.name].sources
+        windows = None if cone is None else cut(cone, node.name, values)
+        if self.folding is not None and node.name in self._folded:  # its convolution has done it
+            value = values[node.sources[0]] if windows is None else windows[0]
+            self._own.update({node.name} & self.folding.once)
+            return self._step(
+                node, node.name, (Passing(), (value,), node.sources), value, Nothing()
+            )
+        if cone is not None and windows is not None:
+            sources = cone.steps[node.name].sources
             known = self._bound_before.get((node.name, self.policies))
             if known is not None:
-                made = known.record(*windows)
+                known, *made = self._run(node.name, known, windows, sources[0])
                 return self._step(node, node.name, (known, tuple(windows), sources), *made)
             values = {**values, **dict(zip(map(str, sources), windows, strict=True))}
         call = arguments(node, self.graph.names, values)
@@ -224,26 +243,35 @@ class ForwardPass:
             inside = layer.inside(cone.steps[node.name].record)
             assert inside is not None, "the layer is of the kind that it was"
             layer = inside.layer
-        output, kept = layer.record(*inputs)
-        if cone is not None and self._lasts(node, kept):
-            self._bound_before[node.name, self.policies] = layer
+        bound = layer
+        layer, output, kept = self._run(node.name, layer, inputs, sources[0])
+        lasts = not (kept.graph or kept.written) and self.carriers.issuperset(node.sources)
+        if cone is not None and lasts and binds_alike(self.graph, node):
+            self._bound_before[node.name, self.policies] = bound
         refuse_unseen(kept.graph, self.policies)
         if module is not None:
             self.hooks.whole(kept, node.name)
         refuse_written(node, [sources[i] for i in kept.written], readers)
         return self._step(node, node.name, (layer, inputs, sources), output, kept)
 
-    def _lasts(self, node: Node, kept: Record) -> bool:
-        """Whether a node's layer is the same in every run, while the model's state is the same.
+    def _run(
+        self, name: str, layer: MirroredLayer, inputs: Sequence[Any], source: str | None
+    ) -> tuple[MirroredLayer, Any, Record]:
+        """Run a node's layer, with the normalisation behind it if it takes that.
 
-        (Views of what is written in place were refused when the geometry was found.)
+        ``source``: of the first input.
         """
-        module, mirrors, own = node.module, self.graph.mirrors, kept.graph or kept.written
-        if own or node.state != PLAIN or not self.carriers.issuperset(node.sources):
-            return False
-        if mirrors.is_own(module, node.call.target):
-            return False
-        return module is None or (mirrors.is_read_as(module, type(module)) and not hooked(module))
+        if self.folding is None:
+            return layer, *layer.record(*inputs)
+        folded = self.folding.of(name, layer)
+        if folded is not None:
+            self._folded.add(self.folding.behind[name].name)
+            layer = folded
+        own = source in self._own
+        output, kept = in_place.recorded(layer, inputs) if own else layer.record(*inputs)
+        if name in self.folding.once and in_place.is_new(layer):
+            self._own.add(name)
+        return layer, output, kept
 
     def _hooked(
         self, node: Node, values: dict[str, Any], entry: dict[str, Any], call: Call
@@ -308,28 +336,6 @@ class ForwardPass:
             tried = samples_tried(node, self.policies)
             layer = Local(ruled(run, self.policies, module=node.module), tried)
         return layer, tuple(carried.values()), tuple(carried)
-
-
-def bind(graph: Graph, node: Node, call: Call, carried: Mapping[str, Any]) -> Bound | None:
-    """The mirrored layer of a call; None if the table does not know it, or not all that it takes.
-
-    ``carried``: {node: value} of those that carry a signal.
-    """
-    (args, kwargs), module = call, node.module
-    if module is None:
-        reader = graph.mirrors.of_call(node.call.target)
-    else:
-        if graph.mirrors.is_own(module) and hooked(module):
-            module = without_hooks(module)  # a user's mirror may call it; they are steps themselves
-        reader, args = graph.mirrors.of_module(module), (module, *args)
-    if reader is None or not fits(reader, args, kwargs):
-        return None
-    read = reader(*args, **kwargs)
-    if read is None:
-        return None
-    names = {id(value): source for source, value in carried.items()}
-    sources = tuple(names.get(id(value)) for value in read[1])
-    return (*read, sources) if set(carried) <= set(sources) else None
 
 
 def _carries(value: Any) -> bool:

@@ -20,7 +20,7 @@ from deconvnet.graph.observed_hooks import hooks_in
 from deconvnet.layers import Policies
 from deconvnet.units import Unit
 
-from .forward import Bindings
+from .binding import Bindings
 from .geometry import Geometry
 from .readings import Readings
 from .recording import Recording

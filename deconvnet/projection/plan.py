@@ -173,8 +173,7 @@ def parts_of(recording: Recording, units: Sequence[Unit], *, way: Way) -> Sequen
 
 def _apart(way: Way, policies: Policies, images: str) -> bool:
     """Whether branches that no unit sees may be left out: signals are asked for at images alone."""
-    straight = way.directions is None and not way.through and set(way.at) <= {images}
-    return straight and policies.channelwise
+    return way.straight(images) and way.directions is None and policies.channelwise
 
 
 def _in_cones(

@@ -15,6 +15,7 @@ from deconvnet.units import Unit, by_layer
 
 from .backward import backward
 from .cone import Cone
+from .folding import Folding
 from .forward import record
 from .geometry import Step
 from .inputs import Request
@@ -62,17 +63,29 @@ def from_images(
     """
     images, units, graph, way = request.images, request.units, request.graph, request.way
 
-    def recorded(rows: Sequence[int], layers: Sequence[str], cone: Cone | None) -> Recording:
+    def recorded(
+        rows: Sequence[int],
+        layers: Sequence[str],
+        cone: Cone | None = None,
+        folding: Folding | None = None,
+    ) -> Recording:
         some, known = images, graph
         if len(rows) < len(images):
             some = images[list(rows)]
             known = graph if graph.reader == "torch.fx" else graphs.of(some)
         bound = request.bound if known is graph else None
-        return record(known, some, layers, policies=policies, cone=cone, bound=bound)
+        return record(
+            known, some, layers, policies=policies, cone=cone, bound=bound, folding=folding
+        )
 
     shared = []
     for layer, members in by_layer(units).items():
         shared += [] if layer in plan.parts else members
+        folding = None
+        if layer in plan.parts and way.straight(graph.input):
+            folding = Folding(
+                graph, request.geometry, layer, policies=policies, bound=request.bound
+            )
         for part in plan.parts.get(layer, ()):
             numbers = [members[i] for i in part.numbers]
             chosen = [units[i] for i in numbers]
@@ -80,7 +93,7 @@ def from_images(
             some = used if part.cone and part.cone.wholes else every
             cone = _among(part, some)
             assert cone is not None, "these units have cones"
-            recording = recorded(some, [layer], cone)
+            recording = recorded(some, [layer], cone, folding)
             top = _responses(recording.activations[layer], way).flatten(1)
             values = top.gather(1, _channels(chosen, top)[:, None])[:, 0]
             signals = _windows(recording.steps, cone, chosen, values, way=way, recorded=False)
@@ -88,9 +101,7 @@ def from_images(
     for rows in plan.batches:
         here = [i for i in shared if units[i].image in rows]
         layers = list(dict.fromkeys(units[i].layer for i in here))
-        yield from from_recording(
-            recorded(rows, layers, None), units, way=way, numbers=here, images=rows
-        )
+        yield from from_recording(recorded(rows, layers), units, way=way, numbers=here, images=rows)
 
 
 def from_recording(

@@ -15,9 +15,10 @@ from deconvnet.graph.observed_hooks import may_change
 from deconvnet.graph.user_call import Unguardable
 from deconvnet.layers import Policies
 
+from .binding import Bindings
 from .check.checked_graphs import Checked, named_or_none
 from .check.module_calls import untouched
-from .forward import Bindings, geometry_of, record
+from .forward import geometry_of, record
 from .geometry import Geometry
 from .recording import Recording
 

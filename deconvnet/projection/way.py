@@ -34,6 +34,10 @@ class Way:
     through: Mapping[str, Tensor] = field(default_factory=dict)
     strict: bool = True
 
+    def straight(self, images: str) -> bool:
+        """Whether nothing is asked for, or looked at, between the units' layers and the images."""
+        return not self.through and set(self.at) <= {images}
+
 
 def below(geometry: Geometry, layer: str) -> list[str]:
     """The nodes that signals of a layer's units may come to: itself first, the images last."""

@@ -7,7 +7,7 @@ from torch import nn
 
 from deconvnet import DeconvNet, Unit
 from deconvnet.layers import InputSize, Interval, LinearMap, MirroredLayer
-from deconvnet.projection import forward
+from deconvnet.projection import binding
 from tests.support.networks import noise
 from tests.support.reference import assert_same, error
 
@@ -89,7 +89,7 @@ def test_hooks_run_once(place, hook, check):
 
 def test_hooks_that_run_twice_are_caught(monkeypatch):
     """The planted wrong case: the mirror is made of the module with its hooks."""
-    monkeypatch.setattr(forward, "without_hooks", lambda module: module)
+    monkeypatch.setattr(binding, "without_hooks", lambda module: module)
     net = net_of(check=False)
     HOOKS["after"](net.model[1])
     assert error(*compared(net)) > 0.1

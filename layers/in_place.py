@@ -1,0 +1,74 @@
+"""Steps that write over what nobody reads again, so that maps pass through memory once less.
+
+They give what ``record`` and ``mirror`` of the layers do, bit for bit. Only these very classes are
+known here: a subclass, or a rule of the user's, may hold what it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from .base import MirroredLayer, Record
+from .convolution import Convolution
+from .joining import Broadcast, Combination
+from .normalization import BatchNormalization
+from .policies import RECTIFIERS, DeconvNetRule, Gradient, Guided, Rectifier
+from .rectification import Kept, Rectification
+from .reshaping import Passing
+
+RULES = (DeconvNetRule, Guided, Gradient)  # that send a new tensor
+
+
+def is_new(layer: MirroredLayer) -> bool:
+    """Whether what ``record`` gives is a new tensor, which the record does not hold."""
+    if type(layer) is Rectification:
+        rule = _rule_of_output(layer)
+        return rule is not None and "activation" not in (rule.keeps or ())
+    if type(layer) is Combination:
+        return len(layer.factors) > 1
+    return type(layer) in (Convolution, BatchNormalization)
+
+
+def sends_new(layer: MirroredLayer, own: bool) -> bool:
+    """Whether the signals that ``mirrored`` gives are held by nothing else.
+
+    ``own``: so is the one that it was given.
+    """
+    if type(layer) is Rectification:
+        return type(layer.rectifier) in RULES
+    return type(layer) in (Convolution, BatchNormalization) or (own and type(layer) is Passing)
+
+
+def recorded(layer: MirroredLayer, inputs: Sequence[Any]) -> tuple[Any, Record]:
+    """What ``record`` gives, written over the first input if that can be."""
+    if type(layer) is Rectification:
+        rule, function = _rule_of_output(layer), layer.activation.in_place
+        if rule is not None and function is not None:
+            output = function(inputs[0])
+            return output, Kept(rule.remember(output, output, layer.activation))
+    if type(layer) is Combination and layer.factors == (1, 1) and layer.constant == 0:
+        one, other = inputs
+        if one.shape == other.shape and one.dtype == other.dtype:
+            return one.add_(other), Broadcast((one.shape, other.shape), one.shape)
+    return layer.record(*inputs)
+
+
+def mirrored(layer: MirroredLayer, signal: Tensor, record: Any) -> tuple[Any, ...]:
+    """What ``mirror`` gives, written over the signal if that can be."""
+    rule = type(layer.rectifier) if type(layer) is Rectification else None
+    if rule not in RULES:
+        return layer.mirror(signal, record)
+    if rule is not Gradient:
+        signal = signal.clamp_(min=0)
+    return (signal if rule is DeconvNetRule else signal.mul_(record.kept),)
+
+
+def _rule_of_output(layer: Rectification) -> Rectifier | None:
+    """Its rule, if that looks at nothing but the output of the activation."""
+    rule = layer.rectifier
+    if rule is None or type(rule) not in RECTIFIERS.values():
+        return None
+    return rule if rule.keeps == () or layer.activation.rectifies else None

@@ -1,0 +1,117 @@
+"""Steps that write over their input give what the others give, bit for bit, and only of old."""
+
+import pytest
+import torch
+from torch import nn
+
+from deconvnet.layers import Policies, in_place, reader_for, rectifier
+from deconvnet.layers.joining import Combination
+from deconvnet.layers.policies import RECTIFIERS, DeconvNetRule
+from deconvnet.layers.rectification import Rectification
+from tests.support.layer_laws import numbers
+
+X = 3 * numbers(2, 3, 4, 5)
+MODULES = [nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6(), nn.LeakyReLU(0.1), nn.SiLU(), nn.GELU()]
+MODULES += [nn.Threshold(0.5, 0), nn.Hardtanh(0, 2)]
+
+
+def bound(module, rule):
+    return reader_for(module)(module, X)[0].under(Policies(rectifier(rule), "derivative"))
+
+
+@pytest.mark.parametrize("rule", RECTIFIERS)
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_rectification(module, rule):
+    layer, given = bound(module, rule), X.clone()
+    output, kept = layer.record(X)
+    over, kept_over = in_place.recorded(layer, [given])
+    assert torch.equal(over, output)
+    for one, other in zip(parts(kept.kept), parts(kept_over.kept), strict=True):
+        assert torch.equal(one, other)
+    signal = numbers(2, 3, 4, 5) - 0.5
+    (below,) = layer.mirror(signal, kept)
+    (below_over,) = in_place.mirrored(layer, signal.clone(), kept_over)
+    assert torch.equal(below_over, below)
+    if in_place.is_new(layer):
+        held = {one.data_ptr() for one in parts(kept.kept)}
+        assert output.data_ptr() not in {*held, X.data_ptr()}
+    if in_place.sends_new(layer, own=False):
+        assert below.data_ptr() != signal.data_ptr()
+
+
+def parts(kept):
+    return [] if kept is None else list(kept) if isinstance(kept, tuple) else [kept]
+
+
+@pytest.mark.parametrize("rule", ["gradient", "deconvnet", "guided"])
+def test_what_a_relu_writes_over(rule):
+    """That it is done at all: both ways pass through memory once less."""
+    layer, given, signal = bound(nn.ReLU(), rule), X.clone(), numbers(2, 3, 4, 5)
+    output, kept = in_place.recorded(layer, [given])
+    assert output.data_ptr() == given.data_ptr()
+    assert in_place.mirrored(layer, signal, kept)[0].data_ptr() == signal.data_ptr()
+
+
+@pytest.mark.parametrize("module", [nn.GELU(), nn.SiLU(inplace=True), nn.LeakyReLU(0.1)], ids=str)
+def test_a_slope_is_taken_before_the_function(module):
+    layer, given = bound(module, "gradient"), X.clone()
+    in_place.recorded(layer, [given])
+    assert torch.equal(given, X)
+
+
+def test_sums():
+    one, other = X.clone(), numbers(2, 3, 4, 5)
+    expected = X + other
+    output, record = in_place.recorded(Combination((1, 1)), [one, other])
+    assert torch.equal(output, expected)
+    assert output.data_ptr() == one.data_ptr()
+    assert record.inputs == (X.shape, X.shape)
+    twice, _ = in_place.recorded(Combination((1, 1)), [one, one])
+    assert torch.equal(twice, 2 * expected)
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs"),
+    [
+        (Combination((1, -1)), (X, X + 1)),
+        (Combination((1, 1), 2), (X, X + 1)),
+        (Combination((2,)), (X,)),
+        (Combination((1, 1)), (X[:1], X)),
+        (Combination((1, 1)), (X.float(), X)),
+        (Combination((1, 1)), (X, X.float())),
+    ],
+)
+def test_other_sums_are_made_as_ever(layer, inputs):
+    given = [x.clone() for x in inputs]
+    output, record = in_place.recorded(layer, given)
+    expected, known = layer.record(*inputs)
+    assert torch.equal(output, expected)
+    assert output.dtype == expected.dtype
+    assert record.inputs == known.inputs
+
+
+def test_subclasses_and_rules_of_the_users_own_are_asked_themselves():
+    class Own(Rectification):
+        def record(self, input):
+            return super().record(input * 2)
+
+        def mirror(self, signal, record):
+            return (signal * 3,)
+
+    class Louder(DeconvNetRule):
+        def signal(self, R, kept):
+            return 5 * R
+
+    layer, given = Own(bound(nn.ReLU(), "deconvnet").activation, DeconvNetRule()), X.clone()
+    assert torch.equal(in_place.recorded(layer, [given])[0], (2 * X).relu())
+    assert torch.equal(given, X)
+    assert torch.equal(in_place.mirrored(layer, given, None)[0], 3 * X)
+    assert not in_place.is_new(layer)
+    assert not in_place.sends_new(layer, own=True)
+    loud = bound(nn.ReLU(), Louder())
+    output, kept = in_place.recorded(loud, [given])
+    assert torch.equal(given, X)
+    assert torch.equal(in_place.mirrored(loud, given, kept)[0], 5 * X)
+    assert not in_place.is_new(loud)
+    assert not in_place.sends_new(loud, own=True)
+    assert torch.equal(output, X.relu())
