@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,8 +17,6 @@ from torch import Tensor
 from deconvnet.arguments import Brief
 
 from .window import FAR, Interval, Window
-
-SMALL = 1024  # cells of a window: up to here it is quicker to take all units' cells at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,32 +92,29 @@ class Crop(Brief):
             return self._of_all(tensor, outside)
         if self.everything:
             return tensor.index_select(0, torch.from_numpy(self.rows).to(tensor.device))
-        if len(self.size) == 2 and not self.leaves:
+        if len(self.size) == 2:
             windows = self._by_runs(tensor)
-        elif len(self.size) == 2 and self._in_order(len(tensor)):
-            small = math.prod(self.size) <= SMALL and _channels_last(tensor)
-            windows = (self._by_cells if small else self._padded)(tensor, outside)
-        else:
-            windows = None
-        if windows is not None:
-            return windows
+            if windows is not None:
+                return self.filled(windows, outside)
         size, memory = self.sized(tensor.shape), layout(tensor)
         windows = torch.empty(size, dtype=tensor.dtype, device=tensor.device, memory_format=memory)
         if self.leaves:
             windows.fill_(outside)
         return self.paste(tensor, windows)
 
-    def paste(self, tensor: Tensor, windows: Tensor) -> Tensor:
+    def paste(self, tensor: Tensor, windows: Tensor, units: Sequence[int] | None = None) -> Tensor:
         """Overwrite windows by what they see of a tensor; their cells outside of its maps stay.
 
         Args:
             tensor: (batch, channels, *maps).
             windows: (units, channels, *size); they are written into.
+            units: the numbers of those that are; None for all.
 
         Returns:
             ``windows``.
         """
-        for unit, (row, here, there) in enumerate(self._pairs):
+        for unit in range(len(self.rows)) if units is None else units:
+            row, here, there = self._pairs[unit]
             windows[(unit, slice(None), *here)] = tensor[(row, slice(None), *there)]
         return windows
 
@@ -149,16 +144,18 @@ class Crop(Brief):
         return tensor
 
     def _by_runs(self, tensor: Tensor) -> Tensor | None:
-        """Windows inside of the map row by row, all at once: a row lies together in memory.
+        """Windows row by row, all at once: a row lies together in memory.
 
-        None where it does not: neither its cells with their channels nor its cells alone.
+        Outside of the map is whatever lies there. None where no row lies together: neither its
+        cells with their channels nor its cells alone.
         """
         if not tensor.numel() or not math.prod(self.size):
             return None
         channels, (sample, plane, line, cell) = tensor.shape[1], tensor.stride()
         top, left = self.starts.T
-        firsts = (tensor.storage_offset() + self.rows * sample + left * cell)[:, None]
-        firsts = firsts + (top[:, None] + np.arange(self.size[0])) * line
+        rows = top[:, None] + np.arange(self.size[0])
+        first = tensor.storage_offset() + self.rows * sample + left * cell
+        firsts = first[:, None] + rows * line
         if plane == 1 and cell == channels:
             size, run = (*firsts.shape, self.size[1], channels), self.size[1] * channels
         elif cell == 1:
@@ -167,39 +164,46 @@ class Crop(Brief):
         else:
             return None
         numbers = tensor.untyped_storage().nbytes() // tensor.element_size()
+        if run > numbers:
+            return None
         runs = tensor.as_strided((numbers - run + 1, run), (1, 1), 0)  # one from every number on
-        index = torch.from_numpy(firsts.reshape(-1)).to(tensor.device)
+        there = np.minimum(np.maximum(firsts, 0), numbers - run)
+        index = torch.from_numpy(there.reshape(-1)).to(tensor.device)
         windows = runs.index_select(0, index).view(size)
         if plane == 1 and cell == channels:
-            return windows.movedim(-1, 1)
-        return windows.contiguous(memory_format=layout(tensor))
+            windows = windows.movedim(-1, 1)
+        else:
+            windows = windows.contiguous(memory_format=layout(tensor))
+        if self.leaves:  # at the ends of the memory some begin elsewhere
+            off = (there != firsts).any(tuple(range(1, firsts.ndim)))
+            self.paste(tensor, windows, np.flatnonzero(off).tolist())
+        return windows
 
-    def _padded(self, tensor: Tensor, outside: float) -> Tensor | None:
-        """Windows that leave the map, out of one with a border that is wide enough for them."""
-        maps = np.asarray(self.maps)
-        before = np.maximum(-self.starts, 0).max(0)
-        behind = np.maximum(self.starts + self.size - maps, 0).max(0)
-        (top, left), (bottom, right) = before.tolist(), behind.tolist()
-        wider = F.pad(tensor, (left, right, top, bottom), value=outside)
-        inner = replace(self, starts=self.starts + before, maps=tuple(wider.shape[2:]))
-        return inner._by_runs(wider)
+    def filled(self, windows: Tensor, value: float) -> Tensor:
+        """Windows with one value in all their cells outside of the maps.
 
-    def _by_cells(self, tensor: Tensor, outside: float) -> Tensor:
-        """Small windows cell by cell, all of them at once: each cell is a row of channels."""
-        lines, beyond = [], []
-        for start, length, cells in zip(self.starts.T, self.size, self.maps, strict=True):
-            line = start[:, None] + np.arange(length)
-            lines.append(np.minimum(np.maximum(line, 0), cells - 1))
-            beyond.append(lines[-1] != line)
-        rows, cols = lines
-        first = self.rows * self.maps[0]
-        cells = ((first[:, None] + rows) * self.maps[1])[:, :, None] + cols[:, None, :]
-        channels, device = tensor.shape[1], tensor.device
-        table = tensor.movedim(1, -1).reshape(-1, channels)
-        windows = table.index_select(0, torch.from_numpy(cells.reshape(-1)).to(device))
-        left = np.flatnonzero(beyond[0][:, :, None] | beyond[1][:, None, :])
-        windows.index_fill_(0, torch.from_numpy(left).to(device), outside)
-        return windows.view(*cells.shape, channels).movedim(-1, 1)
+        Args:
+            windows: (units, channels, *size); they may be written into.
+            value: of these cells.
+        """
+        if not self.leaves:
+            return windows
+        if windows.ndim == 4 and _channels_last(windows):
+            cells = torch.from_numpy(np.flatnonzero(self._beyond)).to(windows.device)
+            windows.movedim(1, -1).view(-1, windows.shape[1]).index_fill_(0, cells, value)
+            return windows
+        beyond = torch.from_numpy(self._beyond).to(windows.device)
+        return windows.masked_fill(beyond[:, None], value)
+
+    @cached_property
+    def _beyond(self) -> NDArray[np.bool_]:
+        """(units, *size): the cells of the windows that lie outside of the maps."""
+        beyond = np.zeros((len(self.rows), *self.size), dtype=bool)
+        for axis, (start, cells) in enumerate(zip(self.starts.T, self.maps, strict=True), 1):
+            line = start[:, None] + np.arange(self.size[axis - 1])
+            others = tuple(a for a in range(1, beyond.ndim) if a != axis)
+            beyond |= np.expand_dims((line < 0) | (line >= cells), others)
+        return beyond
 
     @cached_property
     def leaves(self) -> bool:

@@ -125,11 +125,13 @@ def _on_windows(
     step: Step, signal: Tensor, cone: Cone, recorded: bool, *, lone: Tensor | None, own: bool
 ) -> tuple[Tensor | None, ...]:
     """One step down on windows; each signal lies in the windows that its source holds."""
-    crops, known = cone.seen[step.name], step
+    crops, known, held = cone.seen[step.name], step, cone.held[step.name]
+    if held.leaves and cone.looks_around(step.name):
+        signal = held.filled(signal, 0.0)
     if recorded:
         inside = step.layer.inside(step.record)
         assert inside is not None, "the cone has windows of this node"
-        kept = step.record.within(cone.held[step.name], crops)
+        kept = step.record.within(held, crops)
         known = replace(step, layer=inside.layer, record=kept)
     return placed(cone, step.name, _mirror(known, signal, known.record, lone=lone, own=own))
 

@@ -1,9 +1,10 @@
 """The cone of a unit: the windows that it sees in every node below it.
 
 The values of units of one layer are made, and their signals carried down, on windows of equal size
-that lie where each unit looks, inside of the maps. A layer that looks over the border finds there
-what its own padding would have put there, and no signal comes back from there: the result is that
-of the whole maps. A node that sees all of its map is run on whole maps, and so is all below it.
+that lie where each unit looks. A window may hold cells outside of the map, with anything in them: a
+layer that looks at several places finds there what its own padding would have put there, and no
+signal comes back from there: the result is that of the whole maps. A node that sees all of its map
+is run on whole maps, and so is all below it.
 """
 
 from __future__ import annotations
@@ -80,6 +81,10 @@ class Cone(Brief):
         whole = {node: size[2:] for node, size in self.sizes.items() if node not in self.held}
         return {**self.held, **{node: Crop.whole(self.rows, maps) for node, maps in whole.items()}}
 
+    def looks_around(self, node: str) -> bool:
+        """Whether a node on windows looks at other places of its inputs than its own."""
+        return any(crop is not self.held[node] for crop in self.seen[node])
+
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of one pass, forward or backward, on the windows of one unit."""
@@ -138,6 +143,7 @@ def cone_of(
 
     maps, everything = geometry.sizes[layer][2:], Interval.whole()
     placed = positions.shape[1] == len(maps) > 0
+    alike = graph is not None  # what is recorded of whole maps ends at their borders
     top = Crop(rows, positions, (1,) * len(maps), tuple(maps)) if placed else None
     ask(layer, top, everything if channels is None else Interval.at(channels))
     for name in _unmirrored(graph, layer, {step.name for step in geometry.steps}):
@@ -151,7 +157,7 @@ def cone_of(
         if step.name not in asked:
             continue
         below[step.name] = step
-        crop = _hull(asked[step.name], geometry.sizes.get(step.name), rows)
+        crop = _hull(asked[step.name], geometry.sizes.get(step.name), rows, alike)
         inside = None if crop is None else _inside(step, geometry.sizes, policies)
         if crop is None or inside is None:
             for source in filter(None, step.sources):
@@ -174,7 +180,7 @@ def cone_of(
         for (source, window), own in zip(pairs, crops, strict=True):
             if source in looked_at:
                 ask(source, own, window[1])
-    crop = _hull(asked[geometry.input], geometry.sizes[geometry.input], rows)
+    crop = _hull(asked[geometry.input], geometry.sizes[geometry.input], rows, alike)
     if crop is not None:
         held[geometry.input] = crop
     sizes = {node: geometry.sizes[node] for node in asked if node in geometry.sizes}
@@ -197,9 +203,13 @@ def _seen(window: Window, crop: Crop, maps: Sequence[int], rows: NDArray[np.int6
 
 
 def _hull(
-    asked: Sequence[Crop | None], size: torch.Size | None, rows: NDArray[np.int64]
+    asked: Sequence[Crop | None], size: torch.Size | None, rows: NDArray[np.int64], alike: bool
 ) -> Crop | None:
-    """Windows of one size inside of a map, over all that is asked for; None for the whole map."""
+    """Windows of one size over all that is asked for in a map; None for the whole map.
+
+    ``alike``: where it makes them no larger, all windows lie alike around what their units ask for,
+    across the border too; else inside of the map, those at its border nearer to its middle.
+    """
     if size is None or len(size) < 3 or not asked or None in asked:
         return None
     maps, first = size[2:], asked[0]
@@ -210,13 +220,17 @@ def _hull(
     for crop in filter(None, asked[1:]):
         starts = np.minimum(starts, crop.starts)
         stops = np.maximum(stops, crop.starts + np.asarray(crop.size))
-    starts = np.minimum(np.maximum(starts, 0), maps)
-    stops = np.minimum(np.maximum(stops, starts), maps)
-    lengths = (stops - starts).max(0, initial=1)
+    inner = np.minimum(np.maximum(starts, 0), maps)
+    lengths = (np.minimum(np.maximum(stops, inner), maps) - inner).max(0, initial=1)
     if math.prod(lengths.tolist()) >= math.prod(maps):
         return None
-    starts = np.minimum(starts, maps - lengths)  # the smaller ones begin earlier, inside the map
-    return Crop(rows, starts, tuple(lengths.tolist()), tuple(maps))
+    inner = np.minimum(inner, maps - lengths)  # the smaller ones begin earlier, inside the map
+    if alike:
+        near = ((starts > -lengths) & (starts < maps)).all(0)  # none lies far outside
+        inner = np.where(near & ((stops - starts).max(0) == lengths), starts, inner)
+    if tuple(lengths.tolist()) == first.size and not (inner != first.starts).any():
+        return first
+    return Crop(rows, inner, tuple(lengths.tolist()), tuple(maps))
 
 
 def _inside(step: Step, sizes: Mapping[str, torch.Size], policies: Policies) -> Inside | None:

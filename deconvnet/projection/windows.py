@@ -32,7 +32,10 @@ def cut(cone: Cone, name: str, values: Mapping[str, Any]) -> list[Tensor]:
             continue
         if source == cone.input:
             value = cone.held[source].of(value)
-        windows[number] = value if place is None else place.of(value, outside)
+        window = value if place is None else place.of(value, outside)
+        if cone.held[str(source)].leaves and crop is not cone.held[name]:
+            window = crop.filled(window, outside)
+        windows[number] = window
     like = next(iter(windows.values()))
     return [
         windows[number] if blank is None else like.new_zeros((), dtype=blank[1]).expand(blank[0])

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from deconvnet.layers import crop as crops
 from deconvnet.layers.crop import Crop
 
 MAPS = (9, 11)
@@ -45,21 +44,57 @@ def cut(size, *, units, leaving, in_order, seed=0):
     return Crop(rows, draw.integers(low, high, (units, 2)), size, MAPS)
 
 
-@pytest.mark.parametrize("small", [True, False], ids=["by cells", "with a border"])
 @pytest.mark.parametrize("in_order", [True, False], ids=["a map each", "shared maps"])
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("size", "leaving"), WINDOWS, ids=str)
-def test_windows_are_cut_cell_by_cell(
-    size, leaving, channels, layout, in_order, small, monkeypatch
-):
-    monkeypatch.setattr(crops, "SMALL", crops.SMALL if small else 0)
+def test_windows_are_cut_cell_by_cell(size, leaving, channels, layout, in_order):
     maps = layout(torch.arange(4 * channels * 99.0).view(4, channels, *MAPS))
     before = maps.clone()
     crop = cut(size, units=4 if in_order else 7, leaving=leaving, in_order=in_order)
     for outside in (0.0, -math.inf):
         assert torch.equal(crop.of(maps, outside), by_cells(maps, crop, outside))
     assert torch.equal(maps, before)
+
+
+ENDS = Crop(np.array([0, 3, 3, 0]), np.array([[-1, -2], [9, 8], [7, 9], [0, 0]]), (3, 4), MAPS)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_windows_at_both_ends_of_the_memory(layout):
+    maps = layout(torch.arange(4 * 2 * 99.0).view(4, 2, *MAPS))
+    assert torch.equal(ENDS.of(maps, -1.0), by_cells(maps, ENDS, -1.0))
+
+
+def test_windows_that_begin_elsewhere_are_caught(monkeypatch):
+    """The planted wrong case: rows that would begin before the memory are taken as they come."""
+    maps = torch.arange(4 * 2 * 99.0).view(4, 2, *MAPS)
+    monkeypatch.setattr(Crop, "paste", lambda self, tensor, windows, units: windows)
+    assert not torch.equal(ENDS.of(maps, -1.0), by_cells(maps, ENDS, -1.0))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_cells_outside_of_the_maps_are_filled(layout):
+    windows = layout(torch.arange(4 * 2 * 99.0).view(4, 2, *MAPS))
+    crop = Crop(np.arange(4), np.array([[-3, 4], [0, 0], [2, -20], [5, 6]]), MAPS, MAPS)
+    expected = windows.clone()
+    for unit, (top, left) in enumerate(crop.starts.tolist()):
+        for row in range(MAPS[0]):
+            for col in range(MAPS[1]):
+                if not (0 <= top + row < MAPS[0] and 0 <= left + col < MAPS[1]):
+                    expected[unit, :, row, col] = -math.inf
+    assert torch.equal(crop.filled(windows, -math.inf), expected)
+    inside = Crop(np.arange(4), np.zeros((4, 2), np.int64), MAPS, MAPS)
+    assert inside.filled(windows, 7.0) is windows
+
+
+def test_cells_outside_of_lines_and_volumes_are_filled():
+    crop = Crop(np.array([0, 0]), np.array([[-1, 0, 1], [0, 2, 0]]), (2, 2, 2), (3, 3, 3))
+    found = crop.filled(torch.ones(2, 1, 2, 2, 2), 5.0)
+    assert found[0, 0, 0].eq(5).all()
+    assert found[0, 0, 1].eq(1).all()
+    assert found[1, 0, :, 1].eq(5).all()
+    assert found[1, 0, :, 0].eq(1).all()
 
 
 def test_the_reference_catches_a_window_that_is_off_by_one():

@@ -1,0 +1,141 @@
+"""Units at the border among others: their windows cross it, and nothing comes from outside."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from deconvnet import DeconvNet, Unit
+from deconvnet.layers import InputSize, Inside, MirroredLayer
+from deconvnet.layers.crop import Crop
+from deconvnet.projection.cone import Cone
+from tests.support.cones import assert_same, everything, in_cones
+from tests.support.networks import noise
+from tests.support.reference import projections
+
+IMAGES = noise(2, 3, 40, 44)
+
+
+class Readers(nn.Module):
+    """Values that several layers read over the border, each with other numbers there."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 3, stride=2, padding=1)
+        self.pooled = nn.Conv2d(6, 6, 3, padding=1)
+        self.wide = nn.Conv2d(6, 6, 5, padding=2)
+        self.last = nn.Conv2d(6, 5, 3, padding=1)
+
+    def forward(self, x):
+        x = self.stem(x)
+        most = F.max_pool2d(x, 3, 1, padding=1)  # among minus infinity
+        x = F.gelu(x)  # which has no derivative there
+        mean = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), value=0.5), 3, 1)
+        x = self.pooled(most).relu() + self.wide(x).relu() + mean
+        return self.last(F.max_pool2d(x, 3, 2, padding=1)).relu()
+
+
+def units_of(net, layer):
+    """Corners, edges, and some of the middle, of both images."""
+    _, channels, rows, cols = net.record(IMAGES, layer)[layer].shape
+    places = [
+        (r, c) for r in (0, 1, rows // 2, rows - 1) for c in (0, cols // 2, cols - 2, cols - 1)
+    ]
+    return [Unit(layer, i % channels, *p, image=i % 2) for i, p in enumerate(places)]
+
+
+def compared(model, layer, policy="gradient", **how):
+    net = DeconvNet(model, policy, **how)
+    units = units_of(net, layer)
+    cones = [part.cone for part in net.plan(IMAGES, units, strategy="cone").parts[layer]]
+    assert any(crop.leaves for cone in cones for crop in cone.held.values()), "nothing is tested"
+    found = in_cones(net, IMAGES, units, seed="one")
+    assert found.isfinite().all()
+    return net, units, found
+
+
+@pytest.mark.parametrize("layer", ["max_pool2d", "add", "relu", "add_1", "max_pool2d_1", "relu_2"])
+def test_readers_that_fill_the_border_in_turn(layer):
+    net, units, found = compared(everything(Readers), layer)
+    assert_same(found, projections(net.model, IMAGES, units, "gradient"))
+    values = [one.activation for one in net.project(IMAGES, units=units, crop=True)]
+    maps = net.record(IMAGES, layer)[layer]
+    whole = [float(maps[u.image, u.channel, u.row, u.col]) for u in units]
+    assert values == pytest.approx(whole, rel=1e-10, abs=1e-12)
+
+
+@pytest.mark.parametrize("fallback", ["derivative", "rectify"])
+@pytest.mark.parametrize("policy", ["deconvnet", "guided", "identity"])
+def test_every_rule(policy, fallback):
+    net, units, found = compared(everything(Readers), "relu_2", policy, fallback=fallback)
+    assert_same(found, net.project(IMAGES, units=units, seed="one", strategy="shared"))
+
+
+def test_values_from_outside_are_caught(monkeypatch):
+    """The planted wrong case: a layer sees what happens to stand outside of the maps."""
+    monkeypatch.setattr(Crop, "filled", lambda self, windows, value: windows)
+    net, units, found = compared(everything(), "relu_2", "guided")
+    with pytest.raises(AssertionError, match="is off by"):
+        assert_same(found, projections(net.model, IMAGES, units, "guided"))
+
+
+def test_signals_from_outside_are_caught(monkeypatch):
+    """The planted wrong case: signals come back from outside of the maps."""
+    monkeypatch.setattr(Cone, "looks_around", lambda self, node: False)
+    net, units, found = compared(everything(Readers), "relu_2")
+    with pytest.raises(AssertionError, match="is off by"):
+        assert_same(found, projections(net.model, IMAGES, units, "gradient"))
+
+
+class Pairs(nn.Module):
+    """The sum of two by two cells: a layer of the user's own, without padding."""
+
+    def forward(self, x):
+        return 4 * F.avg_pool2d(x, 2)
+
+
+class PairsMirror(MirroredLayer):
+    channelwise = True
+
+    def __init__(self, module):
+        self.module = module
+
+    def record(self, input):
+        return self.module(input), InputSize(input.shape)
+
+    def mirror(self, signal, record):
+        up = signal.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        return (F.pad(up, (0, record.size[3] - up.shape[3], 0, record.size[2] - up.shape[2])),)
+
+    def window(self, window, record):
+        batch, channel, *cells = window
+        return ((batch, channel, *(c.sliding(span=2, stride=2, padding=0) for c in cells)),)
+
+    def inside(self, record):
+        return Inside(self)
+
+
+def test_a_layer_of_the_users_own():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), Pairs(), nn.Conv2d(6, 6, 3, padding=1), nn.ReLU()
+    ).double()
+    net, units, found = compared(model, "4", "guided", mirrors={Pairs: PairsMirror})
+    assert_same(found, projections(model, IMAGES, units, "guided"))
+
+
+def test_a_part_at_the_border_alone_takes_no_more_than_the_map_has():
+    """Where all units see less because of the border, windows end there."""
+    net = DeconvNet(everything(), "guided")
+    units = [Unit("relu_2", channel, 0, 0) for channel in range(3)]
+    (part,) = net.plan(IMAGES, units, strategy="cone").parts["relu_2"]
+    assert not any(crop.leaves for crop in part.cone.held.values())
+
+
+def test_windows_of_units_in_one_part_lie_alike():
+    """So that what a layer reads is a view of what the layer below has made."""
+    net = DeconvNet(everything(), "guided")
+    units = units_of(net, "relu_2")
+    (part,) = net.plan(IMAGES, units, strategy="cone").parts["relu_2"]
+    places = [place for places in part.cone.places.values() for place in places if place]
+    assert all(place.at_one_place for place in places)
