@@ -50,7 +50,6 @@ def compared(model, layer, policy="gradient", **how):
     cones = [part.cone for part in net.plan(IMAGES, units, strategy="cone").parts[layer]]
     assert any(crop.leaves for cone in cones for crop in cone.held.values()), "nothing is tested"
     found = in_cones(net, IMAGES, units, seed="one")
-    assert found.isfinite().all()
     return net, units, found
 
 
