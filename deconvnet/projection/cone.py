@@ -49,8 +49,11 @@ class Cone(Brief):
     def among(self, images: Sequence[int]) -> Cone:
         """The same cone for a batch of these images alone, in ascending order.
 
-        A copy, whose crops remember what they work out no longer than it lives.
+        A copy, whose crops remember what they work out no longer than it lives: of one unit that
+        is little.
         """
+        if self.rows.tolist() == [images[0]] == [0]:
+            return self
         rows, moved = np.searchsorted(np.asarray(images), self.rows), dict[int, Crop]()
 
         def at(crop: Crop) -> Crop:

@@ -20,8 +20,8 @@ from deconvnet.graph.observed_hooks import hooks_in
 from deconvnet.layers import Policies
 from deconvnet.units import Unit
 
-from .binding import Bindings
 from .geometry import Geometry
+from .memory import Memory
 from .readings import Readings
 from .recording import Recording
 from .seeds import SEEDS
@@ -42,7 +42,7 @@ class Request(Brief):
     units: list[Unit]  # all of them exist; their positions may be left open
     way: Way  # of their signals
     strategy: str | None  # "cone" or "shared"; None for the cheaper one
-    bound: Bindings  # layers of the graph that were bound before (see ``forward.record``)
+    memory: Memory  # of the geometry
 
 
 def resolve(
@@ -114,7 +114,7 @@ def resolve(
     taken = (graph.input,) if at == () else places(graph, geometry, names, at)
     gated = gates(graph, geometry, names, through)
     way = Way(taken, seed, vectors, gated, strict=at is not None)
-    return Request(images, recording, graph, geometry, units, way, strategy, resolved.bound)
+    return Request(images, recording, graph, geometry, units, way, strategy, resolved.memory)
 
 
 def _checked(unit: Unit) -> Unit:

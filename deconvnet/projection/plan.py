@@ -85,6 +85,13 @@ def plan_of(request: Request, policies: Policies) -> Plan:
     Units of no position need their images whole, to find it; so do whole maps as seeds, hooks,
     and graphs that hold for one number of images.
     """
+    way = request.way
+    kind = (way.seed == "map", _apart(way, policies, request.graph.input), request.strategy)
+    asked = ("plan", tuple(request.units), policies, *kind)
+    return request.memory.of(asked, lambda: _planned(request, policies))
+
+
+def _planned(request: Request, policies: Policies) -> Plan:
     costs = {
         layer: _cost(request, [request.units[i] for i in members], policies)
         for layer, members in by_layer(request.units).items()

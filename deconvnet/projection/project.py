@@ -73,7 +73,7 @@ def from_images(
         if len(rows) < len(images):
             some = images[list(rows)]
             known = graph if graph.reader == "torch.fx" else graphs.of(some)
-        bound = request.bound if known is graph else None
+        bound = request.memory.bound if known is graph else None
         return record(
             known, some, layers, policies=policies, cone=cone, bound=bound, folding=folding
         )
@@ -84,7 +84,7 @@ def from_images(
         folding = None
         if layer in plan.parts and way.straight(graph.input):
             folding = Folding(
-                graph, request.geometry, layer, policies=policies, bound=request.bound
+                graph, request.geometry, layer, policies=policies, bound=request.memory.bound
             )
         for part in plan.parts.get(layer, ()):
             numbers = [members[i] for i in part.numbers]

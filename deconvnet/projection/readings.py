@@ -15,11 +15,11 @@ from deconvnet.graph.observed_hooks import may_change
 from deconvnet.graph.user_call import Unguardable
 from deconvnet.layers import Policies
 
-from .binding import Bindings
 from .check.checked_graphs import Checked, named_or_none
 from .check.module_calls import untouched
 from .forward import geometry_of, record
 from .geometry import Geometry
+from .memory import Memory
 from .recording import Recording
 
 SETTINGS = ("kernel_size", "stride", "padding", "padding_mode", "dilation", "ceil_mode", "groups")
@@ -33,13 +33,13 @@ class Resolved(NamedTuple):
         graph: the model for these images.
         names: of the layers that were asked for.
         geometry: of the images; their recording, where there is one.
-        bound: see ``forward.record``.
+        memory: of this geometry.
     """
 
     graph: Graph
     names: list[str]
     geometry: Geometry
-    bound: Bindings
+    memory: Memory
 
 
 def settings(model: nn.Module) -> tuple[object, ...]:
@@ -158,7 +158,7 @@ class Readings:
         """
         if recording is not None:
             graph, names = self.named(images, layers, recorded=True)
-            return Resolved(graph, names, recording, {})
+            return Resolved(graph, names, recording, Memory())
         asked, look = (images.shape, images.dtype, images.device, tuple(layers)), Look(self.model)
         state, known = self._resolved.get(asked, (None, None))
         if known is not None and state == look.state and not look.hooked:
@@ -181,15 +181,15 @@ class Readings:
         size, count, wanted = images.shape[1:], len(images), sorted(set(names))
         if count and may_change(graph.upto(names)):
             made = record(graph, images, wanted, policies=policies)
-            return Resolved(graph, names, made, {})
+            return Resolved(graph, names, made, Memory())
         if count > 2 and self.graphs.any_size is not None:
             try:  # two images show whether they are kept apart
                 geometry = self.geometry(size, wanted, images=2, like=images)
-                return Resolved(graph, names, geometry, {})
+                return Resolved(graph, names, geometry, Memory())
             except ValueError:  # a model may take batches of some sizes only
                 pass
         geometry = self.geometry(size, wanted, images=count, like=images)
-        return Resolved(graph, names, geometry, {})
+        return Resolved(graph, names, geometry, Memory())
 
     def geometry(
         self,

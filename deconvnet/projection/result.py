@@ -72,11 +72,7 @@ def cropped(results: Iterable[Result], request: Request) -> list[Projection]:
     cuts: dict[int, Projection] = {}
     images = request.graph.input
     for some in results:
-        channels = [unit.channel for unit in some.units]
-        boxes = boxes_of(
-            request.geometry, some.units[0].layer, [unit.position or () for unit in some.units],
-            channels=channels if request.way.directions is None else None,
-        )  # fmt: skip
+        boxes = _boxes(some.units, request)
         starts = some.crops[images].starts.tolist()
         rows = zip(
             some.numbers, some.units, some.values.tolist(), some.signals[images], strict=True
@@ -87,3 +83,14 @@ def cropped(results: Iterable[Result], request: Request) -> list[Projection]:
             cut = signal[inside].clone(memory_format=torch.contiguous_format)
             cuts[number] = Projection(cut, box, unit, value)
     return [cuts[number] for number in range(len(request.units))]
+
+
+def _boxes(units: Sequence[Unit], request: Request) -> list[Box]:
+    """What units of one layer see of the images: their own channels', if they are of channels."""
+    own = request.way.directions is None
+    channels = [unit.channel for unit in units] if own else None
+    places, layer = [unit.position or () for unit in units], units[0].layer
+    return request.memory.of(
+        ("boxes", tuple(units), own),
+        lambda: boxes_of(request.geometry, layer, places, channels=channels),
+    )

@@ -8,6 +8,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from deconvnet import DeconvNet, Unit
 from deconvnet.graph.model_state import Look
 from deconvnet.projection.check import checked_graphs
+from deconvnet.projection.memory import LATEST, Memory
 from deconvnet.projection.readings import Readings
 from tests.support.networks import fill, noise
 
@@ -147,3 +148,59 @@ def test_it_is_kept(monkeypatch):
     assert not asked
     net.project(images[:1], units=[Unit("relu_1", 2, 5, 6)])
     assert len(asked) == 1
+
+
+OTHER = Unit("relu_1", 3, 0, 15)
+QUESTIONS = (
+    {"units": [UNIT]},
+    {"units": [OTHER]},
+    {"units": [OTHER, UNIT]},
+    {"units": [UNIT], "strategy": "shared"},
+    {"units": [UNIT], "strategy": "cone"},
+    {"units": [UNIT], "seed": "map"},
+    {"units": [UNIT], "direction": torch.eye(5).double().flip(0)},
+    {"units": [UNIT], "through": {"first": [1]}},
+)
+
+
+def answers(net, images):
+    found = [net.project(images, **question) for question in QUESTIONS]
+    cuts = [net.project(images, crop=True, **QUESTIONS[i]) for i in (0, 1, 2, 6)]
+    for crops in cuts:
+        found += [crop.pixels for crop in crops]
+    return [*found, net.signals(images, [UNIT], at="norm")]
+
+
+def answered_alike():
+    model, images = small(), noise(2, 3, 16, 16)
+    nets = [DeconvNet(model, "guided")]
+    nets.append(nets[0].with_rectifier("deconvnet"))
+    fresh = [answers(DeconvNet(small(), rule), images) for rule in ("guided", "deconvnet")]
+    for _ in range(2):
+        for net, expected in zip(nets, fresh, strict=True):
+            found = answers(net, images)
+            for one, other in zip(found, expected, strict=True):
+                assert one.shape == other.shape
+                assert (one - other).abs().max() <= 1e-12 * other.abs().max()
+
+
+def test_questions_of_all_kinds_in_turn():
+    answered_alike()
+
+
+def test_a_memory_that_takes_all_questions_for_one_is_caught(monkeypatch):
+    """The planted wrong case: the units are no part of the question."""
+    of = Memory.of
+    monkeypatch.setattr(
+        Memory, "of", lambda self, asked, make: of(self, (asked[0], *asked[2:]), make)
+    )
+    with pytest.raises((AssertionError, RuntimeError, ValueError, IndexError, KeyError)):
+        answered_alike()
+
+
+def test_the_memory_has_an_end():
+    net, images = DeconvNet(small(), "guided"), noise(1, 3, 16, 16)
+    for column in range(2 * LATEST):
+        net.project(images, units=[Unit("relu_1", 2, 5, column % 16)], crop=True)
+    ((_, known),) = net._readings._resolved.values()
+    assert len(known.memory.answers) == LATEST
