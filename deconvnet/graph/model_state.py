@@ -38,6 +38,22 @@ def tensors_of(modules: Iterable[nn.Module]) -> list[Tensor]:
     return [tensor for kept in held for tensor in kept.values() if tensor is not None]
 
 
+def refuse_inference(model: nn.Module) -> None:
+    """Refuse a model with parameters or buffers of inference mode.
+
+    Raises:
+        ValueError: it has some.
+    """
+    if not any(tensor.is_inference() for tensor in tensors_of(modules_of(model))):
+        return
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_inference():
+            raise ValueError(
+                f"{name} of the model was made within torch.inference_mode(), where nothing has a "
+                "derivative; make or load the model outside of it"
+            )
+
+
 def state_of(model: nn.Module) -> State:
     """What changes with parameters, buffers, hooks, code and settings of a model's modules.
 

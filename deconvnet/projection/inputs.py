@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from deconvnet.arguments import Brief, listed
 from deconvnet.graph.frontends import Graphs, taken
 from deconvnet.graph.graph import Graph
-from deconvnet.graph.model_state import modules_of, tensors_of, weights_of
+from deconvnet.graph.model_state import weights_of
 from deconvnet.graph.observed_hooks import hooks_in
 from deconvnet.layers import Policies
 from deconvnet.units import Unit
@@ -206,21 +206,9 @@ def accepted(images: Tensor, graphs: Graphs) -> Tensor:
             f"images of type {images.dtype} are not preprocessed; the model takes floats, "
             "normalised as it was trained (see deconvnet.Preprocessing)"
         )
-    _refuse_inference(graphs.model)
     dtype, device = taken(graphs.model, images)
     moved = images.detach().to(device=device, dtype=dtype)
     return moved.clone() if moved.is_inference() else moved
-
-
-def _refuse_inference(model: nn.Module) -> None:
-    if not any(tensor.is_inference() for tensor in tensors_of(modules_of(model))):
-        return
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if tensor.is_inference():
-            raise ValueError(
-                f"{name} of the model was made within torch.inference_mode(), where nothing has a "
-                "derivative; make or load the model outside of it"
-            )
 
 
 def size_of(given: Sequence[int]) -> tuple[int, ...]:

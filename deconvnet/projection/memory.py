@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from deconvnet.arguments import Brief
+from deconvnet.units import Unit
 
 from .binding import Bindings
 
 Made = TypeVar("Made")
-LATEST = 8  # answers that are remembered: one unit is often asked for in many images
+LATEST = 32  # answers that are remembered: a unit is often asked for in many images
+FEW = 128  # units; what more of them need is little beside their projections, and large
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +28,20 @@ class Memory(Brief):
     bound: Bindings = field(default_factory=dict)
     answers: dict[Hashable, Any] = field(default_factory=dict)
 
-    def of(self, asked: Hashable, make: Callable[[], Made]) -> Made:
-        """What is known of a question, else what is made now."""
+    def of(
+        self, what: str, units: Sequence[Unit], *rest: Hashable, make: Callable[[], Made]
+    ) -> Made:
+        """What is known of some units, else what is made now.
+
+        Args:
+            what: is asked.
+            units: of which.
+            rest: what else the answer depends on.
+            make: gives it.
+        """
+        if len(units) > FEW:
+            return make()
+        asked = (what, tuple(units), *rest)
         if asked not in self.answers:
             while len(self.answers) >= LATEST:
                 self.answers.pop(next(iter(self.answers)))

@@ -86,9 +86,11 @@ def plan_of(request: Request, policies: Policies) -> Plan:
     and graphs that hold for one number of images.
     """
     way = request.way
-    kind = (way.seed == "map", _apart(way, policies, request.graph.input), request.strategy)
-    asked = ("plan", tuple(request.units), policies, *kind)
-    return request.memory.of(asked, lambda: _planned(request, policies))
+    return request.memory.of(
+        "plan", request.units, policies, request.strategy,
+        way.seed == "map", _apart(way, policies, request.graph.input),
+        make=lambda: _planned(request, policies),
+    )  # fmt: skip
 
 
 def _planned(request: Request, policies: Policies) -> Plan:

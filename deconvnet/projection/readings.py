@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from deconvnet.graph.frontends import Graphs, blank
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import refuse_backward_hooks, watched
-from deconvnet.graph.model_state import Look, hooks_of, modules_of
+from deconvnet.graph.model_state import Look, hooks_of, modules_of, refuse_inference
 from deconvnet.graph.observed_hooks import may_change
 from deconvnet.graph.user_call import Unguardable
 from deconvnet.layers import Policies
@@ -117,13 +117,15 @@ class Readings:
 
         Raises:
             KeyError: no such layer.
-            ValueError: the images do not fit the model; a backward hook may change gradients.
+            ValueError: the images do not fit the model; it was made in inference mode; a backward
+            hook may change gradients.
         """
         if recorded:
             # read again where hooks came since, after which graphs of sizes are forgotten
             graph = self.graphs.held(images.shape) or self.graphs.of(images)
             names = graph.named(layers)
         else:
+            refuse_inference(self.model)
             graph, names = self._of(images, layers)
         refuse_backward_hooks(graph.model, graph.upto(names))
         return graph, names

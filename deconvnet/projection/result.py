@@ -91,6 +91,6 @@ def _boxes(units: Sequence[Unit], request: Request) -> list[Box]:
     channels = [unit.channel for unit in units] if own else None
     places, layer = [unit.position or () for unit in units], units[0].layer
     return request.memory.of(
-        ("boxes", tuple(units), own),
-        lambda: boxes_of(request.geometry, layer, places, channels=channels),
-    )
+        "boxes", units, own,
+        make=lambda: boxes_of(request.geometry, layer, places, channels=channels),
+    )  # fmt: skip

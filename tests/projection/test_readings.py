@@ -8,7 +8,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from deconvnet import DeconvNet, Unit
 from deconvnet.graph.model_state import Look
 from deconvnet.projection.check import checked_graphs
-from deconvnet.projection.memory import LATEST, Memory
+from deconvnet.projection.memory import FEW, LATEST, Memory
 from deconvnet.projection.readings import Readings
 from tests.support.networks import fill, noise
 
@@ -192,7 +192,7 @@ def test_a_memory_that_takes_all_questions_for_one_is_caught(monkeypatch):
     """The planted wrong case: the units are no part of the question."""
     of = Memory.of
     monkeypatch.setattr(
-        Memory, "of", lambda self, asked, make: of(self, (asked[0], *asked[2:]), make)
+        Memory, "of", lambda self, what, units, *rest, make: of(self, what, (), *rest, make=make)
     )
     with pytest.raises((AssertionError, RuntimeError, ValueError, IndexError, KeyError)):
         answered_alike()
@@ -201,6 +201,8 @@ def test_a_memory_that_takes_all_questions_for_one_is_caught(monkeypatch):
 def test_the_memory_has_an_end():
     net, images = DeconvNet(small(), "guided"), noise(1, 3, 16, 16)
     for column in range(2 * LATEST):
-        net.project(images, units=[Unit("relu_1", 2, 5, column % 16)], crop=True)
+        net.project(images, units=[Unit("relu_1", column // 16, 5, column % 16)], crop=True)
+    net.project(images, units=[Unit("relu_1", 2, 5, 6)] * (FEW + 1), crop=True)
     ((_, known),) = net._readings._resolved.values()
     assert len(known.memory.answers) == LATEST
+    assert max(len(units) for _, units, *_ in known.memory.answers) <= FEW

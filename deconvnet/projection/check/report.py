@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from deconvnet.arguments import Brief
 from deconvnet.graph.errors import NotTheModel
 from deconvnet.graph.frontends import Graphs
+from deconvnet.graph.model_state import refuse_inference
 from deconvnet.graph.modes import plain
 from deconvnet.projection.inputs import accepted
 
@@ -89,6 +90,7 @@ def check_model(
     """
     graphs = Graphs(model, inputs, mirrors)
     images = accepted(images, graphs)
+    refuse_inference(graphs.model)
     try:
         graph = Checked(graphs).of(images, None)
     except NotTheModel:
