@@ -18,10 +18,12 @@ from deconvnet.layers import Mirrors
 
 from .errors import NotFollowed, UntraceableError
 from .fx_tracing import Tracer, attribute, constants, unwrapped
+from .hooks import hooked
 from .inplace import functionalize, mutates, unseen_write
 from .model_state import contents
 from .modes import plain as plain_state
 from .node import Node, target_of
+from .node_state import PLAIN
 from .own_functions import in_place_of, kept_whole
 from .signatures import image_argument
 from .user_call import parameters_kept, without_traces
@@ -175,6 +177,18 @@ class Graph:
     def whole(self) -> set[str]:
         """The paths of the modules that the graph holds to their end, where it ends early."""
         return set(getattr(self.stopped, "followed", ()))
+
+    def binds_alike(self, node: Node) -> bool:
+        """Whether a call is read alike in every run, while the model's state is the same.
+
+        (Views of what is written in place were refused when the geometry was found.)
+        """
+        module = node.module
+        if node.state != PLAIN or self.mirrors.is_own(module, node.call.target):
+            return False
+        if module is None:
+            return True
+        return self.mirrors.is_read_as(module, type(module)) and not hooked(module)
 
     def _nearest(self, layer: str) -> str:
         near = get_close_matches(layer, self.nodes, n=4, cutoff=0.4)

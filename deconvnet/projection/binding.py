@@ -8,7 +8,6 @@ from typing import Any
 from deconvnet.graph.graph import Graph
 from deconvnet.graph.hooks import hooked, without_hooks
 from deconvnet.graph.node import Node
-from deconvnet.graph.node_state import PLAIN
 from deconvnet.layers import MirroredLayer, Policies
 from deconvnet.layers.mirrors import fits
 
@@ -39,14 +38,3 @@ def bind(graph: Graph, node: Node, call: Call, carried: Mapping[str, Any]) -> Bo
     names = {id(value): source for source, value in carried.items()}
     sources = tuple(names.get(id(value)) for value in read[1])
     return (*read, sources) if set(carried) <= set(sources) else None
-
-
-def binds_alike(graph: Graph, node: Node) -> bool:
-    """Whether a call is bound alike in every run, while the model's state is the same.
-
-    (Views of what is written in place were refused when the geometry was found.)
-    """
-    module, mirrors = node.module, graph.mirrors
-    if node.state != PLAIN or mirrors.is_own(module, node.call.target):
-        return False
-    return module is None or (mirrors.is_read_as(module, type(module)) and not hooked(module))

@@ -19,7 +19,7 @@ from deconvnet.layers import MirroredLayer, Policies
 from deconvnet.layers.convolution import Convolution
 from deconvnet.layers.normalization import BatchNormalization
 
-from .binding import Bindings, bind, binds_alike
+from .binding import Bindings, bind
 from .geometry import Geometry
 
 EXACT = (torch.float32, torch.float64)  # narrower numbers would lose by it
@@ -69,7 +69,7 @@ class Folding:
 
     def _alike(self, node: Node) -> bool:
         """Whether it is a module, which is the same layer for all images."""
-        return node.module is not None and binds_alike(self._graph, node)
+        return node.module is not None and self._graph.binds_alike(node)
 
     def of(self, name: str, layer: MirroredLayer) -> Convolution | None:
         """A node's convolution and the normalisation behind it in one; None where there is none."""

@@ -34,7 +34,7 @@ from deconvnet.layers.crop import layout
 from deconvnet.layers.policies import Gradient
 from deconvnet.layers.reshaping import Passing
 
-from .binding import Bindings, Call, bind, binds_alike
+from .binding import Bindings, Call, bind
 from .cone import Cone
 from .folding import Folding
 from .geometry import Geometry, Step
@@ -246,7 +246,7 @@ class ForwardPass:
         bound = layer
         layer, output, kept = self._run(node.name, layer, inputs, sources[0])
         lasts = not (kept.graph or kept.written) and self.carriers.issuperset(node.sources)
-        if cone is not None and lasts and binds_alike(self.graph, node):
+        if cone is not None and lasts and self.graph.binds_alike(node):
             self._bound_before[node.name, self.policies] = bound
         refuse_unseen(kept.graph, self.policies)
         if module is not None:

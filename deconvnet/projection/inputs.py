@@ -113,7 +113,8 @@ def resolve(
         _check_place(unit, shape if vectors is None else (shape[0], len(vectors), *shape[2:]))
     taken = (graph.input,) if at == () else places(graph, geometry, names, at)
     gated = gates(graph, geometry, names, through)
-    way = Way(taken, seed, vectors, gated, strict=at is not None)
+    straight = not gated and set(taken) <= {graph.input}
+    way = Way(taken, seed, vectors, gated, strict=at is not None, straight=straight)
     return Request(images, recording, graph, geometry, units, way, strategy, resolved.memory)
 
 

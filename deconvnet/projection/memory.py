@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from deconvnet.arguments import Brief
-from deconvnet.units import Unit
 
 from .binding import Bindings
 
-Made = TypeVar("Made")
-LATEST = 32  # answers that are remembered: a unit is often asked for in many images
+LATEST = 32  # answers that are kept when a plan is made: a unit is often asked for in many images
 FEW = 128  # units; what more of them need is little beside their projections, and large
 
 
@@ -22,29 +20,8 @@ class Memory(Brief):
 
     Args:
         bound: layers on windows that are bound to calls of the model.
-        answers: the latest that were found by what was asked, oldest first.
+        answers: plans and boxes of few units by what was asked, oldest first.
     """
 
     bound: Bindings = field(default_factory=dict)
     answers: dict[Hashable, Any] = field(default_factory=dict)
-
-    def of(
-        self, what: str, units: Sequence[Unit], *rest: Hashable, make: Callable[[], Made]
-    ) -> Made:
-        """What is known of some units, else what is made now.
-
-        Args:
-            what: is asked.
-            units: of which.
-            rest: what else the answer depends on.
-            make: gives it.
-        """
-        if len(units) > FEW:
-            return make()
-        asked = (what, tuple(units), *rest)
-        if asked not in self.answers:
-            while len(self.answers) >= LATEST:
-                self.answers.pop(next(iter(self.answers)))
-            self.answers[asked] = make()
-        made: Made = self.answers[asked]
-        return made

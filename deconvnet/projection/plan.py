@@ -20,6 +20,7 @@ from . import receptive_field
 from .cone import Cone, cone_of
 from .geometry import Geometry
 from .inputs import Request
+from .memory import FEW, LATEST
 from .recording import Recording
 from .way import Way
 
@@ -85,12 +86,17 @@ def plan_of(request: Request, policies: Policies) -> Plan:
     Units of no position need their images whole, to find it; so do whole maps as seeds, hooks,
     and graphs that hold for one number of images.
     """
-    way = request.way
-    return request.memory.of(
-        "plan", request.units, policies, request.strategy,
-        way.seed == "map", _apart(way, policies, request.graph.input),
-        make=lambda: _planned(request, policies),
-    )  # fmt: skip
+    if len(request.units) > FEW:
+        return _planned(request, policies)
+    apart, whole = _apart(request.way, policies), request.way.seed == "map"
+    asked = ("plan", tuple(request.units), policies, request.strategy, apart, whole)
+    answers = request.memory.answers
+    if asked not in answers:
+        for oldest in [*answers][: 1 - LATEST]:
+            del answers[oldest]
+        answers[asked] = _planned(request, policies)
+    plan: Plan = answers[asked]
+    return plan
 
 
 def _planned(request: Request, policies: Policies) -> Plan:
@@ -134,7 +140,7 @@ def _cost(request: Request, units: Sequence[Unit], policies: Policies) -> _Cost:
         return _Cost(count, images, full, count * full * len(request.images))
     middle = tuple(n // 2 for n in geometry.sizes[layer][2:])
     placed = [unit if free and unit.position else unit.moved(middle) for unit in units]
-    apart = _apart(request.way, policies, graph.input)
+    apart = _apart(request.way, policies)
     parts = _in_cones(geometry, placed, apart, policies=policies, like=request.images, graph=graph)
     if parts is None:
         return _Cost(count, images, full, count * full)
@@ -170,7 +176,7 @@ def parts_of(recording: Recording, units: Sequence[Unit], *, way: Way) -> Sequen
     """Units of one recorded layer in parts whose signals go down together, as many as fit."""
     if recording.apart and way.seed != "map":
         policies, maps = recording.policies, recording.activations[units[0].layer]
-        apart = _apart(way, policies, recording.input)
+        apart = _apart(way, policies)
         parts = _in_cones(recording, units, apart, policies=policies, like=maps)
         if parts is not None:
             return parts
@@ -180,9 +186,9 @@ def parts_of(recording: Recording, units: Sequence[Unit], *, way: Way) -> Sequen
     return [Part(every[first : first + limit], None) for first in every[::limit]]
 
 
-def _apart(way: Way, policies: Policies, images: str) -> bool:
+def _apart(way: Way, policies: Policies) -> bool:
     """Whether branches that no unit sees may be left out: signals are asked for at images alone."""
-    return way.straight(images) and way.directions is None and policies.channelwise
+    return way.straight and way.directions is None and policies.channelwise
 
 
 def _in_cones(

@@ -82,7 +82,7 @@ def from_images(
     for layer, members in by_layer(units).items():
         shared += [] if layer in plan.parts else members
         folding = None
-        if layer in plan.parts and way.straight(graph.input):
+        if layer in plan.parts and way.straight:
             folding = Folding(
                 graph, request.geometry, layer, policies=policies, bound=request.memory.bound
             )

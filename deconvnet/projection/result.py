@@ -13,6 +13,7 @@ from deconvnet.layers import Crop
 from deconvnet.units import Box, Unit
 
 from .inputs import Request
+from .memory import FEW
 from .receptive_field import boxes_of
 
 
@@ -87,10 +88,14 @@ def cropped(results: Iterable[Result], request: Request) -> list[Projection]:
 
 def _boxes(units: Sequence[Unit], request: Request) -> list[Box]:
     """What units of one layer see of the images: their own channels', if they are of channels."""
-    own = request.way.directions is None
+    own, answers = request.way.directions is None, request.memory.answers
+    asked = ("boxes", tuple(units), own)
+    if asked in answers:
+        known: list[Box] = answers[asked]
+        return known
     channels = [unit.channel for unit in units] if own else None
-    places, layer = [unit.position or () for unit in units], units[0].layer
-    return request.memory.of(
-        "boxes", units, own,
-        make=lambda: boxes_of(request.geometry, layer, places, channels=channels),
-    )  # fmt: skip
+    places = [unit.position or () for unit in units]
+    boxes = boxes_of(request.geometry, units[0].layer, places, channels=channels)
+    if len(units) <= FEW:
+        answers[asked] = boxes
+    return boxes

@@ -26,6 +26,7 @@ class Way:
         directions: (directions, channels) of the units' layer, if their channels count these.
         through: {node: (channels,) booleans} the channels that they must pass, top to bottom.
         strict: it is an error if none arrives at a node of ``at``; else that node is left out.
+        straight: nothing is asked for, or looked at, between the units' layers and the images.
     """
 
     at: tuple[str, ...]
@@ -33,10 +34,7 @@ class Way:
     directions: Tensor | None = None
     through: Mapping[str, Tensor] = field(default_factory=dict)
     strict: bool = True
-
-    def straight(self, images: str) -> bool:
-        """Whether nothing is asked for, or looked at, between the units' layers and the images."""
-        return not self.through and set(self.at) <= {images}
+    straight: bool = False
 
 
 def below(geometry: Geometry, layer: str) -> list[str]:
