@@ -88,14 +88,14 @@ class Crop(Brief):
         """
         if self.everything and self._in_order(len(tensor)):
             return tensor
-        if self.at_one_place and self._in_order(len(tensor)):
+        if self.at_one_place and self._meets and self._in_order(len(tensor)):
             return self._of_all(tensor, outside)
         if self.everything:
             return tensor.index_select(0, torch.from_numpy(self.rows).to(tensor.device))
         if len(self.size) == 2:
             windows = self._by_runs(tensor)
             if windows is not None:
-                return self.filled(windows, outside)
+                return self.filled(windows, outside, in_place=True)
         size, memory = self.sized(tensor.shape), layout(tensor)
         windows = torch.empty(size, dtype=tensor.dtype, device=tensor.device, memory_format=memory)
         if self.leaves:
@@ -179,16 +179,17 @@ class Crop(Brief):
             self.paste(tensor, windows, np.flatnonzero(off).tolist())
         return windows
 
-    def filled(self, windows: Tensor, value: float) -> Tensor:
+    def filled(self, windows: Tensor, value: float, *, in_place: bool) -> Tensor:
         """Windows with one value in all their cells outside of the maps.
 
         Args:
-            windows: (units, channels, *size); they may be written into.
+            windows: (units, channels, *size).
             value: of these cells.
+            in_place: the windows may be written into.
         """
         if not self.leaves:
             return windows
-        if windows.ndim == 4 and _channels_last(windows):
+        if in_place and windows.ndim == 4 and _channels_last(windows):
             cells = torch.from_numpy(np.flatnonzero(self._beyond)).to(windows.device)
             windows.movedim(1, -1).view(-1, windows.shape[1]).index_fill_(0, cells, value)
             return windows
@@ -210,6 +211,12 @@ class Crop(Brief):
         """Whether any window leaves the map."""
         stops = self.starts + np.asarray(self.size)
         return bool((self.starts < 0).any() or (stops > np.asarray(self.maps)).any())
+
+    @property
+    def _meets(self) -> bool:
+        """Whether the first window has cells of the map along every axis."""
+        first = self.starts[0]
+        return bool(((first > -np.asarray(self.size)) & (first < np.asarray(self.maps))).all())
 
     @cached_property
     def everything(self) -> bool:

@@ -16,6 +16,7 @@ from .convolution import Convolution
 from .joining import Broadcast, Combination
 from .normalization import BatchNormalization
 from .policies import RECTIFIERS, DeconvNetRule, Gradient, Guided, Rectifier
+from .pooling import MaxPooling
 from .rectification import Kept, Rectification
 from .reshaping import Passing
 
@@ -29,7 +30,7 @@ def is_new(layer: MirroredLayer) -> bool:
         return rule is not None and "activation" not in (rule.keeps or ())
     if type(layer) is Combination:
         return len(layer.factors) > 1
-    return type(layer) in (Convolution, BatchNormalization)
+    return type(layer) in (Convolution, BatchNormalization, MaxPooling)
 
 
 def sends_new(layer: MirroredLayer, own: bool) -> bool:

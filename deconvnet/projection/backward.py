@@ -127,7 +127,7 @@ def _on_windows(
     """One step down on windows; each signal lies in the windows that its source holds."""
     crops, known, held = cone.seen[step.name], step, cone.held[step.name]
     if held.leaves and cone.looks_around(step.name):
-        signal = held.filled(signal, 0.0)
+        signal = held.filled(signal, 0.0, in_place=own)
     if recorded:
         inside = step.layer.inside(step.record)
         assert inside is not None, "the cone has windows of this node"

@@ -146,7 +146,8 @@ def cone_of(
 
     maps, everything = geometry.sizes[layer][2:], Interval.whole()
     placed = positions.shape[1] == len(maps) > 0
-    alike = graph is not None  # what is recorded of whole maps ends at their borders
+    # what is recorded of whole maps ends at their borders, and layers of users' own know no other
+    within = {step.name for step in geometry.steps if graph is None or _is_own(graph, step)}
     top = Crop(rows, positions, (1,) * len(maps), tuple(maps)) if placed else None
     ask(layer, top, everything if channels is None else Interval.at(channels))
     for name in _unmirrored(graph, layer, {step.name for step in geometry.steps}):
@@ -160,7 +161,7 @@ def cone_of(
         if step.name not in asked:
             continue
         below[step.name] = step
-        crop = _hull(asked[step.name], geometry.sizes.get(step.name), rows, alike)
+        crop = _hull(asked[step.name], geometry.sizes.get(step.name), rows, step.name not in within)
         inside = None if crop is None else _inside(step, geometry.sizes, policies)
         if crop is None or inside is None:
             for source in filter(None, step.sources):
@@ -183,7 +184,7 @@ def cone_of(
         for (source, window), own in zip(pairs, crops, strict=True):
             if source in looked_at:
                 ask(source, own, window[1])
-    crop = _hull(asked[geometry.input], geometry.sizes[geometry.input], rows, alike)
+    crop = _hull(asked[geometry.input], geometry.sizes[geometry.input], rows, graph is not None)
     if crop is not None:
         held[geometry.input] = crop
     sizes = {node: geometry.sizes[node] for node in asked if node in geometry.sizes}
@@ -195,6 +196,12 @@ def _unmirrored(graph: Graph | None, layer: str, mirrored: set[str]) -> set[str]
     """The nodes that are read by others which carry no signal."""
     nodes = [] if graph is None else graph.upto([layer])
     return {source for node in nodes if node.name not in mirrored for source in node.sources}
+
+
+def _is_own(graph: Graph, step: Step) -> bool:
+    """Whether a node has a mirror of the user's own."""
+    node = graph.nodes[step.node]
+    return graph.mirrors.is_own(node.module, node.call.target)
 
 
 def _seen(window: Window, crop: Crop, maps: Sequence[int], rows: NDArray[np.int64]) -> Crop:

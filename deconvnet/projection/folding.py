@@ -38,7 +38,8 @@ class Folding:
 
     Attributes:
         behind: {a convolution: the batch normalisation that is the only reader of its value}.
-        once: the nodes whose value is read once.
+        once: the nodes whose value is read once, but those with a mirror of the user's own, who may
+            hold it.
     """
 
     def __init__(
@@ -54,7 +55,12 @@ class Folding:
         self._graph, self._geometry, self._bound, self._policies = graph, geometry, bound, policies
         self._made: dict[str, tuple[tuple[Tensor, ...], Convolution]] = {}
         reads = Counter(source for node in nodes for source in node.sources)
-        self.once = {name for name, count in reads.items() if count == 1} - {layer}
+        self.once = {
+            node.name
+            for node in nodes
+            if reads[node.name] == 1 and node.name != layer
+            and not graph.mirrors.is_own(node.module, node.call.target)
+        }  # fmt: skip
         self.behind: dict[str, Node] = {}
         if writes(graph.model):  # it runs on other copies each time
             return
@@ -75,7 +81,7 @@ class Folding:
         """A node's convolution and the normalisation behind it in one; None where there is none."""
         if name not in self.behind or type(layer) is not Convolution:
             return None
-        behind = self._normalization(name)
+        behind = self._normalization(name, layer.weight)
         if type(behind) is not BatchNormalization:
             return None
         norm = (behind.mean, behind.variance, behind.weight, behind.bias)
@@ -88,12 +94,12 @@ class Folding:
             self._made[name] = tuple(parts), made
         return replace(layer, weight=made.weight, bias=made.bias)
 
-    def _normalization(self, name: str) -> MirroredLayer | None:
-        """The layer of the node behind a convolution."""
+    def _normalization(self, name: str, like: Tensor) -> MirroredLayer | None:
+        """The layer of the node behind a convolution, for numbers like its filters'."""
         node = self.behind[name]
         known = self._bound.get((node.name, self._policies))
         if known is None:
-            value = {name: torch.empty(self._geometry.sizes[name], device="meta")}
+            value = {name: like.new_empty((0, *self._geometry.sizes[name][1:]))}
             read = bind(self._graph, node, arguments(node, self._graph.names, value), value)
             if read is None:
                 return None

@@ -186,7 +186,7 @@ class ForwardPass:
             UnmirroredError: it has no rule under the policies.
         """
         cone = self.cone if self.cone is not None and node.name in self.cone.seen else None
-        windows = None if cone is None else cut(cone, node.name, values)
+        windows = None if cone is None else cut(cone, node.name, values, own=self._own)
         if self.folding is not None and node.name in self._folded:  # its convolution has done it
             value = values[node.sources[0]] if windows is None else windows[0]
             self._own.update({node.name} & self.folding.once)

@@ -50,6 +50,7 @@ def settings(model: nn.Module) -> tuple[object, ...]:
         *((type(module), id(vars(module).get("forward"))) for module in modules),
         *(value for module in modules for value in _settings_of(module)),
         *(parameter.shape for parameter in held if parameter is not None),
+        *(kept is None for module in modules for kept in module._buffers.values()),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -10,13 +10,14 @@ from torch import Tensor
 from .cone import Cone
 
 
-def cut(cone: Cone, name: str, values: Mapping[str, Any]) -> list[Tensor]:
+def cut(cone: Cone, name: str, values: Mapping[str, Any], *, own: Collection[str]) -> list[Tensor]:
     """What a node reads of its sources' values, with its padding beyond the maps.
 
     Args:
         cone: of units.
         name: of a node that runs on windows.
         values: {node: windows of its value, or all of it where the cone has none}.
+        own: the nodes whose values may be written into.
 
     Returns:
         (units, channels, *size) of each input; zeros in place of one that no unit sees.
@@ -34,7 +35,8 @@ def cut(cone: Cone, name: str, values: Mapping[str, Any]) -> list[Tensor]:
             value = cone.held[source].of(value)
         window = value if place is None else place.of(value, outside)
         if cone.held[str(source)].leaves and crop is not cone.held[name]:
-            window = crop.filled(window, outside)
+            storages = {x.untyped_storage().data_ptr() for x in (window, values[str(source)])}
+            window = crop.filled(window, outside, in_place=source in own or len(storages) == 2)
         windows[number] = window
     like = next(iter(windows.values()))
     return [

@@ -73,8 +73,9 @@ def test_windows_that_begin_elsewhere_are_caught(monkeypatch):
     assert not torch.equal(ENDS.of(maps, -1.0), by_cells(maps, ENDS, -1.0))
 
 
+@pytest.mark.parametrize("in_place", [True, False])
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_cells_outside_of_the_maps_are_filled(layout):
+def test_cells_outside_of_the_maps_are_filled(layout, in_place):
     windows = layout(torch.arange(4 * 2 * 99.0).view(4, 2, *MAPS))
     crop = Crop(np.arange(4), np.array([[-3, 4], [0, 0], [2, -20], [5, 6]]), MAPS, MAPS)
     expected = windows.clone()
@@ -83,14 +84,23 @@ def test_cells_outside_of_the_maps_are_filled(layout):
             for col in range(MAPS[1]):
                 if not (0 <= top + row < MAPS[0] and 0 <= left + col < MAPS[1]):
                     expected[unit, :, row, col] = -math.inf
-    assert torch.equal(crop.filled(windows, -math.inf), expected)
+    before = windows.clone()
+    assert torch.equal(crop.filled(windows, -math.inf, in_place=in_place), expected)
+    assert in_place or torch.equal(windows, before)
     inside = Crop(np.arange(4), np.zeros((4, 2), np.int64), MAPS, MAPS)
-    assert inside.filled(windows, 7.0) is windows
+    assert inside.filled(windows, 7.0, in_place=in_place) is windows
+
+
+def test_windows_that_all_lie_outside():
+    crop = Crop(np.arange(2), np.array([[-3, 2], [-3, 2]]), (2, 3), MAPS)
+    maps = torch.ones(2, 1, *MAPS)
+    assert crop.of(maps, 4.0).eq(4).all()
+    assert crop.around(torch.ones(2, 1, 2, 3)).eq(0).all()
 
 
 def test_cells_outside_of_lines_and_volumes_are_filled():
     crop = Crop(np.array([0, 0]), np.array([[-1, 0, 1], [0, 2, 0]]), (2, 2, 2), (3, 3, 3))
-    found = crop.filled(torch.ones(2, 1, 2, 2, 2), 5.0)
+    found = crop.filled(torch.ones(2, 1, 2, 2, 2), 5.0, in_place=True)
     assert found[0, 0, 0].eq(5).all()
     assert found[0, 0, 1].eq(1).all()
     assert found[1, 0, :, 1].eq(5).all()

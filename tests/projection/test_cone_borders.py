@@ -8,6 +8,7 @@ from torch import nn
 from deconvnet import DeconvNet, Unit
 from deconvnet.layers import InputSize, Inside, MirroredLayer
 from deconvnet.layers.crop import Crop
+from deconvnet.layers.functional import Values
 from deconvnet.projection.cone import Cone
 from tests.support.cones import assert_same, everything, in_cones
 from tests.support.networks import noise
@@ -72,7 +73,7 @@ def test_every_rule(policy, fallback):
 
 def test_values_from_outside_are_caught(monkeypatch):
     """The planted wrong case: a layer sees what happens to stand outside of the maps."""
-    monkeypatch.setattr(Crop, "filled", lambda self, windows, value: windows)
+    monkeypatch.setattr(Crop, "filled", lambda self, windows, value, in_place: windows)
     net, units, found = compared(everything(), "relu_2", "guided")
     with pytest.raises(AssertionError, match="is off by"):
         assert_same(found, projections(net.model, IMAGES, units, "guided"))
@@ -138,3 +139,77 @@ def test_windows_of_units_in_one_part_lie_alike():
     (part,) = net.plan(IMAGES, units, strategy="cone").parts["relu_2"]
     places = [place for places in part.cone.places.values() for place in places if place]
     assert all(place.at_one_place for place in places)
+
+
+class Shares(nn.Module):
+    """Each value's share of the greatest around it: nothing divided by nothing where all are 0."""
+
+    def forward(self, x, pad=1):
+        inner = x if pad else x[..., 1:-1, 1:-1]
+        return inner / F.max_pool2d(x.abs(), 3, 1, pad)
+
+
+class SharesMirror(MirroredLayer):
+    """A layer of the user's own that keeps its input, and what it gave."""
+
+    channelwise = True
+
+    def __init__(self, module, pad=1):
+        self.module, self.pad, self.held = module, pad, []
+
+    def record(self, input):
+        output = self.module(input, self.pad)
+        self.held += [(one, one.clone()) for one in (input, output)]
+        HELD.extend(self.held)
+        return output, Values((input,), (True,))
+
+    def mirror(self, signal, record):
+        with torch.enable_grad():
+            input = record.inputs[0].detach().requires_grad_()
+            output = self.module(input, self.pad)
+        return torch.autograd.grad(output, input, signal)
+
+    def window(self, window, record):
+        return ((*window[:2], *(cells.sliding(3, 1, 1) for cells in window[2:])),)
+
+    def inside(self, record):
+        return Inside(SharesMirror(self.module, 0), 0.0)
+
+
+HELD: list = []
+
+
+class OfShares(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 3, padding=1)
+        self.shares = Shares()
+        self.last = nn.Conv2d(6, 4, 3, padding=1)
+
+    def forward(self, x):
+        x = self.first(x).relu()
+        return self.last(self.shares(x) + F.max_pool2d(x, 3, 1, padding=1))
+
+
+def test_a_layer_of_the_users_own_that_keeps_what_it_is_given():
+    model = everything(OfShares)
+    with torch.no_grad():
+        model.first.bias += 0.6  # somewhere on the map there is something
+    net = DeconvNet(model, "gradient", mirrors={Shares: SharesMirror})
+    units = units_of(net, "last")
+    HELD.clear()
+    found = in_cones(net, IMAGES, units, seed="one")
+    assert all(torch.equal(one, before) for one, before in HELD), "what it held was written over"
+    assert_same(found, net.project(IMAGES, units=units, seed="one", strategy="shared"))
+
+
+@pytest.mark.parametrize("units", [[(0, 0)], [(0, 0), (1, 1)], [(0, 0), (9, 9)]], ids=str)
+def test_units_that_see_padding_alone(units):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 1, padding=2))
+    net = DeconvNet(model.double(), "gradient")
+    asked = [Unit("2", 1, *place) for place in units]
+    expected = projections(model, IMAGES, asked, "gradient")
+    for strategy in ("cone", "shared"):
+        found = net.project(IMAGES, units=asked, seed="one", strategy=strategy)
+        assert (found - expected).abs().max() <= 1e-12

@@ -3,10 +3,11 @@
 import pytest
 import torch
 from torch import nn
+from torchvision import transforms
 from torchvision.ops import FrozenBatchNorm2d
 
 from deconvnet import DeconvNet, Rectifier, Unit
-from deconvnet.layers import InputSize, MirroredLayer, in_place
+from deconvnet.layers import Activation, InputSize, MirroredLayer, Rectification, in_place
 from deconvnet.layers.convolution import Convolution
 from deconvnet.layers.normalization import BatchNormalization
 from deconvnet.projection import folding
@@ -253,3 +254,49 @@ def test_the_images_and_the_model_are_not_written_into():
     compared(net, "add_2")
     assert torch.equal(images, IMAGES)
     assert all(torch.equal(before[name], now) for name, now in net.model.state_dict().items())
+
+
+class Gate(nn.Module):
+    """Gives back what it is given."""
+
+    def forward(self, x):
+        return x
+
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 3, padding=1)
+        self.gate = Gate()
+        self.last = nn.Conv2d(6, 4, 3, padding=1)
+
+    def forward(self, x):
+        x = self.first(x)
+        y = torch.relu(self.gate(x))
+        return self.last(torch.max_pool2d(-x, 3, 1, 1) + y)
+
+
+@pytest.mark.parametrize("rule", ["identity", "deconvnet", "guided"])
+def test_a_function_of_the_users_own_may_give_back_its_argument(rule):
+    def mirror(module, x):
+        return Rectification(Activation("Gate", module.forward)), (x,)
+
+    fallback = None if rule == "identity" else "rectify"
+    net = DeconvNet(everything(Gated), rule, fallback=fallback, mirrors={Gate: mirror})
+    units, images = borders(net, IMAGES, "last"), IMAGES.clone()
+    found = in_cones(net, images, units, seed="one")
+    assert_same(found, net.project(images, units=units, seed="one", strategy="shared"))
+    assert torch.equal(images, IMAGES)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_preprocessing_behind_a_convolution(dtype):
+    torch.manual_seed(0)
+    normal = transforms.Normalize([0.4, 0.5, 0.6], [0.2, 0.3, 0.4])
+    model = nn.Sequential(nn.Conv2d(3, 3, 1), normal, nn.Conv2d(3, 6, 3, padding=1)).to(dtype)
+    net, images = DeconvNet(model, "gradient"), IMAGES.to(dtype)
+    units = borders(net, images, "2")
+    for _ in range(2):
+        found = in_cones(net, images, units, seed="one")
+        expected = net.project(images, units=units, seed="one", strategy="shared")
+        assert (found - expected).abs().max() <= 1e-6 * expected.abs().max()
