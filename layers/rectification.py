@@ -116,15 +116,19 @@ class Rectification(SamePlaces):
 
 def of_module(module: nn.Module, input: Tensor) -> tuple[Rectification, tuple[Tensor]]:
     """The layer and the inputs of a call of any activation module."""
-    functions: list[Any] = [module.forward, None]  # its hooks are run by whoever runs the module
+    function, in_place = module.forward, None  # its hooks are run by whoever runs the module
     if hasattr(module, "inplace"):
-        for number, inplace in enumerate((False, True)):
-            bare: Any = copy.copy(module)  # shares the parameters; the user's stays as it is
-            bare.inplace = inplace
-            functions[number] = bare.forward
-    function, in_place = functions
+        function, in_place = _forward(module, inplace=False), _forward(module, inplace=True)
     activation = Activation(type(module).__name__, function, module_ceiling(module), in_place)
     return Rectification(activation), (input,)
+
+
+def _forward(module: nn.Module, *, inplace: bool) -> Callable[[Tensor], Tensor]:
+    """What a module does, in place or not, whatever it was told."""
+    bare: Any = copy.copy(module)  # shares the parameters; the user's module stays as it is
+    bare.inplace = inplace
+    function: Callable[[Tensor], Tensor] = bare.forward
+    return function
 
 
 def _taken(rule: Rectifier, other: Rectifier, kept: Any) -> Kept | None:

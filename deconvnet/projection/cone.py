@@ -49,12 +49,12 @@ class Cone(Brief):
     def among(self, images: Sequence[int]) -> Cone:
         """The same cone for a batch of these images alone, in ascending order.
 
-        A copy, whose crops remember what they work out no longer than it lives: of one unit that
-        is little.
+        A copy, whose crops remember what they work out no longer than it lives. What those of one
+        unit remember is little: its cone is the same where the unit's image is.
         """
-        if self.rows.tolist() == [images[0]] == [0]:
-            return self
         rows, moved = np.searchsorted(np.asarray(images), self.rows), dict[int, Crop]()
+        if len(rows) == 1 and rows[0] == self.rows[0]:
+            return self
 
         def at(crop: Crop) -> Crop:
             if id(crop) not in moved:

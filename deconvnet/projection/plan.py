@@ -91,11 +91,11 @@ def plan_of(request: Request, policies: Policies) -> Plan:
     apart, whole = _apart(request.way, policies), request.way.seed == "map"
     asked = ("plan", tuple(request.units), policies, request.strategy, apart, whole)
     answers = request.memory.answers
-    if asked not in answers:
+    plan: Plan | None = answers.get(asked)
+    if plan is None:
         for oldest in [*answers][: 1 - LATEST]:
-            del answers[oldest]
-        answers[asked] = _planned(request, policies)
-    plan: Plan = answers[asked]
+            answers.pop(oldest, None)  # another thread may have done it
+        plan = answers[asked] = _planned(request, policies)
     return plan
 
 

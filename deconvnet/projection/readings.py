@@ -119,7 +119,7 @@ class Readings:
         Raises:
             KeyError: no such layer.
             ValueError: the images do not fit the model; it was made in inference mode; a backward
-            hook may change gradients.
+                hook may change gradients.
         """
         if recorded:
             # read again where hooks came since, after which graphs of sizes are forgotten

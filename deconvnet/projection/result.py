@@ -90,8 +90,8 @@ def _boxes(units: Sequence[Unit], request: Request) -> list[Box]:
     """What units of one layer see of the images: their own channels', if they are of channels."""
     own, answers = request.way.directions is None, request.memory.answers
     asked = ("boxes", tuple(units), own)
-    if asked in answers:
-        known: list[Box] = answers[asked]
+    known: list[Box] | None = answers.get(asked)
+    if known is not None:
         return known
     channels = [unit.channel for unit in units] if own else None
     places = [unit.position or () for unit in units]

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deconvnet import DeconvNet, Unit
+from deconvnet import DeconvNet, Rectifier, Unit
 from deconvnet.layers import InputSize, Inside, MirroredLayer
 from deconvnet.layers.crop import Crop
 from deconvnet.layers.functional import Values
@@ -155,12 +155,11 @@ class SharesMirror(MirroredLayer):
     channelwise = True
 
     def __init__(self, module, pad=1):
-        self.module, self.pad, self.held = module, pad, []
+        self.module, self.pad = module, pad
 
     def record(self, input):
         output = self.module(input, self.pad)
-        self.held += [(one, one.clone()) for one in (input, output)]
-        HELD.extend(self.held)
+        HELD.extend((one, one.clone()) for one in (input, output))
         return output, Values((input,), (True,))
 
     def mirror(self, signal, record):
@@ -201,6 +200,55 @@ def test_a_layer_of_the_users_own_that_keeps_what_it_is_given():
     found = in_cones(net, IMAGES, units, seed="one")
     assert all(torch.equal(one, before) for one, before in HELD), "what it held was written over"
     assert_same(found, net.project(IMAGES, units=units, seed="one", strategy="shared"))
+
+
+class Keeping(Rectifier):
+    """A rule of the user's own that holds what was before the rectifier."""
+
+    name = "keeping"
+    pointwise = True
+
+    def __init__(self):
+        self._held = []
+
+    def remember(self, z, a, activation):
+        self._held.append((z, z.clone()))
+        return z > 0
+
+    def signal(self, R, kept):
+        return R * kept
+
+
+class ReadAgain(nn.Module):
+    """A value that is rectified, and read over the border after that."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 3, padding=1)
+        self.last = nn.Conv2d(6, 4, 3, padding=1)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.last(x.relu() + F.max_pool2d(x, 3, 1, padding=1))
+
+
+def test_what_a_rule_of_the_users_own_holds_stays():
+    rule = Keeping()
+    net, units, found = compared(everything(ReadAgain), "last", rule)
+    assert rule._held
+    assert all(torch.equal(z, before) for z, before in rule._held), "what it held was written over"
+    assert_same(found, projections(net.model, IMAGES, units, "gradient"))
+
+
+def test_cells_that_are_filled_where_the_user_holds_them_are_caught(monkeypatch):
+    """The planted wrong case: every value may be written into."""
+
+    def filled(self, windows, value, *, in_place, real=Crop.filled):
+        return real(self, windows, value, in_place=True)
+
+    monkeypatch.setattr(Crop, "filled", filled)
+    with pytest.raises(AssertionError, match="written over"):
+        test_what_a_rule_of_the_users_own_holds_stays()
 
 
 @pytest.mark.parametrize("units", [[(0, 0)], [(0, 0), (1, 1)], [(0, 0), (9, 9)]], ids=str)

@@ -192,11 +192,8 @@ def test_a_memory_that_takes_all_questions_for_one_is_caught(monkeypatch):
     """The planted wrong case: the units are no part of the question."""
 
     class All(dict):
-        def __contains__(self, asked):
-            return any(asked[0] == kind for kind, *_ in self)
-
-        def __getitem__(self, asked):
-            return next(known for key, known in self.items() if key[0] == asked[0])
+        def get(self, asked):
+            return next((known for key, known in self.items() if key[0] == asked[0]), None)
 
     made = Memory.__init__
     monkeypatch.setattr(Memory, "__init__", lambda self: made(self, answers=All()))
