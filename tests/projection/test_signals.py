@@ -86,7 +86,7 @@ def test_it_goes_down_no_further_than_it_must(monkeypatch):
     mirrored, was = [], deconvnet.projection.backward._mirror
     monkeypatch.setattr(
         deconvnet.projection.backward, "_mirror",
-        lambda step, *rest: mirrored.append(step.name) or was(step, *rest),
+        lambda step, *rest, **how: mirrored.append(step.name) or was(step, *rest, **how),
     )  # fmt: skip
     net.signals(images, [Unit("features.14", 0, 1, 1)], ["features.12", "features.10"])
     assert set(mirrored) == {"features.14", "features.13", "features.12", "features.11"}
