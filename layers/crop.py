@@ -129,8 +129,12 @@ class Crop(Brief):
         """
         if self.everything:
             return windows
-        every = np.arange(len(self.rows))
-        return Crop(every, -self.starts, self.maps, self.size).of(windows)
+        return self._back.of(windows)
+
+    @cached_property
+    def _back(self) -> Crop:
+        """The maps, as windows of the windows."""
+        return Crop(np.arange(len(self.rows)), -self.starts, self.maps, self.size)
 
     def _of_all(self, tensor: Tensor, outside: float) -> Tensor:
         """Windows at one place of every sample: a view, with a border if they leave the map."""
@@ -212,7 +216,7 @@ class Crop(Brief):
         stops = self.starts + np.asarray(self.size)
         return bool((self.starts < 0).any() or (stops > np.asarray(self.maps)).any())
 
-    @property
+    @cached_property
     def _meets(self) -> bool:
         """Whether the first window has cells of the map along every axis."""
         first = self.starts[0]

@@ -194,10 +194,11 @@ def taken(model: nn.Module, images: Tensor) -> tuple[torch.dtype, torch.device]:
     The precision is the images' own if any parameter has it, else that of most parameters. Those
     that are integers, of a quantised part, say nothing.
     """
-    held = [module._parameters.values() for module in modules_of(model)]
-    parameters = [p for own in held for p in own if p is not None]
-    device = parameters[0].device if parameters else images.device
-    if images.is_floating_point() and any(p.dtype == images.dtype for p in parameters):
-        return images.dtype, device
-    counts = Counter(p.dtype for p in set(parameters) if p.is_floating_point())
+    device, counts = images.device, Counter[torch.dtype]()
+    for number, parameter in enumerate(model.parameters()):
+        device = device if number else parameter.device
+        if parameter.dtype == images.dtype and images.is_floating_point():
+            return images.dtype, device
+        if parameter.is_floating_point():
+            counts[parameter.dtype] += 1
     return (counts.most_common(1)[0][0] if counts else images.dtype), device

@@ -47,7 +47,8 @@ def execute(
         if any(value is other for other in values.values()) and isinstance(value, Tensor):
             value = value.view_as(value)  # nodes are told apart by their value's identity
         values[node.name] = value
-        readers.subtract(node.sources)
+        for name in node.sources:
+            readers[name] -= 1
         for name in (*node.sources, node.name):
             if readers[name] <= 0:
                 values.pop(name, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
@@ -73,9 +74,9 @@ def weights_of(model: nn.Module) -> tuple[tuple[str, object], ...]:
 class _Plain(NamedTuple):
     """The settings of a module that cannot change but by being set anew, as they were."""
 
+    names: list[str]  # of all attributes, torch's own records among them
     values: Mapping[str, object]
     others: tuple[str, ...]  # the names of those that can
-    total: int  # of all attributes, torch's own records among them
     state: State
 
     @staticmethod
@@ -85,14 +86,12 @@ class _Plain(NamedTuple):
         plain = {name: value for name, value in settings.items() if _is_plain(value)}
         others = tuple(name for name in settings if name not in plain)
         state = tuple((name, _plain_state(value)) for name, value in plain.items())
-        return _Plain(plain, others, len(own), (others, *state))
+        return _Plain([*own], plain, others, (others, *state))
 
     def still(self, own: Mapping[str, Any]) -> bool:
-        """Whether the attributes are these, by name, and the plain ones the same objects."""
-        if len(own) != self.total:
-            return False
-        same = all([own.get(name, self) is value for name, value in self.values.items()])
-        return same and all([name in own for name in self.others])
+        """Whether the attributes have these names, and the plain ones are the same objects."""
+        same = [*own] == self.names
+        return same and all(map(operator.is_, map(own.get, self.values), self.values.values()))
 
 
 _PLAIN: WeakKeyDictionary[nn.Module, dict[int, _Plain]] = WeakKeyDictionary()
@@ -128,13 +127,14 @@ class Look:
             plain = self._known[id(module)] = _Plain.of(own)
         if kind not in self._classes:
             self._classes[kind] = _of_class(kind)
+        others, parameters, buffers = plain.others, own["_parameters"], own["_buffers"]
         return (
             id(module),
             hooks_of(module),
             plain.state,
-            tuple([self._value(own[name], depth) for name in plain.others]),
-            tuple([_tensor(value) for value in module._parameters.values()]),
-            tuple([_tensor(value) for value in module._buffers.values()]),
+            tuple([self._value(own[name], depth) for name in others]) if others else (),
+            tuple(map(_tensor, parameters.values())) if parameters else (),
+            tuple(map(_tensor, buffers.values())) if buffers else (),
             self._classes[kind],
         )
 

@@ -340,5 +340,6 @@ class ForwardPass:
 
 def _carries(value: Any) -> bool:
     """Whether a signal can come back through a value: it holds a float or complex tensor."""
-    tensors = [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
+    leaves = [value] if isinstance(value, Tensor) else pytree.tree_leaves(value)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     return any(tensor.is_floating_point() or tensor.is_complex() for tensor in tensors)
