@@ -131,6 +131,24 @@ class Crop(Brief):
             return windows
         return self._back.of(windows)
 
+    def add(self, windows: Tensor, maps: Tensor) -> Tensor:
+        """Whole maps plus ``around`` of windows, written over the maps.
+
+        Args:
+            windows: (units, channels, *size), of which each has a map of its own.
+            maps: (units, channels, *maps) of their type; they are written into.
+
+        Returns:
+            ``maps``.
+        """
+        if self.leaves or not self.at_one_place:
+            return maps.add_(self.around(windows))
+        inside = maps
+        for axis, (start, length) in enumerate(zip(self.starts[0], self.size, strict=True), 2):
+            inside = inside.narrow(axis, int(start), length)
+        inside.add_(windows)
+        return maps
+
     @cached_property
     def _back(self) -> Crop:
         """The maps, as windows of the windows."""

@@ -14,7 +14,7 @@ from deconvnet.layers import MirroredLayer, in_place
 
 from .cone import Cone
 from .geometry import Step
-from .windows import placed
+from .windows import Placed, placed
 
 
 def backward(
@@ -54,7 +54,7 @@ def backward(
     alone = {} if channels is None else dict.fromkeys(seeds, channels)  # signals of one channel
     with torch.no_grad():
         for step in reversed(steps):
-            signal = signals.pop(step.name, None)
+            signal = _whole(signals.pop(step.name, None))
             if step.name in through:
                 signals.clear()  # what is left has gone round the node
             if signal is None:
@@ -87,7 +87,12 @@ def backward(
                 signals[source] = part if there is None else _joined(there, part, own=sent)
                 if sent or there is not None:
                     new.add(source)
-    return signals | kept
+    return {node: _whole(signal) for node, signal in signals.items()} | kept
+
+
+def _whole(signal: Any) -> Any:
+    """A signal on all of the windows of its node."""
+    return signal.whole if isinstance(signal, Placed) else signal
 
 
 def _passed(signal: Tensor, gate: Tensor) -> Tensor:
@@ -123,7 +128,7 @@ def _mirrored(
 
 def _on_windows(
     step: Step, signal: Tensor, cone: Cone, recorded: bool, *, lone: Tensor | None, own: bool
-) -> tuple[Tensor | None, ...]:
+) -> tuple[Tensor | Placed | None, ...]:
     """One step down on windows; each signal lies in the windows that its source holds."""
     crops, known, held = cone.seen[step.name], step, cone.held[step.name]
     if held.leaves and cone.looks_around(step.name):
@@ -143,6 +148,9 @@ def _joined(one: Any, other: Any, *, own: bool = False) -> Any:
     """
     if one is None or other is None:
         return other if one is None else one
+    other = _whole(other)
+    if isinstance(one, Placed):
+        return one.plus(other, own=own and one.signal.dtype == other.dtype)
     if isinstance(one, Tensor):
         alike = own and one.shape == other.shape and one.dtype == other.dtype
         return other.add_(one) if alike else one + other

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
+from deconvnet.layers import Crop
+
 from .cone import Cone
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A signal that lies on a part of its source's windows, and is zero on the rest."""
+
+    signal: Tensor  # (units, channels, *size)
+    place: Crop
+
+    @property
+    def whole(self) -> Tensor:
+        """On all of the windows."""
+        return self.place.around(self.signal)
+
+    def plus(self, other: Tensor, *, own: bool) -> Tensor:
+        """The sum with one on all of the windows, written over it if it is ``own``."""
+        return self.place.add(self.signal, other) if own else self.whole + other
 
 
 def cut(cone: Cone, name: str, values: Mapping[str, Any], *, own: Collection[str]) -> list[Tensor]:
@@ -45,15 +65,17 @@ def cut(cone: Cone, name: str, values: Mapping[str, Any], *, own: Collection[str
     ]
 
 
-def placed(cone: Cone, name: str, signals: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+def placed(
+    cone: Cone, name: str, signals: Sequence[Tensor | None]
+) -> tuple[Tensor | Placed | None, ...]:
     """The signals that a node sends below, where they lie in the windows of its sources.
 
     None for those that no unit sees.
     """
-    lying: list[Tensor | None] = []
+    lying: list[Tensor | Placed | None] = []
     for signal, place, blank in zip(signals, cone.places[name], cone.unseen[name], strict=True):
         if signal is None or blank is not None:
             lying.append(None)
         else:
-            lying.append(signal if place is None else place.around(signal))
+            lying.append(signal if place is None else Placed(signal, place))
     return tuple(lying)

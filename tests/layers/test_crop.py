@@ -120,9 +120,13 @@ def test_windows_of_nothing(channels, size):
     assert crop.of(torch.zeros(2, channels, *MAPS)).shape == (2, channels, *size)
 
 
+@pytest.mark.parametrize("leaving", [False, True], ids=["inside", "leaving"])
+@pytest.mark.parametrize("together", [False, True], ids=["apart", "at one place"])
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_around_puts_windows_where_they_lie(layout):
-    crop = cut((4, 5), units=4, leaving=True, in_order=True)
+def test_windows_are_put_and_added_where_they_lie(layout, together, leaving):
+    crop = cut((4, 5), units=4, leaving=leaving, in_order=True)
+    if together:
+        crop = Crop(crop.rows, np.repeat(crop.starts[:1], 4, axis=0), crop.size, MAPS)
     windows = layout(torch.randn(4, 3, *MAPS))[:, :, :4, :5]
     whole = torch.zeros(4, 3, *MAPS)
     for unit, (top, left) in enumerate(crop.starts):
@@ -131,3 +135,5 @@ def test_around_puts_windows_where_they_lie(layout):
                 if 0 <= top + i < MAPS[0] and 0 <= left + j < MAPS[1]:
                     whole[unit, :, top + i, left + j] = windows[unit, :, i, j]
     torch.testing.assert_close(crop.around(windows), whole, rtol=0, atol=0)
+    maps = torch.randn(4, 3, *MAPS)
+    torch.testing.assert_close(crop.add(windows, maps.clone()), maps + whole, rtol=0, atol=0)
