@@ -268,6 +268,23 @@ class Crop(Brief):
         ]
 
 
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A signal on windows of maps, which is zero on the rest of them."""
+
+    signal: Tensor  # (units, channels, *size), of which each has a map of its own
+    place: Crop
+
+    @property
+    def whole(self) -> Tensor:
+        """On whole maps."""
+        return self.place.around(self.signal)
+
+    def plus(self, other: Tensor, *, own: bool) -> Tensor:
+        """The sum with one on whole maps, written over it if it is ``own``."""
+        return self.place.add(self.signal, other) if own else self.whole + other
+
+
 def layout(tensor: Tensor) -> torch.memory_format:
     """Channels last for images on a CPU: convolution and pooling are several times faster so."""
     if tensor.ndim == 4 and tensor.device.type == "cpu":

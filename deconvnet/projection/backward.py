@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from deconvnet.layers import MirroredLayer, in_place
+from deconvnet.layers.crop import Placed
 
 from .cone import Cone
 from .geometry import Step
-from .windows import Placed, placed
+from .windows import placed
 
 
 def backward(
@@ -91,7 +92,7 @@ def backward(
 
 
 def _whole(signal: Any) -> Any:
-    """A signal on all of the windows of its node."""
+    """A signal on whole windows of its node."""
     return signal.whole if isinstance(signal, Placed) else signal
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from deconvnet.units import Unit, by_layer
 from . import receptive_field
 from .cone import Cone, cone_of
 from .geometry import Geometry
+from .groups import alike
 from .inputs import Request
 from .memory import FEW, LATEST
 from .recording import Recording
@@ -27,6 +29,9 @@ from .way import Way
 BUDGET = 512 * 2**20  # bytes that the signals of one pass may take; more units, more passes
 NEAR = 32 * 2**20  # bytes of the largest value on windows; beyond, memory is the slower part
 MOST = 96  # units at once on a CPU, which more would not make faster
+ONCE = 16_000_000  # multiply-adds that a CPU does in the time that a node takes in any case
+ONCE_GPU = 100 * ONCE  # likewise; not measured
+LARGEST = 1 << 14  # pixels along an axis; of what is larger this is enough to know
 RECORDED = 2**30  # bytes that whole images may take on their way up; more images, more recordings
 
 
@@ -202,8 +207,6 @@ def _in_cones(
 ) -> list[Part] | None:
     """Units of one layer in parts that are projected together, each with its cone.
 
-    Units that see boxes of like size are in one part: a window is as large as the largest of them.
-
     Args:
         geometry: of the images, up to the layer.
         units: with their positions.
@@ -231,30 +234,68 @@ def _in_cones(
     assert whole.cone is not None, "it was just made"
     if layer not in whole.cone.seen:
         return None
-    if len(units) <= _limit(whole, like):
+    limit, work = _limit(whole.cone, like), len(units) * whole.cone.multiply_adds
+    if len(units) == 1 or (len(units) <= limit and work <= _once(whole.cone, like)):
         return [whole]
     if not geometry.per_sample:
-        return [part(np.asarray(some)) for some in _in_rounds(units, _limit(whole, like))]
-    starts, stops = receptive_field.boxes(geometry, layer, places, channels=channels)
+        return [part(np.asarray(some)) for some in _in_rounds(units, limit)]
     order = np.argsort(rows, kind="stable")
-    if not whole.cone.wholes:  # no image is needed whole
-        order = np.lexsort((stops - starts).T)
+    groups = [order]
+    if len(set(rows.tolist())) == len(rows) or not whole.cone.wholes:  # none shares a whole image
+        seen = [
+            receptive_field.boxes(geometry, layer, places, channels=channels, clip=clip)
+            for clip in (True, False)
+        ]
+        boxes, fields = (np.clip(stops - starts, 1, LARGEST) for starts, stops in seen)
+        # where branches of different depth meet, the deeper has the larger field
+        sizes = np.column_stack([boxes, fields.mean(1)])[order]
+        groups = [order[some] for some in _alike(sizes, whole.cone, like)]
 
-    def split(some: NDArray[np.int64], made: Part) -> list[Part]:
-        pieces = -(-len(some) // _limit(made, like))
+    def split(some: NDArray[np.int64]) -> list[Part]:
+        made = whole if len(some) == len(units) else part(some)
+        assert made.cone is not None, "it was just made"
+        pieces = math.ceil(len(some) / _limit(made.cone, like))
         if pieces == 1:
             return [made]
-        halves = np.array_split(some, pieces if pieces < 4 else 2)  # of many, the first are smaller
-        return [small for half in halves for small in split(half, part(half))]
+        return [small for piece in np.array_split(some, pieces) for small in split(piece)]
 
-    return split(order, whole)
+    return [small for some in groups for small in split(some)]
 
 
-def _limit(part: Part, like: Tensor) -> int:
-    """How many units like those of a part go together."""
-    assert part.cone is not None, "it has one"
-    size = part.cone.largest * like.element_size()
-    return max(1, min(MOST, NEAR // size) if like.device.type == "cpu" else BUDGET // size)
+def _alike(sizes: NDArray[np.float64], whole: Cone, like: Tensor) -> list[NDArray[np.int64]]:
+    """Units in groups that cost little.
+
+    Args:
+        sizes: (units, axes) of their boxes, and at last of their whole fields.
+        whole: the cone of all of them.
+        like: any value of the network.
+    """
+    largest = sizes.max(0)
+    room, most = _room(like)
+    return alike(
+        sizes,
+        room=room * largest[:-1].prod() / whole.largest,
+        most=most,
+        once=_once(whole, like) * largest.prod() / max(1, whole.multiply_adds),
+    )
+
+
+def _once(cone: Cone, like: Tensor) -> float:
+    """The multiply-adds that are made in the time that a pass takes in any case."""
+    return len(cone.seen) * (ONCE if like.device.type == "cpu" else ONCE_GPU)
+
+
+def _room(like: Tensor) -> tuple[int, float]:
+    """The elements that the largest value of one pass may have, and its most units."""
+    if like.device.type == "cpu":
+        return NEAR // like.element_size(), MOST
+    return BUDGET // like.element_size(), np.inf
+
+
+def _limit(cone: Cone, like: Tensor) -> int:
+    """How many units like those of a cone go together."""
+    room, most = _room(like)
+    return int(max(1, min(most, room // cone.largest)))
 
 
 def _in_rounds(units: Sequence[Unit], limit: int) -> Iterator[list[int]]:

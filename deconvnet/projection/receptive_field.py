@@ -27,6 +27,7 @@ def boxes(
     positions: Sequence[Sequence[int]] | NDArray[Any],
     *,
     channels: Any = None,
+    clip: bool = True,
 ) -> Span:
     """The pixels that units see, clipped to the image.
 
@@ -39,11 +40,12 @@ def boxes(
         positions: (units, axes) place of each unit; (units, 0) for layers without positions.
         channels: (units,) channel of each unit, where only its own paths count; None for the
             union over all channels.
+        clip: False for the pixels of an image without borders.
 
     Returns:
         starts and stops, each (units, axes of the image).
     """
-    return _spans(geometry, {layer: positions}, channels=channels, clip=True)[layer]
+    return _spans(geometry, {layer: positions}, channels=channels, clip=clip)[layer]
 
 
 def box(

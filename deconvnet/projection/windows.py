@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from deconvnet.layers import Crop
+from deconvnet.layers.crop import Placed
 
 from .cone import Cone
-
-
-@dataclass(frozen=True, eq=False)
-class Placed:
-    """A signal that lies on a part of its source's windows, and is zero on the rest."""
-
-    signal: Tensor  # (units, channels, *size)
-    place: Crop
-
-    @property
-    def whole(self) -> Tensor:
-        """On all of the windows."""
-        return self.place.around(self.signal)
-
-    def plus(self, other: Tensor, *, own: bool) -> Tensor:
-        """The sum with one on all of the windows, written over it if it is ``own``."""
-        return self.place.add(self.signal, other) if own else self.whole + other
 
 
 def cut(cone: Cone, name: str, values: Mapping[str, Any], *, own: Collection[str]) -> list[Tensor]:

@@ -83,6 +83,24 @@ def test_parts_are_the_whole(monkeypatch):
     assert_same(net.project(images, units=units, strategy="shared"), whole)
 
 
+def test_units_of_unlike_windows_go_apart_where_that_is_cheaper(monkeypatch):
+    net, images = DeconvNet(network("vgg16"), "guided"), noise(2, 3, 96, 96)
+    units = borders(net, images, "features.15")
+    whole = net.project(images, units=units, strategy="shared")
+    alone = sum(net.plan(images, [unit]).multiply_adds["cone"] for unit in units)
+    costs, counts = [], []
+    for once in (float("inf"), 0.0):
+        monkeypatch.setattr("deconvnet.projection.plan.ONCE", once)
+        net = DeconvNet(net.model, "guided")  # plans are remembered
+        assert_same(in_cones(net, images, units), whole)
+        plan = net.plan(images, units, strategy="cone")
+        costs.append(plan.multiply_adds["cone"])
+        counts.append(len(plan.parts["features.15"]))
+    assert counts[0] == 1 < counts[1]
+    assert costs[0] > 1.2 * alone
+    assert costs[1] == alone
+
+
 class Sizes(nn.Module):
     """Reads the size of a value that carries a signal, and makes use of it."""
 

@@ -86,6 +86,17 @@ def test_a_branch_that_no_unit_sees_costs_nothing():
     assert not mixed.left & {"a", "b", "c"}
 
 
+def test_units_of_deep_and_of_shallow_branches_go_apart(monkeypatch):
+    monkeypatch.setattr("deconvnet.projection.plan.ONCE", 0.0)
+    net, images = DeconvNet(everything(Branches), "guided"), noise(1, 3, 40, 44)
+    units = [Unit("relu_4", channels[0], 0, 0) for channels in OF_BRANCHES.values()] * 3
+    alone = sum(net.plan(images, [u], strategy="cone").multiply_adds["cone"] for u in units)
+    plan = net.plan(images, units, strategy="cone")
+    assert len(plan.parts["relu_4"]) == 3, "the fields of two branches are of one size"
+    assert alone <= plan.multiply_adds["cone"] < 1.01 * alone
+    assert_same(in_cones(net, images, units), net.project(images, units=units, strategy="shared"))
+
+
 def test_they_are_not_run():
     model, images = everything(Branches), noise(1, 3, 40, 44)
     net = DeconvNet(model, "guided")
