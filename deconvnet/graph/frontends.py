@@ -194,9 +194,9 @@ def taken(model: nn.Module, images: Tensor) -> tuple[torch.dtype, torch.device]:
     The precision is the images' own if any parameter has it, else that of most parameters. Those
     that are integers, of a quantised part, say nothing.
     """
-    device, counts = images.device, Counter[torch.dtype]()
-    for number, parameter in enumerate(model.parameters()):
-        device = device if number else parameter.device
+    device = next((parameter.device for parameter in model.parameters()), images.device)
+    counts = Counter[torch.dtype]()
+    for parameter in model.parameters():
         if parameter.dtype == images.dtype and images.is_floating_point():
             return images.dtype, device
         if parameter.is_floating_point():

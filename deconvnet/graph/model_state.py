@@ -127,7 +127,7 @@ class Look:
             plain = self._known[id(module)] = _Plain.of(own)
         if kind not in self._classes:
             self._classes[kind] = _of_class(kind)
-        others, parameters, buffers = plain.others, own["_parameters"], own["_buffers"]
+        others, parameters, buffers = plain.others, module._parameters, module._buffers
         return (
             id(module),
             hooks_of(module),

@@ -29,9 +29,9 @@ from .way import Way
 BUDGET = 512 * 2**20  # bytes that the signals of one pass may take; more units, more passes
 NEAR = 32 * 2**20  # bytes of the largest value on windows; beyond, memory is the slower part
 MOST = 96  # units at once on a CPU, which more would not make faster
-ONCE = 16_000_000  # multiply-adds that a CPU does in the time that a node takes in any case
-ONCE_GPU = 100 * ONCE  # likewise; not measured
-LARGEST = 1 << 14  # pixels along an axis; of what is larger this is enough to know
+OVERHEAD = 16_000_000  # of one node in one pass, in multiply-adds of a CPU
+OVERHEAD_GPU = 100 * OVERHEAD  # the same on a GPU; an estimate
+LARGEST = 1 << 14  # pixels along an axis; a larger field counts as one of this size
 RECORDED = 2**30  # bytes that whole images may take on their way up; more images, more recordings
 
 
@@ -235,7 +235,7 @@ def _in_cones(
     if layer not in whole.cone.seen:
         return None
     limit, work = _limit(whole.cone, like), len(units) * whole.cone.multiply_adds
-    if len(units) == 1 or (len(units) <= limit and work <= _once(whole.cone, like)):
+    if len(units) == 1 or (len(units) <= limit and work <= _overhead(whole.cone, like)):
         return [whole]
     if not geometry.per_sample:
         return [part(np.asarray(some)) for some in _in_rounds(units, limit)]
@@ -263,7 +263,7 @@ def _in_cones(
 
 
 def _alike(sizes: NDArray[np.float64], whole: Cone, like: Tensor) -> list[NDArray[np.int64]]:
-    """Units in groups that cost little.
+    """Units in groups whose windows are of about the same size.
 
     Args:
         sizes: (units, axes) of their boxes, and at last of their whole fields.
@@ -276,13 +276,13 @@ def _alike(sizes: NDArray[np.float64], whole: Cone, like: Tensor) -> list[NDArra
         sizes,
         room=room * largest[:-1].prod() / whole.largest,
         most=most,
-        once=_once(whole, like) * largest.prod() / max(1, whole.multiply_adds),
+        overhead=_overhead(whole, like) * largest.prod() / max(1, whole.multiply_adds),
     )
 
 
-def _once(cone: Cone, like: Tensor) -> float:
-    """The multiply-adds that are made in the time that a pass takes in any case."""
-    return len(cone.seen) * (ONCE if like.device.type == "cpu" else ONCE_GPU)
+def _overhead(cone: Cone, like: Tensor) -> float:
+    """The overhead of one pass, in multiply-adds."""
+    return len(cone.seen) * (OVERHEAD if like.device.type == "cpu" else OVERHEAD_GPU)
 
 
 def _room(like: Tensor) -> tuple[int, float]:

@@ -89,8 +89,8 @@ def test_units_of_unlike_windows_go_apart_where_that_is_cheaper(monkeypatch):
     whole = net.project(images, units=units, strategy="shared")
     alone = sum(net.plan(images, [unit]).multiply_adds["cone"] for unit in units)
     costs, counts = [], []
-    for once in (float("inf"), 0.0):
-        monkeypatch.setattr("deconvnet.projection.plan.ONCE", once)
+    for overhead in (float("inf"), 0.0):
+        monkeypatch.setattr("deconvnet.projection.plan.OVERHEAD", overhead)
         net = DeconvNet(net.model, "guided")  # plans are remembered
         assert_same(in_cones(net, images, units), whole)
         plan = net.plan(images, units, strategy="cone")

@@ -87,7 +87,7 @@ def test_a_branch_that_no_unit_sees_costs_nothing():
 
 
 def test_units_of_deep_and_of_shallow_branches_go_apart(monkeypatch):
-    monkeypatch.setattr("deconvnet.projection.plan.ONCE", 0.0)
+    monkeypatch.setattr("deconvnet.projection.plan.OVERHEAD", 0.0)
     net, images = DeconvNet(everything(Branches), "guided"), noise(1, 3, 40, 44)
     units = [Unit("relu_4", channels[0], 0, 0) for channels in OF_BRANCHES.values()] * 3
     alone = sum(net.plan(images, [u], strategy="cone").multiply_adds["cone"] for u in units)

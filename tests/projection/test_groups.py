@@ -8,12 +8,12 @@ import pytest
 from deconvnet.projection.groups import alike
 
 
-def cost(groups, sizes, *, most, once):
+def cost(groups, sizes, *, most, overhead):
     """Each unit as much work as the largest of its group; and what the passes take."""
     total = 0.0
     for group in groups:
         largest = [max(sizes[unit][axis] for unit in group) for axis in range(len(sizes[0]))]
-        total += len(group) * math.prod(largest) + once * math.ceil(len(group) / most)
+        total += len(group) * math.prod(largest) + overhead * math.ceil(len(group) / most)
     return total
 
 
@@ -29,22 +29,24 @@ def partitions(units):
             yield [*some[:number], [first, *group], *some[number + 1 :]]
 
 
-def divided(sizes, *, most=9, once=0.0):
-    groups = alike(np.asarray(sizes, dtype=float), room=1e9, most=most, once=once)
+def divided(sizes, *, most=9, overhead=0.0):
+    groups = alike(np.asarray(sizes, dtype=float), room=1e9, most=most, overhead=overhead)
     return [group.tolist() for group in groups]
 
 
-@pytest.mark.parametrize("once", [0.0, 5.0, 40.0, 1e9])
+@pytest.mark.parametrize("overhead", [0.0, 5.0, 40.0, 1e9])
 @pytest.mark.parametrize("most", [2, 9])
 @pytest.mark.parametrize("seed", range(6))
-def test_groups_cost_little_more_than_the_best(seed, most, once):
+def test_groups_cost_little_more_than_the_best(seed, most, overhead):
     sizes = np.random.default_rng(seed).integers(1, 9, (7, 2)).tolist()
-    groups = divided(sizes, most=most, once=once)
+    groups = divided(sizes, most=most, overhead=overhead)
     assert sorted(sum(groups, [])) == list(range(7))
     assert all(group == sorted(group) for group in groups)
-    best = min(cost(some, sizes, most=most, once=once) for some in partitions(list(range(7))))
-    found = cost(groups, sizes, most=most, once=once)
-    assert found <= cost([range(7)], sizes, most=most, once=once)
+    best = min(
+        cost(some, sizes, most=most, overhead=overhead) for some in partitions(list(range(7)))
+    )
+    found = cost(groups, sizes, most=most, overhead=overhead)
+    assert found <= cost([range(7)], sizes, most=most, overhead=overhead)
     assert found <= 1.15 * best
 
 
@@ -58,7 +60,7 @@ def test_corners_edges_and_the_middle_part():
 
 
 def test_what_costs_nothing_stays_together():
-    assert divided([(1, 2), (3, 4)], once=np.inf) == [[0, 1]]
+    assert divided([(1, 2), (3, 4)], overhead=np.inf) == [[0, 1]]
 
 
 def test_one_unit():
@@ -67,7 +69,7 @@ def test_one_unit():
 
 def test_as_many_as_there_is_room_for():
     sizes = np.asarray([(2, 2, 1)] * 6 + [(8, 2, 1)] * 2, dtype=float)
-    (together,) = alike(sizes, room=128, most=99, once=96)
+    (together,) = alike(sizes, room=128, most=99, overhead=96)
     assert len(together) == 8, "one pass"
-    small, large = sorted(alike(sizes, room=32, most=99, once=24), key=len, reverse=True)
+    small, large = sorted(alike(sizes, room=32, most=99, overhead=24), key=len, reverse=True)
     assert (len(small), len(large)) == (6, 2), "four passes of all, or one of each"
