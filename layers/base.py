@@ -164,8 +164,8 @@ class Inside(Brief):
 
     Args:
         layer: the layer without padding of its own.
-        outside: the value of a crop's cells outside of the map: that of the padding. None for
-            layers that look at one place at a time, to which it makes no difference.
+        outside: the value of a crop's cells outside of the map: that of the padding. None where
+            it makes no difference: in layers without padding.
     """
 
     layer: MirroredLayer

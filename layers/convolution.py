@@ -107,6 +107,8 @@ class Convolution(MirroredLayer):
 
     def inside(self, record: InputSize) -> Inside | None:
         """Without padding, among zeros."""
+        if not any(map(any, self.sides)):
+            return Inside(self)
         if self.mode != "zeros":
             return None
         return Inside(replace(self, sides=((0, 0),) * len(self.sides)), 0.0)

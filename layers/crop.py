@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -102,7 +101,9 @@ class Crop(Brief):
             windows.fill_(outside)
         return self.paste(tensor, windows)
 
-    def paste(self, tensor: Tensor, windows: Tensor, units: Sequence[int] | None = None) -> Tensor:
+    def paste(
+        self, tensor: Tensor, windows: Tensor, units: NDArray[np.int64] | None = None
+    ) -> Tensor:
         """Overwrite windows by what they see of a tensor; their cells outside of its maps stay.
 
         Args:
@@ -113,9 +114,18 @@ class Crop(Brief):
         Returns:
             ``windows``.
         """
-        for unit in range(len(self.rows)) if units is None else units:
-            row, here, there = self._pairs[unit]
-            windows[(unit, slice(None), *here)] = tensor[(row, slice(None), *there)]
+        some = np.arange(len(self.rows)) if units is None else units
+        starts = self.starts[some]
+        low = np.clip(starts, 0, self.maps)
+        high = np.clip(starts + self.size, low, self.maps)
+        here = np.stack([np.clip(end - starts, 0, self.size) for end in (low, high)], axis=2)
+        there = np.stack([low, high], axis=2)
+        pairs = zip(
+            some.tolist(), self.rows[some].tolist(), here.tolist(), there.tolist(), strict=True
+        )
+        for unit, row, inside, source in pairs:
+            at, of = [tuple(slice(*ends) for ends in axes) for axes in (inside, source)]
+            windows[(unit, slice(None), *at)] = tensor[(row, slice(None), *of)]
         return windows
 
     def around(self, windows: Tensor) -> Tensor:
@@ -198,7 +208,7 @@ class Crop(Brief):
             windows = windows.contiguous(memory_format=layout(tensor))
         if self.leaves:  # at the ends of the memory some begin elsewhere
             off = (there != firsts).any(tuple(range(1, firsts.ndim)))
-            self.paste(tensor, windows, np.flatnonzero(off).tolist())
+            self.paste(tensor, windows, np.flatnonzero(off))
         return windows
 
     def filled(self, windows: Tensor, value: float, *, in_place: bool) -> Tensor:
@@ -211,28 +221,39 @@ class Crop(Brief):
         """
         if not self.leaves:
             return windows
-        if in_place and windows.ndim == 4 and _channels_last(windows):
-            cells = torch.from_numpy(np.flatnonzero(self._beyond)).to(windows.device)
+        cells = self._beyond
+        if windows.ndim == 4 and layout(windows) == torch.channels_last:
+            if not in_place or not _channels_last(windows):
+                windows = windows.clone(memory_format=torch.channels_last)
             windows.movedim(1, -1).view(-1, windows.shape[1]).index_fill_(0, cells, value)
             return windows
-        beyond = torch.from_numpy(self._beyond).to(windows.device)
-        return windows.masked_fill(beyond[:, None], value)
+        beyond = torch.zeros(len(self.rows) * math.prod(self.size), dtype=torch.bool)
+        beyond = beyond.index_fill_(0, cells, True).view(-1, 1, *self.size)
+        return windows.masked_fill(beyond.to(windows.device), value)
 
     @cached_property
-    def _beyond(self) -> NDArray[np.bool_]:
-        """(units, *size): the cells of the windows that lie outside of the maps."""
-        beyond = np.zeros((len(self.rows), *self.size), dtype=bool)
-        for axis, (start, cells) in enumerate(zip(self.starts.T, self.maps, strict=True), 1):
-            line = start[:, None] + np.arange(self.size[axis - 1])
-            others = tuple(a for a in range(1, beyond.ndim) if a != axis)
-            beyond |= np.expand_dims((line < 0) | (line >= cells), others)
-        return beyond
+    def _beyond(self) -> Tensor:
+        """The cells of the windows that lie outside of the maps, numbered through all windows."""
+        units, area = self._leaving, math.prod(self.size)
+        beyond = np.zeros((len(units), *self.size), dtype=bool)
+        for axis, cells in enumerate(self.maps):
+            line = self.starts[units, axis, None] + np.arange(self.size[axis])
+            shape = [len(units), *[1] * len(self.maps)]
+            shape[1 + axis] = self.size[axis]
+            beyond |= ((line < 0) | (line >= cells)).reshape(shape)
+        there = np.flatnonzero(beyond)
+        return torch.from_numpy(there + ((units - np.arange(len(units))) * area)[there // area])
 
     @cached_property
+    def _leaving(self) -> NDArray[np.int64]:
+        """The numbers of the units whose windows leave the map."""
+        stops = self.starts + self.size
+        return np.flatnonzero(((self.starts < 0) | (stops > self.maps)).any(1))
+
+    @property
     def leaves(self) -> bool:
         """Whether any window leaves the map."""
-        stops = self.starts + np.asarray(self.size)
-        return bool((self.starts < 0).any() or (stops > np.asarray(self.maps)).any())
+        return len(self._leaving) > 0
 
     @cached_property
     def _meets(self) -> bool:
@@ -253,19 +274,6 @@ class Crop(Brief):
     def _in_order(self, samples: int) -> bool:
         """Whether every sample is cut once, in order."""
         return len(self.rows) == samples and not (self.rows != np.arange(samples)).any()
-
-    @cached_property
-    def _pairs(self) -> list[tuple[int, Any, Any]]:
-        """For each unit its sample, and where in its window and in the map both overlap."""
-        low = np.clip(self.starts, 0, np.asarray(self.maps))
-        high = np.clip(self.starts + np.asarray(self.size), low, np.asarray(self.maps))
-        inside = [np.clip(end - self.starts, 0, np.asarray(self.size)) for end in (low, high)]
-        here = np.stack(inside, axis=2).tolist()
-        there = np.stack([low, high], axis=2).tolist()
-        return [
-            (row, tuple(slice(*e) for e in mine), tuple(slice(*e) for e in maps))
-            for row, mine, maps in zip(self.rows.tolist(), here, there, strict=True)
-        ]
 
 
 @dataclass(frozen=True, eq=False)

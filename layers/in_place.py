@@ -40,7 +40,8 @@ def sends_new(layer: MirroredLayer, own: bool) -> bool:
     """
     if type(layer) is Rectification:
         return type(layer.rectifier) in RULES
-    return type(layer) in (Convolution, BatchNormalization) or (own and type(layer) is Passing)
+    new = (Convolution, BatchNormalization, MaxPooling)
+    return type(layer) in new or (own and type(layer) is Passing)
 
 
 def recorded(layer: MirroredLayer, inputs: Sequence[Any]) -> tuple[Any, Record]:

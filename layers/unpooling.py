@@ -63,25 +63,14 @@ def unpool(signal: Tensor, record: Switches) -> Tensor:
             f"a signal of shape {tuple(signal.shape)} cannot be unpooled by switches of shape "
             f"{tuple(record.places.shape)}: was this recording made from another image?"
         )
-    if layout(signal) == torch.channels_last:
-        return _unpool_cells(signal, record)
+    places = record.places.long()
+    if layout(signal) == torch.channels_last:  # faster, and no layout is changed
+        below = torch.empty(record.size, dtype=signal.dtype, memory_format=torch.channels_last)
+        unpooled: Tensor = torch.ops.aten.adaptive_max_pool2d_backward(signal, below, places)
+        return unpooled
     below = signal.new_zeros((*record.size[:2], math.prod(record.size[2:])))
-    below.scatter_add_(2, record.places.flatten(2).long(), signal.flatten(2))
+    below.scatter_add_(2, places.flatten(2), signal.flatten(2))
     return below.view(record.size)
-
-
-def _unpool_cells(signal: Tensor, record: Switches) -> Tensor:
-    """The same where the channels of a cell lie side by side, so that no layout is changed."""
-    count, channels, *size = record.size
-    places = (
-        record.places.movedim(1, -1)
-        .to(torch.int64, copy=True)
-        .mul_(channels)
-        .add_(torch.arange(channels, device=signal.device))
-    )
-    below = signal.new_zeros((count, math.prod(size) * channels))
-    below.scatter_add_(1, places.reshape(count, -1), signal.movedim(1, -1).reshape(count, -1))
-    return below.view(count, *size, channels).movedim(-1, 1)
 
 
 def spread(signal: Tensor, size: torch.Size, cells: Sequence[Cells], *, how: str) -> Tensor:

@@ -36,7 +36,8 @@ def cut(cone: Cone, name: str, values: Mapping[str, Any], *, own: Collection[str
         if source == cone.input:
             value = cone.held[source].of(value)
         window = value if place is None else place.of(value, outside)
-        if cone.held[str(source)].leaves and crop is not cone.held[name]:
+        matters = cone.outside[name] is not None and crop is not cone.held[name]
+        if matters and cone.held[str(source)].leaves:
             storages = {x.untyped_storage().data_ptr() for x in (window, values[str(source)])}
             window = crop.filled(window, outside, in_place=source in own or len(storages) == 2)
         windows[number] = window

@@ -85,7 +85,9 @@ def test_cells_outside_of_the_maps_are_filled(layout, in_place):
                 if not (0 <= top + row < MAPS[0] and 0 <= left + col < MAPS[1]):
                     expected[unit, :, row, col] = -math.inf
     before = windows.clone()
-    assert torch.equal(crop.filled(windows, -math.inf, in_place=in_place), expected)
+    found = crop.filled(windows, -math.inf, in_place=in_place)
+    assert torch.equal(found, expected)
+    assert found.is_contiguous(memory_format=torch.channels_last), "the next layer is slow"
     assert in_place or torch.equal(windows, before)
     inside = Crop(np.arange(4), np.zeros((4, 2), np.int64), MAPS, MAPS)
     assert inside.filled(windows, 7.0, in_place=in_place) is windows

@@ -1,5 +1,7 @@
 """Steps that write over their input give what the others give, bit for bit, and only of old."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -57,6 +59,17 @@ def test_a_slope_is_taken_before_the_function(module):
     layer, given = bound(module, "gradient"), X.clone()
     in_place.recorded(layer, [given])
     assert torch.equal(given, X)
+
+
+@pytest.mark.parametrize("unpooling", ["switches", "centre", "uniform"])
+def test_unpooling_sends_a_new_tensor(unpooling):
+    layer = replace(reader_for(nn.MaxPool2d(1))(nn.MaxPool2d(1), X)[0], unpooling=unpooling)
+    _, kept = layer.record(X)
+    signal = numbers(2, 3, 4, 5)
+    for given in (signal, signal.contiguous(memory_format=torch.channels_last)):
+        (below,) = layer.mirror(given, kept)
+        assert in_place.sends_new(layer, own=False)
+        assert below.data_ptr() != given.data_ptr()
 
 
 def test_sums():
