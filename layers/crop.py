@@ -114,18 +114,9 @@ class Crop(Brief):
         Returns:
             ``windows``.
         """
-        some = np.arange(len(self.rows)) if units is None else units
-        starts = self.starts[some]
-        low = np.clip(starts, 0, self.maps)
-        high = np.clip(starts + self.size, low, self.maps)
-        here = np.stack([np.clip(end - starts, 0, self.size) for end in (low, high)], axis=2)
-        there = np.stack([low, high], axis=2)
-        pairs = zip(
-            some.tolist(), self.rows[some].tolist(), here.tolist(), there.tolist(), strict=True
-        )
-        for unit, row, inside, source in pairs:
-            at, of = [tuple(slice(*ends) for ends in axes) for axes in (inside, source)]
-            windows[(unit, slice(None), *at)] = tensor[(row, slice(None), *of)]
+        for unit in range(len(self.rows)) if units is None else units.tolist():
+            inside, seen = map(_slices, self._overlaps[unit].tolist())
+            windows[unit][inside] = tensor[int(self.rows[unit])][seen]
         return windows
 
     def around(self, windows: Tensor) -> Tensor:
@@ -271,6 +262,17 @@ class Crop(Brief):
         """Whether all windows lie at the same place."""
         return len(self.rows) > 0 and not (self.starts != self.starts[0]).any()
 
+    @cached_property
+    def _overlaps(self) -> NDArray[np.int64]:
+        """(units, 2, axes, 2): where windows and maps overlap, in the window and in the map."""
+        low = np.clip(self.starts, 0, self.maps)
+        high = np.clip(self.starts + self.size, low, self.maps)
+        there = np.stack([low, high], axis=2)
+        return np.stack(
+            [np.clip(there - self.starts[..., None], 0, np.reshape(self.size, (-1, 1))), there],
+            axis=1,
+        )
+
     def _in_order(self, samples: int) -> bool:
         """Whether every sample is cut once, in order."""
         return len(self.rows) == samples and not (self.rows != np.arange(samples)).any()
@@ -303,3 +305,8 @@ def layout(tensor: Tensor) -> torch.memory_format:
 def _channels_last(tensor: Tensor) -> bool:
     """Whether the channels of a cell lie side by side, and the cells so in order."""
     return tensor.movedim(1, -1).is_contiguous()
+
+
+def _slices(ends: Sequence[Sequence[int]]) -> tuple[slice, ...]:
+    """All channels of a part of the maps, whose first cell and end are given for each axis."""
+    return (slice(None), *(slice(start, stop) for start, stop in ends))

@@ -34,10 +34,10 @@ def cut(cone: Cone, name: str, values: Mapping[str, Any], *, own: Collection[str
             windows[number] = crop.of(value, outside)
             continue
         if source == cone.input:
-            value = cone.held[source].of(value)
+            value = cone.held[source].of(value, outside)
         window = value if place is None else place.of(value, outside)
         matters = cone.outside[name] is not None and crop is not cone.held[name]
-        if matters and cone.held[str(source)].leaves:
+        if matters and source != cone.input and cone.held[str(source)].leaves:
             storages = {x.untyped_storage().data_ptr() for x in (window, values[str(source)])}
             window = crop.filled(window, outside, in_place=source in own or len(storages) == 2)
         windows[number] = window

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deconvnet.layers import TABLE
+from deconvnet.layers import TABLE, convolution
 from deconvnet.layers.convolution import FEW, MANY, _in_blocks, _transposed
 from deconvnet.testing import LawBroken, check_layer
 from tests.support.layer_laws import (
@@ -45,6 +45,29 @@ MODES = ["zeros", "reflect", "replicate", "circular"]
 def test_convolution(axes, kernel, setting):
     weight = numbers(8, 4 // setting.get("groups", 1), *[kernel] * axes, seed=1)
     check_call(CONVOLVE[axes], numbers(2, 4, *SIZES[axes]), weight, numbers(8, seed=2), **setting)
+
+
+LAYOUTS = {
+    "contiguous": lambda x: x,
+    "channels last": lambda x: (
+        x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+    ),
+    "other axes": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
+}
+
+
+@pytest.mark.parametrize("below", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("above", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("setting", [{}, {"stride": 2}, {"groups": 2}], ids=str)
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_inputs_no_larger_than_the_filter(axes, setting, above, below):
+    size = [2, 3, 1][:axes]
+    x, bias = below(numbers(3, 4, *size)), numbers(6, seed=2)
+    weight = above(numbers(6, 4 // setting.get("groups", 1), *size, seed=1))
+    check_call(CONVOLVE[axes], x, weight, bias, **setting)
+    check_call(CONVOLVE[axes], x, weight, **setting)
+    weight = above(numbers(4, 6 // setting.get("groups", 1), *size, seed=1))
+    check_call(TRANSPOSE[axes], below(numbers(3, 4, *[1] * axes)), weight, **setting)
 
 
 @pytest.mark.parametrize("size", [6, 7, 8, 9, 10, 11])
@@ -88,6 +111,14 @@ def test_transposed_convolution(axes, groups, output_padding):
 def test_output_padding_beyond_the_stride():
     setting = {"stride": 1, "dilation": 3, "output_padding": 2}
     check_call(F.conv_transpose2d, numbers(2, 2, 5, 4), numbers(2, 3, 2, 2), **setting)
+
+
+def test_a_product_where_there_is_padding_is_caught(monkeypatch):
+    """The planted wrong case: a filter as large as its input, but with padding around that."""
+    x, weight = numbers(2, 3, 3, 3), numbers(4, 3, 3, 3, seed=1)
+    monkeypatch.setattr(convolution, "_is_product", lambda layer, padding, like: True)
+    with pytest.raises(LawBroken):
+        check_call(F.conv2d, x, weight, padding=1)
 
 
 @pytest.mark.parametrize("size", [None, (9, 10), (10, 9)])
