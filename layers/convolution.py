@@ -36,6 +36,7 @@ class Convolution(MirroredLayer):
     dilation: tuple[int, ...]
     groups: int
     mode: str = "zeros"  # or as ``torch.nn.functional.pad`` calls it
+    reordered: bool = False  # sums may be made in another order than the model's
     mined = True
 
     @property
@@ -110,11 +111,11 @@ class Convolution(MirroredLayer):
 
     def inside(self, record: InputSize) -> Inside | None:
         """Without padding, among zeros."""
-        if not any(map(any, self.sides)):
-            return Inside(self)
-        if self.mode != "zeros":
+        padded = any(map(any, self.sides))
+        if padded and self.mode != "zeros":
             return None
-        return Inside(replace(self, sides=((0, 0),) * len(self.sides)), 0.0)
+        bare = replace(self, sides=((0, 0),) * len(self.sides), reordered=True)
+        return Inside(bare, 0.0 if padded else None)
 
     def multiply_adds(self, size: torch.Size) -> int:
         """Every filter at every place of the output."""
@@ -246,7 +247,7 @@ def _transposed(
 ) -> Tensor:
     """Transposed convolution with a layer's filters; its bias where it has one going forward."""
     bias = layer.bias if isinstance(layer, TransposedConvolution) else None
-    alone = bias is None and math.prod(signal.shape[2:]) == 1 and not any(output_padding)
+    alone = math.prod(signal.shape[2:]) == 1 and not any(output_padding)
     if alone and _is_product(layer, padding, signal):
         return _up_from_one(signal, layer.weight)
     if bias is None and _to_few_channels(layer, signal):
@@ -262,8 +263,8 @@ def _is_product(
     layer: Convolution | TransposedConvolution, padding: Sequence[int], like: Tensor
 ) -> bool:
     """Whether filters at one place are a product of matrices: several times faster on a CPU."""
-    plain = layer.groups == 1 and set(layer.dilation) == {1} and not any(padding)
-    return plain and like.device.type == "cpu"
+    free = isinstance(layer, Convolution) and layer.reordered and like.device.type == "cpu"
+    return free and layer.groups == 1 and set(layer.dilation) == {1} and not any(padding)
 
 
 def _down_to_one(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -1,5 +1,8 @@
 """Convolution and transposed convolution keep the laws in 1-D, 2-D and 3-D."""
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -58,16 +61,23 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("below", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("above", LAYOUTS.values(), ids=LAYOUTS)
-@pytest.mark.parametrize("setting", [{}, {"stride": 2}, {"groups": 2}], ids=str)
+@pytest.mark.parametrize("setting", [{}, {"stride": 2}, {"groups": 2}, {"padding": 1}], ids=str)
 @pytest.mark.parametrize("axes", [1, 2, 3])
-def test_inputs_no_larger_than_the_filter(axes, setting, above, below):
+def test_windows_no_larger_than_the_filter(axes, setting, above, below):
     size = [2, 3, 1][:axes]
-    x, bias = below(numbers(3, 4, *size)), numbers(6, seed=2)
+    x, function = below(numbers(3, 4, *size)), partial(CONVOLVE[axes], **setting)
     weight = above(numbers(6, 4 // setting.get("groups", 1), *size, seed=1))
-    check_call(CONVOLVE[axes], x, weight, bias, **setting)
-    check_call(CONVOLVE[axes], x, weight, **setting)
-    weight = above(numbers(4, 6 // setting.get("groups", 1), *size, seed=1))
-    check_call(TRANSPOSE[axes], below(numbers(3, 4, *[1] * axes)), weight, **setting)
+    for bias in (None, numbers(6, seed=2)):
+        layer = replace(call(CONVOLVE[axes], x, weight, bias, **setting)[0], reordered=True)
+        check_layer(layer, x, forward=lambda x, bias=bias: function(x, weight, bias))
+
+
+def test_whole_maps_are_convolved_as_the_model_does():
+    """To the last bit: a network may make ten million of one."""
+    torch.manual_seed(0)
+    for kernel in (1, 3):
+        x, weight = torch.randn(2, 300, kernel, kernel), torch.randn(40, 300, kernel, kernel)
+        assert torch.equal(call(F.conv2d, x, weight)[0].record(x)[0], F.conv2d(x, weight))
 
 
 @pytest.mark.parametrize("size", [6, 7, 8, 9, 10, 11])
