@@ -87,7 +87,7 @@ def test_a_sample_of_other_images(store, data):
     layers = {}
     for name, table in store.items():
         image = table.sample.image.copy()
-        image[[0, 1]] = image[[1, 0]]
+        image[[1, 2]] = image[[2, 1]]  # 2 and 12; 9 is the same picture as 2
         layers[name] = replace(table, sample=replace(table.sample, image=image))
     wrong = replace(store, layers=layers)
     assert {"sample", "activation"} <= kinds(wrong, data)
