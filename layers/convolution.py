@@ -111,9 +111,9 @@ class Convolution(MirroredLayer):
 
     def inside(self, record: InputSize) -> Inside | None:
         """Without padding, among zeros."""
-        padded = any(map(any, self.sides))
-        if padded and self.mode != "zeros":
+        if self.mode != "zeros":
             return None
+        padded = any(map(any, self.sides))
         bare = replace(self, sides=((0, 0),) * len(self.sides), reordered=True)
         return Inside(bare, 0.0 if padded else None)
 
