@@ -8,17 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import reordered
 from .base import InputSize, Inside, MirroredLayer
 from .crop import layout
 from .padding import Padding
 from .readers import for_axes, tuple_of
 from .window import Interval, Window
-
-FEW = 4  # channels, as of images: PyTorch's transposed convolution to so few is slow on a CPU
-MANY = 16  # channels that it comes from; with fewer there is little to gain
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +33,7 @@ class Convolution(MirroredLayer):
     dilation: tuple[int, ...]
     groups: int
     mode: str = "zeros"  # or as ``torch.nn.functional.pad`` calls it
-    reordered: bool = False  # sums may be made in another order than the model's
+    any_order: bool = False  # of its sums, not just the model's
     mined = True
 
     @property
@@ -47,9 +44,10 @@ class Convolution(MirroredLayer):
     def record(self, input: Tensor) -> tuple[Tensor, InputSize]:
         """Convolve; (batch, channels_in, *size) -> (batch, channels_out, *size_out)."""
         padding, inside = self._padding()
-        fits = padding is None and input.shape[2:] == self.weight.shape[2:]
-        if fits and _is_product(self, inside, input):
-            return _down_to_one(input, self.weight, self.bias), InputSize(input.shape)
+        if padding is None and _in_any_order(self, inside, input):
+            output = reordered.down(input, self.weight, self.bias, self.stride)
+            if output is not None:
+                return output, InputSize(input.shape)
         padded = input if padding is None else padding.record(input)[0]
         output = for_axes("conv", len(self.stride))(
             padded, self.weight, self.bias, self.stride, inside, self.dilation, self.groups
@@ -114,7 +112,7 @@ class Convolution(MirroredLayer):
         if self.mode != "zeros":
             return None
         padded = any(map(any, self.sides))
-        bare = replace(self, sides=((0, 0),) * len(self.sides), reordered=True)
+        bare = replace(self, sides=((0, 0),) * len(self.sides), any_order=True)
         return Inside(bare, 0.0 if padded else None)
 
     def multiply_adds(self, size: torch.Size) -> int:
@@ -247,11 +245,14 @@ def _transposed(
 ) -> Tensor:
     """Transposed convolution with a layer's filters; its bias where it has one going forward."""
     bias = layer.bias if isinstance(layer, TransposedConvolution) else None
-    alone = math.prod(signal.shape[2:]) == 1 and not any(output_padding)
-    if alone and _is_product(layer, padding, signal):
-        return _up_from_one(signal, layer.weight)
-    if bias is None and _to_few_channels(layer, signal):
-        return _in_blocks(signal, layer.weight, layer.stride[0], padding, output_padding)
+    if _in_any_order(layer, padding, signal):
+        below = reordered.up(signal, layer.weight, layer.stride, output_padding)
+        if below is not None:
+            return below
+    plain = bias is None and layer.groups == 1 and set(layer.dilation) == {1}
+    if plain and reordered.to_few_channels(signal, layer.weight, layer.stride):
+        stride = layer.stride[0]
+        return reordered.in_blocks(signal, layer.weight, stride, padding, output_padding)
     transposed: Tensor = for_axes("conv_transpose", len(layer.stride))(
         signal, layer.weight, bias, layer.stride, tuple(padding), tuple(output_padding),
         layer.groups, layer.dilation,
@@ -259,74 +260,9 @@ def _transposed(
     return transposed
 
 
-def _is_product(
+def _in_any_order(
     layer: Convolution | TransposedConvolution, padding: Sequence[int], like: Tensor
 ) -> bool:
-    """Whether filters at one place are a product of matrices: several times faster on a CPU."""
-    free = isinstance(layer, Convolution) and layer.reordered and like.device.type == "cpu"
+    """Whether the sums may be made in another order, in a way of ``reordered``."""
+    free = isinstance(layer, Convolution) and layer.any_order and like.device.type == "cpu"
     return free and layer.groups == 1 and set(layer.dilation) == {1} and not any(padding)
-
-
-def _down_to_one(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolution of inputs no larger than the filter."""
-    last = _channels_last(weight)
-    output = F.linear(_rows(input, last), _rows(weight, last), bias)
-    return output[(..., *[None] * (weight.ndim - 2))]
-
-
-def _up_from_one(signal: Tensor, weight: Tensor) -> Tensor:
-    """Transposed convolution of one place: the filters' sum, weighted by its channels."""
-    last, (channels, *kernel) = _channels_last(weight), weight.shape[1:]
-    below = signal.flatten(1) @ _rows(weight, last)
-    if last:
-        return below.view(len(below), *kernel, channels).movedim(-1, 1)
-    below = below.view(len(below), channels, *kernel)
-    return below.contiguous(memory_format=layout(below))
-
-
-def _rows(tensor: Tensor, last: bool) -> Tensor:
-    """All axes but the first in one; ``last``: a cell's channels side by side."""
-    return (tensor.movedim(1, -1) if last else tensor).flatten(1)
-
-
-def _channels_last(weight: Tensor) -> bool:
-    return weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last)
-
-
-def _to_few_channels(layer: Convolution | TransposedConvolution, signal: Tensor) -> bool:
-    """Whether ``_in_blocks`` is faster than PyTorch's transposed convolution, as at the images."""
-    if len(layer.stride) != 2 or layer.groups != 1 or set(layer.dilation) != {1}:
-        return False
-    above, below = layer.weight.shape[:2]
-    strided = layer.stride[0] == layer.stride[1] > 1
-    return strided and below <= FEW and above >= MANY and signal.device.type == "cpu"
-
-
-def _in_blocks(
-    signal: Tensor,
-    weight: Tensor,
-    stride: int,
-    padding: Sequence[int],
-    output_padding: Sequence[int],
-) -> Tensor:
-    """Transposed convolution with a stride as one without, to blocks of stride x stride cells.
-
-    Each cell of a block has channels of its own, whose filters are the weights that meet this cell:
-    every ``stride``-th one of each axis. The sums are the same, in another order.
-    """
-    rows, cols = weight.shape[2:]
-    wide = F.pad(weight, (0, -cols % stride, 0, -rows % stride))
-    parts = wide.reshape(*wide.shape[:2], -1, stride, wide.shape[3] // stride, stride)
-    filters = parts.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)  # (from, cells x to, rows, columns)
-    blocks = F.conv_transpose2d(signal, filters).movedim(1, -1)
-    cells = blocks.reshape(*blocks.shape[:3], stride, stride, weight.shape[1])
-    below: Tensor = cells.transpose(2, 3).flatten(3, 4).flatten(1, 2).movedim(-1, 1)
-    for axis, (reach, before, more) in enumerate(
-        zip((rows, cols), padding, output_padding, strict=True), 2
-    ):
-        length = (signal.shape[axis] - 1) * stride + reach - 2 * before + more
-        lacking = before + length - below.shape[axis]
-        if lacking > 0:  # cells that no filter reaches
-            below = F.pad(below, (0, 0, 0, lacking) if axis == 2 else (0, lacking))
-        below = below.narrow(axis, before, length)
-    return below

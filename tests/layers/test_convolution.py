@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deconvnet.layers import TABLE, convolution
-from deconvnet.layers.convolution import FEW, MANY, _in_blocks, _transposed
+from deconvnet.layers import TABLE, convolution, reordered
+from deconvnet.layers.convolution import _transposed
+from deconvnet.layers.reordered import FEW, MANY, in_blocks
 from deconvnet.testing import LawBroken, check_layer
 from tests.support.layer_laws import (
     Planted,
@@ -68,8 +69,37 @@ def test_windows_no_larger_than_the_filter(axes, setting, above, below):
     x, function = below(numbers(3, 4, *size)), partial(CONVOLVE[axes], **setting)
     weight = above(numbers(6, 4 // setting.get("groups", 1), *size, seed=1))
     for bias in (None, numbers(6, seed=2)):
-        layer = replace(call(CONVOLVE[axes], x, weight, bias, **setting)[0], reordered=True)
+        layer = replace(call(CONVOLVE[axes], x, weight, bias, **setting)[0], any_order=True)
         check_layer(layer, x, forward=lambda x, bias=bias: function(x, weight, bias))
+
+
+@pytest.fixture
+def every_filter_is_heavy(monkeypatch):
+    monkeypatch.setattr(reordered, "HEAVY", 0)
+
+
+@pytest.mark.usefixtures("every_filter_is_heavy")
+@pytest.mark.parametrize("together", [1, 800, reordered.TOGETHER])
+@pytest.mark.parametrize("below", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("stride", [1, 2, (2, 1), 3])
+@pytest.mark.parametrize("kernel", [(1, 1), (2, 3), (3, 3), (1, 2)])
+def test_windows_on_which_a_convolution_is_a_product(kernel, stride, below, together, monkeypatch):
+    monkeypatch.setattr(reordered, "TOGETHER", together)
+    x, weight, bias = below(numbers(5, 4, 5, 7)), numbers(6, 4, *kernel, seed=1), numbers(6, seed=2)
+    layer = replace(call(F.conv2d, x, weight, bias, stride)[0], any_order=True)
+    assert reordered.down(x, weight, bias, layer.stride) is not None
+    check_layer(layer, x, forward=lambda x: F.conv2d(x, weight, bias, stride))
+
+
+@pytest.mark.parametrize(
+    ("samples", "size", "heavy"), [(5, 7, True), (1, 7, False), (5, 9, False)], ids=str
+)
+def test_products_are_of_small_maps_of_several_samples(samples, size, heavy, monkeypatch):
+    x, weight = numbers(samples, 4, size, size), numbers(6, 4, 2, 2)
+    monkeypatch.setattr(reordered, "HEAVY", weight.numel())
+    assert (reordered.down(x, weight, None, (1, 1)) is not None) == heavy
+    monkeypatch.setattr(reordered, "HEAVY", weight.numel() + 1)
+    assert reordered.down(x, weight, None, (1, 1)) is None
 
 
 def test_whole_maps_are_convolved_as_the_model_does():
@@ -126,7 +156,7 @@ def test_output_padding_beyond_the_stride():
 def test_a_product_where_there_is_padding_is_caught(monkeypatch):
     """The planted wrong case: a filter as large as its input, but with padding around that."""
     x, weight = numbers(2, 3, 3, 3), numbers(4, 3, 3, 3, seed=1)
-    monkeypatch.setattr(convolution, "_is_product", lambda layer, padding, like: True)
+    monkeypatch.setattr(convolution, "_in_any_order", lambda layer, padding, like: True)
     with pytest.raises(LawBroken):
         check_call(F.conv2d, x, weight, padding=1)
 
@@ -200,7 +230,7 @@ def test_blocks_of_few_channels_are_torchs_transposed_convolution(stride, kernel
     more, padding = min(more, stride - 1), min(padding, kernel[0] - 1, kernel[1] - 1)
     signal, filters = numbers(2, 5, 4, 3), numbers(5, FEW, *kernel)
     right = F.conv_transpose2d(signal, filters, None, stride, padding, more)
-    found = _in_blocks(signal, filters, stride, (padding,) * 2, (more,) * 2)
+    found = in_blocks(signal, filters, stride, (padding,) * 2, (more,) * 2)
     torch.testing.assert_close(found, right, rtol=1e-12, atol=1e-12)
 
 
