@@ -197,8 +197,10 @@ class Crop(Brief):
             windows = windows.movedim(-1, 1)
         else:
             windows = windows.contiguous(memory_format=layout(tensor))
-        if self.leaves:  # at the ends of the memory some begin elsewhere
-            off = (there != firsts).any(tuple(range(1, firsts.ndim)))
+        if self.leaves:  # at the ends of the memory some rows of the maps begin elsewhere
+            seen = (rows >= 0) & (rows < self.maps[0])
+            off = (there != firsts) & (seen if firsts.ndim == 2 else seen[:, None])
+            off = off.any(tuple(range(1, firsts.ndim)))
             self.paste(tensor, windows, np.flatnonzero(off))
         return windows
 
@@ -233,7 +235,9 @@ class Crop(Brief):
             shape[1 + axis] = self.size[axis]
             beyond |= ((line < 0) | (line >= cells)).reshape(shape)
         there = np.flatnonzero(beyond)
-        return torch.from_numpy(there + ((units - np.arange(len(units))) * area)[there // area])
+        if len(units) < len(self.rows):
+            there += ((units - np.arange(len(units))) * area)[there // area]
+        return torch.from_numpy(there)
 
     @cached_property
     def _leaving(self) -> NDArray[np.int64]:

@@ -22,6 +22,7 @@ class Unpooled(WithoutFilters):
     """A max pooling; its mirror unpools by "switches", or to the "centre", or "uniform"."""
 
     unpooling: str = field(default="switches", kw_only=True)
+    packed: bool = field(default=True, kw_only=True)  # switches of 32 bits, to be kept for long
     channelwise = selects = True
 
     def pool(self, input: Tensor) -> Any:
@@ -37,7 +38,7 @@ class Unpooled(WithoutFilters):
         output, places = self.pool(input)
         if self.unpooling != "switches":
             return output, InputSize(input.shape)
-        return output, Switches(places.to(torch.int32), input.shape)
+        return output, Switches(places.to(torch.int32) if self.packed else places, input.shape)
 
     def mirror(self, signal: Tensor, record: Switches | InputSize) -> tuple[Tensor]:
         """Unpool: every value to its switch, or where the policy puts it."""
@@ -103,7 +104,7 @@ class MaxPooling(Unpooled):
         """Without padding, among values that are never the maximum."""
         if self.unpooling != "switches":  # the others share out by what is on the map
             return None
-        bare = replace(self, padding=(0,) * len(self.padding), ceil_mode=False)
+        bare = replace(self, padding=(0,) * len(self.padding), ceil_mode=False, packed=False)
         return Inside(bare, -math.inf)
 
     @classmethod

@@ -22,7 +22,7 @@ class Switches(Record):
     """Where each maximum stood, as a flat index into its feature map.
 
     Args:
-        places: (batch, channels, *size_out) int32; ties go to the first index.
+        places: (batch, channels, *size_out) int32 or int64; ties go to the first index.
         size: (batch, channels, *size_in) of the pooling's input.
     """
 
