@@ -64,6 +64,8 @@ class Convolution(MirroredLayer):
             size[2 + i] - ((signal.shape[2 + i] - 1) * self.stride[i] - 2 * inside[i] + reach[i])
             for i in range(len(self.stride))
         ]
+        if signal.ndim == 4 and signal.stride(1) != 1:
+            signal = signal.contiguous(memory_format=layout(signal))
         below = _transposed(self, signal, inside, unseen)
         return (below,) if padding is None else padding.mirror(below, record)
 

@@ -90,7 +90,7 @@ class Crop(Brief):
         if self.at_one_place and self._meets and self._in_order(len(tensor)):
             return self._of_all(tensor, outside)
         if self.everything:
-            return tensor.index_select(0, torch.from_numpy(self.rows).to(tensor.device))
+            return tensor[torch.from_numpy(self.rows).to(tensor.device)]
         if len(self.size) == 2:
             windows = self._by_runs(tensor)
             if windows is not None:
