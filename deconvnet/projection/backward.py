@@ -85,7 +85,9 @@ def backward(
                 else:
                     alone.pop(source, None)
                 there = signals.get(source)
-                signals[source] = part if there is None else _joined(there, part, own=sent)
+                if there is not None:
+                    part = _joined(there, part, own=sent, mine=source in new)
+                signals[source] = part
                 if sent or there is not None:
                     new.add(source)
     return {node: _whole(signal) for node, signal in signals.items()} | kept
@@ -142,19 +144,23 @@ def _on_windows(
     return placed(cone, step.name, _mirror(known, signal, known.record, lone=lone, own=own))
 
 
-def _joined(one: Any, other: Any, *, own: bool = False) -> Any:
+def _joined(one: Any, other: Any, *, own: bool = False, mine: bool = False) -> Any:
     """The sum of signals that meet at a node; of a tuple's entries, entry by entry.
 
-    ``own``: the second may be written over.
+    ``mine``: the first may be written over; ``own``: the second may.
     """
     if one is None or other is None:
         return other if one is None else one
+    if mine and isinstance(one, Tensor) and isinstance(other, Placed):
+        return other.plus(one, own=one.dtype == other.signal.dtype)
     other = _whole(other)
     if isinstance(one, Placed):
         return one.plus(other, own=own and one.signal.dtype == other.dtype)
     if isinstance(one, Tensor):
-        alike = own and one.shape == other.shape and one.dtype == other.dtype
-        return other.add_(one) if alike else one + other
+        alike = one.shape == other.shape and one.dtype == other.dtype
+        if alike and mine:
+            return one.add_(other)
+        return other.add_(one) if alike and own else one + other
     if isinstance(one, dict):
         return {key: _joined(one[key], other[key]) for key in one}
     return tuple(_joined(a, b) for a, b in zip(one, other, strict=True))
