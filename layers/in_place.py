@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .base import MirroredLayer, Record
@@ -17,14 +18,15 @@ from .joining import Broadcast, Combination
 from .normalization import BatchNormalization
 from .policies import RECTIFIERS, DeconvNetRule, Gradient, Guided, Rectifier
 from .pooling import MaxPooling
-from .rectification import Kept, Rectification
+from .rectification import INFINITY, Active, Kept, Rectification
 from .reshaping import Passing
 
 RULES = (DeconvNetRule, Guided, Gradient)  # that send a new tensor
+MASKS = (Guided, Gradient)  # that pass a signal where a ReLU is positive, and keep nothing else
 
 
 def is_new(layer: MirroredLayer) -> bool:
-    """Whether what ``record`` gives is a new tensor, which the record does not hold."""
+    """Whether what ``record`` gives is a new tensor, which no record holds but ``Active``."""
     if type(layer) is Rectification:
         rule = _rule_of_output(layer)
         return rule is not None and "activation" not in (rule.keeps or ())
@@ -50,6 +52,8 @@ def recorded(layer: MirroredLayer, inputs: Sequence[Any]) -> tuple[Any, Record]:
         rule, function = _rule_of_output(layer), layer.activation.in_place
         if rule is not None and function is not None:
             output = function(inputs[0])
+            if type(rule) in MASKS and layer.activation.ceiling == INFINITY:
+                return output, Active(output)
             return output, Kept(rule.remember(output, output, layer.activation))
     if type(layer) is Combination and layer.factors == (1, 1) and layer.constant == 0:
         one, other = inputs
@@ -65,7 +69,12 @@ def mirrored(layer: MirroredLayer, signal: Tensor, record: Any) -> tuple[Any, ..
         return layer.mirror(signal, record)
     if rule is not Gradient:
         signal = signal.clamp_(min=0)
-    return (signal if rule is DeconvNetRule else signal.mul_(record.kept),)
+    if rule is DeconvNetRule:
+        return (signal,)
+    if isinstance(record, Active) and record.output.dtype == signal.dtype:
+        passed = torch.ops.aten.threshold_backward.grad_input
+        return (passed(signal, record.output, 0, grad_input=signal),)
+    return (signal.mul_(record.kept),)
 
 
 def _rule_of_output(layer: Rectification) -> Rectifier | None:

@@ -43,6 +43,18 @@ class Kept(Record):
 
 
 @dataclass(frozen=True, eq=False)
+class Active(Record):
+    """The output of a ReLU in place of its mask: larger, and faster to make and to apply."""
+
+    output: Tensor
+
+    @property
+    def kept(self) -> Tensor:
+        """The mask."""
+        return self.output > 0
+
+
+@dataclass(frozen=True, eq=False)
 class Rectification(SamePlaces):
     """An activation function under a rectifier policy.
 
@@ -75,7 +87,7 @@ class Rectification(SamePlaces):
             )
         return output, Kept(self.rectifier.remember(input, output, self.activation))
 
-    def mirror(self, signal: Tensor, record: Kept) -> tuple[Tensor]:
+    def mirror(self, signal: Tensor, record: Kept | Active) -> tuple[Tensor]:
         """As the policy says."""
         assert self.rectifier is not None, "record() refuses layers without a rectifier"
         return (self.rectifier.signal(signal, record.kept),)

@@ -32,6 +32,7 @@ from deconvnet.layers import (
 )
 from deconvnet.layers.crop import layout
 from deconvnet.layers.policies import Gradient
+from deconvnet.layers.rectification import Active
 from deconvnet.layers.reshaping import Passing
 
 from .binding import Bindings, Call, bind
@@ -152,6 +153,7 @@ class ForwardPass:
         self.hooks = HookedCalls(policies)
         self._folded: set[str] = set()  # normalisations that their convolution has done
         self._own: set[str] = set()  # nodes whose value is a new tensor that is read once
+        self._held: set[str] = set()  # such as a record holds, to which only cells on maps matter
 
     def of(self, images: Tensor, layers: Sequence[str], nodes: Sequence[Node]) -> dict[str, Tensor]:
         """Run nodes on images; {layer: its value}.
@@ -186,7 +188,7 @@ class ForwardPass:
             UnmirroredError: it has no rule under the policies.
         """
         cone = self.cone if self.cone is not None and node.name in self.cone.seen else None
-        windows = None if cone is None else cut(cone, node.name, values, own=self._own)
+        windows = None if cone is None else cut(cone, node.name, values, own=self._own | self._held)
         if self.folding is not None and node.name in self._folded:  # its convolution has done it
             value = values[node.sources[0]] if windows is None else windows[0]
             self._own.update({node.name} & self.folding.once)
@@ -270,7 +272,7 @@ class ForwardPass:
         own = source in self._own
         output, kept = in_place.recorded(layer, inputs) if own else layer.record(*inputs)
         if name in self.folding.once and in_place.is_new(layer):
-            self._own.add(name)
+            (self._held if isinstance(kept, Active) else self._own).add(name)
         return layer, output, kept
 
     def _hooked(

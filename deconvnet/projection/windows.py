@@ -19,7 +19,7 @@ def cut(cone: Cone, name: str, values: Mapping[str, Any], *, own: Collection[str
         cone: of units.
         name: of a node that runs on windows.
         values: {node: windows of its value, or all of it where the cone has none}.
-        own: the nodes whose values may be written into.
+        own: the nodes whose values may be written into, outside of the maps.
 
     Returns:
         (units, channels, *size) of each input; zeros in place of one that no unit sees.

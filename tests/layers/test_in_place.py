@@ -9,7 +9,7 @@ from torch import nn
 from deconvnet.layers import Policies, in_place, reader_for, rectifier
 from deconvnet.layers.joining import Combination
 from deconvnet.layers.policies import RECTIFIERS, DeconvNetRule
-from deconvnet.layers.rectification import Rectification
+from deconvnet.layers.rectification import Active, Kept, Rectification
 from tests.support.layer_laws import numbers
 
 X = 3 * numbers(2, 3, 4, 5)
@@ -32,6 +32,7 @@ def test_rectification(module, rule):
         assert torch.equal(one, other)
     signal = numbers(2, 3, 4, 5) - 0.5
     (below,) = layer.mirror(signal, kept)
+    assert torch.equal(layer.mirror(signal, kept_over)[0], below)
     (below_over,) = in_place.mirrored(layer, signal.clone(), kept_over)
     assert torch.equal(below_over, below)
     if in_place.is_new(layer):
@@ -52,6 +53,16 @@ def test_what_a_relu_writes_over(rule):
     output, kept = in_place.recorded(layer, [given])
     assert output.data_ptr() == given.data_ptr()
     assert in_place.mirrored(layer, signal, kept)[0].data_ptr() == signal.data_ptr()
+
+
+@pytest.mark.parametrize("rule", ["gradient", "guided"])
+def test_a_signal_of_another_type_passes_where_a_relu_is_active(rule):
+    layer = bound(nn.ReLU(), rule)
+    output, kept = in_place.recorded(layer, [X.clone()])
+    assert isinstance(kept, Active)
+    signal = numbers(2, 3, 4, 5).float() - 0.5
+    (below,) = in_place.mirrored(layer, signal.clone(), kept)
+    assert torch.equal(below, layer.mirror(signal, Kept(output > 0))[0])
 
 
 @pytest.mark.parametrize("module", [nn.GELU(), nn.SiLU(inplace=True), nn.LeakyReLU(0.1)], ids=str)

@@ -10,7 +10,7 @@ from deconvnet import DeconvNet, Rectifier, Unit
 from deconvnet.layers import Activation, Rectification, in_place
 from deconvnet.layers.convolution import Convolution
 from deconvnet.layers.normalization import BatchNormalization
-from deconvnet.projection import folding
+from deconvnet.projection import folding, forward
 from tests.support.cones import assert_same, borders, everything, in_cones
 from tests.support.networks import noise
 from tests.support.reference import projections
@@ -187,6 +187,30 @@ def test_a_signal_that_is_still_read_is_not_written_over(monkeypatch):
     monkeypatch.setattr(in_place, "sends_new", lambda layer, own: True)
     with pytest.raises(AssertionError, match="is off by"):
         compared(DeconvNet(everything(Blocks), "gradient", check=False), "add_2")
+
+
+class Added(nn.Module):
+    """A rectifier's output is read once, by a sum that could be written over it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = (nn.Conv2d(3, 6, 3, padding=1) for _ in range(2))
+        self.last = nn.Conv2d(6, 4, 3, padding=1)
+
+    def forward(self, x):
+        return self.last(torch.relu(self.first(x)) + self.second(x))
+
+
+@pytest.mark.parametrize("rule", ["gradient", "guided"])
+def test_what_a_rectifier_remembers_is_not_written_over(rule):
+    compared(DeconvNet(everything(Added), rule), "last")
+
+
+def test_a_sum_over_what_a_rectifier_remembers_is_caught(monkeypatch):
+    """The planted wrong case: its output is taken for one that no record holds."""
+    monkeypatch.setattr(forward, "Active", type("Nobody", (), {}))
+    with pytest.raises(AssertionError, match="is off by"):
+        test_what_a_rectifier_remembers_is_not_written_over("gradient")
 
 
 def test_hooks_and_mirrors_of_the_users_own_stay_between():
