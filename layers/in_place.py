@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .base import MirroredLayer, Record
+from .base import MirroredLayer, Nothing, Record
 from .convolution import Convolution
-from .joining import Broadcast, Combination
+from .crop import layout
+from .joining import Broadcast, Combination, Concatenation
 from .normalization import BatchNormalization
 from .policies import RECTIFIERS, DeconvNetRule, Gradient, Guided, Rectifier
 from .pooling import MaxPooling
@@ -32,7 +33,7 @@ def is_new(layer: MirroredLayer) -> bool:
         return rule is not None and "activation" not in (rule.keeps or ())
     if type(layer) is Combination:
         return len(layer.factors) > 1
-    return type(layer) in (Convolution, BatchNormalization, MaxPooling)
+    return type(layer) in (Convolution, BatchNormalization, MaxPooling, Concatenation)
 
 
 def sends_new(layer: MirroredLayer, own: bool) -> bool:
@@ -59,11 +60,15 @@ def recorded(layer: MirroredLayer, inputs: Sequence[Any]) -> tuple[Any, Record]:
         one, other = inputs
         if one.shape == other.shape and one.dtype == other.dtype:
             return one.add_(other), Broadcast((one.shape, other.shape), one.shape)
+    if type(layer) is BatchNormalization and inputs[0].device.type == "cpu":
+        return _normalized(layer, inputs[0]), Nothing()
     return layer.record(*inputs)
 
 
 def mirrored(layer: MirroredLayer, signal: Tensor, record: Any) -> tuple[Any, ...]:
     """What ``mirror`` gives, written over the signal if that can be."""
+    if type(layer) is BatchNormalization:
+        return (signal.mul_(layer.scale_of(signal)),)
     rule = type(layer.rectifier) if type(layer) is Rectification else None
     if rule not in RULES:
         return layer.mirror(signal, record)
@@ -75,6 +80,18 @@ def mirrored(layer: MirroredLayer, signal: Tensor, record: Any) -> tuple[Any, ..
         passed = torch.ops.aten.threshold_backward.grad_input
         return (passed(signal, record.output, 0, grad_input=signal),)
     return (signal.mul_(record.kept),)
+
+
+def _normalized(layer: BatchNormalization, input: Tensor) -> Tensor:
+    numbers = (input, layer.weight, layer.bias, layer.mean, layer.variance)
+    dense = input.is_contiguous() or input.is_contiguous(memory_format=layout(input))
+    if not dense or len({x.dtype for x in numbers if x is not None}) > 1:
+        return layer.record(input)[0]
+    mean, deviation = input.new_empty(0), input.new_empty(0)  # of training, which are not made
+    torch.ops.aten.native_batch_norm.out(
+        *numbers, False, 0.0, layer.eps, out=input, save_mean=mean, save_invstd=deviation
+    )
+    return input
 
 
 def _rule_of_output(layer: Rectification) -> Rectifier | None:

@@ -45,8 +45,11 @@ class BatchNormalization(SamePlaces):
 
     def mirror(self, signal: Tensor, record: Nothing) -> tuple[Tensor]:
         """The scale."""
-        scale, _ = self.affine
-        return (signal * scale.to(signal.dtype).view(1, -1, *[1] * (signal.ndim - 2)),)
+        return (signal * self.scale_of(signal),)
+
+    def scale_of(self, signal: Tensor) -> Tensor:
+        """The scale of each channel, of a signal's type, beside its axes."""
+        return self.affine[0].to(signal.dtype).view(1, -1, *[1] * (signal.ndim - 2))
 
 
 def batch_call(

@@ -17,6 +17,9 @@ MODULES = [nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6(), nn.LeakyReLU(0.1), nn.S
 MODULES += [nn.Threshold(0.5, 0), nn.Hardtanh(0, 2)]
 
 
+HALF = (torch.bfloat16, torch.float32)  # the input's type, and the parameters'
+
+
 def bound(module, rule):
     return reader_for(module)(module, X)[0].under(Policies(rectifier(rule), "derivative"))
 
@@ -81,6 +84,31 @@ def test_unpooling_sends_a_new_tensor(unpooling):
         (below,) = layer.mirror(given, kept)
         assert in_place.sends_new(layer, own=False)
         assert below.data_ptr() != given.data_ptr()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("settings", [{}, {"affine": False}, {"eps": 0.1}], ids=str)
+@pytest.mark.parametrize("size", [(2, 3, 4, 5), (2, 3, 7), (2, 3), (2, 3, 2, 2, 3), (0, 3, 4, 5)])
+@pytest.mark.parametrize("kinds", [(torch.float64,) * 2, (torch.float32,) * 2, HALF], ids=str)
+def test_batch_normalization(kinds, size, settings):
+    module = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[len(size)]
+    norm = module(3, **settings).eval()
+    norm.load_state_dict({k: 1 + torch.rand(v.shape) for k, v in norm.state_dict().items()})
+    x, signal = (numbers(*size, seed=seed).to(kinds[0]) for seed in (0, 1))
+    layer, _ = reader_for(norm.to(kinds[1]))(norm, x)
+    output, record = layer.record(x)
+    views = [x.clone(), torch.stack([x, x], 2)[:, :, 0]]
+    if x.ndim == 4:
+        views.append(x.contiguous(memory_format=torch.channels_last))
+    for given in views:
+        before = torch.empty_strided(given.shape, given.stride(), dtype=x.dtype).copy_(given)
+        over, same = in_place.recorded(layer, [given])
+        assert torch.equal(over, layer.record(before)[0])
+        assert type(same) is type(record)
+        if x.numel():
+            assert (over is given) == (kinds is not HALF and given is not views[1])
+    over = signal.clone()
+    assert torch.equal(in_place.mirrored(layer, over, record)[0], layer.mirror(signal, record)[0])
 
 
 def test_sums():
