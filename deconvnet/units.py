@@ -40,8 +40,9 @@ class Unit:
     @property
     def position(self) -> tuple[int, ...] | None:
         """The position as (row, col), (depth, row, col) or (row,); None if none was given."""
-        given = tuple(i for i in (self.depth, self.row, self.col) if i is not None)
-        return given or None
+        if self.row is None or self.col is None or self.depth is not None:
+            return tuple(i for i in (self.depth, self.row, self.col) if i is not None) or None
+        return self.row, self.col
 
     @staticmethod
     def at(

@@ -103,7 +103,10 @@ def resolve(
     resolved = readings.resolved(images, wanted, recording, policies=policies)
     graph, names, geometry = resolved.graph, resolved.names, resolved.geometry
     name_of = dict(zip(wanted, names, strict=True))
-    units = [unit.moved(unit.position or (), name_of[unit.layer]) for unit in units]
+    units = [
+        unit if unit.layer == (name := name_of[unit.layer]) else replace(unit, layer=name)
+        for unit in units
+    ]
     recording = geometry if isinstance(geometry, Recording) else None
     for name in names if recording is not None else ():
         recording[name]  # type: ignore[index]  # raises where it was not recorded
@@ -131,6 +134,8 @@ def _checked(unit: Unit) -> Unit:
 
 
 def _index(value: object) -> bool:
+    if type(value) is int:
+        return True
     try:
         operator.index(value)  # type: ignore[arg-type]
     except TypeError:
