@@ -58,6 +58,7 @@ def backward(
             signal = _whole(signals.pop(step.name, None))
             if step.name in through:
                 signals.clear()  # what is left has gone round the node
+                new.clear()
             if signal is None:
                 continue
             if step.name in through:

@@ -4,12 +4,13 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from torch import nn
 
 import deconvnet.projection.backward
 from deconvnet import DeconvNet, Unit
 from tests.support.cones import assert_same, every_unit, everything
 from tests.support.networks import live_units, network, noise
-from tests.support.reference import EveryRelu, upto
+from tests.support.reference import EveryRelu, projections, upto
 
 POLICIES = ("gradient", "deconvnet", "guided")
 
@@ -61,6 +62,34 @@ def test_cones_and_whole_maps_and_recordings_are_equal(policy, at):
         for strategy in ("cone", "shared"):
             made = net.project(given, units=units, through=through, seed="one", strategy=strategy)
             assert_same(made, expected)
+
+
+class Around(nn.Module):
+    """Two values are summed, and both are read beside the sum too."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = (nn.Conv2d(3, 6, 3, padding=1) for _ in range(2))
+        self.sum = nn.Identity()
+        self.last = nn.ModuleList(nn.Conv2d(6, 4, 3, padding=1) for _ in range(3))
+
+    def forward(self, x):
+        x, y = torch.relu(self.one(x)), torch.relu(self.two(x))
+        return self.last[0](self.sum(x + y)) + self.last[1](x) + self.last[2](y)
+
+
+@pytest.mark.parametrize("strategy", ["cone", "shared"])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_what_goes_round_is_dropped_and_what_is_shared_is_not_written_over(policy, strategy):
+    model, images = everything(Around), noise(2, 3, 16, 17)
+    net = DeconvNet(model, policy)
+    units = [Unit("add_2", 0, 5, 6, image=0), Unit("add_2", 2, 9, 6, image=1)]
+    made = net.project(
+        images, units=units, through={"sum": range(6)}, seed="one", strategy=strategy
+    )
+    for last in model.last[1:]:
+        last.weight.data.zero_()
+    assert_same(made, projections(model, images, units, policy))
 
 
 def parts(net, images, unit, at, channels):
