@@ -130,7 +130,9 @@ class Record(Brief):
 def take(kept: Any, index: Tensor) -> Any:
     """Rows ``index`` of a tensor, that many rows of a size, each of a tuple; else unchanged."""
     if isinstance(kept, Tensor):
-        return kept[index.to(kept.device)]  # index_select changes the layout, which is slow
+        index = index.to(kept.device)
+        # of images index_select changes the layout, which is slow
+        return kept[index] if kept.ndim == 4 else kept.index_select(0, index)
     if isinstance(kept, torch.Size):
         return torch.Size((len(index), *kept[1:]))
     if isinstance(kept, tuple):

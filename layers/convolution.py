@@ -33,7 +33,7 @@ class Convolution(MirroredLayer):
     dilation: tuple[int, ...]
     groups: int
     mode: str = "zeros"  # or as ``torch.nn.functional.pad`` calls it
-    any_order: bool = False  # of its sums, not just the model's
+    any_order: bool = False  # whether sums may be made in another order than the model's
     mined = True
 
     @property
@@ -64,7 +64,7 @@ class Convolution(MirroredLayer):
             size[2 + i] - ((signal.shape[2 + i] - 1) * self.stride[i] - 2 * inside[i] + reach[i])
             for i in range(len(self.stride))
         ]
-        if signal.ndim == 4 and signal.stride(1) != 1:
+        if self.any_order and signal.ndim == 4 and signal.stride(1) != 1:
             signal = signal.contiguous(memory_format=layout(signal))
         below = _transposed(self, signal, inside, unseen)
         return (below,) if padding is None else padding.mirror(below, record)

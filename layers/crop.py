@@ -221,7 +221,7 @@ class Crop(Brief):
             windows.movedim(1, -1).view(-1, windows.shape[1]).index_fill_(0, cells, value)
             return windows
         beyond = torch.zeros(len(self.rows) * math.prod(self.size), dtype=torch.bool)
-        beyond = beyond.index_fill_(0, cells, True).view(-1, 1, *self.size)
+        beyond = beyond.index_fill_(0, cells, True).view(len(self.rows), 1, *self.size)
         return windows.masked_fill(beyond.to(windows.device), value)
 
     @cached_property

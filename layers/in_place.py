@@ -1,7 +1,7 @@
 """Steps that write over what nobody reads again, so that maps pass through memory once less.
 
-They give what ``record`` and ``mirror`` of the layers do, bit for bit. Only these very classes are
-known here: a subclass, or a rule of the user's, may hold what it is given.
+They give the values and signals of ``record`` and ``mirror`` of the layers, bit for bit. Only these
+very classes are known here: a subclass, or a rule of the user's, may hold what it is given.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ from .rectification import INFINITY, Active, Kept, Rectification
 from .reshaping import Passing
 
 RULES = (DeconvNetRule, Guided, Gradient)  # that send a new tensor
-MASKS = (Guided, Gradient)  # that pass a signal where a ReLU is positive, and keep nothing else
+MASKS = (Guided, Gradient)  # that need of a ReLU but where it is active
 
 
 def is_new(layer: MirroredLayer) -> bool:
-    """Whether what ``record`` gives is a new tensor, which no record holds but ``Active``."""
+    """Whether what ``record`` gives is a new tensor, and none that the record holds.
+
+    ``Active`` is the exception: ``recorded`` returns the output that it holds.
+    """
     if type(layer) is Rectification:
         rule = _rule_of_output(layer)
         return rule is not None and "activation" not in (rule.keeps or ())
@@ -53,7 +56,8 @@ def recorded(layer: MirroredLayer, inputs: Sequence[Any]) -> tuple[Any, Record]:
         rule, function = _rule_of_output(layer), layer.activation.in_place
         if rule is not None and function is not None:
             output = function(inputs[0])
-            if type(rule) in MASKS and layer.activation.ceiling == INFINITY:
+            relu = layer.activation.ceiling == INFINITY and output.device.type == "cpu"
+            if type(rule) in MASKS and relu and not layer.packed:  # else others may write into it
                 return output, Active(output)
             return output, Kept(rule.remember(output, output, layer.activation))
     if type(layer) is Combination and layer.factors == (1, 1) and layer.constant == 0:

@@ -45,7 +45,9 @@ class Activation(Brief):
     def derivative(self, z: Tensor, a: Tensor) -> Tensor:
         """``f'(z)``, shaped like ``z``; a mask of bools where it is only ever 0 or 1."""
         if self.ceiling is not None:
-            return a > 0 if self.ceiling == float("inf") else (a > 0) & (a < self.ceiling)
+            if self.ceiling == float("inf"):
+                return a.bool()  # faster than a > 0, and True where it is NaN, as PyTorch has it
+            return (a > 0) & (a < self.ceiling)
         with torch.enable_grad():
             origin = z.detach().requires_grad_()
             (slope,) = torch.autograd.grad(self.function(origin).sum(), origin)

@@ -44,14 +44,17 @@ class Kept(Record):
 
 @dataclass(frozen=True, eq=False)
 class Active(Record):
-    """The output of a ReLU in place of its mask: larger, and faster to make and to apply."""
+    """The output of a ReLU in place of its mask: larger, and faster to make and to apply.
+
+    On windows its cells outside of the map may be written over: no signal comes back from there.
+    """
 
     output: Tensor
 
     @property
     def kept(self) -> Tensor:
         """The mask."""
-        return self.output > 0
+        return self.output.bool()
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,7 @@ class Rectification(SamePlaces):
 
     activation: Activation
     rectifier: Rectifier | None = None
+    packed: bool = True  # what is remembered is small, to be kept for long
     mined = True
 
     @property
@@ -101,8 +105,8 @@ class Rectification(SamePlaces):
         return f"{self.rectifier}: {told}" if told else str(self.rectifier)
 
     def inside(self, record: Kept) -> Inside | None:
-        """The layer itself, if the policy looks at one place at a time."""
-        return Inside(self) if self.channelwise else None
+        """The same layer, if the policy looks at one place at a time."""
+        return Inside(replace(self, packed=False)) if self.channelwise else None
 
     @property
     def channelwise(self) -> bool:  # type: ignore[override]

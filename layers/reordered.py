@@ -17,8 +17,9 @@ from .crop import layout
 # PyTorch convolves sample after sample. On small maps, filters that are larger than the memory
 # near to a core are read again and again; in a product of matrices they serve many samples.
 HEAVY = 1 << 19  # numbers of the filters
+EXACT = (torch.float64, torch.float32)  # of narrower ones PyTorch makes the sums in float32
 PLACES = 36  # of a small map
-TOGETHER = 1 << 22  # numbers of the matrix that stands for the maps: 16 MiB of them at one time
+TOGETHER = 1 << 22  # numbers of the matrix that stands for the maps, at one time: 16 MiB in float32
 FEW = 4  # channels, as of images: PyTorch's transposed convolution to so few is slow on a CPU
 MANY = 16  # channels that it comes from; with fewer there is little to gain
 
@@ -26,7 +27,7 @@ MANY = 16  # channels that it comes from; with fewer there is little to gain
 def down(
     input: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequence[int]
 ) -> Tensor | None:
-    """Convolution; None where PyTorch's own is as fast.
+    """Convolution; None where PyTorch's, of these very tensors, is as fast.
 
     Args:
         input: (batch, channels_in, *size).
@@ -49,11 +50,12 @@ def down(
         windows = part.unfold(2, kernel[0], stride[0]).unfold(3, kernel[1], stride[1])
         rows = windows.permute(0, 2, 3, 4, 5, 1).reshape(-1, filters.shape[1])
         made.append(F.linear(rows, filters, bias))
-    return torch.cat(made).view(len(input), *above, len(weight)).movedim(-1, 1)
+    output = torch.cat(made) if len(made) > 1 else made[0]
+    return output.view(len(input), *above, len(weight)).movedim(-1, 1)
 
 
 def up(signal: Tensor, weight: Tensor, stride: Sequence[int], more: Sequence[int]) -> Tensor | None:
-    """Transposed convolution; None where PyTorch's own is as fast.
+    """Transposed convolution; None where PyTorch's, of these very tensors, is as fast.
 
     Args:
         signal: (batch, channels_out, *size).
@@ -78,7 +80,7 @@ def up(signal: Tensor, weight: Tensor, stride: Sequence[int], more: Sequence[int
         for i in range(kernel[0]):
             for j in range(kernel[1]):
                 there = sums[:, i :: stride[0], j :: stride[1]][:, : above[0], : above[1]]
-                if points:
+                if points:  # there are only zeros
                     there.copy_(windows[:, :, :, i, j])
                 else:
                     there.add_(windows[:, :, :, i, j])
@@ -139,8 +141,8 @@ def _at_points(weight: Tensor, stride: Sequence[int]) -> bool:
 
 def _is_heavy(weight: Tensor, samples: int, above: Sequence[int]) -> bool:
     """Whether large filters pass over small maps of several samples."""
-    small = weight.ndim == 4 and math.prod(above) <= PLACES
-    return small and samples > 1 and weight.numel() >= HEAVY
+    small = weight.ndim == 4 and math.prod(above) <= PLACES and samples > 1
+    return small and weight.numel() >= HEAVY and weight.dtype in EXACT
 
 
 def _parts(tensor: Tensor, numbers: int) -> Iterator[Tensor]:

@@ -20,14 +20,16 @@ MODULES += [nn.Threshold(0.5, 0), nn.Hardtanh(0, 2)]
 HALF = (torch.bfloat16, torch.float32)  # the input's type, and the parameters'
 
 
-def bound(module, rule):
-    return reader_for(module)(module, X)[0].under(Policies(rectifier(rule), "derivative"))
+def bound(module, rule, packed=True):
+    layer = reader_for(module)(module, X)[0].under(Policies(rectifier(rule), "derivative"))
+    return replace(layer, packed=packed)
 
 
+@pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("rule", RECTIFIERS)
 @pytest.mark.parametrize("module", MODULES, ids=str)
-def test_rectification(module, rule):
-    layer, given = bound(module, rule), X.clone()
+def test_rectification(module, rule, packed):
+    layer, given = bound(module, rule, packed), X.clone()
     output, kept = layer.record(X)
     over, kept_over = in_place.recorded(layer, [given])
     assert torch.equal(over, output)
@@ -60,7 +62,7 @@ def test_what_a_relu_writes_over(rule):
 
 @pytest.mark.parametrize("rule", ["gradient", "guided"])
 def test_a_signal_of_another_type_passes_where_a_relu_is_active(rule):
-    layer = bound(nn.ReLU(), rule)
+    layer = bound(nn.ReLU(), rule, packed=False)
     output, kept = in_place.recorded(layer, [X.clone()])
     assert isinstance(kept, Active)
     signal = numbers(2, 3, 4, 5).float() - 0.5

@@ -215,6 +215,45 @@ def test_a_sum_over_what_a_rectifier_remembers_is_caught(monkeypatch):
         test_what_a_rectifier_remembers_is_not_written_over("gradient")
 
 
+class WritesWithoutGradient(nn.Module):
+    """What a rectifier gave is written into, where no gradient is taken."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.last = nn.Conv2d(6, 4, 3, padding=1)
+
+    def forward(self, x):
+        x = torch.relu(self.first(x))
+        y = self.second(x)
+        with torch.no_grad():
+            x.mul_(-1)
+        return self.last(x + y)
+
+
+@pytest.mark.parametrize("rule", ["gradient", "guided"])
+def test_what_is_written_into_without_a_gradient(rule):
+    net = DeconvNet(everything(WritesWithoutGradient), rule)
+    units = [Unit("last", 0, 5, 6), Unit("last", 2, 20, 9, image=1)]
+    expected = net.project(IMAGES, units=units, seed="one", strategy="shared")
+    assert_same(in_cones(net, IMAGES, units, seed="one"), expected)
+    compared(DeconvNet(everything(Added), rule), "last")  # others are written over as ever
+
+
+@pytest.mark.parametrize("last", [nn.ReLU(), nn.ReLU6()], ids=str)
+def test_a_gradient_passes_where_an_image_is_no_number(last):
+    """As PyTorch's own does, on windows and on whole maps."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), last, nn.Conv2d(6, 4, 3)).double()
+    image = IMAGES[:1].clone().requires_grad_()
+    image.data[0, 0, 5, 6] = torch.nan
+    (expected,) = torch.autograd.grad(model(image)[0, 1, 5, 6], image)
+    net, units = DeconvNet(model, "gradient"), [Unit("2", 1, 5, 6)]
+    for strategy in ("cone", "shared"):
+        found = net.project(image.detach(), units=units, seed="one", strategy=strategy)
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
 def test_hooks_and_mirrors_of_the_users_own_stay_between():
     class Louder(BatchNormalization):
         def mirror(self, signal, record):
