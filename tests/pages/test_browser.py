@@ -11,7 +11,7 @@ import torch
 import deconvnet as dn
 from deconvnet import Preprocessing
 from deconvnet.arguments import numeral
-from tests.support.browser import browser, complaints
+from tests.support.browser import browser, complaints, painted, until, visit
 from tests.support.drawn_stores import INPUT, drawn
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -48,8 +48,8 @@ def opened(chromium, folder):
 
     def go(page="index.html"):
         chromium.get("about:blank")
-        chromium.get((folder / page.partition("#")[0]).as_uri() + "".join(page.partition("#")[1:]))
-        return chromium
+        file, *fragment = page.partition("#")
+        return visit(chromium, (folder / file).as_uri() + "".join(fragment))
 
     chromium.get((folder / "index.html").as_uri())
     chromium.execute_script("localStorage.clear(); sessionStorage.clear()")
@@ -76,13 +76,8 @@ def press(driver, *keys):
 
 def unit(driver, name):
     """Wait until the page of this unit is there."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    said = WebDriverWait(driver, 20).until(
-        lambda d: d.find_element("css selector", "#unit").get_attribute("data-unit") == name
-    )
-    assert said
-    return driver
+    until(driver, lambda d: find(d, "#unit").get_attribute("data-unit") == name)
+    return painted(driver)
 
 
 def linked(driver, folder):
@@ -169,7 +164,7 @@ def test_arrows_move_among_units_and_layers(opened):
     driver.back()
     unit(driver, f"{HOSTILE}:0")
     press(driver, "ESCAPE")
-    assert driver.current_url.endswith("layers/1-0.html#u0")
+    until(driver, lambda d: d.current_url.endswith("layers/1-0.html#u0"))
 
 
 def test_the_channel_of_a_smaller_layer_is_its_last(opened):
@@ -224,16 +219,14 @@ def test_notes_stay_and_are_exported(opened, chromium, tmp_path):
     driver = opened("index.html")
     assert "<b>bold</b> 照" in find(driver, "#own").text
     find(driver, "#export").click()
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(driver, 20).until(lambda _: (tmp_path / "atlas-notes.json").exists())
+    until(driver, lambda _: (tmp_path / "atlas-notes.json").exists())
     told = json.loads((tmp_path / "atlas-notes.json").read_text())
     assert {"unit": f"{HOSTILE}:1", "label": "", "note": "<b>bold</b> 照"} in told["units"]
     driver.execute_script("localStorage.clear()")
     driver = opened("index.html")
     assert "None yet" in find(driver, "#own").text
     find(driver, "#notes-file").send_keys(str(tmp_path / "atlas-notes.json"))
-    WebDriverWait(driver, 20).until(lambda d: "notes were read" in d.page_source)
+    until(driver, lambda d: "notes were read" in d.page_source)
     assert "<b>bold</b> 照" in find(driver, "#own").text
     driver.execute_script("localStorage.clear()")
 
@@ -318,7 +311,7 @@ def test_a_patch_opens_its_photograph_with_the_field(chromium, tmp_path):
     store = drawn(tmp_path / "top.h5", {"relu": 2}, k=3, images=4)
     made = dn.atlas(store, tmp_path / "atlas", data=Data(torch.zeros(4, 3, *INPUT)), progress=False)
     assert made.photographs >= 3
-    chromium.get((made.path / "index.html").as_uri() + "#relu:1")
+    visit(chromium, (made.path / "index.html").as_uri() + "#relu:1")
     unit(chromium, "relu:1").find_elements("css selector", ".cells button")[1].click()
     for slot, key in ((1, "ARROW_RIGHT"), (2, "ARROW_RIGHT"), (2, "ESCAPE")):  # no fourth
         box = store["relu"].box_of(1, slot)
@@ -334,7 +327,7 @@ def test_a_patch_opens_its_photograph_with_the_field(chromium, tmp_path):
 
 def test_the_pages_of_layers_need_no_scripts(folder):
     with browser(scripts=False) as driver:
-        driver.get((folder / "index.html").as_uri())
+        visit(driver, (folder / "index.html").as_uri())
         assert "The pages of layers need no scripts" in find(driver, "noscript").text
         driver.find_element("link text", "relu1").click()
         assert len(texts(driver, ".card h2")) == 12

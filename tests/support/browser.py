@@ -45,6 +45,28 @@ def browser(*, scripts=True, width=1024):
         driver.quit()
 
 
+def visit(driver, address):
+    """Open a page, and wait until keys and clicks reach it."""
+    driver.get(address)
+    return painted(driver)
+
+
+def painted(driver):
+    """Wait for the first paint of the page: Chromium drops keys and clicks that come before it."""
+    script = "return performance.getEntriesByName('first-contentful-paint').length"
+    until(driver, lambda d: d.execute_script(script))
+    return driver
+
+
+def until(driver, true):
+    """Wait until this is true of the driver; an error after twenty seconds."""
+    from selenium.common.exceptions import StaleElementReferenceException
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    moved_on = (StaleElementReferenceException,)  # the page changed between finding and asking
+    WebDriverWait(driver, 20, poll_frequency=0.02, ignored_exceptions=moved_on).until(true)
+
+
 def complaints(driver):
     """What the browser has said since it was last asked: errors, refused scripts, lost files."""
     return [entry["message"] for entry in driver.get_log("browser")]
