@@ -1,60 +1,19 @@
-"""Batch normalisation goes with the convolution before it, and values are written over."""
+"""Batch normalisation goes with the convolution before it."""
 
 import pytest
 import torch
 from torch import nn
 from torchvision import transforms
-from torchvision.ops import FrozenBatchNorm2d
 
 from deconvnet import DeconvNet, Rectifier, Unit
-from deconvnet.layers import Activation, Rectification, in_place
 from deconvnet.layers.convolution import Convolution
 from deconvnet.layers.normalization import BatchNormalization
-from deconvnet.projection import folding, forward
+from deconvnet.projection import folding
+from tests.support.blocks import IMAGES, Blocks, compared
 from tests.support.cones import assert_same, borders, everything, in_cones
-from tests.support.networks import noise
 from tests.support.reference import projections
 
 POLICIES = ("gradient", "deconvnet", "guided")
-IMAGES = noise(2, 3, 30, 33)
-
-
-class Blocks(nn.Module):
-    """Residual blocks: every kind of convolution, with and without a normalisation of its own."""
-
-    def __init__(self):
-        super().__init__()
-        self.stem = nn.Conv2d(3, 8, 5, stride=2, padding=2, bias=False)
-        self.bn = nn.BatchNorm2d(8)
-        self.grouped = nn.Conv2d(8, 8, 3, padding=1, groups=4)
-        self.bare = nn.BatchNorm2d(8, affine=False)
-        self.dilated = nn.Conv2d(8, 8, 3, padding=2, dilation=2, padding_mode="replicate")
-        self.frozen = FrozenBatchNorm2d(8)
-        self.read_twice = nn.Conv2d(8, 8, 1)
-        self.after = nn.BatchNorm2d(8)
-        self.first = nn.BatchNorm2d(8)  # of no convolution
-        self.down = nn.Conv2d(8, 9, 1, stride=2)
-        self.short = nn.BatchNorm2d(9)
-        self.strided = nn.Conv2d(8, 9, 3, stride=2, padding=1)
-        self.last = nn.BatchNorm2d(9)
-        self.relu = nn.ReLU(inplace=True)
-        self.dropout = nn.Dropout()
-
-    def forward(self, x):
-        x = self.relu(self.bn(self.stem(x)))
-        y = self.relu(self.bare(self.grouped(x)))
-        y = self.frozen(self.dilated(y)) + x
-        x = torch.relu(y)
-        y = self.read_twice(x)
-        x = (y + self.relu(self.after(y))).relu()
-        x = self.first(x)
-        y = self.short(self.down(x))
-        y += self.last(self.strided(x))
-        kept = self.dropout(y)  # the same tensor, or a view of it
-        return y.relu() + kept * 2
-
-
-FOLDED = {"stem", "grouped", "dilated", "down", "strided"}
 LAYERS = ("bn", "grouped", "bare", "relu_1", "add", "relu_2", "read_twice")
 LAYERS += ("after", "add_1", "relu_4", "first", "down", "short", "mul", "relu_5", "add_2", "add_3")
 
@@ -70,13 +29,6 @@ def calls(monkeypatch):
 
     monkeypatch.setattr(BatchNormalization, "record", record)
     return seen
-
-
-def compared(net, layer, **how):
-    units = borders(net, IMAGES, layer)
-    found = in_cones(net, IMAGES, units, seed="one", **how)
-    assert_same(found, projections(net.model, IMAGES, units, str(net.policies)))
-    return units, found
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -161,99 +113,6 @@ def test_a_forgotten_scale_is_caught(monkeypatch):
         compared(DeconvNet(everything(Blocks), "gradient"), "relu_5")
 
 
-class All(set):
-    def __contains__(self, name):
-        return True
-
-
-def everything_is_read_once(monkeypatch):
-    def init(self, *args, real=folding.Folding.__init__, **kwargs):
-        real(self, *args, **kwargs)
-        self.once = All(self.once)
-
-    monkeypatch.setattr(folding.Folding, "__init__", init)
-
-
-def test_a_value_that_is_still_read_is_not_written_over(monkeypatch):
-    """The planted wrong case: every value is taken for one that is read once."""
-
-    everything_is_read_once(monkeypatch)
-    with pytest.raises((AssertionError, ValueError)):  # another value, or what shares memory
-        test_units_of_every_layer("add_3", "guided")
-    with pytest.raises(AssertionError, match="is off by"):
-        compared(DeconvNet(everything(Gated), "guided", check=False), "last")
-
-
-def test_a_signal_that_is_still_read_is_not_written_over(monkeypatch):
-    """The planted wrong case: the signal of a sum, which goes two ways, is taken for a new one."""
-    monkeypatch.setattr(in_place, "sends_new", lambda layer, own: True)
-    with pytest.raises(AssertionError, match="is off by"):
-        compared(DeconvNet(everything(Blocks), "gradient", check=False), "add_2")
-
-
-class Added(nn.Module):
-    """A rectifier's output is read once, by a sum that could be written over it."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.second = (nn.Conv2d(3, 6, 3, padding=1) for _ in range(2))
-        self.last = nn.Conv2d(6, 4, 3, padding=1)
-
-    def forward(self, x):
-        return self.last(torch.relu(self.first(x)) + self.second(x))
-
-
-@pytest.mark.parametrize("rule", ["gradient", "guided"])
-def test_what_a_rectifier_remembers_is_not_written_over(rule):
-    compared(DeconvNet(everything(Added), rule), "last")
-
-
-def test_a_sum_over_what_a_rectifier_remembers_is_caught(monkeypatch):
-    """The planted wrong case: its output is taken for one that no record holds."""
-    monkeypatch.setattr(forward, "Active", type("Nobody", (), {}))
-    with pytest.raises(AssertionError, match="is off by"):
-        test_what_a_rectifier_remembers_is_not_written_over("gradient")
-
-
-class WritesWithoutGradient(nn.Module):
-    """What a rectifier gave is written into, where no gradient is taken."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
-        self.last = nn.Conv2d(6, 4, 3, padding=1)
-
-    def forward(self, x):
-        x = torch.relu(self.first(x))
-        y = self.second(x)
-        with torch.no_grad():
-            x.mul_(-1)
-        return self.last(x + y)
-
-
-@pytest.mark.parametrize("rule", ["gradient", "guided"])
-def test_what_is_written_into_without_a_gradient(rule):
-    net = DeconvNet(everything(WritesWithoutGradient), rule)
-    units = [Unit("last", 0, 5, 6), Unit("last", 2, 20, 9, image=1)]
-    expected = net.project(IMAGES, units=units, seed="one", strategy="shared")
-    assert_same(in_cones(net, IMAGES, units, seed="one"), expected)
-    compared(DeconvNet(everything(Added), rule), "last")  # others are written over as ever
-
-
-@pytest.mark.parametrize("last", [nn.ReLU(), nn.ReLU6()], ids=str)
-def test_a_gradient_passes_where_an_image_is_no_number(last):
-    """As PyTorch's own does, on windows and on whole maps."""
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), last, nn.Conv2d(6, 4, 3)).double()
-    image = IMAGES[:1].clone().requires_grad_()
-    image.data[0, 0, 5, 6] = torch.nan
-    (expected,) = torch.autograd.grad(model(image)[0, 1, 5, 6], image)
-    net, units = DeconvNet(model, "gradient"), [Unit("2", 1, 5, 6)]
-    for strategy in ("cone", "shared"):
-        found = net.project(image.detach(), units=units, seed="one", strategy=strategy)
-        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-
-
 def test_hooks_and_mirrors_of_the_users_own_stay_between():
     class Louder(BatchNormalization):
         def mirror(self, signal, record):
@@ -309,55 +168,6 @@ def test_a_rule_of_the_users_own_sees_what_was_before_the_rectifier():
     net = DeconvNet(model, Before())
     found = in_cones(net, IMAGES, units, seed="one")
     assert_same(found, net.project(IMAGES, units=units, seed="one", strategy="shared"))
-
-
-def test_the_images_and_the_model_are_not_written_into():
-    net, images = DeconvNet(everything(Blocks), "deconvnet"), IMAGES.clone()
-    before = {name: value.clone() for name, value in net.model.state_dict().items()}
-    compared(net, "add_2")
-    assert torch.equal(images, IMAGES)
-    assert all(torch.equal(before[name], now) for name, now in net.model.state_dict().items())
-
-
-class Gate(nn.Module):
-    """Gives back what it is given."""
-
-    def forward(self, x):
-        return x
-
-
-class Gated(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first = nn.Conv2d(3, 6, 3, padding=1)
-        self.gate = Gate()
-        self.last = nn.Conv2d(6, 4, 3, padding=1)
-
-    def forward(self, x):
-        x = self.first(x)
-        y = torch.relu(self.gate(x))
-        return self.last(torch.max_pool2d(-x, 3, 1, 1) + y)
-
-
-@pytest.mark.parametrize("rule", ["identity", "deconvnet", "guided"])
-def test_a_function_of_the_users_own_may_give_back_its_argument(rule):
-    def mirror(module, x):
-        return Rectification(Activation("Gate", module.forward)), (x,)
-
-    fallback = None if rule == "identity" else "rectify"
-    net = DeconvNet(everything(Gated), rule, fallback=fallback, mirrors={Gate: mirror})
-    images = IMAGES.clone()
-    for units in borders(net, IMAGES, "last"), [Unit("last", 1, 15, 15)]:  # one: what is a view
-        found = in_cones(net, images, units, seed="one")
-        assert_same(found, net.project(images, units=units, seed="one", strategy="shared"))
-    assert torch.equal(images, IMAGES)
-
-
-def test_a_function_of_the_users_own_that_is_taken_for_a_new_value_is_caught(monkeypatch):
-    """The planted wrong case: what it gives back is written over, though others read it too."""
-    everything_is_read_once(monkeypatch)
-    with pytest.raises(AssertionError, match="is off by"):
-        test_a_function_of_the_users_own_may_give_back_its_argument("identity")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from deconvnet import DeconvNet
+from deconvnet import DeconvNet, Unit
 from tests.support.networks import GIANTS, NETWORKS, live_units, network, noise, pictures, probes
 from tests.support.reference import assert_same, laid_out, projections
 
@@ -96,3 +96,17 @@ def test_in_single_precision_it_is_as_good_as_autograd():
     found = net.project(images, units=units, seed="one")
     assert found.dtype == torch.float32
     assert_same(found.double(), expected, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("last", [nn.ReLU(), nn.ReLU6()], ids=str)
+def test_a_gradient_passes_where_an_image_is_no_number(last):
+    """As PyTorch's own does, on windows and on whole maps."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), last, nn.Conv2d(6, 4, 3)).double()
+    image = noise(1, 3, 30, 33).requires_grad_()
+    image.data[0, 0, 5, 6] = torch.nan
+    (expected,) = torch.autograd.grad(model(image)[0, 1, 5, 6], image)
+    net, units = DeconvNet(model, "gradient"), [Unit("2", 1, 5, 6)]
+    for strategy in ("cone", "shared"):
+        found = net.project(image.detach(), units=units, seed="one", strategy=strategy)
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
