@@ -40,9 +40,7 @@ class Unit:
     @property
     def position(self) -> tuple[int, ...] | None:
         """The position as (row, col), (depth, row, col) or (row,); None if none was given."""
-        if self.row is None or self.col is None or self.depth is not None:
-            return tuple(i for i in (self.depth, self.row, self.col) if i is not None) or None
-        return self.row, self.col
+        return tuple(i for i in (self.depth, self.row, self.col) if i is not None) or None
 
     @staticmethod
     def at(

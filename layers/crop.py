@@ -216,7 +216,7 @@ class Crop(Brief):
             return windows
         cells = self._beyond
         if windows.ndim == 4 and layout(windows) == torch.channels_last:
-            if not in_place or not _channels_last(windows):
+            if not in_place or not channels_last(windows):
                 windows = windows.clone(memory_format=torch.channels_last)
             windows.movedim(1, -1).view(-1, windows.shape[1]).index_fill_(0, cells, value)
             return windows
@@ -294,9 +294,9 @@ class Placed:
         """On whole maps."""
         return self.place.around(self.signal)
 
-    def plus(self, other: Tensor, *, own: bool) -> Tensor:
-        """The sum with one on whole maps, written over it if it is ``own``."""
-        return self.place.add(self.signal, other) if own else self.whole + other
+    def plus(self, other: Tensor, *, over: bool) -> Tensor:
+        """The sum with one on whole maps, written over that one if ``over``."""
+        return self.place.add(self.signal, other) if over else self.whole + other
 
 
 def layout(tensor: Tensor) -> torch.memory_format:
@@ -306,9 +306,9 @@ def layout(tensor: Tensor) -> torch.memory_format:
     return torch.contiguous_format
 
 
-def _channels_last(tensor: Tensor) -> bool:
-    """Whether the channels of a cell lie side by side, and the cells so in order."""
-    return tensor.movedim(1, -1).is_contiguous()
+def channels_last(tensor: Tensor) -> bool:
+    """Whether these are images, the channels of a cell side by side, and the cells in order."""
+    return tensor.ndim == 4 and tensor.movedim(1, -1).is_contiguous()
 
 
 def _slices(ends: Sequence[Sequence[int]]) -> tuple[slice, ...]:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .crop import layout
+from .crop import channels_last, layout
 
 # PyTorch convolves sample after sample. On small maps, filters that are larger than the memory
 # near to a core are read again and again; in a product of matrices they serve many samples.
@@ -37,7 +37,7 @@ def down(
     """
     kernel = weight.shape[2:]
     if input.shape[2:] == kernel:
-        last = _channels_last(weight)
+        last = channels_last(weight)
         return F.linear(_rows(input, last), _rows(weight, last), bias)[(..., *[None] * len(kernel))]
     if _at_points(weight, stride):
         seen = input[:, :, :: stride[0], :: stride[1]]
@@ -126,7 +126,7 @@ def in_blocks(
 
 def _up_from_one(signal: Tensor, weight: Tensor) -> Tensor:
     """Transposed convolution of one place: the filters' sum, weighted by its channels."""
-    last, (channels, *kernel) = _channels_last(weight), weight.shape[1:]
+    last, (channels, *kernel) = channels_last(weight), weight.shape[1:]
     below = signal.flatten(1) @ _rows(weight, last)
     if last:
         return below.view(len(below), *kernel, channels).movedim(-1, 1)
@@ -153,7 +153,3 @@ def _parts(tensor: Tensor, numbers: int) -> Iterator[Tensor]:
 def _rows(tensor: Tensor, last: bool) -> Tensor:
     """All axes but the first in one; ``last``: a cell's channels side by side."""
     return (tensor.movedim(1, -1) if last else tensor).flatten(1)
-
-
-def _channels_last(weight: Tensor) -> bool:
-    return weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last)

@@ -87,7 +87,7 @@ def backward(
                     alone.pop(source, None)
                 there = signals.get(source)
                 if there is not None:
-                    part = _joined(there, part, own=sent, mine=source in new)
+                    part = _summed(there, part, over_first=source in new, over_second=sent)
                 signals[source] = part
                 if sent or there is not None:
                     new.add(source)
@@ -145,23 +145,23 @@ def _on_windows(
     return placed(cone, step.name, _mirror(known, signal, known.record, lone=lone, own=own))
 
 
-def _joined(one: Any, other: Any, *, own: bool = False, mine: bool = False) -> Any:
+def _summed(one: Any, other: Any, *, over_first: bool = False, over_second: bool = False) -> Any:
     """The sum of signals that meet at a node; of a tuple's entries, entry by entry.
 
-    ``mine``: the first may be written over; ``own``: the second may.
+    ``over_first``, ``over_second``: the first, the second may be written over.
     """
     if one is None or other is None:
         return other if one is None else one
-    if mine and isinstance(one, Tensor) and isinstance(other, Placed):
-        return other.plus(one, own=one.dtype == other.signal.dtype)
+    if over_first and isinstance(one, Tensor) and isinstance(other, Placed):
+        return other.plus(one, over=one.dtype == other.signal.dtype)
     other = _whole(other)
     if isinstance(one, Placed):
-        return one.plus(other, own=own and one.signal.dtype == other.dtype)
+        return one.plus(other, over=over_second and one.signal.dtype == other.dtype)
     if isinstance(one, Tensor):
         alike = one.shape == other.shape and one.dtype == other.dtype
-        if alike and mine:
+        if alike and over_first:
             return one.add_(other)
-        return other.add_(one) if alike and own else one + other
+        return other.add_(one) if alike and over_second else one + other
     if isinstance(one, dict):
-        return {key: _joined(one[key], other[key]) for key in one}
-    return tuple(_joined(a, b) for a, b in zip(one, other, strict=True))
+        return {key: _summed(one[key], other[key]) for key in one}
+    return tuple(_summed(a, b) for a, b in zip(one, other, strict=True))
