@@ -24,8 +24,10 @@ FLOORS = (
     "mining/test_mine.py",
     "projection/test_cone.py",
     "projection/test_cone_situations.py",
+    "projection/test_folding.py",
     "projection/test_gradient.py",
     "projection/test_project.py",
+    "projection/test_written_over.py",
     "store/test_store.py",
     "store/test_store_bad.py",
 )
