@@ -264,8 +264,9 @@ def test_names_do_not_meet(tmp_path):
     folder.clear()  # there is none
 
 
-def test_a_folder_may_vanish_under_a_writer(tmp_path, monkeypatch):
-    """Whoever has assembled the store removes it."""
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "gone"), FileExistsError(17, "was there")])
+def test_a_folder_may_vanish_under_a_writer(tmp_path, monkeypatch, error):
+    """Whoever has assembled the store removes it, also while it is being made."""
     folder, part = PartFolder.beside(tmp_path / "top.h5"), made()
     file, left = folder.new_file("0-of-2"), [3]
     write = deconvnet.mining.run.part_folder.write_whole
@@ -273,14 +274,14 @@ def test_a_folder_may_vanish_under_a_writer(tmp_path, monkeypatch):
     def vanishing(path, data):
         left[0] -= 1
         if left[0] >= 0:
-            raise FileNotFoundError(2, "gone")
+            raise error
         write(path, data)
 
     monkeypatch.setattr(deconvnet.mining.run.part_folder, "write_whole", vanishing)
     folder.write(file, part)
     assert states(read(file)) == states(part)
     left[0] = 100
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(type(error)):
         folder.write(file, part)
 
 
