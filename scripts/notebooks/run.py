@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import base64
 import io
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 from PIL import Image
+from traitlets.config import Config
 
 FOLDER = Path(__file__).parent
 
@@ -25,11 +27,21 @@ def executed(path: Path) -> Any:
     """The notebook with the outputs of a fresh run, in an empty folder of its own."""
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
+        run(notebook, folder, record_timing=False)
+    return notebook
+
+
+def run(notebook: Any, folder: str, **options: Any) -> None:
+    """Execute a notebook in a folder, by a fresh kernel."""
+    with tempfile.TemporaryDirectory() as sockets:
+        # two kernels that start at the same time may choose the same ports, but not these files
+        here = {"transport": "ipc", "ip": f"{sockets}/kernel"} if os.name == "posix" else {}
+        places = {"metadata": {"path": folder}}
+        config = Config({"KernelManager": here})
         client = NotebookClient(
-            notebook, timeout=300, record_timing=False, resources={"metadata": {"path": folder}}
+            notebook, timeout=300, startup_timeout=600, resources=places, config=config, **options
         )
         client.execute()
-    return notebook
 
 
 def slimmed(notebook: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("ipykernel")
-nbclient = pytest.importorskip("nbclient")
+pytest.importorskip("nbclient")
 nbformat = pytest.importorskip("nbformat")
 
 ONE_FILTER = """
@@ -56,13 +56,12 @@ def folder(tmp_path_factory):
 
 def outputs(source, folder):
     """What the last cell shows, and standard error; the kernel is a fresh one."""
+    from scripts.notebooks.run import run
+
     cells = [nbformat.v4.new_code_cell(source.strip())]
     cells.append(nbformat.v4.new_code_cell("import sys\nprint('matplotlib.pyplot' in sys.modules)"))
     notebook = nbformat.v4.new_notebook(cells=cells)
-    kernel = {"kernel_name": "python3", "timeout": 300}
-    nbclient.NotebookClient(
-        notebook, resources={"metadata": {"path": str(folder)}}, **kernel
-    ).execute()
+    run(notebook, str(folder), kernel_name="python3")
     shown, pyplot = (cell["outputs"] for cell in notebook.cells)
     assert pyplot[0]["text"] == "False\n", "pyplot was imported"
     return [one["data"] for one in shown if "data" in one]
