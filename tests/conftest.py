@@ -44,6 +44,18 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.floors)
 
 
+@pytest.hookimpl(tryfirst=True)  # before fixtures are made, those of a module among them
+def pytest_runtest_setup():
+    """The same random numbers, whatever the process has run before."""
+    torch.manual_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call():
+    """The same random numbers, whichever fixtures have been made for this test."""
+    torch.manual_seed(1)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """Small convolutions on several mostly wait for each other."""

@@ -59,12 +59,12 @@ def painted(driver):
 
 
 def until(driver, true):
-    """Wait until this is true of the driver; an error after twenty seconds."""
+    """Wait until this is true of the driver; an error after two minutes."""
     from selenium.common.exceptions import StaleElementReferenceException
     from selenium.webdriver.support.ui import WebDriverWait
 
     moved_on = (StaleElementReferenceException,)  # the page changed between finding and asking
-    WebDriverWait(driver, 20, poll_frequency=0.02, ignored_exceptions=moved_on).until(true)
+    WebDriverWait(driver, 120, poll_frequency=0.02, ignored_exceptions=moved_on).until(true)
 
 
 def complaints(driver):

@@ -123,7 +123,7 @@ def started(path, index, count, *, seconds=0.0, save_every=0.0, **arguments):
     return forked(work)
 
 
-def ended(processes, *, seconds=60):
+def ended(processes, *, seconds=600):
     """The exit codes; negative after a signal."""
     for process in processes:
         process.join(seconds)
@@ -168,7 +168,7 @@ def killed_and_resumed(folder, *, kills, generator, seconds=0.001, **arguments):
         if left > 0:
             time.sleep(0.5 * float(torch.rand((), generator=generator)))
             victim = processes[int(torch.randint(count, (), generator=generator))]
-            os.kill(victim.pid, signal.SIGKILL)
+            victim.kill()  # which does nothing where it has ended and was waited for
         codes = ended(processes)
         assert set(codes) <= {0, -signal.SIGKILL}, codes
         left -= codes.count(-signal.SIGKILL)

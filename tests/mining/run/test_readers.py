@@ -174,19 +174,20 @@ def logged(path):
 @contextmanager
 def read_elsewhere(path):
     """By another thread of this process, which goes on and on."""
-    path.write_bytes(bytes(10**6))
-    halt = threading.Event()
+    with open(path, "wb") as file:
+        file.truncate(10**9)  # more than is read, of which nothing is on the disk
+    begun, halt = threading.Event(), threading.Event()
 
     def work():
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:
             while not halt.is_set():
-                file.seek(0)
                 file.read(777)
+                begun.set()
                 time.sleep(0.001)
-                file.read(1000)
 
     thread = threading.Thread(target=work)
     thread.start()
+    begun.wait()
     try:
         yield lambda: None
     finally:
