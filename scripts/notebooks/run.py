@@ -34,7 +34,7 @@ def executed(path: Path) -> Any:
 def run(notebook: Any, folder: str, **options: Any) -> None:
     """Execute a notebook in a folder, by a fresh kernel."""
     with tempfile.TemporaryDirectory() as sockets:
-        # two kernels that start at the same time may choose the same ports, but not these files
+        # kernels that start at the same time may pick the same TCP port, but never the same file
         here = {"transport": "ipc", "ip": f"{sockets}/kernel"} if os.name == "posix" else {}
         places = {"metadata": {"path": folder}}
         config = Config({"KernelManager": here})

@@ -99,7 +99,7 @@ def test_in_single_precision_it_is_as_good_as_autograd():
 
 
 @pytest.mark.parametrize("last", [nn.ReLU(), nn.ReLU6()], ids=str)
-def test_a_gradient_passes_where_an_image_is_no_number(last):
+def test_the_gradient_passes_where_an_image_is_nan(last):
     """As PyTorch's own does, on windows and on whole maps."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), last, nn.Conv2d(6, 4, 3)).double()

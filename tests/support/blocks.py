@@ -47,6 +47,7 @@ class Blocks(nn.Module):
 
 
 def compared(net, layer, **how):
+    """Units at the borders of a layer and their projections, which must be the reference's."""
     units = borders(net, IMAGES, layer)
     found = in_cones(net, IMAGES, units, seed="one", **how)
     assert_same(found, projections(net.model, IMAGES, units, str(net.policies)))

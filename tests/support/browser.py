@@ -58,13 +58,13 @@ def painted(driver):
     return driver
 
 
-def until(driver, true):
-    """Wait until this is true of the driver; an error after two minutes."""
+def until(driver, condition):
+    """Wait until ``condition(driver)`` holds; an error after two minutes."""
     from selenium.common.exceptions import StaleElementReferenceException
     from selenium.webdriver.support.ui import WebDriverWait
 
     moved_on = (StaleElementReferenceException,)  # the page changed between finding and asking
-    WebDriverWait(driver, 120, poll_frequency=0.02, ignored_exceptions=moved_on).until(true)
+    WebDriverWait(driver, 120, poll_frequency=0.02, ignored_exceptions=moved_on).until(condition)
 
 
 def complaints(driver):

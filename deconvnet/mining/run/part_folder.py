@@ -75,7 +75,7 @@ class PartFolder:
             try:
                 write_whole(file, data)
                 return
-            except (FileNotFoundError, FileExistsError):  # the folder goes while it is made
+            except (FileNotFoundError, FileExistsError):  # mkdir met a removal
                 if attempt == _TRIES - 1:
                     raise
             except OSError:

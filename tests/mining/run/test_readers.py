@@ -187,7 +187,7 @@ def read_elsewhere(path):
 
     thread = threading.Thread(target=work)
     thread.start()
-    begun.wait()
+    assert begun.wait(600), "nothing was read"
     try:
         yield lambda: None
     finally:

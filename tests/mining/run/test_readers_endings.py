@@ -22,7 +22,7 @@ from deconvnet.mining.mine import mine
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 ROOT = Path(__file__).parents[3]
 PATIENCE = 600  # seconds that a process has to end
-GRACE = 5  # and those of its session, that were ended with it
+GRACE = 5  # seconds that its readers, which got the same signal, may take longer
 PROGRAM = """
 import os, time
 import torch
@@ -133,7 +133,9 @@ def test_one_signal_to_the_whole_job_ends_it(tmp_path, number):
         assert process.stdout.readline() == "begun\n"
         reading = set()
         while len(reading) < 2:
-            reading.add(process.stdout.readline())
+            line = process.stdout.readline()
+            assert line, "it ended before both readers had begun"
+            reading.add(line)
         os.killpg(process.pid, number)
         said = ended(process)
         assert process.returncode == -number, said
